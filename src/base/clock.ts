@@ -1,0 +1,27 @@
+import { setTimeout as delay } from "node:timers/promises";
+
+/** Time as a value that tests can move. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Resolves after `ms`; rejects with the reason of `signal` when that aborts first. Any length is fine. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Node fires timers beyond this length at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  async sleep(ms, signal) {
+    signal?.throwIfAborted();
+    try {
+      for (let left = ms; left > 0; left -= LONGEST_TIMER_MS) {
+        await delay(Math.min(left, LONGEST_TIMER_MS), undefined, signal === undefined ? {} : { signal });
+      }
+    } catch (error) {
+      signal?.throwIfAborted(); // the caller's reason, not Node's AbortError
+      throw error;
+    }
+  },
+};

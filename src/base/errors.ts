@@ -1,0 +1,71 @@
+/**
+ * Who has to act on a failure: the person who typed it, the machine's keeper, the other end of a connection, or us.
+ * `usage` ends the process with exit code 2, everything else with 1.
+ */
+export type ErrorKind = "usage" | "environment" | "peer" | "bug";
+
+interface CatalogueEntry {
+  readonly kind: ErrorKind;
+  /** One sentence for docs/errors.md. */
+  readonly summary: string;
+}
+
+/** Every error code of the product. docs/errors.md is generated from this table. */
+export const ERROR_CATALOGUE = {
+  ADDRESS_IN_USE: { kind: "environment", summary: "A port or socket that the agent must listen on is taken." },
+  CONFIG_INVALID: {
+    kind: "usage",
+    summary: "The configuration has problems; all of them are listed with their origin.",
+  },
+  FILE_UNREADABLE: { kind: "environment", summary: "A file that must be read is missing or not readable." },
+  FILE_UNWRITABLE: { kind: "environment", summary: "A file or folder that must be written cannot be." },
+  INTERNAL: { kind: "bug", summary: "Something happened that the agent's own logic rules out." },
+  SOCKET_PATH_TOO_LONG: { kind: "usage", summary: "A UNIX socket path is longer than the platform allows." },
+  STOPPED: { kind: "environment", summary: "The work was given up because a stop was requested." },
+  TIMEOUT: { kind: "environment", summary: "A wait took longer than its limit." },
+  USAGE: { kind: "usage", summary: "The command line cannot be understood." },
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof ERROR_CATALOGUE;
+
+export interface AgentErrorOptions {
+  /** What the reader can do about it: one sentence. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+/**
+ * The one error class. The message says what could not be done, to what, what was found and what was wanted;
+ * sentence case, values in double quotes, no final stop.
+ */
+export class AgentError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: AgentErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "AgentError";
+    this.code = code;
+    this.hint = options.hint;
+  }
+
+  get kind(): ErrorKind {
+    return ERROR_CATALOGUE[this.code].kind;
+  }
+}
+
+/** The text of anything that was thrown, with the chain of its causes: `a: b: c`. */
+export function describeError(error: unknown): string {
+  const parts: string[] = [];
+  for (let at = error, depth = 0; at !== undefined && depth < 5; depth++) {
+    const text = at instanceof Error ? at.message || at.name : String(at);
+    if (!parts.some((earlier) => earlier.includes(text))) parts.push(text);
+    at = at instanceof Error ? at.cause : undefined;
+  }
+  return parts.join(": ");
+}
+
+/** The `code` of a Node system error such as `ENOENT`, or undefined. */
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}

@@ -1,0 +1,19 @@
+/** What a command gets from the process around it. Only `src/main.ts` and tests build one. */
+export interface Host {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Absolute; relative paths of a configuration start here. */
+  readonly cwd: string;
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream;
+  readonly signals: StopSignals;
+}
+
+/** The three stages of being asked to leave. The reason of each is an Error whose message names the signal. */
+export interface StopSignals {
+  /** First SIGTERM, SIGINT or SIGHUP: finish politely. */
+  readonly stop: AbortSignal;
+  /** Second: cut every wait short. */
+  readonly hurry: AbortSignal;
+  /** Third: leave now, whatever is still open. */
+  readonly force: AbortSignal;
+}

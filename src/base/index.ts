@@ -1,0 +1,20 @@
+export { type Clock, systemClock } from "./clock.ts";
+export * from "./duration.ts";
+export {
+  AgentError,
+  type AgentErrorOptions,
+  describeError,
+  ERROR_CATALOGUE,
+  type ErrorCode,
+  type ErrorKind,
+  systemCode,
+} from "./errors.ts";
+export { type WriteOptions, writeFileAtomically } from "./files.ts";
+export type { Host, StopSignals } from "./host.ts";
+export { type Ending, Lifetime } from "./lifetime.ts";
+export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
+export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetrics } from "./metrics.ts";
+export { type BoundSocket, bindTcp, bindUnix, checkSocketPath, freePorts, splitHostPort } from "./net.ts";
+export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
+export { Secret } from "./secret.ts";
+export { createTimeline, type Timeline } from "./timeline.ts";

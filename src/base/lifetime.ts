@@ -1,0 +1,62 @@
+import { AgentError } from "./errors.ts";
+
+/** A part that can end by itself: `ended` settles once with the reason and never rejects. */
+export interface Ending<Reason> {
+  readonly ended: Promise<Reason>;
+}
+
+interface Owned {
+  readonly name: string;
+  readonly part: AsyncDisposable;
+}
+
+/**
+ * Owns the parts of a run and closes them last-first. Every close is tried; failures are collected and thrown
+ * together. `AsyncDisposableStack` would do most of it but is absent from Node 20 and 22, and it knows no names:
+ * the name of a part that hangs is what a user needs to see.
+ */
+export class Lifetime implements AsyncDisposable {
+  readonly #owned: Owned[] = [];
+  #closing: Promise<void> | undefined;
+
+  /** Takes over a part, or the promise of one, and returns it. After closing began the part is closed at once. */
+  async own<T extends AsyncDisposable>(name: string, starting: T | Promise<T>): Promise<T> {
+    const part = await starting;
+    if (this.#closing !== undefined) {
+      await part[Symbol.asyncDispose]();
+      throw new AgentError("STOPPED", `Cannot start "${name}": the run is closing`);
+    }
+    this.#owned.push({ name, part });
+    return part;
+  }
+
+  /** Runs `close` when this lifetime ends, in its place of the order. */
+  defer(name: string, close: () => void | Promise<void>): void {
+    this.#owned.push({ name, part: { [Symbol.asyncDispose]: async () => close() } });
+  }
+
+  /** Names of the parts that are not closed yet, the next one to close first. */
+  get open(): readonly string[] {
+    return this.#owned.map((owned) => owned.name).reverse();
+  }
+
+  /** Calling again returns the same promise. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #closeAll(): Promise<void> {
+    const failures: Error[] = [];
+    for (let owned = this.#owned.at(-1); owned !== undefined; owned = this.#owned.at(-1)) {
+      try {
+        await owned.part[Symbol.asyncDispose]();
+      } catch (error) {
+        failures.push(new Error(`Cannot close "${owned.name}"`, { cause: error }));
+      }
+      this.#owned.pop();
+    }
+    if (failures.length === 1) throw failures[0];
+    if (failures.length > 1) throw new AggregateError(failures, `Cannot close ${failures.length} parts`);
+  }
+}

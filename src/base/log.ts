@@ -1,0 +1,118 @@
+import { inspect } from "node:util";
+import { Secret } from "./secret.ts";
+
+export type LogLevel = "debug" | "info" | "warn" | "error" | "fatal" | "none";
+
+const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3, fatal: 4, none: 5 };
+
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  /** The same logger under the name of one of Istio's scopes (`sds`, `xdsproxy`, ...). */
+  scope(name: string): Logger;
+  isEnabled(level: LogLevel): boolean;
+}
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface LogOptions {
+  /** Takes one finished line, its newline included. Must not throw. */
+  readonly write: (line: string) => void;
+  /** JSON lines instead of tab-separated text. Default false. */
+  readonly asJson?: boolean;
+  /** Least level that is written, by scope. A scope that is not named is at `info`. */
+  readonly levels?: ReadonlyMap<string, LogLevel>;
+  /** Scopes whose lines name the calling file and line; `all` means every scope. */
+  readonly callers?: ReadonlySet<string>;
+  /** Level from which a stack trace is added, by scope. Default: never. */
+  readonly stackLevels?: ReadonlyMap<string, LogLevel>;
+}
+
+/**
+ * A logger that prints Istio's two line formats. Text: `time TAB level TAB [scope TAB] [caller TAB] message
+ * [TAB k=v k=v]`; JSON: keys `level time scope caller msg`, the fields, `stack`. The default scope has no name.
+ * Source: istio/istio pkg/log (config.go, scope.go).
+ */
+export function createLogger(options: LogOptions): Logger {
+  return loggerOf("default", options);
+}
+
+export const silentLogger: Logger = createLogger({ write: () => undefined });
+
+function loggerOf(scope: string, options: LogOptions): Logger {
+  const least = RANK[options.levels?.get(scope) ?? "info"];
+  const at = (level: LogLevel) => (message: string, fields?: LogFields) => {
+    if (RANK[level] >= least) options.write(formatLine(scope, level, message, fields, options));
+  };
+  return {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    scope: (name) => loggerOf(name, options),
+    isEnabled: (level) => RANK[level] >= least,
+  };
+}
+
+function formatLine(
+  scope: string,
+  level: LogLevel,
+  message: string,
+  fields: LogFields | undefined,
+  options: LogOptions,
+): string {
+  const wantsCaller = options.callers !== undefined && (options.callers.has(scope) || options.callers.has("all"));
+  const wantsStack = RANK[level] >= RANK[options.stackLevels?.get(scope) ?? "none"] && level !== "none";
+  const stack = wantsCaller || wantsStack ? callStack() : [];
+  const caller = wantsCaller ? shortLocation(stack[0]) : undefined;
+  const time = timestamp();
+  if (options.asJson === true) {
+    const line: Record<string, unknown> = { level, time };
+    if (scope !== "default") line.scope = scope;
+    if (caller !== undefined) line.caller = caller;
+    line.msg = message;
+    for (const [key, value] of Object.entries(fields ?? {})) line[key] = jsonValue(value);
+    if (wantsStack) line.stack = stack.join("\n");
+    return `${JSON.stringify(line)}\n`;
+  }
+  const columns = [time, level];
+  if (scope !== "default") columns.push(scope);
+  if (caller !== undefined) columns.push(caller);
+  columns.push(message);
+  const labels = Object.entries(fields ?? {}).map(([key, value]) => `${key}=${textValue(value)}`);
+  if (labels.length > 0) columns.push(labels.join(" "));
+  return `${columns.join("\t")}\n${wantsStack ? `${stack.join("\n")}\n` : ""}`;
+}
+
+/** UTC with six decimals, as Istio prints it: `2026-08-01T10:00:00.000123Z`. */
+function timestamp(): string {
+  const micros = Math.trunc((performance.timeOrigin + performance.now()) * 1_000);
+  const fraction = (micros % 1_000).toString().padStart(3, "0");
+  return new Date(micros / 1_000).toISOString().replace("Z", `${fraction}Z`);
+}
+
+function callStack(): string[] {
+  const lines = (new Error().stack ?? "").split("\n").slice(1);
+  return lines.filter((line) => !/[/\\]base[/\\]log\.[jt]s/.test(line)).map((line) => line.trim());
+}
+
+/** `at f (/a/b/c.ts:3:5)` becomes `b/c.ts:3`. */
+function shortLocation(frame: string | undefined): string | undefined {
+  return /([^/\\]+[/\\][^/\\:]+:\d+):\d+\)?$/.exec(frame ?? "")?.[1];
+}
+
+function textValue(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (value instanceof Error) return value.message;
+  if (typeof value === "object" && value !== null && !(value instanceof Secret)) {
+    return inspect(value, { breakLength: Number.POSITIVE_INFINITY });
+  }
+  return String(value);
+}
+
+function jsonValue(value: unknown): unknown {
+  if (value instanceof Error) return value.message;
+  return typeof value === "bigint" ? value.toString() : value;
+}

@@ -1,0 +1,43 @@
+import type { CommandModule } from "./command.ts";
+
+export interface CommandEntry {
+  readonly name: string;
+  readonly group: "run" | "cluster" | "control plane" | "look" | "container";
+  readonly summary: string;
+  /** Loads the command's code; nothing else of the program is loaded for it. */
+  readonly load: () => Promise<CommandModule>;
+}
+
+/** Every command, in the order of the help page. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "up",
+    group: "run",
+    summary: "Embedded control plane, agent, Envoy and an example service, without a cluster",
+    load: () => import("./up.ts"),
+  },
+  {
+    name: "proxy",
+    group: "run",
+    summary: "The sidecar or gateway agent: drop-in for pilot-agent proxy",
+    load: () => import("./proxy.ts"),
+  },
+  {
+    name: "envoy",
+    group: "run",
+    summary: "Find or fetch Envoy's executable",
+    load: () => import("./envoy.ts"),
+  },
+  {
+    name: "control-plane",
+    group: "control plane",
+    summary: "A development istiod: certificate authority and ADS from a folder of YAML",
+    load: () => import("./control-plane.ts"),
+  },
+  {
+    name: "version",
+    group: "container",
+    summary: "Version of pilotboat",
+    load: () => import("./version.ts"),
+  },
+];

@@ -1,0 +1,48 @@
+import { AgentError, describeError, type Host } from "../base/index.ts";
+import { COMMANDS } from "./commands.ts";
+
+/** Runs one command line (without the program's name) and resolves with the exit code. Never rejects. */
+export async function runCli(args: readonly string[], host: Host): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === "help" || name === "--help" || name === "-h") {
+    host.stdout.write(helpText());
+    return 0;
+  }
+  try {
+    const entry = COMMANDS.find((command) => command.name === name);
+    if (entry === undefined) {
+      throw new AgentError("USAGE", `Unknown command "${name}"`, { hint: 'See "pilotboat --help"' });
+    }
+    const command = await entry.load();
+    return await command.run(rest, host);
+  } catch (error) {
+    host.stderr.write(errorText(error));
+    return error instanceof AgentError && error.kind === "usage" ? 2 : 1;
+  }
+}
+
+/** What a failed command prints: the message, then the hint, and for a bug the stack as well. */
+export function errorText(error: unknown): string {
+  if (!(error instanceof AgentError)) {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return `Error: Internal failure, please report it: ${stack}\n`;
+  }
+  const hint = error.hint === undefined ? "" : `  hint: ${error.hint}\n`;
+  return `Error: ${describeError(error)} [${error.code}]\n${hint}`;
+}
+
+function helpText(): string {
+  const width = Math.max(...COMMANDS.map((command) => command.name.length));
+  const lines = [
+    "pilotboat: an Envoy as a member of an Istio mesh, anywhere",
+    "",
+    "Usage: pilotboat <command> [flags]",
+  ];
+  for (const group of new Set(COMMANDS.map((command) => command.group))) {
+    lines.push("", `${group}:`);
+    for (const command of COMMANDS.filter((entry) => entry.group === group)) {
+      lines.push(`  ${command.name.padEnd(width)}  ${command.summary}`);
+    }
+  }
+  return `${[...lines, "", 'Run "pilotboat <command> --help" for the flags and examples of a command.'].join("\n")}\n`;
+}

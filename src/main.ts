@@ -1,0 +1,29 @@
+import type { StopSignals } from "./base/index.ts";
+import { runCli } from "./cli/index.ts";
+
+/** The only file that touches `process`: arguments, environment, streams and signals in, exit code out. */
+async function main(): Promise<void> {
+  const exitCode = await runCli(process.argv.slice(2), {
+    env: process.env,
+    cwd: process.cwd(),
+    stdout: process.stdout,
+    stderr: process.stderr,
+    signals: listenForSignals(),
+  });
+  process.exit(exitCode);
+}
+
+function listenForSignals(): StopSignals {
+  const stages = [new AbortController(), new AbortController(), new AbortController()] as const;
+  const [stop, hurry, force] = stages;
+  let received = 0;
+  for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    process.on(name, () => {
+      stages[Math.min(received, 2)]?.abort(new Error(`received signal ${name}`));
+      received++;
+    });
+  }
+  return { stop: stop.signal, hurry: hurry.signal, force: force.signal };
+}
+
+void main(); // runCli never rejects
