@@ -1,0 +1,29 @@
+// Runs benchmarks: `npm run bench -- start sds`. Each is bundled first, because Node 20 runs no TypeScript.
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { build } from "esbuild";
+
+const known = readdirSync("bench")
+  .filter((file) => file.endsWith(".ts"))
+  .map((file) => file.slice(0, -3));
+const wanted = process.argv.slice(2).filter((word) => !word.startsWith("-"));
+const flags = process.argv.slice(2).filter((word) => word.startsWith("-"));
+const unknown = wanted.filter((name) => !existsSync(`bench/${name}.ts`));
+if (wanted.length === 0 || unknown.length > 0) {
+  console.error(`Usage: npm run bench -- NAME...   known: ${known.join(", ")}`);
+  process.exit(2);
+}
+for (const name of wanted) {
+  const outfile = `dist/bench/${name}.mjs`;
+  await build({
+    entryPoints: [`bench/${name}.ts`],
+    outfile,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    packages: "external",
+  });
+  const { status } = spawnSync(process.execPath, ["--expose-gc", outfile, ...flags], { stdio: "inherit" });
+  if (status !== 0) process.exit(status ?? 1);
+}

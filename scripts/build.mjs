@@ -1,0 +1,63 @@
+// Bundles the command and the library into dist/, with one lazy chunk per dynamic import, and writes the types.
+import { execFileSync } from "node:child_process";
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { build } from "esbuild";
+
+execFileSync(process.execPath, ["scripts/build-descriptors.mjs"], { stdio: "inherit" });
+rmSync("dist", { recursive: true, force: true });
+
+const { metafile } = await build({
+  entryPoints: { main: "src/main.ts", index: "src/index.ts" },
+  outdir: "dist",
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  keepNames: true,
+  metafile: true,
+  chunkNames: "chunks/[name]-[hash]",
+  external: ["envsub"],
+  // Bundled CommonJS code asks for these three.
+  banner: {
+    js: [
+      'import { createRequire as __createRequire } from "node:module";',
+      'import { dirname as __dirnameOf } from "node:path";',
+      'import { fileURLToPath as __pathOf } from "node:url";',
+      "const require = __createRequire(import.meta.url), __filename = __pathOf(import.meta.url), __dirname = __dirnameOf(__filename);",
+    ].join("\n"),
+  },
+});
+chmodSync("dist/main.js", 0o755);
+writeFileSync("dist/THIRD-PARTY-NOTICES.txt", notices(metafile));
+execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.types.json"], { stdio: "inherit" });
+
+/** The licence texts of every package whose code is in the bundle. */
+function notices(meta) {
+  const folders = new Set();
+  for (const output of Object.values(meta.outputs)) {
+    for (const [file, { bytesInOutput }] of Object.entries(output.inputs)) {
+      if (bytesInOutput > 0 && file.startsWith("node_modules/")) folders.add(packageFolder(dirname(file)));
+    }
+  }
+  return [...folders]
+    .sort()
+    .map(noticeOf)
+    .join(`\n${"-".repeat(80)}\n\n`);
+}
+
+function packageFolder(folder) {
+  const manifest = join(folder, "package.json");
+  return existsSync(manifest) && JSON.parse(readFileSync(manifest, "utf8")).name
+    ? folder
+    : packageFolder(dirname(folder));
+}
+
+function noticeOf(folder) {
+  const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const file = ["LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "license"]
+    .map((f) => join(folder, f))
+    .find(existsSync);
+  return `${name} ${version} (${license})\n\n${file ? readFileSync(file, "utf8") : ""}`;
+}
