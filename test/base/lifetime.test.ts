@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { Lifetime } from "../../src/base/index.ts";
+
+const part = (log: string[], name: string, failure?: Error): AsyncDisposable => ({
+  async [Symbol.asyncDispose]() {
+    log.push(name);
+    if (failure !== undefined) throw failure;
+  },
+});
+
+test("parts close last-first", async () => {
+  const log: string[] = [];
+  {
+    await using life = new Lifetime();
+    await life.own("a", part(log, "a"));
+    await life.own("b", Promise.resolve(part(log, "b")));
+    life.defer("c", () => void log.push("c"));
+    expect(life.open).toEqual(["c", "b", "a"]);
+  }
+  expect(log).toEqual(["c", "b", "a"]);
+});
+
+test("a close that fails does not keep the others open, and its name is told", async () => {
+  const log: string[] = [];
+  const life = new Lifetime();
+  await life.own("first", part(log, "first", new Error("stuck")));
+  await life.own("second", part(log, "second"));
+  await expect(life[Symbol.asyncDispose]()).rejects.toThrow('Cannot close "first"');
+  expect(log).toEqual(["second", "first"]);
+});
+
+test("several failing closes are reported together", async () => {
+  const life = new Lifetime();
+  await life.own("x", part([], "x", new Error("1")));
+  await life.own("y", part([], "y", new Error("2")));
+  await expect(life[Symbol.asyncDispose]()).rejects.toThrow(AggregateError);
+});
+
+test("closing twice closes once", async () => {
+  const log: string[] = [];
+  const life = new Lifetime();
+  await life.own("a", part(log, "a"));
+  await Promise.all([life[Symbol.asyncDispose](), life[Symbol.asyncDispose]()]);
+  expect(log).toEqual(["a"]);
+});
+
+test("a part that arrives after closing began is closed at once", async () => {
+  const log: string[] = [];
+  const life = new Lifetime();
+  await life[Symbol.asyncDispose]();
+  await expect(life.own("late", part(log, "late"))).rejects.toMatchObject({ code: "STOPPED" });
+  expect(log).toEqual(["late"]);
+});
