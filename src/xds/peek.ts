@@ -1,0 +1,138 @@
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import type { Variant } from "./variant.ts";
+
+/** What the relay needs to know of a request from Envoy. Missing fields are empty, as in proto3. */
+export interface RequestFacts {
+  readonly typeUrl: string;
+  readonly nonce: string;
+  /** Always empty in delta requests. */
+  readonly versionInfo: string;
+  /** `google.rpc.Status.message`; present only when Envoy rejects the response with this nonce. */
+  readonly rejection: string | undefined;
+}
+
+export interface ResponseFacts {
+  readonly typeUrl: string;
+  readonly nonce: string;
+  readonly versionInfo: string;
+  readonly resourceCount: number;
+}
+
+/** A `google.protobuf.Any` whose value nobody has decoded. */
+export interface RawAny {
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}
+
+/** Reads the facts of a request; every other field is skipped, not decoded. Throws on bytes that are not protobuf. */
+export function peekRequest(variant: Variant, message: Uint8Array): RequestFacts {
+  const { typeUrl, nonce, versionInfo, errorDetail } = variant.request;
+  const facts = { typeUrl: "", nonce: "", versionInfo: "", rejection: undefined as string | undefined };
+  readFields(message, (field, reader) => {
+    if (field === typeUrl) facts.typeUrl = reader.string();
+    else if (field === nonce) facts.nonce = reader.string();
+    else if (field === versionInfo) facts.versionInfo = reader.string();
+    else if (field === errorDetail) facts.rejection = statusMessage(reader.bytes());
+    else return false;
+    return true;
+  });
+  return facts;
+}
+
+/** Reads the facts of a response without touching its resources. Throws on bytes that are not protobuf. */
+export function peekResponse(variant: Variant, message: Uint8Array): ResponseFacts {
+  const { typeUrl, nonce, versionInfo, resources } = variant.response;
+  const facts = { typeUrl: "", nonce: "", versionInfo: "", resourceCount: 0 };
+  readFields(message, (field, reader) => {
+    if (field === typeUrl) facts.typeUrl = reader.string();
+    else if (field === nonce) facts.nonce = reader.string();
+    else if (field === versionInfo) facts.versionInfo = reader.string();
+    else {
+      if (field === resources) facts.resourceCount++;
+      return false;
+    }
+    return true;
+  });
+  return facts;
+}
+
+/** The first resource of a response, or undefined when it has none. The value shares the message's memory. */
+export function firstResource(variant: Variant, message: Uint8Array): RawAny | undefined {
+  let first: Uint8Array | undefined;
+  readFields(message, (field, reader) => {
+    if (field !== variant.response.resources || first !== undefined) return false;
+    first = reader.bytes();
+    return true;
+  });
+  if (first === undefined) return undefined;
+  const { anyInResource } = variant.response;
+  return readAny(anyInResource === undefined ? first : lastBytes(first, anyInResource));
+}
+
+export interface RequestDraft {
+  readonly typeUrl: string;
+  readonly nonce?: string;
+  /** Left out of delta requests, which have no such field. */
+  readonly versionInfo?: string;
+  /** Makes the request a rejection (NACK) with this text and code 13, INTERNAL. */
+  readonly rejection?: string;
+}
+
+/** Encodes a request of the agent's own: a subscription, an acknowledgement or a rejection. */
+export function encodeRequest(variant: Variant, draft: RequestDraft): Uint8Array {
+  const { typeUrl, nonce, versionInfo, errorDetail } = variant.request;
+  const writer = new BinaryWriter();
+  const text = (field: number | undefined, value: string | undefined): void => {
+    if (field !== undefined && value) writer.tag(field, WireType.LengthDelimited).string(value);
+  };
+  text(versionInfo, draft.versionInfo);
+  text(typeUrl, draft.typeUrl);
+  text(nonce, draft.nonce);
+  if (draft.rejection !== undefined) {
+    writer.tag(errorDetail, WireType.LengthDelimited).fork();
+    writer.tag(1, WireType.Varint).int32(INTERNAL).tag(2, WireType.LengthDelimited).string(draft.rejection).join();
+  }
+  return writer.finish();
+}
+
+const INTERNAL = 13;
+
+/** Calls `take` for each length-delimited field; fields it does not take (false), and all others, are skipped. */
+function readFields(message: Uint8Array, take: (field: number, reader: BinaryReader) => boolean): void {
+  const reader = new BinaryReader(message);
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (wireType !== WireType.LengthDelimited || !take(field, reader)) reader.skip(wireType, field);
+  }
+}
+
+function readAny(bytes: Uint8Array): RawAny {
+  const any = { typeUrl: "", value: new Uint8Array() as Uint8Array };
+  readFields(bytes, (field, reader) => {
+    if (field === 1) any.typeUrl = reader.string();
+    else if (field === 2) any.value = reader.bytes();
+    else return false;
+    return true;
+  });
+  return any;
+}
+
+function lastBytes(message: Uint8Array, wanted: number): Uint8Array {
+  let found: Uint8Array = new Uint8Array();
+  readFields(message, (field, reader) => {
+    if (field !== wanted) return false;
+    found = reader.bytes();
+    return true;
+  });
+  return found;
+}
+
+function statusMessage(status: Uint8Array): string {
+  let text = "";
+  readFields(status, (field, reader) => {
+    if (field !== 2) return false;
+    text = reader.string();
+    return true;
+  });
+  return text;
+}

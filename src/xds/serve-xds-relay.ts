@@ -1,0 +1,55 @@
+import { type BoundSocket, type Clock, type Logger, type Metrics, systemClock } from "../base/index.ts";
+import type { Intercept, Keepalive, Rejection, UpstreamOptions, UpstreamState } from "./types.ts";
+import { UpstreamWatch } from "./upstream-watch.ts";
+
+export interface XdsRelayOptions {
+  /** Bound by the caller, who also closes it; connections that came early are served first. */
+  readonly socket: BoundSocket;
+  readonly upstream: UpstreamOptions;
+  /** Handlers by type URL; each such type is also subscribed to, in this order, after Envoy's first listener request. */
+  readonly intercept: Readonly<Record<string, Intercept>>;
+  /** Largest message taken from Envoy. Default 64 MiB; Istio's `ISTIO_GPRC_MAXRECVMSGSIZE` is 4 MiB. */
+  readonly maxRequestBytes?: number;
+  /** Default 100000, as in Istio (`ISTIO_GPRC_MAXSTREAMS`). */
+  readonly maxStreams?: number;
+  /** For both sides. Default: ping after 30 s, give up after 10 s more. */
+  readonly keepalive?: Keepalive;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock?: Clock;
+}
+
+export interface XdsRelayState {
+  readonly upstream: UpstreamState;
+  readonly rejection: Rejection | undefined;
+}
+
+/** A relay that answers on its socket until it is disposed of. Disposal cuts open streams at once. */
+export interface XdsRelay extends AsyncDisposable {
+  state(): XdsRelayState;
+  /** One line on why Envoy has no (good) configuration, as far as the relay knows; undefined when all is well. */
+  describeTrouble(): string | undefined;
+}
+
+/**
+ * Serves Envoy's ADS on the socket and relays each stream to the control plane over a connection of its own. gRPC is
+ * loaded only here, after Envoy was spawned. `stop` gives up the start; a running relay goes on without it, because a
+ * draining Envoy still needs its configuration.
+ */
+export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal): Promise<XdsRelay> {
+  stop.throwIfAborted();
+  const log = options.log.scope("xdsproxy");
+  const clock = options.clock ?? systemClock;
+  const watch = new UpstreamWatch({ address: options.upstream.address, log, clock });
+  log.info(
+    `Initializing with upstream address "${options.upstream.address}" and cluster "${options.upstream.clusterId}"`,
+  );
+  const { startServer } = await import("./server.ts");
+  stop.throwIfAborted();
+  const server = startServer({ ...options, log, clock, watch });
+  return {
+    state: () => ({ upstream: watch.state, rejection: watch.rejection }),
+    describeTrouble: () => watch.describeTrouble(),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}

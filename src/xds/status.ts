@@ -1,0 +1,48 @@
+import { status as Code } from "@grpc/grpc-js";
+
+/** A gRPC status as grpc-js takes and gives it, without trailing metadata. */
+export interface StreamStatus {
+  readonly code: number;
+  readonly details: string;
+}
+
+/** How much noise an end deserves. Source: istio/istio pkg/istio-agent/xds_proxy.go and pkg/istio-agent/grpcxds errors. */
+export type EndClass = "graceful" | "expected" | "unexpected";
+
+/** Texts of UNAVAILABLE that a peer's ordinary departure produces, in the words of grpc-go and of grpc-js. */
+const ORDINARY_DEPARTURES = [
+  "client disconnected",
+  "error reading from server: EOF",
+  "transport is closing",
+  "Connection dropped",
+];
+
+const ORDINARY_RESETS = [
+  "stream terminated by RST_STREAM with error code: NO_ERROR",
+  "Received RST_STREAM with code 0",
+  "received prior goaway: code: NO_ERROR",
+];
+
+/** Sorts the end of a stream: clean, ordinary for long streams, or worth a warning. */
+export function classifyEnd(status: StreamStatus): EndClass {
+  if (status.code === Code.OK) return "graceful";
+  if (status.code === Code.CANCELLED || status.code === Code.DEADLINE_EXCEEDED) return "expected";
+  if (ORDINARY_RESETS.some((text) => status.details.includes(text))) return "expected";
+  const hasDeparted = ORDINARY_DEPARTURES.some((text) => status.details.includes(text));
+  return status.code === Code.UNAVAILABLE && hasDeparted ? "expected" : "unexpected";
+}
+
+/** The status's name as it stands in gRPC's documents, or its number when it has none. */
+export function codeName(code: number): string {
+  return Code[code] ?? String(code);
+}
+
+/** The part of a status text that stays the same from attempt to attempt, without grpc-js's frame and time stamp. */
+export function plainReason(details: string): string {
+  return details
+    .replace(/^No connection established\. Last error: /, "")
+    .replace(/^Error: /, "")
+    .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, "")
+    .replace(/\.? Resolution note: .*$/s, "")
+    .trim();
+}

@@ -1,0 +1,84 @@
+import type { Secret } from "../base/index.ts";
+
+export const TYPE_PREFIX = "type.googleapis.com/";
+export const LISTENER_TYPE = `${TYPE_PREFIX}envoy.config.listener.v3.Listener`;
+
+/**
+ * Whether a response may reach Envoy: resource types of Envoy itself, and Istio's workload type, which Envoy's peer
+ * metadata filter subscribes to. Anything else was meant for the agent. Source: istio/istio pkg/model/xds.go.
+ */
+export function isForwardable(typeUrl: string): boolean {
+  return typeUrl.startsWith(`${TYPE_PREFIX}envoy.`) || typeUrl === `${TYPE_PREFIX}istio.workload.Workload`;
+}
+
+/** What the relay asks for each time Envoy opens a stream, so that rotated files count from the next stream on. */
+export interface UpstreamCredentials {
+  /** How to secure the connection. A rejection ends the stream with UNAVAILABLE. */
+  tls(): Promise<"plaintext" | UpstreamTls>;
+  /** Call metadata such as `authorization`. A rejection ends the stream with UNAUTHENTICATED. */
+  metadata(): Promise<[string, string][]>;
+}
+
+export interface UpstreamTls {
+  /** PEM certificates that may have issued the control plane's certificate, or the machine's own set. */
+  readonly roots: Buffer | "system";
+  /** Name that the server's certificate must carry; also `:authority`. Empty: the host of the address. */
+  readonly serverName: string;
+  readonly clientCertificate?: { readonly certChain: Buffer; readonly key: Secret };
+}
+
+export interface Keepalive {
+  /** Idle time before a ping. Default 30 s. */
+  readonly intervalMs: number;
+  /** Time to wait for the answer of a ping before the connection counts as dead. Default 10 s. */
+  readonly timeoutMs: number;
+}
+
+export interface UpstreamOptions {
+  /** `host:port` of the control plane, resolved anew for each stream. */
+  readonly address: string;
+  readonly credentials: UpstreamCredentials;
+  /** Sent as `clusterid`, also when empty. */
+  readonly clusterId: string;
+  /** Further call metadata (`XDS_HEADER_*`). Values of keys that end in `-bin` are base64. */
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** Limit for DNS, TCP, TLS and HTTP/2 set-up together. Default 8 s. */
+  readonly connectTimeoutMs?: number;
+}
+
+/**
+ * Takes the first resource of a response (its `Any` value) of a type that belongs to the agent. Returning acknowledges
+ * the response, throwing rejects it with the error's text. Must not keep the bytes.
+ */
+export type Intercept = (resource: Uint8Array) => void | Promise<void>;
+
+/**
+ * Where the connection to the control plane stands. Times are milliseconds since the epoch. A failure stays noted until
+ * a response arrives: a control plane that accepts connections and refuses every stream has not recovered.
+ */
+export type UpstreamState =
+  | { readonly kind: "idle" }
+  | { readonly kind: "connecting"; readonly sinceMs: number; readonly failure: UpstreamFailure | undefined }
+  | { readonly kind: "connected"; readonly sinceMs: number; readonly failure: UpstreamFailure | undefined }
+  | { readonly kind: "responding"; readonly sinceMs: number; readonly lastResponseMs: number }
+  | { readonly kind: "failed"; readonly failure: UpstreamFailure };
+
+export interface UpstreamFailure {
+  /** What went wrong, without time stamps, so that equal failures have equal texts. */
+  readonly reason: string;
+  /** Name of the gRPC status that Envoy was given, for example `UNAVAILABLE`. */
+  readonly code: string;
+  /** Streams in a row that failed, whatever their reasons. */
+  readonly attempts: number;
+  /** When the first of them failed. */
+  readonly sinceMs: number;
+  readonly lastMs: number;
+}
+
+/** The latest resource set that Envoy refused, until it accepts one of the same type. */
+export interface Rejection {
+  readonly typeUrl: string;
+  readonly message: string;
+  readonly nonce: string;
+  readonly atMs: number;
+}

@@ -1,0 +1,43 @@
+/**
+ * The two forms of ADS: whole states (`GRPC`, SotW) and changes (`DELTA_GRPC`). They differ in the method's name and in
+ * the field numbers of the four facts the relay looks at. Source: envoy/service/discovery/v3/discovery.proto.
+ */
+export interface Variant {
+  readonly name: "sotw" | "delta";
+  readonly method: string;
+  readonly request: RequestFields;
+  readonly response: ResponseFields;
+}
+
+interface RequestFields {
+  /** Absent from delta requests. */
+  readonly versionInfo: number | undefined;
+  readonly typeUrl: number;
+  readonly nonce: number;
+  readonly errorDetail: number;
+}
+
+interface ResponseFields {
+  readonly versionInfo: number;
+  readonly resources: number;
+  readonly typeUrl: number;
+  readonly nonce: number;
+  /** Field of the `Any` inside a resource entry; undefined when the entry is the `Any` itself. */
+  readonly anyInResource: number | undefined;
+}
+
+const SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
+
+export const SOTW: Variant = {
+  name: "sotw",
+  method: `${SERVICE}/StreamAggregatedResources`,
+  request: { versionInfo: 1, typeUrl: 4, nonce: 5, errorDetail: 6 },
+  response: { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, anyInResource: undefined },
+};
+
+export const DELTA: Variant = {
+  name: "delta",
+  method: `${SERVICE}/DeltaAggregatedResources`,
+  request: { versionInfo: undefined, typeUrl: 2, nonce: 6, errorDetail: 7 },
+  response: { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, anyInResource: 2 },
+};
