@@ -1,0 +1,61 @@
+import "reflect-metadata";
+import { webcrypto } from "node:crypto";
+import * as x509 from "@peculiar/x509";
+
+export interface IssuedCertificate {
+  readonly certPem: string;
+  readonly keyPem: string;
+}
+
+export interface TestCa {
+  readonly certPem: string;
+  /** A leaf for the names (DNS) and addresses (IP). `notAfter` may lie in the past. */
+  issue(options: {
+    readonly dns?: readonly string[];
+    readonly ips?: readonly string[];
+    readonly notAfter?: Date;
+  }): Promise<IssuedCertificate>;
+}
+
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+const DAY_MS = 86_400_000;
+
+/** A certificate authority of its own for a test; nothing else trusts it. */
+export async function createTestCa(name = "test root"): Promise<TestCa> {
+  const crypto = webcrypto as unknown as Crypto;
+  x509.cryptoProvider.set(crypto);
+  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const root = await x509.X509CertificateGenerator.createSelfSigned({
+    name: `CN=${name}`,
+    keys,
+    notBefore: new Date(Date.now() - 2 * DAY_MS),
+    notAfter: new Date(Date.now() + 2 * DAY_MS),
+    signingAlgorithm: ALGORITHM,
+    extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
+  });
+  let serial = 1;
+  return {
+    certPem: root.toString("pem"),
+    async issue({ dns = [], ips = [], notAfter = new Date(Date.now() + DAY_MS) }) {
+      const leafKeys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+      const leaf = await x509.X509CertificateGenerator.create({
+        serialNumber: (++serial).toString(16).padStart(2, "0"),
+        subject: "CN=leaf",
+        issuer: root.subject,
+        publicKey: leafKeys.publicKey,
+        signingKey: keys.privateKey,
+        signingAlgorithm: ALGORITHM,
+        notBefore: new Date(Date.now() - 2 * DAY_MS),
+        notAfter,
+        extensions: [
+          new x509.SubjectAlternativeNameExtension([
+            ...dns.map((value) => ({ type: "dns" as const, value })),
+            ...ips.map((value) => ({ type: "ip" as const, value })),
+          ]),
+        ],
+      });
+      const pkcs8 = await crypto.subtle.exportKey("pkcs8", leafKeys.privateKey);
+      return { certPem: leaf.toString("pem"), keyPem: x509.PemConverter.encode(pkcs8, "PRIVATE KEY") };
+    },
+  };
+}
