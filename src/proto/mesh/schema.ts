@@ -105,11 +105,9 @@ export function fillZeros<S extends MessageSchema>(
 ): MessageOf<S> {
   const full: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(schema)) {
-    const value = present[name] ?? (hasPresence(field) ? undefined : zeroOf(field));
-    if (value !== undefined) full[name] = value;
-    else full[name] = undefined;
+    full[name] = present[name] ?? (hasPresence(field) ? undefined : zeroOf(field));
   }
-  return Object.freeze(full) as MessageOf<S>;
+  return Object.freeze(full) as unknown as MessageOf<S>;
 }
 
 /** `discoveryAddress` becomes `discovery_address`, the name of the field in the .proto file. */

@@ -1,0 +1,46 @@
+import { describeError } from "../base/index.ts";
+import type { Path } from "../proto/mesh/index.ts";
+import type { Origin } from "./problem.ts";
+
+/** A YAML or JSON text as a JSON tree that still knows where everything stood. */
+export interface ParsedDocument {
+  /** Undefined for an empty document. */
+  readonly tree: unknown;
+  /** Where the value at this path stands, or the nearest one around it. */
+  locate(path: Path): Origin;
+}
+
+export type DocumentReading =
+  | { readonly ok: true; readonly document: ParsedDocument }
+  | { readonly ok: false; readonly origin: Origin; readonly message: string };
+
+/**
+ * Parses a document. JSON is parsed without loading the YAML library and has no positions: whoever finds a problem in it
+ * parses again with `parseYaml`, which gives the same tree.
+ */
+export async function parseDocument(text: string, source: string): Promise<DocumentReading> {
+  const json = parseJson(text);
+  if (json !== undefined) {
+    return { ok: true, document: { tree: json, locate: () => ({ source }) } };
+  }
+  return parseYaml(text, source);
+}
+
+/** The same, with positions for sure: for when a problem has to be shown. */
+export async function parseYaml(text: string, source: string): Promise<DocumentReading> {
+  const { readYaml } = await import("./yaml.ts");
+  try {
+    return readYaml(text, source);
+  } catch (error) {
+    return { ok: false, origin: { source }, message: describeError(error) };
+  }
+}
+
+function parseJson(text: string): object | undefined {
+  if (!/^\s*\{/.test(text)) return undefined;
+  try {
+    return JSON.parse(text) as object;
+  } catch {
+    return undefined; // then it is YAML, or the YAML parser says what is wrong
+  }
+}

@@ -1,0 +1,73 @@
+import { type FlagSpec, type ParsedFlags, parseFlags } from "./pflag.ts";
+
+/** Flags that every command of pilot-agent takes. Source: istio/istio pkg/log/options.go. */
+export const LOG_FLAGS = [
+  {
+    name: "log_target",
+    type: "strings",
+    default: ["stdout"],
+    help: "Where log lines go: stdout, stderr or a file; may be given several times",
+  },
+  { name: "log_as_json", type: "bool", default: false, help: "Log lines as JSON, Envoy's included" },
+  {
+    name: "log_output_level",
+    type: "string",
+    default: "",
+    help: "Comma list of scope:level or level; levels are none, fatal, error, warn, info, debug",
+  },
+  {
+    name: "log_stacktrace_level",
+    type: "string",
+    default: "default:none",
+    help: "Level from which stack traces are added",
+  },
+  { name: "log_caller", type: "string", default: "", help: "Scopes whose lines name file and line, or all" },
+  { name: "vklog", type: "int", default: 0, help: "Non-zero: debug lines of the scope klog" },
+] as const satisfies readonly FlagSpec[];
+
+/** Flags of `proxy`. Source: istio/istio pilot/cmd/pilot-agent/app/cmd.go; the last group is pilotboat's own. */
+export const PROXY_FLAGS = [
+  { name: "domain", type: "string", default: "", help: "DNS domain; default <POD_NAMESPACE>.svc.cluster.local" },
+  { name: "meshConfig", type: "string", default: "./etc/istio/config/mesh", help: "Mesh file" },
+  { name: "stsPort", type: "int", default: 0, help: "Published as metadata; there is no such server" },
+  { name: "tokenManagerPlugin", type: "string", default: "", help: "Accepted, without effect" },
+  { name: "serviceCluster", type: "string", default: "istio-proxy", help: "Used when serviceCluster is empty" },
+  { name: "proxyLogLevel", type: "string", default: "warning", help: "Envoy's log level, with name:level items" },
+  { name: "proxyComponentLogLevel", type: "string", default: "", help: "Envoy's component levels (deprecated)" },
+  { name: "concurrency", type: "int", default: 0, help: "Envoy's worker threads; beats the configuration" },
+  { name: "templateFile", type: "string", default: "", help: "Bootstrap template" },
+  { name: "outlierLogPath", type: "string", default: "", help: "File for Envoy's outlier events" },
+  { name: "profiling", type: "bool", default: true, help: "Profiling pages of the status port" },
+  { name: "envoy", type: "string", default: "", help: "Envoy's executable; beats binaryPath" },
+  {
+    name: "proxy-config",
+    type: "string",
+    default: "",
+    help: "File with the ProxyConfig in place of the variable; variables in it are replaced",
+  },
+  { name: "restart", type: "string", default: "", help: "never, on-failure or always; beats PILOTBOAT_RESTART" },
+] as const satisfies readonly FlagSpec[];
+
+type FlagValue<F extends FlagSpec> = F["type"] extends "bool"
+  ? boolean
+  : F["type"] extends "int"
+    ? number
+    : F["type"] extends "strings"
+      ? readonly string[]
+      : string;
+type ValuesOf<L extends readonly FlagSpec[]> = { readonly [F in L[number] as F["name"]]: FlagValue<F> };
+
+/** The value of every flag, given or default. */
+export type ProxyFlags = ValuesOf<typeof PROXY_FLAGS> & ValuesOf<typeof LOG_FLAGS>;
+
+export interface FlagsReading extends Pick<ParsedFlags, "positionals" | "errors" | "given"> {
+  readonly flags: ProxyFlags;
+}
+
+/** Parses the words after `proxy`; unknown flags are passed over, as the reference does. */
+export function readProxyFlags(args: readonly string[]): FlagsReading {
+  const specs: readonly FlagSpec[] = [...PROXY_FLAGS, ...LOG_FLAGS];
+  const parsed = parseFlags(specs, args, { isLenient: true });
+  const flags = Object.fromEntries(specs.map((spec) => [spec.name, parsed.given.get(spec.name) ?? spec.default]));
+  return { ...parsed, flags: Object.freeze(flags) as unknown as ProxyFlags };
+}

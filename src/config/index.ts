@@ -1,0 +1,13 @@
+export { CATALOGUE, type Setting, type Settings } from "./catalogue.ts";
+export { LOG_FLAGS, PROXY_FLAGS, type ProxyFlags } from "./flags.ts";
+export {
+  type AgentConfig,
+  ConfigError,
+  type ConfigWords,
+  type LoadedConfig,
+  loadConfig,
+  type ProxyRole,
+} from "./load-config.ts";
+export { type FlagSpec, type ParsedFlags, parseFlags } from "./pflag.ts";
+export { formatOrigin, formatProblems, type Origin, type Problem } from "./problem.ts";
+export { substitute } from "./substitute.ts";

@@ -1,0 +1,64 @@
+/** Where a value was written: a variable, a flag, an annotation, or a place in a document. */
+export interface Origin {
+  /** `PROXY_CONFIG`, `--concurrency`, `annotation proxy.istio.io/config`, `etc/istio/config/mesh`, `default`. */
+  readonly source: string;
+  /** Counted from 1; absent where the source has no lines. */
+  readonly line?: number;
+  readonly column?: number;
+}
+
+/** One thing that is wrong with what the user wrote. */
+export interface Problem {
+  /** Name of the value, for example `drainDuration` or `SECRET_TTL`. */
+  readonly name: string;
+  readonly origin: Origin;
+  /** What is wrong, in one line. */
+  readonly message: string;
+  readonly hint?: string;
+}
+
+export const DEFAULT_ORIGIN: Origin = { source: "default" };
+
+/** `PROXY_CONFIG:3:12`, or just the source. */
+export function formatOrigin({ source, line, column }: Origin): string {
+  return line === undefined ? source : `${source}:${line}:${column ?? 1}`;
+}
+
+/** One block per problem: where and what, then the hint. */
+export function formatProblems(problems: readonly Problem[]): string {
+  const lines = problems.flatMap(({ name, origin, message, hint }) => [
+    `  ${formatOrigin(origin)}: ${name}: ${message}`,
+    ...(hint === undefined ? [] : [`    hint: ${hint}`]),
+  ]);
+  return lines.join("\n");
+}
+
+/** The value as it is shown in a message: short, on one line, strings in quotes. */
+export function showFound(value: unknown): string {
+  const text = typeof value === "string" ? JSON.stringify(value) : (JSON.stringify(value) ?? String(value));
+  return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
+}
+
+/** The known name that a mistyped one is closest to, when it is close at all. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const limit = Math.max(1, Math.floor(name.length / 3));
+  let best: { readonly one: string; readonly distance: number } | undefined;
+  for (const one of known) {
+    const distance = editDistance(name.toLowerCase(), one.toLowerCase());
+    if (distance <= limit && (best === undefined || distance < best.distance)) best = { one, distance };
+  }
+  return best?.one;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

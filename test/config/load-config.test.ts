@@ -1,0 +1,268 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type AgentConfig, ConfigError, type Problem } from "../../src/config/index.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
+import { proxyConfigToJson } from "../../src/proto/mesh/index.ts";
+
+let cwd: string;
+beforeEach(async () => {
+  cwd = await mkdtemp(join(tmpdir(), "pb-config-"));
+});
+afterEach(() => rm(cwd, { recursive: true, force: true }));
+
+interface Words {
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly mesh?: string;
+  readonly annotations?: string;
+  readonly dns?: readonly string[];
+}
+
+async function load({ args = [], env = {}, mesh, annotations, dns }: Words): Promise<AgentConfig> {
+  if (mesh !== undefined) await put("etc/istio/config/mesh", mesh);
+  if (annotations !== undefined) await put("etc/istio/pod/annotations", annotations);
+  const resolve = async (host: string) => {
+    if (dns === undefined) throw new Error(`${host}: no such host`);
+    return dns;
+  };
+  return (await loadConfig({ args, env, cwd, cpuCount: 2, resolve })).config;
+}
+
+async function put(path: string, text: string): Promise<void> {
+  await mkdir(dirname(join(cwd, path)), { recursive: true });
+  await writeFile(join(cwd, path), text);
+}
+
+async function problemsOf(words: Words): Promise<readonly Problem[]> {
+  const error = await load(words).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(ConfigError);
+  return (error as ConfigError).problems;
+}
+
+const proxyOf = async (text: string) => (await load({ env: { PROXY_CONFIG: text } })).proxy;
+
+test("without any words the configuration is Istio's default", async () => {
+  const { role, proxy } = await load({});
+  expect(role).toBe("sidecar");
+  expect(proxyConfigToJson(proxy)).toEqual({
+    binaryPath: "/usr/local/bin/envoy",
+    configPath: "./etc/istio/proxy",
+    controlPlaneAuthPolicy: "MUTUAL_TLS",
+    discoveryAddress: "istiod.istio-system.svc:15012",
+    drainDuration: "45s",
+    proxyAdminPort: 15000,
+    serviceCluster: "istio-proxy",
+    statNameLength: 189,
+    statusPort: 15020,
+    terminationDrainDuration: "5s",
+  });
+});
+
+test("mesh file, PROXY_CONFIG and annotation lie over each other", async () => {
+  const { proxy } = await load({
+    mesh: `defaultConfig:
+  discoveryAddress: "file:123"
+  proxyMetadata: {SOME: setting}
+  drainDuration: 1s
+  extraStatTags: [a]
+  proxyStatsMatcher: {inclusionPrefixes: [a], inclusionSuffixes: [b], inclusionRegexps: [c]}
+  controlPlaneAuthPolicy: NONE`,
+    env: { PROXY_CONFIG: 'discoveryAddress: "environment:123"\nproxyMetadata:\nOTHER: option' },
+    annotations:
+      'proxy.istio.io/config="discoveryAddress: annotation:123\\nproxyMetadata: {ANNOTATION: something}\\ndrainDuration: 5s\\nextraStatTags: [b]\\nproxyStatsMatcher: {inclusionPrefixes: [a], inclusionSuffixes: [e], inclusionRegexps: [f]}"',
+  });
+  expect(proxyConfigToJson(proxy)).toMatchObject({
+    discoveryAddress: "annotation:123",
+    proxyMetadata: { SOME: "setting", ANNOTATION: "something" },
+    drainDuration: "5s",
+    extraStatTags: ["b"],
+    proxyStatsMatcher: { inclusionPrefixes: ["a"], inclusionSuffixes: ["e"], inclusionRegexps: ["f"] },
+  });
+  expect(proxy.controlPlaneAuthPolicy).toBe("NONE");
+});
+
+describe("values of PROXY_CONFIG", () => {
+  test.each<[string, Record<string, unknown>]>([
+    ["drainDuration: 1m30s", { drainDuration: "90s" }],
+    ["concurrency: '4'", { concurrency: 4 }],
+    ["concurrency: 4.0", { concurrency: 4 }],
+    ["tracingServiceName: 1", { tracingServiceName: "CANONICAL_NAME_ONLY" }],
+    ["{serviceCluster: a, tracingServiceName: CANONICAL_NAME_ONLY}", { tracingServiceName: "CANONICAL_NAME_ONLY" }],
+    ["holdApplicationUntilProxyStarts: yes", { holdApplicationUntilProxyStarts: true }],
+    ["proxyMetadata: {A: null}", { proxyMetadata: { A: "" } }],
+    ["{configPath: a, config_path: b}", { configPath: "a" }],
+    ["config_path: b", { configPath: "b" }],
+    ["CONFIGPATH: z", { configPath: "./etc/istio/proxy" }],
+    ["statNameLength: 010", { statNameLength: 8 }],
+    ["statNameLength: 0o10", { statNameLength: 8 }],
+    ["statNameLength: 0x1F", { statNameLength: 31 }],
+    ["statNameLength: 1_000", { statNameLength: 1000 }],
+    ["statNameLength: 1e3", { statNameLength: 1000 }],
+    ["proxyMetadata: {T: 12:30:45, D: 2020-01-01}", { proxyMetadata: { T: "12:30:45", D: "2020-01-01" } }],
+    ["proxyMetadata: {yes: a}", { proxyMetadata: { true: "a" } }],
+    ["meshId: a\nmeshId: b", { meshId: "b" }],
+    ["meshId: a\n---\nmeshId: b", { meshId: "a" }],
+    ["proxyMetadata: &m {A: x}\nruntimeValues: *m", { runtimeValues: { A: "x" } }],
+    ["proxyMetadata: &m {A: x, B: w}\nruntimeValues: {<<: *m, B: z}", { runtimeValues: { A: "x", B: "z" } }],
+    ["", { meshId: undefined }],
+    ["null", { meshId: undefined }],
+    ["tracing: {zipkin: {address: $(HOST_IP):9411}}", { tracing: { zipkin: { address: "$(HOST_IP):9411" } } }],
+  ])("%s", async (text, expected) => {
+    const json = proxyConfigToJson(await proxyOf(text));
+    for (const [name, value] of Object.entries(expected)) expect(json[name]).toEqual(value);
+  });
+
+  test.each([
+    ["drainDuration: 90", "wanted a duration"],
+    ["drainDuration: '90'", "wanted a duration"],
+    ["drainDuration: 1d", "wanted a duration"],
+    ["drainDuration: 1500ms", "drain time only supports durations to seconds precision"],
+    ["concurrency: 4.5", "wanted a whole number"],
+    ["controlPlaneAuthPolicy: none", "wanted one of NONE, MUTUAL_TLS, INHERIT"],
+    ["controlPlaneAuthPolicy: 77", 'unrecognized control plane auth policy "77"'],
+    ["holdApplicationUntilProxyStarts: 'true'", "wanted true or false"],
+    ["proxyMetadata: {A: 1}", "wanted a string"],
+    ["- a", "wanted a mapping"],
+    ["text", "wanted a mapping"],
+    ["statNameLength: .inf", "not a number that JSON knows"],
+    ["\tmeshId: a", "ab"],
+    ["privateKeyProvider: {}", "unknown private key provider"],
+    ["proxyAdminPort: 70000", "port number 70000 must be in the range 1..65535"],
+    ["connectionSettings: {httpIdleTimeout: -1s}", "http_idle_timeout must be non-negative"],
+  ])("%j is refused", async (text, expected) => {
+    const problems = await problemsOf({ env: { PROXY_CONFIG: text } });
+    expect(problems.map(({ message }) => message).join("\n")).toContain(expected);
+  });
+
+  test.each(["istio-pilot:80", "10.0.0.100:9090", "[2001:db8::100]:80", "istiod.istio-system.svc.:1"])(
+    "discoveryAddress %s is accepted",
+    async (address) => {
+      expect((await proxyOf(`discoveryAddress: "${address}"`)).discoveryAddress).toBe(address);
+    },
+  );
+
+  test.each([
+    "istio-pilot",
+    "isti..:80",
+    "10.0.0.100",
+    "istio-pilot:port",
+    "istio-pilot:100000",
+    "[2001:db8::10::20]:80",
+    "[2001:db8::100]",
+    "2001:db8::100:80",
+  ])("discoveryAddress %s is refused", async (address) => {
+    const problems = await problemsOf({ env: { PROXY_CONFIG: `discoveryAddress: "${address}"` } });
+    expect(problems[0]?.message).toMatch(/^invalid discovery address: /);
+  });
+});
+
+test("overlays replace whole messages, lists and maps", async () => {
+  const { proxy } = await load({
+    mesh: 'defaultConfig: {tracing: {zipkin: {address: "z:1"}, sampling: 5}, extraStatTags: [a], concurrency: 2}',
+    env: { PROXY_CONFIG: "tracing: {sampling: 1}\nextraStatTags: []\nconcurrency: null" },
+  });
+  expect(proxyConfigToJson(proxy)).toMatchObject({ tracing: { sampling: 1 }, concurrency: 2 });
+  expect(proxy.tracing?.zipkin).toBeUndefined();
+  expect(proxy.extraStatTags).toEqual([]);
+});
+
+test("proxyHeaders inherits five members that the overlay leaves out", async () => {
+  const { proxy } = await load({
+    mesh: "defaultConfig: {proxyHeaders: {forwardedClientCert: APPEND_FORWARD, server: {value: server}, requestId: {disabled: true}, attemptCount: {}}}",
+    env: { PROXY_CONFIG: "proxyHeaders: {server: {disabled: true}, requestId: {}}" },
+  });
+  expect(proxyConfigToJson(proxy).proxyHeaders).toEqual({
+    forwardedClientCert: "APPEND_FORWARD",
+    server: { disabled: true },
+    requestId: {},
+    attemptCount: {},
+  });
+});
+
+test("default_config in a mesh file is not read", async () => {
+  expect((await load({ mesh: "default_config: {proxyAdminPort: 1234}" })).proxy.proxyAdminPort).toBe(15000);
+});
+
+test.each<[string, Words, number | undefined]>([
+  ["an explicit 0 beats the CPU limit", { env: { PROXY_CONFIG: "concurrency: 0", ISTIO_CPU_LIMIT: "2" } }, 0],
+  ["the CPU limit counts when nothing is said", { env: { ISTIO_CPU_LIMIT: "2" } }, 2],
+  ["the flag beats both", { env: { ISTIO_CPU_LIMIT: "2" }, args: ["--concurrency", "3"] }, 3],
+])("concurrency: %s", async (_name, words, expected) => {
+  expect((await load(words)).proxy.concurrency).toBe(expected);
+});
+
+test.each<[string, readonly string[] | undefined, string]>([
+  ["www.foo.com:9080", ["2001:db8::68", "1.2.3.4", "1.2.3.5"], "1.2.3.4:9080"],
+  ["www.foo.com:9080", ["2001:db8::68"], "[2001:db8::68]:9080"],
+  ["nowhere:9080", undefined, ""],
+  ["localhost", ["127.0.0.1"], ""],
+  [":9080", ["127.0.0.1"], ""],
+  ["localhost:", ["127.0.0.1"], ""],
+])("statsdUdpAddress %s with answers %j becomes %j", async (address, dns, expected) => {
+  const config = await load({
+    env: { PROXY_CONFIG: `statsdUdpAddress: "${address}"` },
+    ...(dns === undefined ? {} : { dns }),
+  });
+  expect(config.proxy.statsdUdpAddress).toBe(expected);
+});
+
+test("annotations replace discovery address and status port; a port that is no number is not taken", async () => {
+  const annotations = 'sidecar.istio.io/discoveryAddress="nohost"\nstatus.sidecar.istio.io/port="abc"\n';
+  const { proxy } = await load({ annotations });
+  expect(proxy).toMatchObject({ discoveryAddress: "nohost", statusPort: 15020 });
+  const numeric = await load({ annotations: 'status.sidecar.istio.io/port="1234"' });
+  expect(numeric.proxy.statusPort).toBe(1234);
+});
+
+test("five mistakes are five problems, each with its line and column", async () => {
+  const problems = await problemsOf({
+    env: {
+      PROXY_CONFIG: [
+        "drainDuration: 90",
+        "proxyAdminPort: 99999",
+        "proxyMetadata:",
+        "  A: 1",
+        "concurrency: many",
+        "discoveryAddress: nohost",
+      ].join("\n"),
+    },
+  });
+  expect(problems.map(({ name, origin }) => [name, origin.line, origin.column])).toEqual([
+    ["drainDuration", 1, 16],
+    ["proxyMetadata.A", 4, 6],
+    ["concurrency", 5, 14],
+    ["discoveryAddress", 6, 19],
+    ["proxyAdminPort", 2, 17],
+  ]);
+});
+
+test("problems in JSON have positions too", async () => {
+  const problems = await problemsOf({ env: { PROXY_CONFIG: '{\n  "statusPort": "x"\n}' } });
+  expect(problems[0]?.origin).toEqual({ source: "PROXY_CONFIG", line: 2, column: 17 });
+});
+
+test("an unknown field is a warning that names the nearest known one", async () => {
+  const { warnings } = await loadConfig({ args: [], env: { PROXY_CONFIG: "discoveryAdress: a:1" }, cwd });
+  expect(warnings[0]).toMatchObject({ name: "discoveryAdress", hint: 'Did you mean "discoveryAddress"?' });
+});
+
+test("a variable that cannot be parsed is a warning and its default is used", async () => {
+  const { config, warnings } = await loadConfig({ args: [], env: { SECRET_TTL: "1d", PKCS8_KEY: "" }, cwd });
+  expect(config.settings.secretTtlMs).toBe(86_400_000);
+  expect(warnings.map(({ message }) => message)).toContain(
+    "Invalid environment variable value `1d`, expecting a duration, defaulting to 24h0m0s",
+  );
+  expect(warnings.map(({ name }) => name)).toEqual(["SECRET_TTL", "PKCS8_KEY", "POD_NAMESPACE", "SERVICE_ACCOUNT"]);
+});
+
+test.each([
+  [{ ECC_SIGNATURE_ALGORITHM: "ED25519" }, "ECC_SIGNATURE_ALGORITHM"],
+  [{ WORKLOAD_RSA_KEY_SIZE: "1024" }, "WORKLOAD_RSA_KEY_SIZE"],
+])("impossible key settings %j are refused by name", async (env, name) => {
+  expect((await problemsOf({ env }))[0]?.name).toBe(name);
+});
