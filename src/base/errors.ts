@@ -13,6 +13,12 @@ interface CatalogueEntry {
 /** Every error code of the product. docs/errors.md is generated from this table. */
 export const ERROR_CATALOGUE = {
   ADDRESS_IN_USE: { kind: "environment", summary: "A port or socket that the agent must listen on is taken." },
+  CA_ANSWER_INVALID: {
+    kind: "peer",
+    summary: "The certificate authority answered with something that cannot be used.",
+  },
+  CA_REFUSED: { kind: "peer", summary: "The certificate authority refused to sign the workload's certificate." },
+  CA_UNREACHABLE: { kind: "peer", summary: "The certificate authority did not answer; trying again may help." },
   CONFIG_INVALID: {
     kind: "usage",
     summary: "The configuration has problems; all of them are listed with their origin.",
@@ -20,9 +26,21 @@ export const ERROR_CATALOGUE = {
   FILE_UNREADABLE: { kind: "environment", summary: "A file that must be read is missing or not readable." },
   FILE_UNWRITABLE: { kind: "environment", summary: "A file or folder that must be written cannot be." },
   INTERNAL: { kind: "bug", summary: "Something happened that the agent's own logic rules out." },
+  ROOT_CA_UNUSABLE: {
+    kind: "environment",
+    summary: "The roots to verify the control plane with are missing or unusable.",
+  },
+  SDS_SOCKET_MISSING: {
+    kind: "environment",
+    summary: "The SDS socket that another program should provide is not there.",
+  },
+  SECRET_FILE_INVALID: { kind: "environment", summary: "A certificate, key or root file cannot be used." },
+  SECRET_UNAVAILABLE: { kind: "environment", summary: "Nothing provides the workload certificate that was asked for." },
+  SECRET_UNKNOWN: { kind: "peer", summary: "A secret was asked for under a name that does not exist." },
   SOCKET_PATH_TOO_LONG: { kind: "usage", summary: "A UNIX socket path is longer than the platform allows." },
   STOPPED: { kind: "environment", summary: "The work was given up because a stop was requested." },
   TIMEOUT: { kind: "environment", summary: "A wait took longer than its limit." },
+  TOKEN_UNREADABLE: { kind: "environment", summary: "The token that authenticates the agent cannot be obtained." },
   USAGE: { kind: "usage", summary: "The command line cannot be understood." },
 } as const satisfies Record<string, CatalogueEntry>;
 

@@ -9,6 +9,16 @@ export interface WriteOptions {
   readonly mode?: number;
   /** Permission bits for folders that have to be created. Default 0700. */
   readonly folderMode?: number;
+  /** False: a missing folder is a failure. Default true. */
+  readonly mayCreateFolder?: boolean;
+}
+
+/** A file that is complete on disk under a temporary name. */
+export interface StagedFile {
+  /** Takes the place of the file it is meant for. Rejects with FILE_UNWRITABLE. */
+  commit(): Promise<void>;
+  /** Removes what was not committed. */
+  discard(): Promise<void>;
 }
 
 /**
@@ -21,22 +31,53 @@ export async function writeFileAtomically(
   content: string | Uint8Array,
   options: WriteOptions = {},
 ): Promise<void> {
-  const { mode = 0o600, folderMode = 0o700 } = options;
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  let isCreated = false;
+  const staged = await stageFile(path, content, options);
   try {
-    await mkdir(dirname(path), { recursive: true, mode: folderMode });
+    await staged.commit();
+  } finally {
+    await staged.discard();
+  }
+}
+
+/** The first half of `writeFileAtomically`, for files that change together: stage all, then commit all. */
+export async function stageFile(
+  path: string,
+  content: string | Uint8Array,
+  options: WriteOptions = {},
+): Promise<StagedFile> {
+  const { mode = 0o600, folderMode = 0o700, mayCreateFolder = true } = options;
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  let isThere = false;
+  const discard = async (): Promise<void> => {
+    if (isThere) await unlink(temporary).catch(() => undefined); // the write's own failure is what matters
+  };
+  try {
+    if (mayCreateFolder) await mkdir(dirname(path), { recursive: true, mode: folderMode });
     const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
-    isCreated = true;
+    isThere = true;
     try {
       await file.chmod(mode);
       await file.writeFile(content);
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
   } catch (error) {
-    if (isCreated) await unlink(temporary).catch(() => undefined); // the write's own failure is what matters
-    throw new AgentError("FILE_UNWRITABLE", `Cannot write "${path}": ${describeError(error)}`, { cause: error });
+    await discard();
+    throw unwritable(path, error);
   }
+  return {
+    async commit() {
+      try {
+        await rename(temporary, path);
+        isThere = false;
+      } catch (error) {
+        throw unwritable(path, error);
+      }
+    },
+    discard,
+  };
+}
+
+function unwritable(path: string, error: unknown): AgentError {
+  return new AgentError("FILE_UNWRITABLE", `Cannot write "${path}": ${describeError(error)}`, { cause: error });
 }

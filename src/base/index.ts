@@ -1,4 +1,5 @@
 export { type Clock, systemClock } from "./clock.ts";
+export { parseDownwardApi, unquote } from "./downward-api.ts";
 export * from "./duration.ts";
 export {
   AgentError,
@@ -9,7 +10,7 @@ export {
   type ErrorKind,
   systemCode,
 } from "./errors.ts";
-export { type WriteOptions, writeFileAtomically } from "./files.ts";
+export { type StagedFile, stageFile, type WriteOptions, writeFileAtomically } from "./files.ts";
 export type { Host, StopSignals } from "./host.ts";
 export { type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
@@ -18,3 +19,4 @@ export { type BoundSocket, bindTcp, bindUnix, checkSocketPath, freePorts, splitH
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { Secret } from "./secret.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
+export { contentDigest, type WatchOptions, watchPaths } from "./watch.ts";
