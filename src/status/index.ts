@@ -1,10 +1,6 @@
-export {
-  type AdminGet,
-  dnsReadiness,
-  type EnvoyReadinessOptions,
-  envoyReadiness,
-  grpcBootstrapReadiness,
-} from "./checks.ts";
+export { type AdminGet, adminAccess, type EnvoyReadinessOptions, envoyReadiness } from "./envoy-readiness.ts";
+export type { StatusOptions } from "./options.ts";
+export { dnsReadiness, grpcBootstrapReadiness } from "./other-readiness.ts";
 export {
   createReadinessBoard,
   type Readiness,
@@ -12,4 +8,5 @@ export {
   type ReadinessBoardOptions,
   type ReadinessCheck,
 } from "./readiness-board.ts";
-export { type EnvoyStatsSource, type StatusOptions, type StatusServer, serveStatus } from "./serve-status.ts";
+export type { EnvoyStatsSource } from "./scrape.ts";
+export { type StatusServer, serveStatus } from "./serve-status.ts";

@@ -18,13 +18,13 @@ export interface ReadinessBoardOptions {
 }
 
 export interface ReadinessBoard {
-  /** Runs the checks and logs the outcome: a warning per failure, one line per recovery. Calls do not overlap. */
+  /** Runs the checks and logs the outcome: a warning per failure, one line per recovery. Callers share a running round. */
   ask(): Promise<Readiness>;
 }
 
 export function createReadinessBoard({ checks, stop, log }: ReadinessBoardOptions): ReadinessBoard {
   let wasReady = false;
-  let last: Promise<unknown> = Promise.resolve();
+  let running: Promise<Readiness> | undefined;
   const askNow = async (): Promise<Readiness> => {
     const reason = await firstReason(checks, stop);
     if (reason !== undefined) log.warn(`Envoy proxy is NOT ready: ${reason}`);
@@ -34,9 +34,10 @@ export function createReadinessBoard({ checks, stop, log }: ReadinessBoardOption
   };
   return {
     ask() {
-      const next = last.then(askNow);
-      last = next; // askNow never rejects
-      return next;
+      running ??= askNow().finally(() => {
+        running = undefined;
+      });
+      return running;
     },
   };
 }

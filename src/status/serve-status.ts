@@ -1,53 +1,55 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { BoundSocket, Logger, MetricsRegistry } from "../base/index.ts";
-import type { ReadinessBoard } from "./readiness-board.ts";
-import { routeOf } from "./routes.ts";
-
-export interface StatusOptions {
-  /** Bound by the caller, who also closes it; connections that came early are served first. */
-  readonly socket: BoundSocket;
-  readonly board: ReadinessBoard;
-  readonly metrics: MetricsRegistry;
-  /** Where Envoy gives its own statistics; undefined leaves them out of the scrape. */
-  readonly envoyStats?: EnvoyStatsSource | undefined;
-  /** Metrics only for callers on this machine (`METRICS_LOCALHOST_ACCESS_ONLY`). Default false. */
-  readonly metricsForLocalhostOnly?: boolean;
-  /** Called after the answer of `POST /quitquitquit` has left. */
-  readonly quit: () => void;
-  /** Runs the drain of `POST /drain`; the answer waits for it. */
-  readonly drain: () => Promise<void>;
-  /** The DNS name table as JSON-ready value; undefined while there is none. */
-  readonly nameTable?: (() => unknown) | undefined;
-  /** Arguments of the process, for `/debug/pprof/cmdline`; undefined removes all of `/debug/pprof` (`--profiling=false`). */
-  readonly commandLine?: readonly string[] | undefined;
-  readonly log: Logger;
-}
-
-/** `host:port` of the listener that answers `GET /stats/prometheus` (`ENVOY_PROMETHEUS_PORT`). */
-export interface EnvoyStatsSource {
-  readonly host: string;
-  readonly port: number;
-}
+import type { Socket } from "node:net";
+import { describeError } from "../base/index.ts";
+import type { StatusOptions } from "./options.ts";
+import { send } from "./reply.ts";
+import { route } from "./routes.ts";
 
 /** A status server that answers until it is disposed of, also while Envoy drains. */
 export interface StatusServer extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Serves the status port: readiness, merged metrics, quit, drain and debug pages. */
+/** Envoy keeps idle connections to the agent for an hour; closing earlier would race with its next request. */
+const IDLE_CONNECTION_MS = 61 * 60_000;
+/** A request that stalls this long is dropped; profiles and slow scrapes stay well below. */
+const STALLED_REQUEST_MS = 5 * 60_000;
+
+/**
+ * Serves the status port: readiness, merged metrics, quit, drain and debug pages. `stop` gives up the start only: the
+ * port keeps answering while Envoy drains, until disposal cuts what is open.
+ */
 export async function serveStatus(options: StatusOptions, stop: AbortSignal): Promise<StatusServer> {
   stop.throwIfAborted();
   const server = createServer((request, response) => void answer(request, response, options));
-  options.socket.handOver((connection) => server.emit("connection", connection));
+  server.keepAliveTimeout = IDLE_CONNECTION_MS;
+  server.setTimeout(STALLED_REQUEST_MS);
+  // The server never listens itself, and Node forgets the connections of such a server: we keep them.
+  const connections = new Set<Socket>();
+  options.socket.handOver((connection) => {
+    connections.add(connection);
+    connection.once("close", () => connections.delete(connection));
+    server.emit("connection", connection);
+  });
   options.log.info("Opening status port", { port: options.socket.port });
   return {
     port: options.socket.port,
     async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
+      for (const connection of connections) connection.destroy();
+      options.log.info("Status server has successfully terminated");
     },
   };
 }
 
+/** Never rejects: whatever fails becomes a 500 or the end of the connection. */
 async function answer(request: IncomingMessage, response: ServerResponse, options: StatusOptions): Promise<void> {
-  await routeOf(request, options)(request, response);
+  try {
+    const outcome = await route(request, options);
+    await send(request, response, outcome);
+    outcome.afterwards?.();
+  } catch (error) {
+    options.log.error("status request failed", { path: request.url, reason: describeError(error) });
+    if (response.headersSent) response.destroy();
+    else response.writeHead(500).end(`${describeError(error)}\n`);
+  }
 }

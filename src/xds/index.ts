@@ -1,4 +1,5 @@
-export { serveXdsRelay, type XdsRelay, type XdsRelayOptions, type XdsRelayState } from "./serve-xds-relay.ts";
+export type { XdsRelayOptions } from "./options.ts";
+export { serveXdsRelay, type XdsRelay, type XdsRelayState } from "./serve-xds-relay.ts";
 export type {
   Intercept,
   Keepalive,

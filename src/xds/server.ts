@@ -1,7 +1,7 @@
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Clock, Logger } from "../base/index.ts";
 import { bridge, type Downstream } from "./bridge.ts";
-import type { XdsRelayOptions } from "./serve-xds-relay.ts";
+import type { XdsRelayOptions } from "./options.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import { DELTA, SOTW, type Variant } from "./variant.ts";
 

@@ -43,7 +43,12 @@ export async function startRig(
         }),
         metrics,
         ...options,
-        upstream: { address: `127.0.0.1:${port}`, clusterId: "Kubernetes", credentials: plaintext, ...options.upstream },
+        upstream: {
+          address: `127.0.0.1:${port}`,
+          clusterId: "Kubernetes",
+          credentials: plaintext,
+          ...options.upstream,
+        },
       },
       new AbortController().signal,
     ),

@@ -1,0 +1,56 @@
+const PLAIN_TEXT = "text/plain;version=0.0.4";
+
+interface MediaType {
+  readonly type: string;
+  /** Sorted by name, without `q`. */
+  readonly parameters: readonly (readonly [name: string, value: string])[];
+}
+
+/**
+ * The `Accept` header for Envoy: of what the scraper takes, only text forms, in the scraper's order, best first. Falls
+ * back to plain text when nothing fits or the header cannot be read. Source: istio/istio
+ * pilot/cmd/pilot-agent/status/metrics.go.
+ */
+export function acceptForEnvoy(incoming: string | undefined): string {
+  const items = (incoming ?? "").split(",").map(parseMediaType);
+  if (items.some((item) => item === undefined)) return PLAIN_TEXT;
+  const wanted = items.flatMap((item) => (item === undefined ? [] : textForm(item)));
+  const plain = parseMediaType(PLAIN_TEXT);
+  const distinct = wanted.filter(
+    (item, at) => !isSame(item, plain) || wanted.findIndex((one) => isSame(one, plain)) === at,
+  );
+  if (distinct.length === 0) return PLAIN_TEXT;
+  return distinct.map((item, at) => format(item, weight(at, distinct.length))).join(",");
+}
+
+/** `*` becomes plain text; what is not text is dropped. */
+function textForm(item: MediaType): MediaType[] {
+  if (item.type === "*/*" || item.type === "*") return [{ type: "text/plain", parameters: [["version", "0.0.4"]] }];
+  return item.type === "text/*" || item.type === "text/plain" ? [item] : [];
+}
+
+function parseMediaType(text: string): MediaType | undefined {
+  const [type = "", ...rest] = text.split(";").map((part) => part.trim());
+  if (!/^(\*|[\w!#$&^.+*-]+\/[\w!#$&^.+*-]+)$/.test(type)) return undefined;
+  const parameters: (readonly [string, string])[] = [];
+  for (const part of rest) {
+    const [, name, value] = /^([\w-]+)\s*=\s*"?([^"]*)"?$/.exec(part) ?? [];
+    if (name === undefined || value === undefined) return undefined;
+    if (name.toLowerCase() !== "q") parameters.push([name.toLowerCase(), value]);
+  }
+  return { type: type.toLowerCase(), parameters: parameters.sort(([a], [b]) => (a < b ? -1 : 1)) };
+}
+
+function isSame(a: MediaType, b: MediaType | undefined): boolean {
+  return b !== undefined && format(a) === format(b);
+}
+
+/** Falling from the first item to the last; two decimals from ten items on, so that 0.10 does not sort below 0.9. */
+function weight(at: number, count: number): string {
+  return count < 10 ? `0.${count - at}` : Math.max(0.99 - at / 100, 0.01).toFixed(2);
+}
+
+function format({ type, parameters }: MediaType, q?: string): string {
+  const all = q === undefined ? parameters : [...parameters, ["q", q] as const].sort(([a], [b]) => (a < b ? -1 : 1));
+  return [type, ...all.map(([name, value]) => `${name}=${value}`)].join("; ");
+}

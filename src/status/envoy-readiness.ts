@@ -1,0 +1,73 @@
+import {
+  type Clock,
+  describeError,
+  formatGoDuration,
+  fromMs,
+  type Logger,
+  type Metrics,
+  systemClock,
+} from "../base/index.ts";
+import { missingConfig, missingLiveness, notReadyStats, READY_STATS_PATH, UPDATE_STATS_PATH } from "./envoy-stats.ts";
+import { httpGet } from "./http-get.ts";
+import type { ReadinessCheck } from "./readiness-board.ts";
+
+/** Asks Envoy's admin API. Rejects when it cannot be reached or does not answer with 200 within `timeoutMs`. */
+export type AdminGet = (path: string, timeoutMs: number) => Promise<string>;
+
+export interface EnvoyReadinessOptions {
+  readonly adminGet: AdminGet;
+  /** Why Envoy may lack configuration, as those know who stand between it and the control plane; default: nobody knows. */
+  readonly because?: () => string | undefined;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** When the process began, in milliseconds since the epoch. */
+  readonly startedMs: number;
+  readonly clock?: Clock;
+}
+
+/** Source of both: istio/istio pilot/cmd/pilot-agent/status/util/stats.go. */
+const UPDATE_STATS_TIMEOUT_MS = 1_000;
+const READY_STATS_TIMEOUT_MS = 3_000;
+
+/** The admin API of an Envoy at `host:port`. */
+export function adminAccess(host: string, port: number): AdminGet {
+  return (path, timeoutMs) => httpGet({ host, port, path, timeoutMs });
+}
+
+/**
+ * Ready once Envoy has accepted clusters and listeners, is live, and its workers run. Both steps are remembered, so a
+ * busy Envoy is not declared unready later. The first success records `startup_duration_seconds`.
+ */
+export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
+  const { adminGet, because = () => undefined, clock = systemClock } = options;
+  let stage: "configuring" | "starting" | "ready" = "configuring";
+  return {
+    name: "envoy",
+    async check() {
+      if (stage === "configuring") {
+        const reason = missingConfig(await adminGet(UPDATE_STATS_PATH, UPDATE_STATS_TIMEOUT_MS));
+        if (reason !== undefined) return withCause(reason, because());
+        stage = "starting";
+      }
+      if (stage === "starting") {
+        const reason = await adminGet(READY_STATS_PATH, READY_STATS_TIMEOUT_MS)
+          .then(missingLiveness)
+          .catch((error: unknown) => notReadyStats(describeError(error)));
+        if (reason !== undefined) return reason;
+        stage = "ready";
+        noteFirstReady(options, clock.now());
+      }
+      return undefined;
+    },
+  };
+}
+
+function withCause(reason: string, cause: string | undefined): string {
+  return cause === undefined ? reason : `${reason}; ${cause}`;
+}
+
+function noteFirstReady({ metrics, log, startedMs }: EnvoyReadinessOptions, nowMs: number): void {
+  const tookMs = nowMs - startedMs;
+  metrics.gauge("startup_duration_seconds", tookMs / 1_000);
+  log.info(`Readiness succeeded in ${formatGoDuration(fromMs(tookMs))}`);
+}

@@ -1,0 +1,61 @@
+/** Stats that tell whether Envoy has its first configuration. Source: istio/istio pilot/cmd/pilot-agent/status/util/stats.go. */
+export const UPDATE_STATS_PATH = statsPath(
+  "^(cluster_manager\\.cds|listener_manager\\.lds)\\.(update_success|update_rejected)$",
+);
+/** Stats that tell whether Envoy is live and its workers run. */
+export const READY_STATS_PATH = statsPath("^(server\\.state|listener_manager\\.workers_started)");
+
+const SERVER_STATES: Readonly<Record<number, string>> = { 1: "DRAINING", 2: "PRE_INITIALIZING", 3: "INITIALIZING" };
+
+/** Why Envoy lacks configuration, or undefined once it has accepted clusters and listeners. Throws on unreadable stats. */
+export function missingConfig(body: string): string | undefined {
+  const stat = (name: string): number => readStat(body, name) ?? 0;
+  const cds = {
+    accepted: stat("cluster_manager.cds.update_success"),
+    rejected: stat("cluster_manager.cds.update_rejected"),
+  };
+  const lds = {
+    accepted: stat("listener_manager.lds.update_success"),
+    rejected: stat("listener_manager.lds.update_rejected"),
+  };
+  if (cds.accepted > 0 && lds.accepted > 0) return undefined;
+  const counters =
+    `cds updates: ${cds.accepted} successful, ${cds.rejected} rejected; ` +
+    `lds updates: ${lds.accepted} successful, ${lds.rejected} rejected`;
+  if (cds.accepted === 0 && lds.accepted === 0) {
+    return `config not received from XDS server (is Istiod running?): ${counters}`;
+  }
+  if (cds.rejected > 0 || lds.rejected > 0) return `config received from XDS server, but was rejected: ${counters}`;
+  return `config not fully received from XDS server: ${counters}`;
+}
+
+/** Why Envoy does not serve yet, or undefined once it does. Throws on unreadable stats. */
+export function missingLiveness(body: string): string | undefined {
+  const state = readStat(body, "server.state");
+  if (state === undefined) return notReadyStats(`server.state is not yet updated: ${body}`);
+  const workers = readStat(body, "listener_manager.workers_started");
+  if (workers === undefined) return notReadyStats(`listener_manager.workers_started is not yet updated: ${body}`);
+  if (state !== 0) return `server is not live, current state is: ${SERVER_STATES[state] ?? "UNKNOWN"}`;
+  return workers === 1 ? undefined : "workers have not yet started";
+}
+
+/** The reason when the readiness stats could not be had or understood. */
+export function notReadyStats(reason: string): string {
+  return `failed to get readiness stats: ${reason}`;
+}
+
+/** The value of the first line that begins with `name`, or undefined. Throws when it is not `name: <unsigned integer>`. */
+function readStat(body: string, name: string): number | undefined {
+  const line = body.split("\n").find((candidate) => candidate.startsWith(name));
+  if (line === undefined) return undefined;
+  const parts = line.split(":");
+  const value = parts[1]?.trim() ?? "";
+  if (parts.length !== 2 || !/^\d+$/.test(value)) {
+    throw new Error(`cannot read stat "${name}" from "${line}", expected an unsigned integer`);
+  }
+  return Number(value);
+}
+
+function statsPath(filter: string): string {
+  return `/stats?usedonly&filter=${encodeURIComponent(filter)}`;
+}

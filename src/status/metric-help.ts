@@ -1,0 +1,28 @@
+/** HELP texts by metric name without prefix: what an operator sees beside a series. */
+const HELP: Readonly<Record<string, string>> = {
+  cert_expiry_seconds: "Seconds until the workload certificate expires; negative when it has.",
+  dns_requests_total: "DNS queries received.",
+  dns_upstream_failures_total: "DNS queries answered with SERVFAIL because every upstream failed.",
+  dns_upstream_request_duration_seconds: "Time that DNS upstreams took, in seconds.",
+  dns_upstream_requests_total: "DNS queries forwarded upstream.",
+  envoy_connection_terminations: "Streams ended by Envoy: cancelled is ordinary, error is not.",
+  istiod_connection_failures: "Streams that could not be opened to the control plane.",
+  istiod_connection_terminations: "Streams ended by the control plane: cancelled is ordinary, error is not.",
+  num_failed_outgoing_requests: "Requests to the certificate authority that failed.",
+  num_file_secret_failures_total: "Secrets that could not be made from files.",
+  num_file_watcher_failures_total: "File watches that could not be set.",
+  num_outgoing_requests: "Requests to the certificate authority.",
+  num_outgoing_retries: "Retries of requests to the certificate authority.",
+  outgoing_latency: "Time spent in requests to the certificate authority, in milliseconds.",
+  pilot_xds_recv_max: "Size of the largest message received from Envoy, in bytes.",
+  scrape_failures_total: "Sources of the merged scrape that failed, by type.",
+  scrapes_total: "Scrapes of the merged metrics.",
+  startup_duration_seconds: "Time from process start to first readiness, in seconds.",
+  wasm_cache_entries: "Wasm modules in the cache.",
+  xds_proxy_requests: "Requests sent to the control plane.",
+  xds_proxy_responses: "Responses received from the control plane.",
+};
+
+export function helpOf(name: string): string | undefined {
+  return HELP[name];
+}

@@ -1,0 +1,23 @@
+import type { BoundSocket, Logger, MetricsRegistry } from "../base/index.ts";
+import type { ReadinessBoard } from "./readiness-board.ts";
+import type { EnvoyStatsSource } from "./scrape.ts";
+
+export interface StatusOptions {
+  /** Bound by the caller, who also closes it; connections that came early are served first. */
+  readonly socket: BoundSocket;
+  readonly board: ReadinessBoard;
+  readonly metrics: MetricsRegistry;
+  /** Where Envoy gives its own statistics; undefined leaves them out of the scrape. */
+  readonly envoyStats?: EnvoyStatsSource | undefined;
+  /** Metrics only for callers on this machine (`METRICS_LOCALHOST_ACCESS_ONLY`). Default false. */
+  readonly metricsForLocalhostOnly?: boolean;
+  /** Called after the answer of `POST /quitquitquit` has left. */
+  readonly quit: () => void;
+  /** Runs the drain of `POST /drain`; the answer waits for it. */
+  readonly drain: () => Promise<void>;
+  /** The DNS name table as JSON-ready value; undefined while there is none. */
+  readonly nameTable?: (() => unknown) | undefined;
+  /** Arguments of the process, for `/debug/pprof/cmdline`; undefined removes all of `/debug/pprof` (`--profiling=false`). */
+  readonly commandLine?: readonly string[] | undefined;
+  readonly log: Logger;
+}

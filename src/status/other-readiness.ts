@@ -1,0 +1,56 @@
+import { readFile, stat } from "node:fs/promises";
+import { describeError, systemCode } from "../base/index.ts";
+import type { ReadinessCheck } from "./readiness-board.ts";
+
+/**
+ * Ready once the gRPC bootstrap at `path` has been read, and as long as the certificate files that it names exist.
+ * Source: istio/istio pilot/cmd/pilot-agent/status/grpcready/probe.go.
+ */
+export function grpcBootstrapReadiness(path: string): ReadinessCheck {
+  let files: readonly string[] | undefined;
+  return {
+    name: "grpc bootstrap",
+    async check() {
+      try {
+        files ??= certificateFiles(JSON.parse(await readFile(path, "utf8")));
+      } catch (error) {
+        return `failed loading ${path}: ${describeError(error)}`;
+      }
+      for (const file of files) {
+        if (await isMissing(file)) return `${file} does not exist`;
+      }
+      return undefined;
+    },
+  };
+}
+
+/** Ready once a first name table has been loaded; `hasTable` must not go back to false. */
+export function dnsReadiness(hasTable: () => boolean): ReadinessCheck {
+  return {
+    name: "dns",
+    check: () => (hasTable() ? undefined : "istio DNS capture is turned ON and DNS lookup table is not ready yet"),
+  };
+}
+
+/** The files of the first `file_watcher` certificate provider; none when there is no such provider. */
+function certificateFiles(bootstrap: unknown): string[] {
+  const providers = Object.values(objectAt(bootstrap, "certificate_providers"));
+  const watcher = providers.find((provider) => objectAt(provider).plugin_name === "file_watcher");
+  const config = objectAt(watcher, "config");
+  return ["certificate_file", "private_key_file", "ca_certificate_file"]
+    .map((key) => config[key])
+    .filter((file): file is string => typeof file === "string" && file !== "");
+}
+
+function objectAt(value: unknown, key?: string): Record<string, unknown> {
+  const object = typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  return key === undefined ? object : objectAt(object[key]);
+}
+
+/** Only a definite "not found" counts: what we may not look at may well be there. */
+async function isMissing(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => false,
+    (error: unknown) => systemCode(error) === "ENOENT",
+  );
+}

@@ -1,0 +1,19 @@
+import type { BoundSocket, Clock, Logger, Metrics } from "../base/index.ts";
+import type { Intercept, Keepalive, UpstreamOptions } from "./types.ts";
+
+export interface XdsRelayOptions {
+  /** Bound by the caller, who also closes it; connections that came early are served first. */
+  readonly socket: BoundSocket;
+  readonly upstream: UpstreamOptions;
+  /** Handlers by type URL; each such type is also subscribed to, in this order, after Envoy's first listener request. */
+  readonly intercept: Readonly<Record<string, Intercept>>;
+  /** Largest message taken from Envoy. Default 64 MiB; Istio's `ISTIO_GPRC_MAXRECVMSGSIZE` is 4 MiB. */
+  readonly maxRequestBytes?: number;
+  /** Default 100000, as in Istio (`ISTIO_GPRC_MAXSTREAMS`). */
+  readonly maxStreams?: number;
+  /** For both sides. Default: ping after 30 s, give up after 10 s more. */
+  readonly keepalive?: Keepalive;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock?: Clock;
+}

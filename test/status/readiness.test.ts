@@ -1,0 +1,182 @@
+import { mkdtemp, rm, unlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { createMetrics, silentLogger } from "../../src/base/index.ts";
+import {
+  adminAccess,
+  dnsReadiness,
+  envoyReadiness,
+  grpcBootstrapReadiness,
+  type ReadinessCheck,
+} from "../../src/status/index.ts";
+import { startRig } from "./rig.ts";
+
+const CDS = "cluster_manager.cds.update_success: 1\n";
+const LDS = "listener_manager.lds.update_success: 1\n";
+const LIVE = "listener_manager.workers_started: 1\nserver.state: 0\n";
+
+const NOTHING = "cds updates: 0 successful, 0 rejected; lds updates: 0 successful, 0 rejected";
+
+test.each([
+  [
+    "only listeners",
+    LDS,
+    `config not fully received from XDS server: ${NOTHING.replace("lds updates: 0", "lds updates: 1")}`,
+  ],
+  [
+    "clusters rejected",
+    `cluster_manager.cds.update_rejected: 1\n${LDS}`,
+    "config received from XDS server, but was rejected: cds updates: 0 successful, 1 rejected; lds updates: 1 successful, 0 rejected",
+  ],
+  ["nothing", "", `config not received from XDS server (is Istiod running?): ${NOTHING}`],
+  [
+    "workers not started",
+    `${CDS}${LDS}listener_manager.workers_started: 0\nserver.state: 0\n`,
+    "workers have not yet started",
+  ],
+  [
+    "no workers stat",
+    `${CDS}${LDS}server.state: 2\n`,
+    /^failed to get readiness stats: listener_manager\.workers_started is not yet updated: /,
+  ],
+  ["no state", `${CDS}${LDS}`, /^failed to get readiness stats: server\.state is not yet updated: /],
+  [
+    "initializing",
+    `${CDS}${LDS}listener_manager.workers_started: 0\nserver.state: 2\n`,
+    "server is not live, current state is: PRE_INITIALIZING",
+  ],
+  [
+    "a number that is none",
+    "cluster_manager.cds.update_success: x\n",
+    /cannot read stat "cluster_manager.cds.update_success"/,
+  ],
+])("Envoy with %s is not ready, and says why", async (_name, stats, reason) => {
+  await using rig = await startRig({ checks: [checkOf(() => stats)] });
+  const answer = await rig.call("/healthz/ready");
+  expect(answer.status).toBe(503);
+  expect(answer.text.trimEnd()).toEqual(typeof reason === "string" ? reason : expect.stringMatching(reason));
+  expect(rig.log).toContainEqual(expect.stringContaining("warn\tEnvoy proxy is NOT ready: "));
+});
+
+test("what the agent knows about the control plane follows the reason", async () => {
+  const check = checkOf(
+    () => "",
+    () => 'control plane "istiod:15012": UNAVAILABLE: connect ECONNREFUSED 127.0.0.1:15012',
+  );
+  await using rig = await startRig({ checks: [check] });
+  expect((await rig.call("/healthz/ready")).text).toBe(
+    `config not received from XDS server (is Istiod running?): ${NOTHING}; ` +
+      'control plane "istiod:15012": UNAVAILABLE: connect ECONNREFUSED 127.0.0.1:15012\n',
+  );
+});
+
+test("ready once, Envoy is not asked again; the duration is recorded", async () => {
+  const metrics = createMetrics();
+  let asked = 0;
+  const check = envoyReadiness({
+    adminGet: async () => {
+      if (++asked > 2) throw new Error("gone");
+      return CDS + LDS + LIVE;
+    },
+    metrics,
+    log: silentLogger,
+    startedMs: Date.now() - 1_500,
+  });
+  await using rig = await startRig({ checks: [check] });
+  for (let time = 0; time < 3; time++)
+    expect(await rig.call("/healthz/ready")).toMatchObject({ status: 200, text: "" });
+  expect(asked).toBe(2);
+  expect(metrics.render()).toMatch(/istio_agent_startup_duration_seconds 1\.[5-9]/);
+  expect(rig.log.filter((line) => line === "info\tEnvoy proxy is ready")).toHaveLength(1);
+});
+
+test("the admin API is asked over HTTP; its refusals are the reason", async () => {
+  const admin = createServer((request, response) => {
+    response.writeHead(request.url?.startsWith("/stats?usedonly&filter=") ? 418 : 404).end();
+  });
+  await new Promise<void>((resolve) => admin.listen(0, "127.0.0.1", resolve));
+  const { port } = admin.address() as AddressInfo;
+  const check = envoyReadiness({
+    adminGet: adminAccess("127.0.0.1", port),
+    metrics: createMetrics(),
+    log: silentLogger,
+    startedMs: 0,
+  });
+  await using rig = await startRig({ checks: [check] });
+  expect((await rig.call("/healthz/ready")).text).toBe("unexpected status 418\n");
+  await new Promise((resolve) => admin.close(resolve));
+  expect((await rig.call("/healthz/ready")).text).toContain("ECONNREFUSED");
+});
+
+test("once the agent stops it is not ready, but still answers", async () => {
+  await using rig = await startRig();
+  expect((await rig.call("/healthz/ready")).status).toBe(200);
+  rig.stop.abort(new Error("received signal SIGTERM"));
+  expect(await rig.call("/healthz/ready")).toMatchObject({
+    status: 503,
+    text: "server is terminated: received signal SIGTERM\n",
+  });
+  expect((await rig.call("/stats/prometheus")).status).toBe(200);
+});
+
+test("checks run in order, the first that fails decides", async () => {
+  let hasTable = false;
+  const asked: string[] = [];
+  const first: ReadinessCheck = {
+    name: "first",
+    check: () => {
+      asked.push("first");
+      return undefined;
+    },
+  };
+  const last: ReadinessCheck = {
+    name: "last",
+    check: () => {
+      asked.push("last");
+      throw new Error("last is broken");
+    },
+  };
+  await using rig = await startRig({ checks: [first, dnsReadiness(() => hasTable), last] });
+  expect((await rig.call("/healthz/ready")).text).toBe(
+    "istio DNS capture is turned ON and DNS lookup table is not ready yet\n",
+  );
+  expect(asked).toEqual(["first"]);
+  hasTable = true;
+  expect((await rig.call("/healthz/ready")).text).toBe("last is broken\n");
+});
+
+test("a gRPC bootstrap must be there, and the files that it names", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pb-status-"));
+  const path = join(folder, "grpc-bootstrap.json");
+  const key = join(folder, "key.pem");
+  const check = grpcBootstrapReadiness(path);
+  try {
+    expect(await check.check()).toContain(`failed loading ${path}: `);
+    await writeFile(
+      path,
+      JSON.stringify({
+        certificate_providers: { default: { plugin_name: "file_watcher", config: { private_key_file: key } } },
+      }),
+    );
+    expect(await check.check()).toBe(`${key} does not exist`);
+    await writeFile(key, "");
+    expect(await check.check()).toBeUndefined();
+    await unlink(key);
+    expect(await check.check()).toBe(`${key} does not exist`);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+function checkOf(stats: () => string, because: () => string | undefined = () => undefined): ReadinessCheck {
+  return envoyReadiness({
+    adminGet: async () => stats(),
+    because,
+    metrics: createMetrics(),
+    log: silentLogger,
+    startedMs: Date.now(),
+  });
+}
