@@ -1,0 +1,42 @@
+import type { JsonValue } from "../proto/mesh/index.ts";
+
+/** One place where two documents differ; `before` or `after` is absent where the value is. */
+export interface Difference {
+  /** For example `static_resources.clusters[4].name`. */
+  readonly path: string;
+  readonly before?: JsonValue;
+  readonly after?: JsonValue;
+}
+
+/** Differences by path, in the order of the first document; list items with a `name` are matched by it. */
+export function diffByPath(before: JsonValue, after: JsonValue, path = ""): Difference[] {
+  if (isObject(before) && isObject(after))
+    return diffMembers(before, after, (key) => (path === "" ? key : `${path}.${key}`));
+  if (Array.isArray(before) && Array.isArray(after)) {
+    return diffMembers(byName(before), byName(after), (key) => `${path}[${key}]`);
+  }
+  return JSON.stringify(before) === JSON.stringify(after) ? [] : [{ path, before, after }];
+}
+
+type Members = Readonly<Record<string, JsonValue>>;
+
+function diffMembers(before: Members, after: Members, pathOf: (key: string) => string): Difference[] {
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...keys].flatMap((key): Difference[] => {
+    const [left, right] = [before[key], after[key]];
+    if (left === undefined && right !== undefined) return [{ path: pathOf(key), after: right }];
+    if (right === undefined && left !== undefined) return [{ path: pathOf(key), before: left }];
+    return left === undefined || right === undefined ? [] : diffByPath(left, right, pathOf(key));
+  });
+}
+
+/** A list by the names of its items where all have distinct ones, else by position. */
+function byName(list: readonly JsonValue[]): Members {
+  const names = list.map((item) => (isObject(item) && typeof item.name === "string" ? item.name : undefined));
+  const isNamed = new Set(names).size === list.length && !names.includes(undefined);
+  return Object.fromEntries(list.map((item, at) => [isNamed ? `${names[at]}` : String(at), item]));
+}
+
+function isObject(value: JsonValue): value is { readonly [key: string]: JsonValue } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

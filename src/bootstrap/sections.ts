@@ -1,0 +1,60 @@
+import type { NodeDescription } from "../node/index.ts";
+import type { ProxyConfig } from "../proto/mesh/index.ts";
+import type { TlsPaths } from "./client-tls.ts";
+import { type AddressFamily, addressFamily } from "./family.ts";
+import type { BootstrapOptions, Warn } from "./options.ts";
+
+/** What every section is made from, worked out once. */
+export interface Sections extends BootstrapOptions {
+  readonly node: NodeDescription;
+  readonly family: AddressFamily;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly tlsPaths: TlsPaths;
+  readonly xdsType: "DELTA_GRPC" | "GRPC";
+  readonly isMetadataDiscovery: boolean;
+  readonly isSelfDiscovery: boolean;
+  readonly maxDownstreamConnections: number;
+  readonly warn: Warn;
+}
+
+export function sectionsOf(options: BootstrapOptions, node: NodeDescription, warn: Warn): Sections {
+  const isWaypoint = node.id.startsWith("waypoint~");
+  const xdsType = options.isDeltaXds || isWaypoint ? "DELTA_GRPC" : "GRPC";
+  const wantsDiscovery = node.typed.METADATA_DISCOVERY === true || isWaypoint;
+  if (wantsDiscovery && xdsType === "GRPC") warn("Metadata discovery needs delta xDS and is switched off");
+  const text = (name: string): string => String(node.typed[name] ?? "");
+  return {
+    ...options,
+    node,
+    warn,
+    family: addressFamily(instanceIps(node), options.isDualStack),
+    annotations: (node.typed.ANNOTATIONS ?? {}) as Readonly<Record<string, string>>,
+    tlsPaths: {
+      root: text("TLS_CLIENT_ROOT_CERT"),
+      certChain: text("TLS_CLIENT_CERT_CHAIN"),
+      key: text("TLS_CLIENT_KEY"),
+    },
+    xdsType,
+    isMetadataDiscovery: wantsDiscovery && xdsType === "DELTA_GRPC",
+    isSelfDiscovery: node.typed.ENABLE_SELF_DISCOVERY === true,
+    maxDownstreamConnections: maxDownstreamConnections(options.proxy),
+  };
+}
+
+export function instanceIps(node: NodeDescription): readonly string[] {
+  return (node.typed.INSTANCE_IPS ?? []) as readonly string[];
+}
+
+const UNLIMITED = 2_147_483_647;
+
+/** Source: istio/istio pkg/bootstrap/config.go (getGlobalDownstreamMaxConnections). */
+function maxDownstreamConnections(proxy: ProxyConfig): number {
+  const limit = proxy.connectionSettings?.globalDownstreamConnectionLimit ?? 0;
+  if (limit > 0) return limit;
+  const texts = [
+    proxy.proxyMetadata.ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS,
+    proxy.runtimeValues["overload.global_downstream_max_connections"],
+  ];
+  const text = texts.find((one) => one !== undefined && /^[+-]?\d+$/.test(one));
+  return text === undefined ? UNLIMITED : Number(text);
+}

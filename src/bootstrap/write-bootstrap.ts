@@ -1,0 +1,34 @@
+import { rm } from "node:fs/promises";
+import { join, normalize, resolve } from "node:path";
+import { writeFileAtomically } from "../base/index.ts";
+import type { JsonObject, ProxyConfig } from "../proto/mesh/index.ts";
+import { LIGHTSTEP_TOKEN_FILE } from "./render-bootstrap.ts";
+
+/** The file that Envoy is started with; disposing it removes what the agent wrote. */
+export interface BootstrapFile extends AsyncDisposable {
+  /** As Envoy is told: relative to its working directory unless `configPath` is absolute. */
+  readonly path: string;
+}
+
+/**
+ * Writes the bootstrap into `configPath`, mode 0600, and the Lightstep token beside it. A `customConfigFile` is used
+ * as it is and never removed. Rejects with FILE_UNWRITABLE.
+ */
+export async function writeBootstrap(
+  proxy: ProxyConfig,
+  cwd: string,
+  content: JsonObject | string,
+  extension: "json" | "yaml" = "json",
+): Promise<BootstrapFile> {
+  if (proxy.customConfigFile !== "") {
+    return { path: proxy.customConfigFile, [Symbol.asyncDispose]: async () => undefined };
+  }
+  const path = normalize(join(proxy.configPath, `envoy-rev.${extension}`));
+  const token = proxy.tracing?.lightstep?.accessToken;
+  if (token !== undefined) {
+    await writeFileAtomically(resolve(cwd, proxy.configPath, LIGHTSTEP_TOKEN_FILE), token);
+  }
+  const text = typeof content === "string" ? content : JSON.stringify(content);
+  await writeFileAtomically(resolve(cwd, path), text);
+  return { path, [Symbol.asyncDispose]: () => rm(resolve(cwd, path), { force: true }) };
+}

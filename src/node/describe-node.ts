@@ -1,0 +1,225 @@
+import { type JsonObject, type ProxyConfig, proxyConfigToJson } from "../proto/mesh/index.ts";
+import { type InterfaceAddress, type IpMode, ipModeOf, proxyAddresses } from "./ip.ts";
+import { type Locality, localityOf } from "./locality.ts";
+import { readRawMetadata } from "./raw-metadata.ts";
+import { serviceClusterOf } from "./service-cluster.ts";
+import { type MetadataValue, type RawMetadata, readTyped, type TypedMetadata, writeTyped } from "./typed-metadata.ts";
+
+/** What the configuration says of the node. */
+export interface NodeOptions {
+  readonly role: string;
+  /** `--domain`; empty for `<namespace>.svc.cluster.local`. */
+  readonly domain: string;
+  readonly proxy: ProxyConfig;
+  /** ISTIO_META_ and ISTIO_METAJSON_ variables under their full names. */
+  readonly metadataEnv: readonly (readonly [name: string, value: string])[];
+  /** Undefined where the variable is not set at all, which differs from empty. */
+  readonly podName: string | undefined;
+  readonly podNamespace: string | undefined;
+  readonly serviceAccount: string | undefined;
+  readonly instanceIp: string;
+  readonly dnsProxyAddress: string | undefined;
+  readonly stsPort: number;
+  readonly ports: {
+    readonly status: number;
+    readonly prometheus: number;
+    readonly secureMetrics: number;
+    readonly secureMergedMetrics: number;
+  };
+  readonly isExitOnZeroConnections: boolean;
+  readonly peerMetadataDiscovery: boolean | undefined;
+  readonly skipDeprecatedLogs: boolean;
+  readonly workloadSocketFile: string;
+  readonly outlierLogPath: string;
+  /** The version that ISTIO_META_ISTIO_VERSION replaces. */
+  readonly version: string;
+}
+
+/** What the machine and the pod's files say. */
+export interface NodeFacts {
+  readonly interfaceAddresses: readonly InterfaceAddress[];
+  /** From ./etc/istio/pod/labels and .../annotations; undefined when the file is absent or unreadable. */
+  readonly podLabels: ReadonlyMap<string, string> | undefined;
+  readonly podAnnotations: ReadonlyMap<string, string> | undefined;
+  readonly platform: Platform;
+  /** A healthy external credential socket, or an external workload SDS socket, is there. */
+  readonly hasCredentialSocket: boolean;
+  readonly hasExternalSds: boolean;
+}
+
+export interface Platform {
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly locality: Locality;
+  readonly isKubernetes: boolean;
+  /** Labels of the instance; used only outside Kubernetes. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export const UNKNOWN_PLATFORM: Platform = {
+  metadata: {},
+  locality: { region: "", zone: "", subZone: "" },
+  isKubernetes: true,
+  labels: {},
+};
+
+export interface NodeDescription {
+  /** `<role>~<ip>~<pod>.<namespace>~<domain>`. */
+  readonly id: string;
+  readonly cluster: string;
+  readonly locality: Locality;
+  readonly addresses: readonly string[];
+  readonly ipMode: IpMode;
+  /** Typed fields in memory form. */
+  readonly typed: TypedMetadata;
+  readonly raw: RawMetadata;
+  /** The JSON of `node.metadata`, keys sorted. */
+  readonly metadata: JsonObject;
+  /** The typed fields alone, for the gRPC bootstrap. */
+  readonly typedMetadata: JsonObject;
+  /** Where each key of `metadata` comes from. */
+  readonly origins: ReadonlyMap<string, string>;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Builds the node from words and facts. Throws CONFIG_INVALID when a typed key has a value of another type.
+ * Source: istio/istio pkg/bootstrap/config.go (GetNodeMetaData), pkg/model/proxy.go.
+ */
+export function describeNode(options: NodeOptions, facts: NodeFacts): NodeDescription {
+  const warnings: string[] = [];
+  const raw = readRawMetadata(options, warnings);
+  const typed = readTyped(raw);
+  const origins = new Map<string, string>([...raw].map(([key, { from }]) => [key, from]));
+  const set = (key: string, value: MetadataValue | undefined, from: string): void => {
+    if (value === undefined) return;
+    typed[key] = value;
+    origins.set(key, from);
+  };
+  const excluded = facts.podAnnotations?.get(EXCLUDE_ANNOTATION)?.split(",") ?? [];
+  const addresses = proxyAddresses(options.instanceIp, facts.interfaceAddresses, excluded);
+  setGiven(options, addresses, typed, set);
+  setIdentity(options, set);
+  setLabels(options, facts, typed, set, warnings);
+  const locality = localityOf(typed, facts.platform.locality, set);
+  const pilotSan = pilotSanOf(options.proxy);
+  if (pilotSan !== undefined) set("PILOT_SAN", [pilotSan], "discoveryAddress");
+  if (options.outlierLogPath !== "") set("OUTLIER_LOG_PATH", options.outlierLogPath, "--outlierLogPath");
+  const extra = new Map(raw);
+  if (facts.hasCredentialSocket) extra.set("credential", { value: "true", from: "credential socket" });
+  if (facts.hasExternalSds) extra.set("file-credential", { value: "true", from: "external SDS socket" });
+  if (typed.METADATA_DISCOVERY === undefined) {
+    set("METADATA_DISCOVERY", typed.ENABLE_HBONE === true, origins.get("ENABLE_HBONE") ?? "default");
+  }
+  const typedJson = writeTyped(typed);
+  const namespace = String(typed.NAMESPACE ?? "");
+  return {
+    id: nodeId(options, addresses[0] ?? ""),
+    cluster: serviceClusterOf({
+      serviceCluster: options.proxy.serviceCluster,
+      tracingServiceName: options.proxy.tracingServiceName,
+      labels: (typed.LABELS ?? {}) as Record<string, string>,
+      workloadName: String(typed.WORKLOAD_NAME ?? ""),
+      namespace,
+    }),
+    locality,
+    addresses,
+    ipMode: ipModeOf(addresses),
+    typed,
+    raw: extra,
+    metadata: sorted({ ...Object.fromEntries([...extra].map(([key, { value }]) => [key, value])), ...typedJson }),
+    typedMetadata: sorted(typedJson),
+    origins,
+    warnings,
+  };
+}
+
+type Set = (key: string, value: MetadataValue | undefined, from: string) => void;
+
+const EXCLUDE_ANNOTATION = "traffic.sidecar.istio.io/excludeInterfaces";
+
+function nodeId(options: NodeOptions, address: string): string {
+  const namespace = options.podNamespace ?? "";
+  const domain = options.domain === "" ? `${namespace}.svc.cluster.local` : options.domain;
+  return `${options.role}~${address}~${options.podName ?? ""}.${namespace}~${domain}`;
+}
+
+/** Fields that the agent's own settings decide, whatever the variables say. */
+function setGiven(options: NodeOptions, addresses: readonly string[], typed: TypedMetadata, set: Set): void {
+  if (!typed.ISTIO_VERSION) set("ISTIO_VERSION", options.version, "build version");
+  set("INSTANCE_IPS", [...new Set(addresses)], "INSTANCE_IP and interfaces");
+  if (options.stsPort !== 0) set("STS_PORT", String(options.stsPort), "--stsPort");
+  set("ENVOY_STATUS_PORT", options.ports.status, "ENVOY_STATUS_PORT");
+  set("ENVOY_PROMETHEUS_PORT", options.ports.prometheus, "ENVOY_PROMETHEUS_PORT");
+  set("ENVOY_SECURE_METRICS_PORT", options.ports.secureMetrics, "ENVOY_SECURE_METRICS_PORT");
+  set("ENVOY_SECURE_MERGED_METRICS_PORT", options.ports.secureMergedMetrics, "ENVOY_SECURE_MERGED_METRICS_PORT");
+  set("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", options.isExitOnZeroConnections, "EXIT_ON_ZERO_ACTIVE_CONNECTIONS");
+  delete (typed as Record<string, MetadataValue>).METADATA_DISCOVERY;
+  set("METADATA_DISCOVERY", options.peerMetadataDiscovery, "PEER_METADATA_DISCOVERY");
+  set("ENVOY_SKIP_DEPRECATED_LOGS", options.skipDeprecatedLogs, "ENVOY_SKIP_DEPRECATED_LOGS");
+  set("WORKLOAD_IDENTITY_SOCKET_FILE", options.workloadSocketFile, "WORKLOAD_IDENTITY_SOCKET_FILE");
+  set("PROXY_CONFIG", proxyConfigToJson(options.proxy), "effective ProxyConfig");
+}
+
+function setIdentity(options: NodeOptions, set: Set): void {
+  set("NAME", options.podName, "POD_NAME");
+  set("NAMESPACE", options.podNamespace, "POD_NAMESPACE");
+  set("SERVICE_ACCOUNT", options.serviceAccount, "SERVICE_ACCOUNT");
+}
+
+function setLabels(options: NodeOptions, facts: NodeFacts, typed: TypedMetadata, set: Set, warnings: string[]): void {
+  const labels = labelsVariable(options.metadataEnv, warnings);
+  if (Object.keys(labels).length > 0) {
+    set("LABELS", labels, "ISTIO_METAJSON_LABELS");
+    set("STATIC_LABELS", labels, "ISTIO_METAJSON_LABELS");
+  }
+  if (Object.keys(facts.platform.metadata).length > 0) set("PLATFORM_METADATA", facts.platform.metadata, "platform");
+  if (!facts.platform.isKubernetes && Object.keys(facts.platform.labels).length > 0) {
+    const merged = { ...(typed.STATIC_LABELS as Record<string, string> | undefined), ...facts.platform.labels };
+    set("STATIC_LABELS", merged, "platform");
+    if (typed.LABELS !== undefined) set("LABELS", merged, "platform");
+  }
+  if (facts.podLabels !== undefined) {
+    const fromFile = Object.fromEntries([...facts.podLabels].filter(([key]) => key !== "pod-template-hash"));
+    const fixed = typed.STATIC_LABELS as Record<string, string> | undefined;
+    set("LABELS", { ...fixed, ...fromFile }, "./etc/istio/pod/labels");
+  }
+  if (facts.podAnnotations !== undefined) {
+    const known = typed.ANNOTATIONS as Record<string, string> | undefined;
+    set("ANNOTATIONS", { ...known, ...Object.fromEntries(facts.podAnnotations) }, "./etc/istio/pod/annotations");
+  }
+}
+
+/** Labels that are no text count as empty. */
+function labelsVariable(env: NodeOptions["metadataEnv"], warnings: string[]): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const [name, text] of env) {
+    if (name !== "ISTIO_METAJSON_LABELS") continue;
+    for (const [key, value] of Object.entries(parseObject(text) ?? {})) {
+      if (typeof value !== "string")
+        warnings.push(`Label ${key} of ISTIO_METAJSON_LABELS is no text and counts as empty`);
+      labels[key] = typeof value === "string" ? value : "";
+    }
+  }
+  return labels;
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined; // reported when the raw metadata was read
+  }
+}
+
+function pilotSanOf(proxy: ProxyConfig): string | undefined {
+  if (proxy.controlPlaneAuthPolicy !== "MUTUAL_TLS") return undefined;
+  const [host = ""] = proxy.discoveryAddress.split(":");
+  return host === "localhost" ? "istiod.istio-system.svc" : host;
+}
+
+function sorted(object: Readonly<Record<string, MetadataValue>>): JsonObject {
+  return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1))) as JsonObject;
+}

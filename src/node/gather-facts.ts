@@ -1,0 +1,62 @@
+import { readFile } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
+import { resolve } from "node:path";
+import { type Clock, describeError, type Logger, parseDownwardApi, systemClock, systemCode } from "../base/index.ts";
+import type { NodeFacts, Platform } from "./describe-node.ts";
+import { type InterfaceAddress, isUsableAddress, unmapped } from "./ip.ts";
+
+export interface FactSources {
+  /** Relative paths start here. */
+  readonly cwd: string;
+  /** Already read by the configuration. */
+  readonly podAnnotations: ReadonlyMap<string, string> | undefined;
+  /** The cloud's own facts; the caller decides how long it is worth waiting for them. */
+  readonly platform: Promise<Platform>;
+  readonly hasCredentialSocket: boolean;
+  readonly hasExternalSds: boolean;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+const LABELS_FILE = "./etc/istio/pod/labels";
+const SCAN_PERIOD_MS = 100;
+const SCAN_LIMIT_MS = 120_000;
+
+/** Asks the machine: interfaces (waiting while one has no real address yet), the pod's label file, the platform. */
+export async function gatherFacts(sources: FactSources, stop: AbortSignal): Promise<NodeFacts> {
+  const [interfaceAddresses, podLabels, platform] = await Promise.all([
+    scanInterfaces(sources.clock ?? systemClock, stop),
+    readLabels(resolve(sources.cwd, LABELS_FILE), sources.log),
+    sources.platform,
+  ]);
+  const { podAnnotations, hasCredentialSocket, hasExternalSds } = sources;
+  return { interfaceAddresses, podLabels, podAnnotations, platform, hasCredentialSocket, hasExternalSds };
+}
+
+/** Addresses of all interfaces that are up; an unspecified address means that the network is still being set up. */
+async function scanInterfaces(clock: Clock, stop: AbortSignal): Promise<readonly InterfaceAddress[]> {
+  const until = clock.now() + SCAN_LIMIT_MS;
+  for (;;) {
+    const all = Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+      addresses
+        .filter(({ internal }) => !internal)
+        .map(({ address }) => ({ interface: name, address: unmapped(address) })),
+    );
+    const isReady = all.every(({ address }) => address !== "0.0.0.0" && address !== "::");
+    if (isReady) return all.filter(({ address }) => isUsableAddress(address));
+    if (clock.now() >= until) return [];
+    await clock.sleep(SCAN_PERIOD_MS, stop);
+  }
+}
+
+async function readLabels(path: string, log: Logger): Promise<ReadonlyMap<string, string> | undefined> {
+  try {
+    const parsed = parseDownwardApi(await readFile(path, "utf8"));
+    if (typeof parsed !== "string") return parsed;
+    log.warn("Cannot use the pod's labels", { path, error: parsed });
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") log.debug("There is no file with the pod's labels", { path });
+    else log.warn("Cannot read the pod's labels", { path, error: describeError(error) });
+  }
+  return undefined;
+}
