@@ -26,6 +26,7 @@ export const ERROR_CATALOGUE = {
   FILE_UNREADABLE: { kind: "environment", summary: "A file that must be read is missing or not readable." },
   FILE_UNWRITABLE: { kind: "environment", summary: "A file or folder that must be written cannot be." },
   INTERNAL: { kind: "bug", summary: "Something happened that the agent's own logic rules out." },
+  REQUEST_FAILED: { kind: "peer", summary: "A request to Envoy or the agent got no answer, or a refusal." },
   ROOT_CA_UNUSABLE: {
     kind: "environment",
     summary: "The roots to verify the control plane with are missing or unusable.",

@@ -1,0 +1,61 @@
+import { type IncomingMessage, request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
+
+export interface ExchangeOptions {
+  readonly method: string;
+  readonly url: URL;
+  readonly body?: string;
+  /** Limit for the whole exchange, redirects included. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Exchanged {
+  readonly status: number;
+  readonly body: string;
+}
+
+const MOST_REDIRECTS = 10;
+
+/** One HTTP exchange as Go's client makes it: redirects are followed, any status is an answer. Rejects when none came. */
+export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
+  const limit = AbortSignal.timeout(options.timeoutMs);
+  const signal = AbortSignal.any([limit, options.signal]);
+  try {
+    return await follow({ ...options, signal }, 0);
+  } catch (error) {
+    if (limit.aborted) throw new Error(`no answer from ${options.url.host} within ${options.timeoutMs}ms`);
+    options.signal.throwIfAborted();
+    throw error;
+  }
+}
+
+async function follow(options: ExchangeOptions, redirects: number): Promise<Exchanged> {
+  const { status, location, body } = await once(options);
+  if (location === undefined || ![301, 302, 303, 307, 308].includes(status)) return { status, body };
+  if (redirects === MOST_REDIRECTS) throw new Error(`stopped after ${MOST_REDIRECTS} redirects`);
+  const url = new URL(location, options.url);
+  const keepsMethod = status >= 307 || options.method === "GET" || options.method === "HEAD";
+  if (keepsMethod) return follow({ ...options, url }, redirects + 1);
+  const { body: _dropped, ...rest } = options;
+  return follow({ ...rest, url, method: "GET" }, redirects + 1);
+}
+
+function once({ method, url, body, signal }: ExchangeOptions): Promise<Exchanged & { location: string | undefined }> {
+  const request = url.protocol === "https:" ? requestHttps : requestHttp;
+  return new Promise((resolve, reject) => {
+    const take = (response: IncomingMessage): void => {
+      const chunks: Buffer[] = [];
+      response.on("error", reject);
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("end", () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          location: response.headers.location,
+          body: Buffer.concat(chunks).toString(),
+        }),
+      );
+    };
+    request(url, { method, agent: false, signal }, take).on("error", reject).end(body);
+  });
+}

@@ -1,0 +1,82 @@
+import { AgentError, createLogger, describeError, type Host, type Logger, systemClock } from "../base/index.ts";
+import { exchange } from "./http-exchange.ts";
+import { parseStrictFlags, wholeNumber } from "./strict-flags.ts";
+
+const HELP = `Usage: pilotboat wait [flags]
+
+Waits until the proxy is ready; fails with the last reason when it does not become so.
+
+Flags:
+  --timeoutSeconds N        how long to wait in all (default 60)
+  --requestTimeoutMillis N  limit of one question (default 500)
+  --periodMillis N          pause before each question (default 500)
+  --url URL                 what to ask (default http://localhost:15021/healthz/ready)
+
+Examples:
+  pilotboat wait
+  pilotboat wait --timeoutSeconds=5 --url=http://localhost:15020/healthz/ready
+`;
+
+const FLAGS = ["timeoutSeconds", "requestTimeoutMillis", "periodMillis", "url"];
+
+interface Wait {
+  readonly url: URL;
+  readonly timeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly periodMs: number;
+}
+
+/** Drop-in for `pilot-agent wait`. Rejects with TIMEOUT, the last failure in its message. Source: app/wait.go there. */
+export async function run(args: readonly string[], host: Host): Promise<number> {
+  const { flags, wantsHelp } = parseStrictFlags("wait", args, FLAGS);
+  if (wantsHelp) {
+    host.stdout.write(HELP);
+    return 0;
+  }
+  const wait: Wait = {
+    url: parseUrl(flags.url ?? "http://localhost:15021/healthz/ready"),
+    timeoutMs: wholeNumber("timeoutSeconds", flags.timeoutSeconds, 60) * 1_000,
+    requestTimeoutMs: wholeNumber("requestTimeoutMillis", flags.requestTimeoutMillis, 500),
+    periodMs: wholeNumber("periodMillis", flags.periodMillis, 500),
+  };
+  const log = createLogger({ write: (line) => void host.stdout.write(line) });
+  await waitUntilReady(wait, log, host.signals.stop);
+  return 0;
+}
+
+async function waitUntilReady(wait: Wait, log: Logger, stop: AbortSignal): Promise<void> {
+  log.info(`Waiting for Envoy proxy to be ready (timeout: ${wait.timeoutMs / 1_000} seconds)...`);
+  const deadlineMs = Date.now() + wait.timeoutMs;
+  let lastError: string | undefined;
+  while (Date.now() < deadlineMs) {
+    await systemClock.sleep(wait.periodMs, stop);
+    lastError = await whyNotReady(wait, stop);
+    if (lastError === undefined) {
+      log.info("Envoy is ready!");
+      return;
+    }
+    log.debug(`Not ready yet: ${lastError}`);
+  }
+  throw new AgentError(
+    "TIMEOUT",
+    `timeout waiting for Envoy proxy to become ready. Last error: ${lastError ?? "<nil>"}`,
+  );
+}
+
+async function whyNotReady({ url, requestTimeoutMs }: Wait, stop: AbortSignal): Promise<string | undefined> {
+  try {
+    const { status, body } = await exchange({ method: "GET", url, timeoutMs: requestTimeoutMs, signal: stop });
+    if (status === 200) return undefined;
+    const reason = body.trim();
+    return reason === "" ? `HTTP status code ${status}` : `HTTP status code ${status}: ${reason}`;
+  } catch (error) {
+    stop.throwIfAborted();
+    return describeError(error);
+  }
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === "http:" || url?.protocol === "https:") return url;
+  throw new AgentError("USAGE", `Cannot use --url "${text}": expected an http or https URL`);
+}

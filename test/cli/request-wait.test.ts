@@ -1,0 +1,116 @@
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { PassThrough } from "node:stream";
+import { expect, test } from "vitest";
+import { freePorts, type Host } from "../../src/base/index.ts";
+import { run as request } from "../../src/cli/request.ts";
+import { run as wait } from "../../src/cli/wait.ts";
+
+const never = new AbortController().signal;
+
+function hostWith(env: Host["env"] = {}): Host & { readonly printed: () => string } {
+  const stdout = new PassThrough();
+  return {
+    env,
+    cwd: "/",
+    stdout,
+    stderr: new PassThrough(),
+    signals: { stop: never, hurry: never, force: never },
+    printed: () => String(stdout.read() ?? ""),
+  };
+}
+
+async function serve(listener: RequestListener) {
+  const seen: string[] = [];
+  const server = createServer((incoming, response) => {
+    let body = "";
+    incoming.on("data", (chunk: Buffer) => {
+      body += chunk.toString();
+    });
+    incoming.on("end", () => {
+      seen.push(`${incoming.method} ${incoming.url} ${body}`.trim());
+      listener(incoming, response);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
+  const { port } = server.address() as AddressInfo;
+  const host = hostWith({ PROXY_CONFIG: `proxyAdminPort: ${port}` });
+  return {
+    seen,
+    port,
+    host,
+    ask: (...args: string[]) => request(["--debug-port", String(port), ...args], host),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+test.each(["/want/path", "want/path"])("request POST %s sends the body there and prints the answer", async (path) => {
+  await using envoy = await serve((_request, response) => response.end("done"));
+  expect(await envoy.ask("POST", path, "body", "ignored")).toBe(0);
+  expect(envoy.seen).toEqual(["POST /want/path body"]);
+  expect(envoy.host.printed()).toBe("done\n");
+});
+
+test("request takes 404 as an answer", async () => {
+  await using envoy = await serve((_request, response) => response.writeHead(404).end("not-found"));
+  expect(await envoy.ask("GET", "x")).toBe(0);
+  expect(envoy.host.printed()).toBe("not-found\n");
+});
+
+test("request follows redirects", async () => {
+  await using envoy = await serve((incoming, response) => {
+    if (incoming.url === "/a") response.writeHead(302, { Location: "/b" }).end();
+    else response.end("there");
+  });
+  await envoy.ask("POST", "a", "body");
+  expect(envoy.seen).toEqual(["POST /a body", "GET /b"]);
+});
+
+test("request fails on other refusals, and on no answer", async () => {
+  await using envoy = await serve((_request, response) => response.writeHead(400).end("bad"));
+  await expect(envoy.ask("GET", "x")).rejects.toMatchObject({
+    code: "REQUEST_FAILED",
+    message: "received unsuccessful status code 400: bad",
+  });
+  const [port = 0] = await freePorts(1);
+  const host = hostWith({ ENVOY_STATUS_PORT: String(port) });
+  await expect(request([`--debug-port=${port}`, "GET", "stats"], host)).rejects.toThrow("ECONNREFUSED");
+});
+
+test("request refuses ports that are nobody's, and mistyped command lines", async () => {
+  const host = hostWith({ PROXY_CONFIG: "statusPort: 16020" });
+  const usage = (message: string) => ({ code: "USAGE", message: expect.stringContaining(message) });
+  await expect(request(["--debug-port=15025", "GET", "stats"], host)).rejects.toMatchObject(
+    usage("debug port 15025 is not in allowed list [15000 15004 15020 15021]"),
+  );
+  await expect(request(["GET"], host)).rejects.toMatchObject(usage("requires at least 2 arg(s), only received 1"));
+  await expect(request(["GET", "x", "--nope"], host)).rejects.toMatchObject(usage("--nope"));
+  await expect(request(["GET", "x", "--debug-port=abc"], host)).rejects.toMatchObject(usage("abc"));
+  await expect(request(["GE T", "x", "--debug-port=16020"], host)).rejects.toThrow("Method must be a valid HTTP token");
+});
+
+test("wait returns once the proxy is ready", async () => {
+  let asked = 0;
+  await using envoy = await serve((_request, response) => response.writeHead(++asked < 3 ? 503 : 200).end());
+  const host = hostWith();
+  expect(await wait([`--url=http://localhost:${envoy.port}/healthz/ready`, "--periodMillis", "10"], host)).toBe(0);
+  expect(host.printed()).toMatch(/Waiting for Envoy proxy to be ready \(timeout: 60 seconds\)[\s\S]*Envoy is ready!/);
+});
+
+test("wait gives up with the last error, the readiness reason included", async () => {
+  const [port] = await freePorts(1);
+  const late = wait([`--url=http://localhost:${port}/`, "--timeoutSeconds=1", "--periodMillis=100"], hostWith());
+  await expect(late).rejects.toMatchObject({
+    code: "TIMEOUT",
+    message: expect.stringMatching(/^timeout waiting for Envoy proxy to become ready\. Last error: .*ECONNREFUSED/),
+  });
+  await using envoy = await serve((_request, response) =>
+    response.writeHead(503).end("workers have not yet started\n"),
+  );
+  const notReady = wait([`--url=http://localhost:${envoy.port}`, "--timeoutSeconds=1"], hostWith());
+  await expect(notReady).rejects.toThrow("Last error: HTTP status code 503: workers have not yet started");
+  await expect(wait(["--timeoutSeconds=0"], hostWith())).rejects.toThrow("Last error: <nil>");
+});
