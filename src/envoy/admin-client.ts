@@ -1,0 +1,49 @@
+import { type RequestOptions, request } from "node:http";
+import { AgentError } from "../base/index.ts";
+
+/** Envoy's admin API. Every call ends after its limit. */
+export interface AdminClient {
+  /** The body of a 200; rejects with ENVOY_ADMIN_UNREACHABLE. */
+  get(path: string, timeoutMs: number): Promise<string>;
+  post(path: string, timeoutMs: number): Promise<string>;
+}
+
+/** The path is sent as it is written: Envoy takes its filters unescaped. */
+export function createAdminClient(host: string, port: number): AdminClient {
+  const call = (method: "GET" | "POST", path: string, timeoutMs: number): Promise<string> =>
+    send({ host, port, method, path, agent: false }, timeoutMs);
+  return {
+    get: (path, timeoutMs) => call("GET", path, timeoutMs),
+    post: (path, timeoutMs) => call("POST", path, timeoutMs),
+  };
+}
+
+function send(options: RequestOptions, timeoutMs: number): Promise<string> {
+  const shown = `${options.method} http://${options.host}:${options.port}${options.path}`;
+  const refuse = (what: string, cause?: unknown): AgentError =>
+    new AgentError("ENVOY_ADMIN_UNREACHABLE", `Cannot call Envoy's admin: ${shown}: ${what}`, { cause });
+  return new Promise((resolve, reject) => {
+    const call = request(options, (response) => {
+      let body = "";
+      response.setEncoding("utf8");
+      response.on("data", (text: string) => {
+        body += text;
+      });
+      response.once("error", (error) => reject(refuse("the answer broke off", error)));
+      response.once("end", () => {
+        clearTimeout(limit);
+        if (response.statusCode === 200) resolve(body);
+        else reject(refuse(`unexpected status ${response.statusCode}`));
+      });
+    });
+    const limit = setTimeout(() => {
+      reject(refuse(`no answer within ${timeoutMs} ms`));
+      call.destroy();
+    }, timeoutMs);
+    call.once("error", (error) => {
+      clearTimeout(limit);
+      reject(refuse(error.message, error));
+    });
+    call.end();
+  });
+}

@@ -1,0 +1,56 @@
+import { type Backoff, backoffMs } from "../base/index.ts";
+import { type ChildEnd, describeEnd } from "./child.ts";
+
+/** What to do when Envoy ends by itself. */
+export type RestartPolicy = "never" | "on-failure" | "always";
+
+/** What became of one Envoy. */
+export interface RunRecord {
+  readonly end: ChildEnd;
+  /** It answered as live at some time. */
+  readonly wasLive: boolean;
+  readonly startedMs: number;
+  readonly endedMs: number;
+}
+
+export type RestartDecision =
+  | { readonly kind: "restart"; readonly waitMs: number; readonly attempt: number }
+  | { readonly kind: "give-up"; readonly reason: string };
+
+/** Tried at most so often within the window; a run that lasted long enough clears the account. */
+export const RESTART_BUDGET = { restarts: 10, windowMs: 600_000, stableMs: 60_000 } as const;
+export const RESTART_BACKOFF: Backoff = { initialMs: 100, factor: 2, maxMs: 30_000, jitter: 0.1 };
+
+/**
+ * Decides after a run ended by itself. `history` holds every run so far, the one that just ended last. An Envoy that
+ * never came up is not tried again: it would refuse the same configuration again.
+ */
+export function decideRestart(
+  policy: RestartPolicy,
+  history: readonly RunRecord[],
+  random: () => number = Math.random,
+): RestartDecision {
+  const last = history.at(-1);
+  if (last === undefined || policy === "never") return { kind: "give-up", reason: "restarts are off" };
+  const isFailure = last.end.kind === "signal" || last.end.code !== 0;
+  if (policy === "on-failure" && !isFailure) return { kind: "give-up", reason: "Envoy ended well" };
+  if (!last.wasLive && history.length === 1) {
+    return { kind: "give-up", reason: `Envoy cannot start (${describeEnd(last.end)})` };
+  }
+  const recent = sinceStable(history).filter(({ endedMs }) => last.endedMs - endedMs < RESTART_BUDGET.windowMs);
+  if (recent.length > RESTART_BUDGET.restarts) {
+    const minutes = RESTART_BUDGET.windowMs / 60_000;
+    return { kind: "give-up", reason: `Envoy ended ${recent.length} times within ${minutes} minutes` };
+  }
+  const attempt = recent.length;
+  return { kind: "restart", waitMs: backoffMs(RESTART_BACKOFF, attempt + 1, random), attempt };
+}
+
+/** Runs after the last one that lasted long enough; that one itself is the first failure of a new account. */
+function sinceStable(history: readonly RunRecord[]): readonly RunRecord[] {
+  for (let at = history.length - 1; at >= 0; at--) {
+    const run = history[at];
+    if (run !== undefined && run.endedMs - run.startedMs >= RESTART_BUDGET.stableMs) return history.slice(at);
+  }
+  return history;
+}
