@@ -7,11 +7,12 @@ import {
   peekRequest,
   peekResponse,
   type RequestDraft,
+  type RequestFacts,
   type ResponseFacts,
 } from "./peek.ts";
 import { classifyEnd, type StreamStatus } from "./status.ts";
 import { type Intercept, isForwardable, type Keepalive, LISTENER_TYPE, type UpstreamOptions } from "./types.ts";
-import { openUpstream, StreamStatusError, type UpstreamCall } from "./upstream.ts";
+import { openUpstream, type UpstreamCall } from "./upstream.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import type { Variant } from "./variant.ts";
 
@@ -58,9 +59,11 @@ class Bridge {
   /** Set once the upstream call exists. */
   #upstream: UpstreamCall | undefined;
   #isOver = false;
+  #wasConnected = false;
   #hasSubscribed = false;
   /** Versions that handlers accepted, by type: what a rejection reports as still in use. */
   readonly #accepted = new Map<string, string>();
+  #refuse: (status: StreamStatus) => void = () => undefined;
 
   constructor(downstream: Downstream, options: BridgeOptions) {
     this.#downstream = downstream;
@@ -77,7 +80,7 @@ class Bridge {
     this.#finish(end);
   }
 
-  /** Opens the upstream, then carries messages both ways until the upstream ends. */
+  /** Opens the upstream, then carries messages both ways until the upstream ends. Never rejects. */
   async #relay(): Promise<End> {
     const { variant, upstream, keepalive, watch, log, id } = this.#options;
     watch.connecting(id);
@@ -86,19 +89,21 @@ class Bridge {
       this.#upstream = call;
       if (this.#isOver) call.close(); // Envoy left while credentials were read
       void call.connected.then((isConnected) => {
-        if (isConnected && !this.#isOver) watch.connected(id, variant.name === "delta");
+        if (!isConnected || this.#isOver) return;
+        this.#wasConnected = true;
+        watch.connected(id, variant.name === "delta");
       });
       this.#downstream.on("data", (message: Buffer) => this.#takeRequest(message));
-      return await this.#takeResponses(call);
+      return { by: "upstream", status: await this.#takeResponses(call) };
     } catch (error) {
-      if (!(error instanceof StreamStatusError)) throw error;
-      this.#options.metrics.count("istiod_connection_failures");
-      return { by: "upstream", status: error };
+      const status = isStatus(error) ? error : { code: Code.INTERNAL, details: describeError(error) };
+      return { by: "upstream", status };
     }
   }
 
   #envoyGone(): Promise<End> {
     return new Promise((resolve) => {
+      this.#refuse = (status) => resolve({ by: "envoy", status });
       this.#downstream.once("end", () => resolve({ by: "envoy", status: OK }));
       this.#downstream.once("cancelled", () =>
         resolve({ by: "envoy", status: { code: Code.CANCELLED, details: "Envoy closed the stream" } }),
@@ -107,12 +112,24 @@ class Bridge {
   }
 
   #takeRequest(message: Buffer): void {
-    const { maxRequestBytes, variant } = this.#options;
-    this.#options.noteRequestSize(message.length);
-    if (message.length > maxRequestBytes) return;
-    const facts = peekRequest(variant, message);
+    const { maxRequestBytes, noteRequestSize, variant, log, id } = this.#options;
+    noteRequestSize(message.length);
+    if (message.length > maxRequestBytes) {
+      const details = `received message larger than max (${message.length} vs. ${maxRequestBytes})`;
+      log.warn("downstream terminated with unexpected error", { id, details, limit: "ISTIO_GPRC_MAXRECVMSGSIZE" });
+      this.#refuse({ code: Code.RESOURCE_EXHAUSTED, details });
+      return;
+    }
     this.#send(message);
+    const facts = peekRequest(variant, message);
+    this.#noteVerdict(facts);
     if (facts.typeUrl === LISTENER_TYPE) this.#subscribeOnce();
+  }
+
+  #noteVerdict({ typeUrl, nonce, versionInfo, rejection }: RequestFacts): void {
+    const { watch, id } = this.#options;
+    if (rejection !== undefined) watch.rejected(id, { typeUrl, nonce, versionInfo, message: rejection });
+    else if (nonce !== "") watch.accepted(typeUrl);
   }
 
   #subscribeOnce(): void {
@@ -131,13 +148,14 @@ class Bridge {
     this.#upstream?.stream.write(message);
   }
 
-  async #takeResponses(call: UpstreamCall): Promise<End> {
+  /** Resolves with the call's final status once every message before it has been dealt with. */
+  async #takeResponses(call: UpstreamCall): Promise<StreamStatus> {
     try {
       for await (const message of call.stream) await this.#dispatch(message as Buffer);
     } catch (error) {
       if (!isStatus(error)) throw error;
     }
-    return { by: "upstream", status: await call.status };
+    return call.status;
   }
 
   async #dispatch(message: Buffer): Promise<void> {
@@ -195,6 +213,7 @@ class Bridge {
     const type = endClass === "unexpected" ? "error" : "cancelled";
     if (end.by === "envoy") metrics.count("envoy_connection_terminations", { type });
     if (end.by === "upstream") metrics.count("istiod_connection_terminations", { type });
+    if (end.by === "upstream" && !this.#wasConnected) metrics.count("istiod_connection_failures");
     if (end.by === "upstream" && endClass === "unexpected") watch.failed(id, status);
     else {
       log.debug(`stream ended by ${end.by}`, { id, ...status });
@@ -209,7 +228,7 @@ class Bridge {
   }
 }
 
-function isStatus(error: unknown): boolean {
+function isStatus(error: unknown): error is Error & StreamStatus {
   return error instanceof Error && "code" in error && "details" in error;
 }
 

@@ -1,3 +1,4 @@
+import type { SecureContextOptions } from "node:tls";
 import type { Secret } from "../base/index.ts";
 
 export const TYPE_PREFIX = "type.googleapis.com/";
@@ -24,6 +25,8 @@ export interface UpstreamTls {
   readonly roots: Buffer | "system";
   /** Name that the server's certificate must carry; also `:authority`. Empty: the host of the address. */
   readonly serverName: string;
+  /** Versions, ciphers and curves. Default: TLS 1.2 and Node's list. */
+  readonly limits?: SecureContextOptions;
   readonly clientCertificate?: { readonly certChain: Buffer; readonly key: Secret };
 }
 
@@ -78,7 +81,10 @@ export interface UpstreamFailure {
 /** The latest resource set that Envoy refused, until it accepts one of the same type. */
 export interface Rejection {
   readonly typeUrl: string;
+  /** Envoy's own words. */
   readonly message: string;
   readonly nonce: string;
+  /** The version that Envoy keeps using; empty in delta streams. */
+  readonly versionInfo: string;
   readonly atMs: number;
 }

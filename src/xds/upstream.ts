@@ -89,10 +89,11 @@ function failWith(code: number, what: string): (error: unknown) => never {
 const same = (bytes: Buffer): Buffer => bytes;
 
 function secure(tls: UpstreamTls): ChannelCredentials {
-  const { roots, clientCertificate } = tls;
+  const { roots, limits, clientCertificate } = tls;
   try {
     const context = createSecureContext({
       minVersion: "TLSv1.2",
+      ...limits,
       ...(roots === "system" ? {} : { ca: roots }),
       ...(clientCertificate && { cert: clientCertificate.certChain, key: clientCertificate.key.reveal() }),
     });

@@ -1,13 +1,14 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Client, type ClientDuplexStream, credentials, type StatusObject } from "@grpc/grpc-js";
 import {
-  type DeltaDiscoveryResponse,
   DeltaDiscoveryRequestSchema,
+  type DeltaDiscoveryResponse,
   DeltaDiscoveryResponseSchema,
   DiscoveryRequestSchema,
   type DiscoveryResponse,
   DiscoveryResponseSchema,
 } from "../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { holdOneMessage } from "../../src/xds/hold-one-message.ts";
 
 export type AdsVariant = "sotw" | "delta";
 
@@ -27,6 +28,8 @@ export interface AdsStream {
 }
 
 export interface AdsClient extends Disposable {
+  /** Calls any method without a message; resolves with the status. */
+  call(path: string): Promise<StatusObject>;
   open(variant: AdsVariant): AdsStream;
 }
 
@@ -45,6 +48,7 @@ export function connectAds(socketPath: string): AdsClient {
       const path = `/envoy.service.discovery.v3.AggregatedDiscoveryService/${METHODS[variant]}`;
       return wrap(variant, client.makeBidiStreamRequest(path, same, same));
     },
+    call: (path) => wrap("sotw", client.makeBidiStreamRequest(path, same, same)).ended,
     [Symbol.dispose]: () => client.close(),
   };
 }
@@ -53,6 +57,7 @@ const same = (bytes: Buffer): Buffer => bytes;
 
 function wrap(variant: AdsVariant, call: ClientDuplexStream<Buffer, Buffer>): AdsStream {
   const received: Buffer[] = [];
+  holdOneMessage(call); // Envoy's own flow control counts bytes; sixteen messages of slack would hide a lack of ours
   call.on("data", (bytes: Buffer) => received.push(bytes));
   call.on("error", () => undefined);
   return {

@@ -10,7 +10,7 @@ import {
 } from "../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 
 export interface FakeIstiodOptions {
-  /** TLS with this certificate; plaintext without. `clientCa` asks for a client certificate, and takes none as well. */
+  /** TLS with this certificate; plaintext without. `clientCa` demands a client certificate. */
   readonly tls?: { readonly certPem: string; readonly keyPem: string; readonly clientCa?: string };
   /** 0, the default, takes a free one. */
   readonly port?: number;
@@ -41,6 +41,8 @@ export interface FakeIstiodStream {
 export interface FakeIstiod extends AsyncDisposable {
   readonly port: number;
   readonly streams: readonly FakeIstiodStream[];
+  /** Connections that are open now. */
+  connectionCount(): number;
 }
 
 const ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
@@ -66,10 +68,16 @@ export async function startFakeIstiod(options: FakeIstiodOptions = {}): Promise<
   return {
     port,
     streams,
+    connectionCount: () => sessionCount(server),
     async [Symbol.asyncDispose]() {
       server.forceShutdown();
     },
   };
+}
+
+/** grpc-js keeps its sessions in a private map; there is no other way to see a leak from this side. */
+function sessionCount(server: Server): number {
+  return (server as unknown as { sessions: ReadonlyMap<unknown, unknown> }).sessions.size;
 }
 
 type Call = ServerDuplexStream<Buffer, Buffer>;
@@ -110,9 +118,13 @@ function wrap(variant: "sotw" | "delta", call: Call): FakeIstiodStream {
 
 function credentials(tls: FakeIstiodOptions["tls"]): ServerCredentials {
   if (tls === undefined) return ServerCredentials.createInsecure();
-  return ServerCredentials.createSsl(tls.clientCa === undefined ? null : Buffer.from(tls.clientCa), [
-    { cert_chain: Buffer.from(tls.certPem), private_key: Buffer.from(tls.keyPem) },
-  ]);
+  const pair = { cert_chain: Buffer.from(tls.certPem), private_key: Buffer.from(tls.keyPem) };
+  const { clientCa } = tls;
+  return ServerCredentials.createSsl(
+    clientCa === undefined ? null : Buffer.from(clientCa),
+    [pair],
+    clientCa !== undefined,
+  );
 }
 
 const same = (bytes: Buffer): Buffer => bytes;

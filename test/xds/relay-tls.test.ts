@@ -1,0 +1,75 @@
+import { expect, test } from "vitest";
+import { Secret } from "../../src/base/index.ts";
+import type { UpstreamTls } from "../../src/xds/index.ts";
+import { startFakeIstiod } from "../support/fake-istiod.ts";
+import { createTestCa } from "../support/test-ca.ts";
+import { CDS, startRig } from "./relay-rig.ts";
+
+const ISTIOD = "istiod.istio-system.svc";
+
+function over(tls: () => UpstreamTls) {
+  return { tls: async () => tls(), metadata: async (): Promise<[string, string][]> => [] };
+}
+
+test("the server's name is verified and becomes the authority, whatever the address", async () => {
+  const ca = await createTestCa();
+  await using istiod = await startFakeIstiod({ tls: await ca.issue({ dns: [ISTIOD] }) });
+  let serverName = ISTIOD;
+  const credentials = over(() => ({ roots: Buffer.from(ca.certPem), serverName }));
+  await using rig = await startRig(istiod.port, { upstream: { credentials } });
+  const client = rig.connect();
+  client.open("delta").request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams[0]?.authority).toBe(ISTIOD);
+  serverName = "foo";
+  const refused = await client.open("delta").ended;
+  expect(refused.code).toBe(14);
+  expect(rig.relay.describeTrouble()).toMatch(
+    /UNAVAILABLE: .*Hostname\/IP does not match certificate's altnames: .*foo/,
+  );
+});
+
+test("roots are read anew for each stream; an open stream stays", async () => {
+  const [oldCa, newCa] = [await createTestCa("old"), await createTestCa("new")];
+  await using istiod = await startFakeIstiod({ tls: await newCa.issue({ dns: [ISTIOD] }) });
+  let ca = oldCa;
+  const credentials = over(() => ({ roots: Buffer.from(ca.certPem), serverName: ISTIOD }));
+  await using rig = await startRig(istiod.port, { upstream: { credentials } });
+  const client = rig.connect();
+  expect((await client.open("delta").ended).code).toBe(14);
+  ca = newCa;
+  const envoy = client.open("delta");
+  envoy.request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams.length).toBe(1);
+  ca = oldCa;
+  istiod.streams[0]?.sendDelta({ typeUrl: CDS, nonce: "1" });
+  await expect.poll(() => envoy.received.length).toBe(1);
+});
+
+test("a client certificate is shown when there is one", async () => {
+  const ca = await createTestCa();
+  const mine = await ca.issue({ dns: ["client.example"] });
+  const tls = { ...(await ca.issue({ dns: [ISTIOD] })), clientCa: ca.certPem };
+  await using istiod = await startFakeIstiod({ tls });
+  let isShown = true;
+  const credentials = over(() => ({
+    roots: Buffer.from(ca.certPem),
+    serverName: ISTIOD,
+    ...(isShown && { clientCertificate: { certChain: Buffer.from(mine.certPem), key: new Secret(mine.keyPem) } }),
+  }));
+  await using rig = await startRig(istiod.port, { upstream: { credentials } });
+  const client = rig.connect();
+  client.open("sotw").request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams[0]?.clientCertificate).toBe("DNS:client.example");
+  isShown = false;
+  expect((await client.open("sotw").ended).code).toBe(14);
+  expect(rig.relay.describeTrouble()).toMatch(/certificate required|handshake|socket/i);
+});
+
+test("a control plane without TLS is told apart from one that is away", async () => {
+  const ca = await createTestCa();
+  await using istiod = await startFakeIstiod();
+  const credentials = over(() => ({ roots: Buffer.from(ca.certPem), serverName: ISTIOD }));
+  await using rig = await startRig(istiod.port, { upstream: { credentials, connectTimeoutMs: 2_000 } });
+  expect((await rig.connect().open("delta").ended).code).toBe(14);
+  expect(rig.relay.describeTrouble()).not.toContain("ECONNREFUSED");
+});

@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { classifyEnd, plainReason } from "../../src/xds/status.ts";
+import { isForwardable } from "../../src/xds/types.ts";
+
+test.each([
+  [0, "", "graceful"],
+  [1, "anything", "expected"],
+  [4, "", "expected"],
+  [14, "transport is closing", "expected"],
+  [14, "error reading from server: EOF", "expected"],
+  [14, "Connection dropped", "expected"],
+  [14, "connect ECONNREFUSED", "unexpected"],
+  [13, "stream terminated by RST_STREAM with error code: NO_ERROR", "expected"],
+  [13, "received prior goaway: code: NO_ERROR", "expected"],
+  [13, "transport is closing", "unexpected"],
+  [8, "too many", "unexpected"],
+  [16, "no token", "unexpected"],
+])("status %i %s is %s", (code, details, endClass) => {
+  expect(classifyEnd({ code, details })).toBe(endClass);
+});
+
+test("a reason is the same at each attempt", () => {
+  const details =
+    "No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:1 (2026-11-21T04:00:00.000Z). Resolution note: ";
+  expect(plainReason(details)).toBe("connect ECONNREFUSED 127.0.0.1:1");
+});
+
+test.each([
+  ["type.googleapis.com/envoy.config.bootstrap.v3.Bootstrap", true],
+  ["type.googleapis.com/istio.workload.Workload", true],
+  ["type.googleapis.com/istio.workload.Address", false],
+  ["type.googleapis.com/istio.security.Authorization", false],
+  ["type.googleapis.com/Envoy.x", false],
+  ["envoy.config.cluster.v3.Cluster", false],
+])("%s may reach Envoy: %s", (typeUrl, may) => {
+  expect(isForwardable(typeUrl)).toBe(may);
+});
