@@ -1,0 +1,3 @@
+export { type FetchOptions, fetchEnvoy, findOrFetchEnvoy } from "./fetch-envoy.ts";
+export { askVersion, cacheFolder, type FindOptions, type FoundEnvoy, findEnvoy } from "./find-envoy.ts";
+export { DEFAULT_ENVOY_VERSION, ENVOY_LOCK, type Platform, type SourceName, thisPlatform } from "./lock.ts";
