@@ -9,14 +9,18 @@ import { run as wait } from "../../src/cli/wait.ts";
 const never = new AbortController().signal;
 
 function hostWith(env: Host["env"] = {}): Host & { readonly printed: () => string } {
-  const stdout = new PassThrough();
+  const stdout = new PassThrough({ encoding: "utf8" });
+  let printed = "";
+  stdout.on("data", (text: string) => {
+    printed += text;
+  });
   return {
     env,
     cwd: "/",
     stdout,
     stderr: new PassThrough(),
     signals: { stop: never, hurry: never, force: never },
-    printed: () => String(stdout.read() ?? ""),
+    printed: () => printed,
   };
 }
 
@@ -51,13 +55,13 @@ test.each(["/want/path", "want/path"])("request POST %s sends the body there and
   await using envoy = await serve((_request, response) => response.end("done"));
   expect(await envoy.ask("POST", path, "body", "ignored")).toBe(0);
   expect(envoy.seen).toEqual(["POST /want/path body"]);
-  expect(envoy.host.printed()).toBe("done\n");
+  await expect.poll(envoy.host.printed).toBe("done\n");
 });
 
 test("request takes 404 as an answer", async () => {
   await using envoy = await serve((_request, response) => response.writeHead(404).end("not-found"));
   expect(await envoy.ask("GET", "x")).toBe(0);
-  expect(envoy.host.printed()).toBe("not-found\n");
+  await expect.poll(envoy.host.printed).toBe("not-found\n");
 });
 
 test("request follows redirects", async () => {
@@ -97,7 +101,9 @@ test("wait returns once the proxy is ready", async () => {
   await using envoy = await serve((_request, response) => response.writeHead(++asked < 3 ? 503 : 200).end());
   const host = hostWith();
   expect(await wait([`--url=http://localhost:${envoy.port}/healthz/ready`, "--periodMillis", "10"], host)).toBe(0);
-  expect(host.printed()).toMatch(/Waiting for Envoy proxy to be ready \(timeout: 60 seconds\)[\s\S]*Envoy is ready!/);
+  await expect
+    .poll(host.printed)
+    .toMatch(/Waiting for Envoy proxy to be ready \(timeout: 60 seconds\)[\s\S]*Envoy is ready!/);
 });
 
 test("wait gives up with the last error, the readiness reason included", async () => {
