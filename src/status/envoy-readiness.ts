@@ -45,7 +45,8 @@ export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
     name: "envoy",
     async check() {
       if (stage === "configuring") {
-        const reason = missingConfig(await adminGet(UPDATE_STATS_PATH, UPDATE_STATS_TIMEOUT_MS));
+        const stats = await adminGet(UPDATE_STATS_PATH, UPDATE_STATS_TIMEOUT_MS).catch(adminFailure);
+        const reason = missingConfig(stats);
         if (reason !== undefined) return withCause(reason, because());
         stage = "starting";
       }
@@ -60,6 +61,10 @@ export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
       return undefined;
     },
   };
+}
+
+function adminFailure(error: unknown): never {
+  throw new Error(`Envoy's admin API: ${describeError(error)}`, { cause: error });
 }
 
 function withCause(reason: string, cause: string | undefined): string {

@@ -10,7 +10,7 @@ import {
   type RequestFacts,
   type ResponseFacts,
 } from "./peek.ts";
-import { classifyEnd, type StreamStatus } from "./status.ts";
+import { classifyEnd, isStatus, oneLine, type StreamStatus, trailers } from "./status.ts";
 import { type Intercept, isForwardable, type Keepalive, LISTENER_TYPE, type UpstreamOptions } from "./types.ts";
 import { openUpstream, type UpstreamCall } from "./upstream.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
@@ -112,7 +112,7 @@ class Bridge {
   }
 
   #takeRequest(message: Buffer): void {
-    const { maxRequestBytes, noteRequestSize, variant, log, id } = this.#options;
+    const { maxRequestBytes, noteRequestSize, log, id } = this.#options;
     noteRequestSize(message.length);
     if (message.length > maxRequestBytes) {
       const details = `received message larger than max (${message.length} vs. ${maxRequestBytes})`;
@@ -121,14 +121,25 @@ class Bridge {
       return;
     }
     this.#send(message);
-    const facts = peekRequest(variant, message);
+    const facts = this.#peek(message);
+    if (facts === undefined) return;
     this.#noteVerdict(facts);
     if (facts.typeUrl === LISTENER_TYPE) this.#subscribeOnce();
   }
 
+  /** Undefined for bytes that are no request: the control plane refuses those in its own words. */
+  #peek(message: Buffer): RequestFacts | undefined {
+    try {
+      return peekRequest(this.#options.variant, message);
+    } catch (error) {
+      this.#options.log.debug("request cannot be read", { id: this.#options.id, reason: describeError(error) });
+      return undefined;
+    }
+  }
+
   #noteVerdict({ typeUrl, nonce, versionInfo, rejection }: RequestFacts): void {
     const { watch, id } = this.#options;
-    if (rejection !== undefined) watch.rejected(id, { typeUrl, nonce, versionInfo, message: rejection });
+    if (rejection !== undefined) watch.rejected(id, { typeUrl, nonce, versionInfo, message: oneLine(rejection) });
     else if (nonce !== "") watch.accepted(typeUrl);
   }
 
@@ -224,12 +235,8 @@ class Bridge {
   #finish(end: End): void {
     const status = end.by === "displaced" ? OK : end.status;
     if (status.code === Code.OK) this.#downstream.end();
-    else this.#downstream.emit("error", { code: status.code, details: status.details });
+    else this.#downstream.emit("error", trailers(status));
   }
-}
-
-function isStatus(error: unknown): error is Error & StreamStatus {
-  return error instanceof Error && "code" in error && "details" in error;
 }
 
 function whenAborted(signal: AbortSignal): Promise<End> {

@@ -1,4 +1,4 @@
-import { status as Code } from "@grpc/grpc-js";
+import { status as Code, Metadata } from "@grpc/grpc-js";
 
 /** A gRPC status as grpc-js takes and gives it, without trailing metadata. */
 export interface StreamStatus {
@@ -45,4 +45,30 @@ export function plainReason(details: string): string {
     .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, "")
     .replace(/\.? Resolution note: .*$/s, "")
     .trim();
+}
+
+/**
+ * The status as grpc-js takes it, with the message encoded as gRPC asks: only `%` and what is not printable ASCII.
+ * grpc-js would encode blanks as well, and Envoy, which does not decode, would print `connect%20refused`. A blank at the
+ * end would make the header invalid.
+ */
+export function trailers({ code, details }: StreamStatus): StreamStatus & { readonly metadata: Metadata } {
+  const metadata = new Metadata();
+  metadata.set("grpc-message", details.trim().replace(/[^ -~]+|%/g, percentEncoded));
+  return { code, details, metadata };
+}
+
+function percentEncoded(text: string): string {
+  const hex = (byte: number): string => byte.toString(16).toUpperCase().padStart(2, "0");
+  return [...Buffer.from(text)].map((byte) => `%${hex(byte)}`).join("");
+}
+
+/** Whether what was thrown is the end of a gRPC stream. */
+export function isStatus(error: unknown): error is Error & StreamStatus {
+  return error instanceof Error && "code" in error && "details" in error;
+}
+
+/** Envoy ends each part of its answer with a line end; in a log or a reason that would break the line. */
+export function oneLine(text: string): string {
+  return text.trim().replace(/\s*\n\s*/g, "; ");
 }

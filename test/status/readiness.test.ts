@@ -106,7 +106,7 @@ test("the admin API is asked over HTTP; its refusals are the reason", async () =
     startedMs: 0,
   });
   await using rig = await startRig({ checks: [check] });
-  expect((await rig.call("/healthz/ready")).text).toBe("unexpected status 418\n");
+  expect((await rig.call("/healthz/ready")).text).toBe("Envoy's admin API: unexpected status 418\n");
   await new Promise((resolve) => admin.close(resolve));
   expect((await rig.call("/healthz/ready")).text).toContain("ECONNREFUSED");
 });

@@ -65,6 +65,21 @@ test("unknown fields pass unchanged, byte for byte, both ways", async () => {
   await expect.poll(() => envoy.received).toEqual([Buffer.from(request)]);
 });
 
+test("bytes that are no request pass, and disturb nobody", async () => {
+  await using istiod = await startFakeIstiod();
+  await using rig = await startRig(istiod.port);
+  const envoy = rig.connect().open("delta");
+  envoy.sendRaw(Buffer.alloc(3));
+  envoy.request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams[0]?.received.length).toBe(2);
+});
+
+test("a response that is no protobuf ends the stream with INTERNAL", async () => {
+  await using istiod = await startFakeIstiod({ onStream: (stream) => void stream.sendRaw(Buffer.alloc(3)) });
+  await using rig = await startRig(istiod.port);
+  expect((await rig.connect().open("delta").ended).code).toBe(13);
+});
+
 test("what is no Envoy type is dropped, and the stream stays", async () => {
   await using istiod = await startFakeIstiod();
   await using rig = await startRig(istiod.port);
@@ -135,7 +150,7 @@ test("what Envoy rejects is one warning with its words, and trouble until it acc
   await expect.poll(() => istiod.streams.length).toBe(1);
   istiod.streams[0]?.send({ typeUrl: CDS, nonce: "n1", versionInfo: "v1" });
   await expect.poll(() => envoy.received.length).toBe(1);
-  const nack = { typeUrl: CDS, nonce: "n1", versionInfo: "v0", rejection: "cluster a: bad address" };
+  const nack = { typeUrl: CDS, nonce: "n1", versionInfo: "v0", rejection: "cluster a: bad address\n" };
   envoy.request(nack);
   envoy.request(nack);
   await expect.poll(() => istiod.streams[0]?.requests.length).toBe(3);

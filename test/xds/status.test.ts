@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { classifyEnd, plainReason } from "../../src/xds/status.ts";
+import { classifyEnd, plainReason, trailers } from "../../src/xds/status.ts";
 import { isForwardable } from "../../src/xds/types.ts";
 
 test.each([
@@ -34,4 +34,11 @@ test.each([
   ["envoy.config.cluster.v3.Cluster", false],
 ])("%s may reach Envoy: %s", (typeUrl, may) => {
   expect(isForwardable(typeUrl)).toBe(may);
+});
+
+test("a status message keeps its blanks on the wire, and nothing that a header may not carry", () => {
+  const message = (details: string) => trailers({ code: 14, details }).metadata.get("grpc-message");
+  expect(message('connect refused: 100% "x"')).toEqual(['connect refused: 100%25 "x"']);
+  expect(message("ends with a blank ")).toEqual(["ends with a blank"]);
+  expect(message("größer 😀\n .")).toEqual(["gr%C3%B6%C3%9Fer %F0%9F%98%80%0A ."]);
 });
