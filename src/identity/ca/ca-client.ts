@@ -1,0 +1,148 @@
+import {
+  AgentError,
+  type Backoff,
+  backoffMs,
+  type Clock,
+  type Logger,
+  type Metrics,
+  systemClock,
+} from "../../base/index.ts";
+import { isPlaintext, loadControlPlaneTls, type RootSource } from "../control-plane-tls.ts";
+import type { Tokens } from "../tokens/tokens.ts";
+import { type CallFailure, callSign } from "./sign-call.ts";
+import { isRetryable, statusName } from "./status.ts";
+
+/** How to reach the CA and what to tell it. */
+export interface CaClientOptions {
+  /** `host:port`; port 15010 means without TLS. */
+  readonly endpoint: string;
+  /** Roots for the connection; not used without TLS. Read anew for each attempt. */
+  readonly roots: RootSource;
+  /** Name to verify instead of the endpoint's host; empty for none. */
+  readonly nameOverride: string;
+  /** Our own certificate for the connection (`PROV_CERT`); undefined for none. */
+  readonly clientFiles: { readonly certChain: string; readonly key: string } | undefined;
+  /** `COMPLIANCE_POLICY`. */
+  readonly compliance: string;
+  readonly tokens: Tokens;
+  /** Where the token is read from, to notice a new one at once; undefined when it is no file. */
+  readonly tokenFile: string | undefined;
+  readonly clusterId: string;
+  /** `ISTIO_META_CERT_SIGNER`; sent also when empty. */
+  readonly certSigner: string;
+  /** Metadata of each call (`CA_HEADER_*`). */
+  readonly headers: readonly (readonly [string, string])[];
+  /** Lifetime to ask for. */
+  readonly ttlSeconds: number;
+  /** Longest wait for one attempt. Default 15 s. */
+  readonly attemptMs?: number;
+}
+
+export interface CaParts {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+}
+
+/** Has certificate requests signed. */
+export interface CaClient {
+  /**
+   * The chain as PEM texts: leaf first, roots last. Rejects with CA_UNREACHABLE when trying again may help, with
+   * CA_REFUSED when the CA said no, with CA_ANSWER_INVALID, ROOT_CA_UNUSABLE or TOKEN_UNREADABLE.
+   */
+  sign(csr: string, signal: AbortSignal): Promise<readonly string[]>;
+}
+
+/** Source: istio/istio security/pkg/nodeagent/caclient (the retry interceptor). */
+const RETRY: Backoff = { initialMs: 100, factor: 2, maxMs: 800, jitter: 0.1 };
+const ATTEMPTS = 5;
+const ATTEMPT_MS = 15_000;
+const CSR = { request_type: "csr" };
+
+export function createCaClient(options: CaClientOptions, parts: CaParts): CaClient {
+  const { metrics } = parts;
+  if (isPlaintext(options.endpoint)) {
+    parts.log.scope("citadelclient").warn("Debug mode or IP-secure network: the CA is asked without TLS", {
+      endpoint: options.endpoint,
+    });
+  }
+  return {
+    async sign(csr, signal) {
+      const startedAt = performance.now();
+      metrics.count("num_outgoing_requests", CSR);
+      try {
+        return await signWithRetries(csr, options, parts, signal);
+      } catch (error) {
+        metrics.count("num_failed_outgoing_requests", CSR);
+        throw error;
+      } finally {
+        metrics.count("outgoing_latency", CSR, performance.now() - startedAt);
+      }
+    },
+  };
+}
+
+async function signWithRetries(
+  csr: string,
+  options: CaClientOptions,
+  parts: CaParts,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const { clock = systemClock, random = Math.random } = parts;
+  for (let attempt = 1; ; attempt++) {
+    const answer = await attemptSign(csr, options, parts, signal);
+    if (!("status" in answer)) return checkedChain(answer);
+    if (attempt === ATTEMPTS || !isRetryable(answer.status)) throw callError(answer, options);
+    const waitMs = backoffMs(RETRY, attempt + 1, random);
+    parts.metrics.count("num_outgoing_retries", CSR);
+    parts.log
+      .scope("ca")
+      .warn(`ca request failed, starting attempt ${attempt + 1} in ${waitMs.toFixed(0)}ms`, { error: answer.details });
+    await clock.sleep(waitMs, signal);
+  }
+}
+
+async function attemptSign(
+  csr: string,
+  options: CaClientOptions,
+  parts: CaParts,
+  signal: AbortSignal,
+): Promise<readonly string[] | CallFailure> {
+  const { clock = systemClock } = parts;
+  const tls = isPlaintext(options.endpoint)
+    ? "plaintext"
+    : await loadControlPlaneTls({ ...options, log: parts.log.scope("security"), now: () => clock.now() });
+  const headers = await callHeaders(options);
+  return callSign({ ...options, tls, headers, csr, deadlineMs: options.attemptMs ?? ATTEMPT_MS }, signal);
+}
+
+/** The token is asked for with each attempt; without one the header is left out. */
+async function callHeaders(options: CaClientOptions): Promise<(readonly [string, string])[]> {
+  const token = await options.tokens.fetch();
+  return [
+    ["clusterid", options.clusterId],
+    ...options.headers,
+    ...(token === undefined ? [] : [["authorization", `Bearer ${token.revealText()}`] as const]),
+  ];
+}
+
+function checkedChain(chain: readonly string[]): readonly string[] {
+  if (chain.length > 1) return chain;
+  throw new AgentError(
+    "CA_ANSWER_INVALID",
+    `create certificate: invalid empty CertChain: the CA answered ${chain.length} certificates, wanted a leaf and a root`,
+  );
+}
+
+function callError(failure: CallFailure, options: CaClientOptions): AgentError {
+  const state = options.tokens.state();
+  const text = `create certificate: rpc error: code = ${statusName(failure.status)} desc = ${failure.details}`;
+  const isPassing = isRetryable(failure.status);
+  const local = "reason" in state ? `; ${state.reason}` : state.kind === "expired" ? "; our token has expired" : "";
+  return new AgentError(isPassing ? "CA_UNREACHABLE" : "CA_REFUSED", text + local, {
+    hint: isPassing
+      ? `Check that the CA answers at ${options.endpoint}`
+      : "Check the token, its audience, and what the CA allows this workload",
+  });
+}

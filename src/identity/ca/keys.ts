@@ -1,0 +1,86 @@
+import { generateKeyPair, type KeyObject } from "node:crypto";
+import { promisify } from "node:util";
+import { AgentError, Secret } from "../../base/index.ts";
+
+/** What keys to make and how they are written: `traditional` is PKCS#1 or SEC1, otherwise PKCS#8. */
+export interface KeySpec {
+  readonly kind: { readonly rsaBits: number } | { readonly curve: "P-256" | "P-384" };
+  readonly encoding: "traditional" | "pkcs8";
+}
+
+/** The words of the environment that choose a key. */
+export interface KeySettings {
+  /** `WORKLOAD_RSA_KEY_SIZE`. */
+  readonly rsaKeySize: number;
+  /** `ECC_SIGNATURE_ALGORITHM`: empty or `ECDSA`. */
+  readonly eccAlgorithm: string;
+  /** `ECC_CURVE`: `P384`; anything else is P-256. */
+  readonly eccCurve: string;
+  /** `PKCS8_KEY`. */
+  readonly isPkcs8: boolean;
+}
+
+/** A private key, in memory and as the PEM text that is handed to Envoy. */
+export interface PrivateKey {
+  readonly key: KeyObject;
+  readonly pem: Secret;
+}
+
+/** Hands out private keys; each is given once. */
+export interface KeySource {
+  next(): Promise<PrivateKey>;
+}
+
+const LEAST_RSA_BITS = 2048;
+
+/** Chooses the key, or throws CONFIG_INVALID naming the variable. Source: istio/istio security/pkg/pki/util/generate_csr.go. */
+export function keySpec(settings: KeySettings): KeySpec {
+  const encoding = settings.isPkcs8 ? "pkcs8" : "traditional";
+  if (settings.eccAlgorithm === "ECDSA") {
+    return { kind: { curve: settings.eccCurve === "P384" ? "P-384" : "P-256" }, encoding };
+  }
+  if (settings.eccAlgorithm !== "") {
+    throw new AgentError(
+      "CONFIG_INVALID",
+      `unsupported EC signature algorithm "${settings.eccAlgorithm}" in ECC_SIGNATURE_ALGORITHM, only "ECDSA" or empty is possible`,
+    );
+  }
+  if (!Number.isInteger(settings.rsaKeySize) || settings.rsaKeySize < LEAST_RSA_BITS) {
+    throw new AgentError(
+      "CONFIG_INVALID",
+      `WORKLOAD_RSA_KEY_SIZE "${settings.rsaKeySize}" does not meet the minimum required size of ${LEAST_RSA_BITS}`,
+    );
+  }
+  return { kind: { rsaBits: settings.rsaKeySize }, encoding };
+}
+
+/**
+ * Starts generating the first key at once, on another thread, so that it is ready before anyone asks. Later keys are
+ * made when asked for: they are hours apart, and a key at rest in memory is one that can leak.
+ */
+export function startKeyGeneration(spec: KeySpec): KeySource {
+  let first: Promise<PrivateKey> | undefined = generate(spec);
+  first.catch(() => undefined); // reported to whoever calls next()
+  return {
+    next() {
+      const prepared = first ?? generate(spec);
+      first = undefined;
+      return prepared;
+    },
+  };
+}
+
+const makeKeyPair = promisify(generateKeyPair);
+
+async function generate({ kind, encoding }: KeySpec): Promise<PrivateKey> {
+  if ("curve" in kind) {
+    const { privateKey } = await makeKeyPair("ec", { namedCurve: kind.curve });
+    return { key: privateKey, pem: pemOf(privateKey, encoding === "pkcs8" ? "pkcs8" : "sec1") };
+  }
+  const { privateKey } = await makeKeyPair("rsa", { modulusLength: kind.rsaBits, publicExponent: 65_537 });
+  return { key: privateKey, pem: pemOf(privateKey, encoding === "pkcs8" ? "pkcs8" : "pkcs1") };
+}
+
+function pemOf(key: KeyObject, type: "pkcs1" | "sec1" | "pkcs8"): Secret {
+  return new Secret(key.export({ type, format: "pem" }));
+}

@@ -1,0 +1,100 @@
+import type { Client, Metadata, ServiceError, StatusObject } from "@grpc/grpc-js";
+import type { IstioCertificateResponse } from "../../proto/gen/istio/v1/auth/ca_pb.ts";
+import type { ControlPlaneTls } from "../control-plane-tls.ts";
+import { tlsCredentials } from "./tls-credentials.ts";
+
+/** Source: istio/api security/v1alpha1/ca.proto. */
+const METHOD = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
+
+export interface SignCall {
+  /** `host:port`. */
+  readonly endpoint: string;
+  readonly tls: ControlPlaneTls | "plaintext";
+  readonly headers: readonly (readonly [string, string])[];
+  readonly csr: string;
+  readonly ttlSeconds: number;
+  readonly certSigner: string;
+  readonly deadlineMs: number;
+}
+
+/** The CA's refusal, or that it could not be reached, in gRPC's terms. */
+export interface CallFailure {
+  /** gRPC status number. */
+  readonly status: number;
+  readonly details: string;
+}
+
+/**
+ * One attempt to have a request signed, over a connection of its own: the next attempt is then free to use roots,
+ * client certificate and token that changed meanwhile. Resolves with the chain or with the failure.
+ */
+export async function callSign(call: SignCall, signal: AbortSignal): Promise<readonly string[] | CallFailure> {
+  const [grpc, protobuf, messages] = await Promise.all([
+    import("@grpc/grpc-js"),
+    import("@bufbuild/protobuf"),
+    import("../../proto/gen/istio/v1/auth/ca_pb.ts"),
+  ]);
+  signal.throwIfAborted();
+  const metadata = new grpc.Metadata();
+  for (const [name, value] of call.headers) metadata.add(name, value);
+  const request = protobuf.create(messages.IstioCertificateRequestSchema, {
+    csr: call.csr,
+    validityDuration: BigInt(Math.trunc(call.ttlSeconds)),
+    metadata: { CertSigner: call.certSigner },
+  });
+  const credentials = call.tls === "plaintext" ? grpc.credentials.createInsecure() : tlsCredentials(grpc, call.tls);
+  const client = new grpc.Client(call.endpoint, credentials, channelOptions(call.tls));
+  try {
+    return await unary(client, call, {
+      metadata,
+      request: Buffer.from(protobuf.toBinary(messages.IstioCertificateRequestSchema, request)),
+      read: (bytes) => protobuf.fromBinary(messages.IstioCertificateResponseSchema, bytes),
+      signal,
+    });
+  } finally {
+    client.close();
+  }
+}
+
+function channelOptions(tls: ControlPlaneTls | "plaintext"): Record<string, string | number> {
+  return {
+    "grpc.enable_retries": 0, // ours are counted and logged
+    "grpc.enable_http_proxy": 0,
+    "grpc.use_local_subchannel_pool": 1, // a shared one would hand out the old connection
+    "grpc.service_config_disable_resolution": 1,
+    "grpc.max_receive_message_length": -1,
+    ...(tls === "plaintext" ? {} : { "grpc.default_authority": tls.serverName }),
+  };
+}
+
+interface Unary {
+  readonly metadata: Metadata;
+  readonly request: Buffer;
+  readonly read: (bytes: Buffer) => IstioCertificateResponse;
+  readonly signal: AbortSignal;
+}
+
+function unary(client: Client, call: SignCall, parts: Unary): Promise<readonly string[] | CallFailure> {
+  return new Promise((resolve, reject) => {
+    const done = (error: ServiceError | null, response?: IstioCertificateResponse): void => {
+      parts.signal.removeEventListener("abort", cancel);
+      if (parts.signal.aborted) reject(parts.signal.reason);
+      else resolve(error === null && response !== undefined ? response.certChain : failureOf(error));
+    };
+    const running = client.makeUnaryRequest(
+      METHOD,
+      (bytes: Buffer) => bytes,
+      parts.read,
+      parts.request,
+      parts.metadata,
+      { deadline: Date.now() + call.deadlineMs },
+      done,
+    );
+    const cancel = (): void => running.cancel();
+    parts.signal.addEventListener("abort", cancel, { once: true });
+  });
+}
+
+function failureOf(error: Pick<StatusObject, "code" | "details"> | null): CallFailure {
+  return { status: error?.code ?? 2, details: error?.details ?? "no answer" };
+}

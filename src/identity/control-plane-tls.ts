@@ -1,0 +1,140 @@
+import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import { join } from "node:path";
+import type { SecureContextOptions } from "node:tls";
+import { AgentError, describeError, type Logger, Secret, splitHostPort } from "../base/index.ts";
+import { readOsRoots } from "./secrets/os-roots.ts";
+import { parseCertificates } from "./secrets/pem.ts";
+
+/** Roots to trust: those of the operating system, or a file that is read anew for each connection. */
+export type RootSource = { readonly kind: "system" } | { readonly kind: "file"; readonly path: string };
+
+/** What one TLS connection to the control plane is made of. */
+export interface ControlPlaneTls {
+  /** PEM bundle; `system` when this machine has none in a known place and Node's own list has to do. */
+  readonly roots: Buffer | "system";
+  /** Name to verify, and to send as SNI unless it is an IP address. */
+  readonly serverName: string;
+  readonly clientCertificate?: { readonly certChain: Buffer; readonly key: Secret };
+  /** Versions, ciphers and curves that `COMPLIANCE_POLICY` leaves; at least TLS 1.2. */
+  readonly limits: SecureContextOptions;
+}
+
+export interface ControlPlaneTlsOptions {
+  /** `host:port`. */
+  readonly endpoint: string;
+  readonly roots: RootSource;
+  /** Replaces the name to verify (`ISTIOD_SAN`); empty for none. */
+  readonly nameOverride: string;
+  /** Files of our own certificate; undefined for none. */
+  readonly clientFiles: { readonly certChain: string; readonly key: string } | undefined;
+  /** `COMPLIANCE_POLICY`: empty, `fips-140-2`, `fips-140-3` or `pqc`. */
+  readonly compliance: string;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+/** Istio's port without TLS, for debugging or where the network itself is secure. */
+export function isPlaintext(endpoint: string): boolean {
+  return endpoint.endsWith(":15010");
+}
+
+/** The name that the control plane must prove. Source: istio/istio security/pkg/nodeagent/caclient, pkg/istio-agent. */
+export function serverNameOf(endpoint: string, override: string): string {
+  if (override !== "") return override;
+  const split = splitHostPort(endpoint);
+  const host = typeof split === "string" ? endpoint : split.host;
+  return host.includes("localhost") ? "istiod.istio-system.svc" : host;
+}
+
+/** Reads roots and client certificate as they are on disk now. Rejects with ROOT_CA_UNUSABLE. */
+export async function loadControlPlaneTls(options: ControlPlaneTlsOptions): Promise<ControlPlaneTls> {
+  const clientCertificate =
+    options.clientFiles === undefined
+      ? undefined
+      : await loadClientCertificate(options.clientFiles, options.log, options.now());
+  return {
+    roots: await loadRoots(options.roots),
+    serverName: serverNameOf(options.endpoint, options.nameOverride),
+    limits: tlsLimits(options.compliance),
+    ...(clientCertificate === undefined ? {} : { clientCertificate }),
+  };
+}
+
+/** The same as options for `node:tls`, with SNI only where it is allowed (RFC 6066 section 3). */
+export function tlsConnectOptions(tls: ControlPlaneTls): SecureContextOptions & { servername?: string; host: string } {
+  return {
+    ...tls.limits,
+    ...(tls.roots === "system" ? {} : { ca: tls.roots }),
+    ...(tls.clientCertificate === undefined
+      ? {}
+      : { cert: tls.clientCertificate.certChain, key: tls.clientCertificate.key.reveal() }),
+    host: tls.serverName, // what is verified when there is no SNI
+    ...(isIP(tls.serverName) === 0 ? { servername: tls.serverName } : {}),
+  };
+}
+
+async function loadRoots(source: RootSource): Promise<Buffer | "system"> {
+  if (source.kind === "system") return (await readOsRoots()) ?? "system";
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(source.path);
+  } catch (error) {
+    throw new AgentError("ROOT_CA_UNUSABLE", `Cannot read the root certificate "${source.path}"`, { cause: error });
+  }
+  if (parseCertificates(bytes).length > 0) return bytes;
+  throw new AgentError(
+    "ROOT_CA_UNUSABLE",
+    `failed to create TLS dial option: no certificate in "${source.path}", wanted PEM`,
+  );
+}
+
+/** Our certificate if it is usable now; otherwise the token alone has to do, and the log says so. */
+async function loadClientCertificate(
+  files: { readonly certChain: string; readonly key: string },
+  log: Logger,
+  nowMs: number,
+): Promise<{ certChain: Buffer; key: Secret } | undefined> {
+  try {
+    const certChain = await readFile(files.certChain);
+    const leaf = new X509Certificate(certChain);
+    if (Date.parse(leaf.validTo) <= nowMs) {
+      log.warn("cert expired, using token instead", { file: files.certChain, notAfter: leaf.validTo });
+      return undefined;
+    }
+    return { certChain, key: new Secret(await readFile(files.key)) };
+  } catch (error) {
+    log.warn("cannot parse the cert chain, using token instead", {
+      file: files.certChain,
+      error: describeError(error),
+    });
+    return undefined;
+  }
+}
+
+/** `PROV_CERT`'s file names. */
+export function provisionedFiles(folder: string): { readonly certChain: string; readonly key: string } {
+  return { certChain: join(folder, "cert-chain.pem"), key: join(folder, "key.pem") };
+}
+
+/** Source: istio/istio pkg/security/security.go and pkg/tls (compliance policies). */
+function tlsLimits(compliance: string): SecureContextOptions {
+  const fipsCiphers = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"]
+    .concat(["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"])
+    .join(":");
+  switch (compliance) {
+    case "fips-140-2":
+      return { minVersion: "TLSv1.2", maxVersion: "TLSv1.2", ciphers: fipsCiphers, ecdhCurve: "P-256" };
+    case "fips-140-3":
+      return { minVersion: "TLSv1.2", ciphers: fipsCiphers, ecdhCurve: "P-256:P-384" };
+    case "pqc":
+      return {
+        minVersion: "TLSv1.3",
+        ciphers: "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384",
+        ecdhCurve: "X25519MLKEM768",
+      };
+    default:
+      return { minVersion: "TLSv1.2" };
+  }
+}

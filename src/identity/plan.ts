@@ -1,0 +1,178 @@
+import { stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { AgentError } from "../base/index.ts";
+import { isPlaintext, provisionedFiles, type RootSource } from "./control-plane-tls.ts";
+import { type CertificateFiles, resolveAll, WELL_KNOWN } from "./paths.ts";
+
+/** The words that decide where certificates come from and how CA and istiod are reached. */
+export interface IdentitySettings {
+  readonly cwd: string;
+  /** `CA_ADDR`; empty for the discovery address. */
+  readonly caAddress: string;
+  readonly discoveryAddress: string;
+  /** ProxyConfig `controlPlaneAuthPolicy: NONE`. */
+  readonly isXdsPlaintext: boolean;
+  readonly caProvider: string;
+  /** `CA_ROOT_CA` and `XDS_ROOT_CA`: a path, `SYSTEM`, or empty. */
+  readonly caRoot: string;
+  readonly xdsRoot: string;
+  readonly pilotCertProvider: string;
+  readonly istiodSan: string;
+  /** `PROV_CERT`, `OUTPUT_CERTS`: folders, or empty. */
+  readonly provCert: string;
+  readonly outputCerts: string;
+  readonly isFileMountedCerts: boolean;
+  /** ProxyConfig metadata `ISTIO_META_TLS_CLIENT_*`, for file-mounted certificates. */
+  readonly metadataFiles: Partial<CertificateFiles>;
+  /** Another program serves the workload's secrets; we serve files only. */
+  readonly hasExternalSds: boolean;
+}
+
+/** How one end of the control plane is reached. */
+export interface ConnectionPlan {
+  /** `host:port`. */
+  readonly endpoint: string;
+  readonly isPlaintext: boolean;
+  readonly roots: RootSource;
+  readonly nameOverride: string;
+  readonly clientFiles: { readonly certChain: string; readonly key: string } | undefined;
+}
+
+export interface IdentityPlan {
+  /** Undefined when certificates come from files or from another program. */
+  readonly ca: ConnectionPlan | undefined;
+  readonly xds: ConnectionPlan;
+  /** Certificate files to prefer over the CA, absolute. */
+  readonly files: CertificateFiles;
+  readonly isFileMounted: boolean;
+  /** Facts worth a line in the log, in order. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Decides once, at the start, from words and from which files exist. Rejects with CONFIG_INVALID for words that do
+ * not go together, and with ROOT_CA_UNUSABLE when a root file is missing.
+ * Source: istio/istio pkg/istio-agent/agent.go and pilot/cmd/pilot-agent/options/agent.go.
+ */
+export async function planIdentity(settings: IdentitySettings): Promise<IdentityPlan> {
+  const isGke = settings.caProvider === "GkeWorkloadCertificate";
+  refuseConflicts(settings, isGke);
+  const detected = await detectFiles(settings, isGke);
+  const isFileMounted = settings.isFileMountedCerts || detected !== undefined;
+  const needsCa = !isFileMounted && !settings.hasExternalSds;
+  const notes = [
+    ...(detected === undefined ? [] : ["workload certificate files detected"]),
+    ...(isFileMounted ? ["Workload is using file mounted certificates"] : []),
+  ];
+  return {
+    ca: needsCa ? await planCa(settings) : undefined,
+    xds: await planXds(settings, isFileMounted),
+    files: detected ?? resolveAll(settings.cwd, WELL_KNOWN.mounted),
+    isFileMounted,
+    notes,
+  };
+}
+
+function refuseConflicts({ provCert, isFileMountedCerts }: IdentitySettings, isGke: boolean): void {
+  const other = isFileMountedCerts ? "FILE_MOUNTED_CERTS" : isGke ? "CA_PROVIDER=GkeWorkloadCertificate" : undefined;
+  if (provCert === "" || other === undefined) return;
+  throw new AgentError("CONFIG_INVALID", `PROV_CERT and ${other} are mutually exclusive`);
+}
+
+async function detectFiles(settings: IdentitySettings, isGke: boolean): Promise<CertificateFiles | undefined> {
+  const files = resolveAll(settings.cwd, isGke ? WELL_KNOWN.gkeFiles : WELL_KNOWN.workloadFiles);
+  const areThere = (await Promise.all(Object.values(files).map(exists))).every(Boolean);
+  if (isGke) {
+    if (areThere) return files;
+    throw new AgentError(
+      "CONFIG_INVALID",
+      `GKE workload certificate files "${Object.values(files).join('", "')}" not present`,
+    );
+  }
+  const output = settings.outputCerts === "" ? undefined : resolve(settings.cwd, settings.outputCerts);
+  // our own copies of an earlier run are no files that somebody provides
+  return areThere && output !== resolve(files.root, "..") ? files : undefined;
+}
+
+async function planCa(settings: IdentitySettings): Promise<ConnectionPlan> {
+  const endpoint = settings.caAddress === "" ? settings.discoveryAddress : settings.caAddress;
+  const provider = endpoint.includes("googleapis.com") ? "GoogleCA" : settings.caProvider;
+  if (provider !== "Citadel") throw new AgentError("CONFIG_INVALID", `CA provider "${provider}" not registered`);
+  return {
+    endpoint,
+    isPlaintext: isPlaintext(endpoint),
+    roots: isPlaintext(endpoint) ? { kind: "system" } : await findCaRoots(settings),
+    nameOverride: settings.caAddress === "" ? settings.istiodSan : "",
+    clientFiles: provCertFiles(settings),
+  };
+}
+
+async function findCaRoots(settings: IdentitySettings): Promise<RootSource> {
+  const { cwd, caRoot, pilotCertProvider, provCert } = settings;
+  if (caRoot === "SYSTEM") return { kind: "system" };
+  if (caRoot !== "") return existing("CA", resolve(cwd, caRoot));
+  if (pilotCertProvider === "custom") return existing("CA", resolve(cwd, WELL_KNOWN.mounted.root));
+  if (provCert !== "") {
+    const path = join(resolve(cwd, provCert), "root-cert.pem");
+    if (await isFile(path)) return { kind: "file", path };
+    throw new AgentError(
+      "ROOT_CA_UNUSABLE",
+      `PROV_CERT "${provCert}" is set, but missing a root certificate: "${path}" is no file`,
+    );
+  }
+  return defaultRoots("CA", settings);
+}
+
+async function planXds(settings: IdentitySettings, isFileMounted: boolean): Promise<ConnectionPlan> {
+  const { cwd, metadataFiles, discoveryAddress, istiodSan, isXdsPlaintext } = settings;
+  const { certChain, key } = metadataFiles;
+  const mounted =
+    isFileMounted && certChain !== undefined && key !== undefined
+      ? { certChain: resolve(cwd, certChain), key: resolve(cwd, key) }
+      : undefined;
+  return {
+    endpoint: discoveryAddress,
+    isPlaintext: isXdsPlaintext,
+    roots: isXdsPlaintext ? { kind: "system" } : await findXdsRoots(settings, isFileMounted),
+    nameOverride: istiodSan,
+    clientFiles: provCertFiles(settings) ?? mounted,
+  };
+}
+
+async function findXdsRoots(settings: IdentitySettings, isFileMounted: boolean): Promise<RootSource> {
+  const { cwd, xdsRoot, provCert, metadataFiles } = settings;
+  if (xdsRoot === "SYSTEM") return { kind: "system" };
+  if (xdsRoot !== "") return existing("XDS", resolve(cwd, xdsRoot));
+  const mounted = resolve(cwd, WELL_KNOWN.mounted.root);
+  if (await isFile(mounted)) return { kind: "file", path: mounted };
+  if (provCert !== "") return { kind: "file", path: join(resolve(cwd, provCert), "root-cert.pem") };
+  // without that key the reference looks for a file without a name and ends; the usual root is a better guess
+  if (isFileMounted && metadataFiles.root !== undefined) return existing("XDS", resolve(cwd, metadataFiles.root));
+  return defaultRoots("XDS", settings);
+}
+
+async function defaultRoots(use: "CA" | "XDS", { cwd, pilotCertProvider }: IdentitySettings): Promise<RootSource> {
+  if (pilotCertProvider === "none") {
+    throw new AgentError("CONFIG_INVALID", `root CA file for ${use} required, but configured provider as none`);
+  }
+  return existing(use, resolve(cwd, WELL_KNOWN.controlPlaneRoot));
+}
+
+async function existing(use: "CA" | "XDS", path: string): Promise<RootSource> {
+  if (await isFile(path)) return { kind: "file", path };
+  throw new AgentError("ROOT_CA_UNUSABLE", `root CA file for ${use} does not exist ${path}`, {
+    hint: `Mount the control plane's root certificate there, or name another one with ${use}_ROOT_CA`,
+  });
+}
+
+function provCertFiles({ cwd, provCert }: IdentitySettings): ConnectionPlan["clientFiles"] {
+  return provCert === "" ? undefined : provisionedFiles(resolve(cwd, provCert));
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() === true; // links are followed
+}

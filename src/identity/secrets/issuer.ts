@@ -1,0 +1,81 @@
+import { type Clock, Lifetime, type Logger, type Metrics, watchPaths } from "../../base/index.ts";
+import { type CaClientOptions, createCaClient } from "../ca/ca-client.ts";
+import { spiffeId } from "../ca/csr.ts";
+import { type IssuedCertificate, issueCertificate } from "../ca/issue.ts";
+import type { KeySource } from "../ca/keys.ts";
+import { WORKLOAD } from "./names.ts";
+import { createWorkload, type Workload } from "./workload.ts";
+
+export interface IssuerOptions {
+  readonly ca: CaClientOptions;
+  readonly keys: KeySource;
+  readonly identity: { readonly trustDomain: string; readonly namespace: string; readonly serviceAccount: string };
+  readonly rotation: { readonly ratio: number; readonly jitter: number };
+  readonly onIssued: (issued: IssuedCertificate, before: IssuedCertificate | undefined) => void;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+/** The workload's certificate from the CA. */
+export interface Issuer extends AsyncDisposable {
+  readonly workload: Workload;
+}
+
+/**
+ * Connects a workload with the CA. When a file that the connection depends on (roots, token, client certificate)
+ * changes while requests fail, the next one is made at once.
+ */
+export async function startIssuer(options: IssuerOptions, stop: AbortSignal): Promise<Issuer> {
+  const { ca, clock } = options;
+  const log = options.log.scope("cache");
+  const { trustDomain, namespace, serviceAccount } = options.identity;
+  if (namespace === "" || serviceAccount === "") {
+    log.warn("namespace or service account is not set, the CA may not recognise this workload", options.identity);
+  }
+  const identity = spiffeId(trustDomain, namespace, serviceAccount);
+  const parts = { ca: createCaClient(ca, options), keys: options.keys, identity, now: () => clock.now() };
+  const life = new Lifetime();
+  const workload = createWorkload(
+    { ...options, ...options.rotation, log, issue: (signal) => issueLogged(parts, log, signal) },
+    stop,
+  );
+  await life.own("certificate", workload);
+  await life.own("files of the CA connection", watchPaths({ paths: filesOf(ca), onChange: () => workload.nudge() }));
+  return { workload, [Symbol.asyncDispose]: () => life[Symbol.asyncDispose]() };
+}
+
+async function issueLogged(
+  parts: Parameters<typeof issueCertificate>[0],
+  log: Logger,
+  signal: AbortSignal,
+): Promise<IssuedCertificate> {
+  const startedAt = performance.now();
+  try {
+    const issued = await issueCertificate(parts, signal);
+    log.info("generated new workload certificate", {
+      resourceName: WORKLOAD,
+      latency: `${Math.round(performance.now() - startedAt)}ms`,
+      ttl: `${Math.round((issued.notAfterMs - issued.createdAtMs) / 1_000)}s`,
+    });
+    if (issued.leaf.subjectAltName !== `URI:${parts.identity}`) {
+      log.warn("the CA gave another identity than we asked for", {
+        asked: parts.identity,
+        got: issued.leaf.subjectAltName ?? "none",
+      });
+    }
+    return issued;
+  } catch (error) {
+    if (!signal.aborted) log.error("failed to sign CSR", { error });
+    throw error;
+  }
+}
+
+function filesOf(ca: CaClientOptions): string[] {
+  return [
+    ...(ca.roots.kind === "file" ? [ca.roots.path] : []),
+    ...(ca.tokenFile === undefined ? [] : [ca.tokenFile]),
+    ...(ca.clientFiles === undefined ? [] : [ca.clientFiles.certChain, ca.clientFiles.key]),
+  ];
+}

@@ -1,0 +1,59 @@
+import { realpath, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { CertificateFiles } from "../paths.ts";
+import type { FileResource } from "./file-resource.ts";
+import type { FileResources } from "./file-resources.ts";
+import { ROOTS, WORKLOAD } from "./names.ts";
+import type { SecretItem } from "./secret-item.ts";
+
+/** Certificate and roots of the workload from mounted files, which come before the CA's where they exist. */
+export interface Mounted {
+  /** Undefined when the files are not there, so that the CA is to be asked. Rejects when they are there and unusable. */
+  certificate(): Promise<SecretItem | undefined>;
+  roots(): Promise<Buffer | undefined>;
+}
+
+export interface MountedOptions {
+  /** Absolute. */
+  readonly files: CertificateFiles;
+  /** Where the agent writes its own copies; those are never read back, or they would never rotate. */
+  readonly outputFolder: string | undefined;
+  readonly resources: FileResources;
+  /** Without a CA the last good version outlives missing files. */
+  readonly hasCa: boolean;
+  readonly stop: AbortSignal;
+}
+
+/** Starts watching for the files, whether they are there or not. */
+export async function watchMounted(options: MountedOptions): Promise<Mounted> {
+  const { files, outputFolder, resources, hasCa, stop } = options;
+  if (outputFolder !== undefined && (await isSameFolder(dirname(files.certChain), outputFolder))) {
+    return { certificate: async () => undefined, roots: async () => undefined };
+  }
+  const read = async (resource: FileResource, paths: readonly string[]): Promise<SecretItem | undefined> => {
+    const areThere = (await Promise.all(paths.map(hasContent))).every(Boolean);
+    if (areThere) return resource.get(stop);
+    return hasCa ? undefined : resource.lastGood;
+  };
+  const { certChain, key, root } = files;
+  const certificate = resources.want(WORKLOAD, { kind: "certificate", certChain, key });
+  const roots = resources.want(ROOTS, { kind: "roots", path: root });
+  return {
+    certificate: () => read(certificate, [certChain, key]),
+    async roots() {
+      const item = await read(roots, [root]);
+      return item?.kind === "roots" ? item.roots : undefined;
+    },
+  };
+}
+
+/** Links count as what they lead to. */
+async function isSameFolder(a: string, b: string): Promise<boolean> {
+  const [realA, realB] = await Promise.all([a, b].map((path) => realpath(path).catch(() => path)));
+  return realA === realB;
+}
+
+async function hasContent(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined); // absent: the CA's turn
+  return found?.isFile() === true && found.size > 0;
+}

@@ -1,0 +1,84 @@
+import { X509Certificate } from "node:crypto";
+import type { IssuedCertificate } from "../ca/issue.ts";
+import { describeTokenTrouble, type TokenState } from "../tokens/token-state.ts";
+import { parseCertificates } from "./pem.ts";
+import type { SecretItem } from "./secret-item.ts";
+
+/** What a certificate says, for people; times in milliseconds since the epoch. */
+export interface CertificateStatus {
+  readonly source: "ca" | "file";
+  readonly subject: string;
+  /** As Node prints it, for example `URI:spiffe://cluster.local/ns/a/sa/b`. */
+  readonly subjectAltName: string;
+  readonly issuer: string;
+  readonly serialNumber: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  /** SHA-256 fingerprints of the roots served with it. */
+  readonly rootFingerprints: readonly string[];
+}
+
+export interface FileStatus {
+  readonly name: string;
+  /** Why the files cannot be used as they are now; what was good last stays in use. */
+  readonly problem: string | undefined;
+  readonly isServed: boolean;
+}
+
+/** Everything about the workload's identity, for status pages and readiness. */
+export interface IdentityStatus {
+  readonly certificate: CertificateStatus | undefined;
+  readonly nextRotationMs: number | undefined;
+  /** Why the last request to the CA failed; undefined since the last success. */
+  readonly lastError: string | undefined;
+  readonly token: TokenState;
+  readonly files: readonly FileStatus[];
+  /** Why the copies in `OUTPUT_CERTS` are not up to date. */
+  readonly outputProblem: string | undefined;
+  /** What is wrong, one sentence each; empty when all is well. */
+  readonly troubles: readonly string[];
+}
+
+export interface IdentityFacts {
+  readonly issued: IssuedCertificate | undefined;
+  /** The certificate from mounted files, which comes first. */
+  readonly mounted: SecretItem | undefined;
+  /** PEM. */
+  readonly roots: string;
+  readonly nextRotationMs: number | undefined;
+  readonly lastError: string | undefined;
+  readonly token: TokenState;
+  readonly isTokenNeeded: boolean;
+  readonly files: readonly FileStatus[];
+  readonly outputProblem: string | undefined;
+}
+
+export function describeIdentity(facts: IdentityFacts): IdentityStatus {
+  const { nextRotationMs, lastError, token, files, outputProblem } = facts;
+  const certificate = certificateStatus(facts);
+  const tokenTrouble = facts.isTokenNeeded ? describeTokenTrouble(token) : undefined;
+  const caTrouble = certificate === undefined ? "there is no certificate yet" : "the certificate cannot be renewed";
+  const troubles = [
+    lastError === undefined ? undefined : `${caTrouble}: ${lastError}`,
+    tokenTrouble,
+    outputProblem,
+    ...files.map(({ name, problem }) => (problem === undefined ? undefined : `${name}: ${problem}`)),
+  ].filter((trouble) => trouble !== undefined);
+  return { certificate, nextRotationMs, lastError, token, files, outputProblem, troubles };
+}
+
+function certificateStatus({ issued, mounted, roots }: IdentityFacts): CertificateStatus | undefined {
+  const fromFile = mounted?.kind === "certificate" ? new X509Certificate(mounted.certChain) : undefined;
+  const leaf = fromFile ?? issued?.leaf;
+  if (leaf === undefined) return undefined;
+  return {
+    source: fromFile === undefined ? "ca" : "file",
+    subject: leaf.subject ?? "",
+    subjectAltName: leaf.subjectAltName ?? "",
+    issuer: leaf.issuer ?? "",
+    serialNumber: leaf.serialNumber,
+    notBeforeMs: Date.parse(leaf.validFrom),
+    notAfterMs: Date.parse(leaf.validTo),
+    rootFingerprints: parseCertificates(roots).map((root) => root.fingerprint256),
+  };
+}

@@ -1,0 +1,77 @@
+import { writeFile } from "node:fs/promises";
+import { AgentError, describeError, retry, Secret } from "../../base/index.ts";
+import type { TokenReading } from "./token-state.ts";
+
+/** How often a Google token is looked at. Source: istio/istio security/pkg/credentialfetcher/plugin/gce.go. */
+export const GCE_CHECK_MS = 5 * 60_000;
+
+/** A Google token is fetched again this long before it expires (same source). */
+const GCE_GRACE_MS = 25 * 60_000;
+
+const ATTEMPTS = 5;
+const REQUEST_TIMEOUT_MS = 5_000;
+
+export interface GceOptions {
+  readonly path: string;
+  readonly trustDomain: string;
+  readonly gceMetadataHost?: string;
+}
+
+/** A token is fetched again when there is none, when its expiry is unknown, or when less than 25 minutes are left. */
+export function needsGceRefresh(reading: TokenReading, nowMs: number): boolean {
+  if (reading.kind !== "read" || reading.times === undefined) return true;
+  return nowMs > reading.times.expiresAtSeconds * 1_000 - GCE_GRACE_MS;
+}
+
+/**
+ * A fetcher that asks Google's metadata server for an identity token and keeps a copy in the token file. Fetches run
+ * one after the other, so that the file never mixes two tokens. Rejects with TOKEN_UNREADABLE.
+ */
+export function fetchGceToken(options: GceOptions): () => Promise<Secret | undefined> {
+  let last: Promise<unknown> = Promise.resolve();
+  return () => {
+    const next = last.then(() => fetchAndStore(options));
+    last = next.catch(() => undefined); // the caller gets the failure, the queue only the order
+    return next;
+  };
+}
+
+async function fetchAndStore(options: GceOptions): Promise<Secret | undefined> {
+  if (options.path === "") throw new AgentError("TOKEN_UNREADABLE", "jwtPath is unset");
+  const host = options.gceMetadataHost ?? "169.254.169.254";
+  // The audience goes in unescaped, as the reference sends it.
+  const url = `http://${host}/computeMetadata/v1/instance/service-accounts/default/identity?audience=${options.trustDomain}&format=full`;
+  try {
+    const body = await retry(() => request(url), {
+      backoff: { initialMs: 100, factor: 2, maxMs: 1_000, jitter: 0.1 },
+      attempts: ATTEMPTS,
+      signal: AbortSignal.timeout(ATTEMPTS * REQUEST_TIMEOUT_MS),
+      isRetryable: (error) => !(error instanceof AgentError),
+    });
+    await writeFile(options.path, body, { mode: 0o640 });
+    return body.trim() === "" ? undefined : new Secret(body.trim());
+  } catch (error) {
+    if (error instanceof AgentError) throw error;
+    throw new AgentError(
+      "TOKEN_UNREADABLE",
+      `Cannot fetch platform credential from "${host}": ${describeError(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+async function request(url: string): Promise<string> {
+  const response = await fetch(url, {
+    headers: { "Metadata-Flavor": "Google", "User-Agent": "gcloud-golang/0.1" },
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+  });
+  const body = await response.text();
+  if (response.status === 200) return body;
+  if (response.status >= 500) throw new Error(`the metadata server answered ${response.status}: ${body}`);
+  throw new AgentError(
+    "TOKEN_UNREADABLE",
+    response.status === 404
+      ? "Cannot fetch platform credential: the metadata server says it is not defined"
+      : `Cannot fetch platform credential: the metadata server answered ${response.status}: ${body}`,
+  );
+}

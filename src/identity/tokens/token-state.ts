@@ -1,0 +1,45 @@
+import type { JwtTimes } from "./jwt.ts";
+
+/**
+ * What is known of the token as of now. `opaque` is a token without a readable expiry, `none` a fetcher that has not
+ * been asked yet. `leftMs` is negative once expired.
+ */
+export type TokenState =
+  | { readonly kind: "none" }
+  | { readonly kind: "missing"; readonly reason: string }
+  | { readonly kind: "opaque" }
+  | { readonly kind: "valid" | "expiring" | "expired"; readonly expiresAtMs: number; readonly leftMs: number };
+
+/** What the last read of the token gave. */
+export type TokenReading =
+  | { readonly kind: "none" }
+  | { readonly kind: "missing"; readonly reason: string }
+  | { readonly kind: "read"; readonly times: JwtTimes | undefined };
+
+/** Kubelet replaces a token at 80 % of its life, so one with a tenth left should have been replaced long ago. */
+const EXPIRING_SHARE = 0.1;
+const EXPIRING_MS = 10 * 60_000;
+
+export function tokenState(reading: TokenReading, nowMs: number): TokenState {
+  if (reading.kind !== "read") return reading;
+  if (reading.times === undefined) return { kind: "opaque" };
+  const { expiresAtSeconds, issuedAtSeconds } = reading.times;
+  const expiresAtMs = expiresAtSeconds * 1_000;
+  const leftMs = expiresAtMs - nowMs;
+  const lifeMs = issuedAtSeconds === undefined ? undefined : expiresAtMs - issuedAtSeconds * 1_000;
+  const soonMs = lifeMs === undefined ? EXPIRING_MS : lifeMs * EXPIRING_SHARE;
+  const kind = leftMs <= 0 ? "expired" : leftMs <= soonMs ? "expiring" : "valid";
+  return { kind, expiresAtMs, leftMs };
+}
+
+/** One sentence for a log line or a readiness report; undefined when nothing is wrong. */
+export function describeTokenTrouble(state: TokenState): string | undefined {
+  if (state.kind === "missing") return state.reason;
+  if (state.kind === "expired") return `the token expired ${minutes(-state.leftMs)} ago and was not replaced`;
+  if (state.kind === "expiring") return `the token expires in ${minutes(state.leftMs)} and was not replaced yet`;
+  return undefined;
+}
+
+function minutes(ms: number): string {
+  return ms < 120_000 ? `${Math.round(ms / 1_000)} s` : `${Math.round(ms / 60_000)} min`;
+}
