@@ -11,6 +11,7 @@ export {
   systemCode,
 } from "./errors.ts";
 export { type StagedFile, stageFile, type WriteOptions, writeFileAtomically } from "./files.ts";
+export { type GrpcTls, grpcTlsCredentials } from "./grpc-tls.ts";
 export type { Host, StopSignals } from "./host.ts";
 export { type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";

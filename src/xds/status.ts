@@ -41,7 +41,8 @@ export function codeName(code: number): string {
 export function plainReason(details: string): string {
   return details
     .replace(/^No connection established\. Last error: /, "")
-    .replace(/^Error: /, "")
+    .replace(/^\w*Error(?: \[\w+\])?: /, "")
+    .replace(/^Failed to connect(?= |$)/, "the server closed the connection before HTTP/2 was set up")
     .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, "")
     .replace(/\.? Resolution note: .*$/s, "")
     .trim();
@@ -52,9 +53,11 @@ export function plainReason(details: string): string {
  * grpc-js would encode blanks as well, and Envoy, which does not decode, would print `connect%20refused`. A blank at the
  * end would make the header invalid.
  */
-export function trailers({ code, details }: StreamStatus): StreamStatus & { readonly metadata: Metadata } {
+export function trailers(status: StreamStatus): StreamStatus & { readonly metadata: Metadata } {
+  const { code } = status;
+  const details = plainReason(status.details);
   const metadata = new Metadata();
-  metadata.set("grpc-message", details.trim().replace(/[^ -~]+|%/g, percentEncoded));
+  metadata.set("grpc-message", details.replace(/[^ -~]+|%/g, percentEncoded));
   return { code, details, metadata };
 }
 

@@ -1,5 +1,4 @@
-import type { SecureContextOptions } from "node:tls";
-import type { Secret } from "../base/index.ts";
+import type { GrpcTls } from "../base/index.ts";
 
 export const TYPE_PREFIX = "type.googleapis.com/";
 export const LISTENER_TYPE = `${TYPE_PREFIX}envoy.config.listener.v3.Listener`;
@@ -20,15 +19,8 @@ export interface UpstreamCredentials {
   metadata(): Promise<[string, string][]>;
 }
 
-export interface UpstreamTls {
-  /** PEM certificates that may have issued the control plane's certificate, or the machine's own set. */
-  readonly roots: Buffer | "system";
-  /** Name that the server's certificate must carry; also `:authority`. Empty: the host of the address. */
-  readonly serverName: string;
-  /** Versions, ciphers and curves. Default: TLS 1.2 and Node's list. */
-  readonly limits?: SecureContextOptions;
-  readonly clientCertificate?: { readonly certChain: Buffer; readonly key: Secret };
-}
+/** An empty server name stands for the host of the address. */
+export type UpstreamTls = GrpcTls;
 
 export interface Keepalive {
   /** Idle time before a ping. Default 30 s. */

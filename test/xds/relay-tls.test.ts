@@ -69,7 +69,33 @@ test("a control plane without TLS is told apart from one that is away", async ()
   const ca = await createTestCa();
   await using istiod = await startFakeIstiod();
   const credentials = over(() => ({ roots: Buffer.from(ca.certPem), serverName: ISTIOD }));
-  await using rig = await startRig(istiod.port, { upstream: { credentials, connectTimeoutMs: 2_000 } });
-  expect((await rig.connect().open("delta").ended).code).toBe(14);
-  expect(rig.relay.describeTrouble()).not.toContain("ECONNREFUSED");
+  await using rig = await startRig(istiod.port, { upstream: { credentials } });
+  const status = await rig.connect().open("delta").ended;
+  expect(status).toMatchObject({ code: 14, details: "the server does not speak TLS" });
+});
+
+test("an address by IP is verified as such, without a warning of the runtime", async () => {
+  const warnings: string[] = [];
+  const note = (warning: Error): void => void warnings.push(warning.message);
+  process.on("warning", note);
+  const ca = await createTestCa();
+  await using istiod = await startFakeIstiod({ tls: await ca.issue({ ips: ["127.0.0.1"] }) });
+  await using wrong = await startFakeIstiod({ tls: await ca.issue({ ips: ["127.0.0.2"] }) });
+  const credentials = over(() => ({ roots: Buffer.from(ca.certPem), serverName: "" }));
+  await using rig = await startRig(istiod.port, { upstream: { credentials } });
+  rig.connect().open("delta").request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams.length).toBe(1);
+  await using refused = await startRig(wrong.port, { upstream: { credentials } });
+  expect((await refused.connect().open("delta").ended).details).toContain("does not match certificate's altnames");
+  process.off("warning", note);
+  expect(warnings).toEqual([]);
+});
+
+test("a control plane whose certificate has expired is refused for that reason", async () => {
+  const ca = await createTestCa();
+  const tls = await ca.issue({ dns: [ISTIOD], notAfter: new Date(Date.now() - 1_000) });
+  await using istiod = await startFakeIstiod({ tls });
+  const credentials = over(() => ({ roots: Buffer.from(ca.certPem), serverName: ISTIOD }));
+  await using rig = await startRig(istiod.port, { upstream: { credentials } });
+  expect((await rig.connect().open("delta").ended).details).toBe("certificate has expired");
 });

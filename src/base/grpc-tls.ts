@@ -1,0 +1,72 @@
+import { isIP, type Socket } from "node:net";
+import { connect, createSecureContext, type SecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
+import type { ChannelCredentials } from "@grpc/grpc-js";
+import type { Secret } from "./secret.ts";
+
+/** What a TLS connection to a gRPC server is made of. */
+export interface GrpcTls {
+  /** PEM certificates that may have issued the server's certificate, or the list that Node brings along. */
+  readonly roots: Buffer | "system";
+  /** Name or IP address that the server's certificate must carry. */
+  readonly serverName: string;
+  /** Versions, ciphers and curves. Default: TLS 1.2 and Node's list. */
+  readonly limits?: SecureContextOptions;
+  readonly clientCertificate?: { readonly certChain: Buffer; readonly key: Secret };
+}
+
+type Grpc = Pick<typeof import("@grpc/grpc-js"), "CallCredentials" | "ChannelCredentials">;
+type ConnectorArguments = Parameters<ChannelCredentials["_createSecureConnector"]>;
+type Connector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
+
+/**
+ * Channel credentials of our own, because grpc-js' always send a server name: for an IP address that is forbidden
+ * (RFC 6066 section 3), Node warns of it and Bun refuses to connect. The library is passed in, so that it stays lazy.
+ * Throws when certificates or keys cannot be read.
+ */
+export function grpcTlsCredentials(grpc: Grpc, tls: GrpcTls): ChannelCredentials {
+  const context = secureContext(tls);
+  class TlsCredentials extends grpc.ChannelCredentials {
+    override _isSecure(): boolean {
+      return true;
+    }
+
+    override _equals(other: ChannelCredentials): boolean {
+      return this === other;
+    }
+
+    override _createSecureConnector(...[, , perCall]: ConnectorArguments): Connector {
+      return {
+        connect: async (socket) => ({ socket: await handshake(socket, tls.serverName, context), secure: true }),
+        waitForReady: async () => undefined,
+        getCallCredentials: () => perCall ?? grpc.CallCredentials.createEmpty(),
+        destroy: () => undefined,
+      };
+    }
+  }
+  return new TlsCredentials();
+}
+
+function secureContext({ roots, limits, clientCertificate }: GrpcTls): SecureContext {
+  return createSecureContext({
+    minVersion: "TLSv1.2",
+    ...limits,
+    ...(roots === "system" ? {} : { ca: roots }),
+    ...(clientCertificate && { cert: clientCertificate.certChain, key: clientCertificate.key.reveal() }),
+  });
+}
+
+function handshake(socket: Socket, serverName: string, secureContext: SecureContext): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const name = isIP(serverName) === 0 ? { servername: serverName } : { host: serverName };
+    const secured = connect({ socket, secureContext, ALPNProtocols: ["h2"], ...name }, () => {
+      if (secured.alpnProtocol === "h2") resolve(secured);
+      else fail(new Error("the server speaks TLS, but not HTTP/2"));
+    });
+    const fail = (error: Error): void => {
+      secured.destroy();
+      reject(/wrong.version.number/i.test(error.message) ? new Error("the server does not speak TLS") : error);
+    };
+    secured.on("error", fail); // stays: a later failure is the session's to report, not a crash
+    secured.once("close", () => reject(new Error("the server closed the connection during the TLS handshake")));
+  });
+}
