@@ -26,7 +26,7 @@ interface Wait {
   readonly periodMs: number;
 }
 
-/** Drop-in for `pilot-agent wait`. Rejects with TIMEOUT, the last failure in its message. Source: app/wait.go there. */
+/** Drop-in for `pilot-agent wait`. Rejects with TIMEOUT, the last failure in its message, or STOPPED. */
 export async function run(args: readonly string[], host: Host): Promise<number> {
   const { flags, wantsHelp } = parseStrictFlags("wait", args, FLAGS);
   if (wantsHelp) {
@@ -40,7 +40,11 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
     periodMs: wholeNumber("periodMillis", flags.periodMillis, 500),
   };
   const log = createLogger({ write: (line) => void host.stdout.write(line) });
-  await waitUntilReady(wait, log, host.signals.stop);
+  const { stop } = host.signals;
+  await waitUntilReady(wait, log, stop).catch((error: unknown) => {
+    if (!stop.aborted) throw error;
+    throw new AgentError("STOPPED", `Gave up waiting for the proxy: ${describeError(error)}`);
+  });
   return 0;
 }
 
