@@ -13,8 +13,8 @@ import {
   type DiscoveryResponse,
   DiscoveryResponseSchema,
 } from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import type { SdsOptions } from "./options.ts";
 import { createResponse } from "./response.ts";
-import type { SdsOptions } from "./serve-sds.ts";
 import { SdsStream } from "./stream.ts";
 
 /** Source: istio/istio pkg/istio-agent and security/pkg/nodeagent/sds/server.go. */

@@ -1,0 +1,129 @@
+import type { Stats } from "node:fs";
+import { rmdir, stat, unlink } from "node:fs/promises";
+import { connect as connectSocket } from "node:net";
+import { basename, join, resolve } from "node:path";
+import { AgentError, type Clock, systemClock } from "../../base/index.ts";
+import { WELL_KNOWN } from "../paths.ts";
+
+export interface SocketOptions {
+  readonly cwd: string;
+  /** `WORKLOAD_IDENTITY_SOCKET_FILE`: a file name. */
+  readonly fileName: string;
+  /** How long to wait for another program's socket of another than the default name. Default 0. */
+  readonly waitMs?: number;
+  readonly clock?: Clock;
+}
+
+/** What to listen on. */
+export interface SocketPlan {
+  /** Absolute. */
+  readonly path: string;
+  /** Permission bits for the socket and for folders to be created. */
+  readonly mode: number;
+  readonly folderMode: number;
+  /** True: another program answers for the workload's secrets on its socket, and we only serve files. */
+  readonly isFilesOnly: boolean;
+}
+
+const DEFAULT_NAME = "socket";
+const PROBE_MS = 1_000;
+const POLL_MS = 200;
+
+/** Envoy runs as another user in some pods. Source: istio/istio pkg/uds/listener.go. */
+const MODES = { mode: 0o666, folderMode: 0o750 };
+
+/**
+ * Decides where to serve SDS. A live socket of another program (SPIRE, for example) at the workload's place is used; a
+ * dead one of the default name is removed. Rejects with CONFIG_INVALID when the name is a path, with
+ * SDS_SOCKET_MISSING when a socket of another name is not answering, and with FILE_UNWRITABLE.
+ * Source: istio/istio pkg/istio-agent/agent.go (initSdsServer).
+ */
+export async function decideSdsSocket(options: SocketOptions): Promise<SocketPlan> {
+  const { cwd, fileName } = options;
+  if (fileName === "" || basename(fileName) !== fileName) {
+    throw new AgentError(
+      "CONFIG_INVALID",
+      `WORKLOAD_IDENTITY_SOCKET_FILE "${fileName}" must be a filename, not a path`,
+    );
+  }
+  const path = resolve(cwd, join(WELL_KNOWN.workloadSocketFolder, fileName));
+  if (fileName === DEFAULT_NAME) {
+    if (!(await isServed(path))) return { path, ...MODES, isFilesOnly: false };
+  } else {
+    await waitUntilServed(path, options);
+  }
+  return { path: resolve(cwd, WELL_KNOWN.filesSocket), ...MODES, isFilesOnly: true };
+}
+
+/**
+ * Whether another program serves credentials for gateways; a dead socket is removed. Rejects with FILE_UNWRITABLE.
+ */
+export async function hasCredentialSocket(cwd: string): Promise<boolean> {
+  return isServed(resolve(cwd, WELL_KNOWN.credentialSocket));
+}
+
+/** True when gRPC is spoken there. Anything else at that place is removed. */
+async function isServed(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined); // nothing there
+  if (found === undefined) return false;
+  if (!found.isFile() && (await speaksHttp2(path))) return true;
+  await remove(path, found);
+  return false;
+}
+
+/** A socket with a name of its own belongs to somebody else: it is waited for, never removed. */
+async function waitUntilServed(path: string, { waitMs = 0, clock = systemClock }: SocketOptions): Promise<void> {
+  const giveUpAtMs = clock.now() + waitMs;
+  for (;;) {
+    const found = await stat(path).catch(() => undefined); // not there yet
+    if (found !== undefined && !found.isFile() && (await speaksHttp2(path))) return;
+    if (clock.now() >= giveUpAtMs) {
+      const state = found === undefined ? "no socket found" : "nobody answers there";
+      throw new AgentError(
+        "SDS_SOCKET_MISSING",
+        `agent configured for non-default SDS socket path: ${path} but ${state}`,
+        {
+          hint: "Start the program that provides workload identities first, or leave WORKLOAD_IDENTITY_SOCKET_FILE at its default",
+        },
+      );
+    }
+    await clock.sleep(POLL_MS);
+  }
+}
+
+async function remove(path: string, found: Stats): Promise<void> {
+  try {
+    await (found.isDirectory() ? rmdir(path) : unlink(path));
+  } catch (error) {
+    throw new AgentError("FILE_UNWRITABLE", `existing SDS socket could not be removed: "${path}"`, { cause: error });
+  }
+}
+
+/**
+ * Whether an HTTP/2 server greets us within a second: its first frame is SETTINGS (RFC 9113 section 3.4). Accepting the
+ * connection is not enough, a program that hangs does that, too.
+ */
+function speaksHttp2(path: string): Promise<boolean> {
+  const SETTINGS = 4;
+  const preface = Buffer.concat([
+    Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    Buffer.from([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]), // our own, empty
+  ]);
+  return new Promise((done) => {
+    const socket = connectSocket({ path });
+    const timer = setTimeout(() => finish(false), PROBE_MS);
+    const finish = (isAnswered: boolean): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      done(isAnswered);
+    };
+    let received = Buffer.alloc(0);
+    socket.on("connect", () => socket.write(preface));
+    socket.on("data", (bytes) => {
+      received = Buffer.concat([received, bytes]);
+      if (received.length >= 9) finish(received[3] === SETTINGS);
+    });
+    socket.on("error", () => finish(false));
+    socket.on("close", () => finish(false));
+  });
+}
