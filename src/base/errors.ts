@@ -23,6 +23,7 @@ export const ERROR_CATALOGUE = {
     kind: "usage",
     summary: "The configuration has problems; all of them are listed with their origin.",
   },
+  CSR_INVALID: { kind: "peer", summary: "A certificate request cannot be signed." },
   ENVOY_ADMIN_UNREACHABLE: { kind: "peer", summary: "Envoy's admin API does not answer, or not with 200." },
   ENVOY_ENDED: { kind: "peer", summary: "Envoy ended by itself; the exit code is Envoy's own, or 128 and the signal." },
   ENVOY_FETCH_FAILED: { kind: "environment", summary: "Envoy's executable could not be fetched." },
@@ -34,6 +35,10 @@ export const ERROR_CATALOGUE = {
   FILE_UNWRITABLE: { kind: "environment", summary: "A file or folder that must be written cannot be." },
   INTERNAL: { kind: "bug", summary: "Something happened that the agent's own logic rules out." },
   REQUEST_FAILED: { kind: "peer", summary: "A request to Envoy or the agent got no answer, or a refusal." },
+  RESOURCES_INVALID: {
+    kind: "usage",
+    summary: "A file of the control plane's folder cannot be used; file, line and field are named.",
+  },
   ROOT_CA_UNUSABLE: {
     kind: "environment",
     summary: "The roots to verify the control plane with are missing or unusable.",
@@ -49,6 +54,7 @@ export const ERROR_CATALOGUE = {
   STOPPED: { kind: "environment", summary: "The work was given up because a stop was requested." },
   TIMEOUT: { kind: "environment", summary: "A wait took longer than its limit." },
   TOKEN_UNREADABLE: { kind: "environment", summary: "The token that authenticates the agent cannot be obtained." },
+  UNAUTHENTICATED: { kind: "peer", summary: "A caller did not prove who it is." },
   USAGE: { kind: "usage", summary: "The command line cannot be understood." },
 } as const satisfies Record<string, CatalogueEntry>;
 

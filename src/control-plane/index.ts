@@ -1,0 +1,3 @@
+export type { Rejection } from "./discovery-service.ts";
+export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./start-control-plane.ts";
+export type { Workload } from "./tokens.ts";
