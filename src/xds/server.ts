@@ -2,6 +2,7 @@ import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceI
 import type { Clock, Logger } from "../base/index.ts";
 import { bridge, type Downstream } from "./bridge.ts";
 import type { XdsRelayOptions } from "./options.ts";
+import type { Keepalive } from "./types.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import { DELTA, SOTW, type Variant } from "./variant.ts";
 
@@ -14,7 +15,7 @@ export interface ServerParts {
 const DEFAULT_MAX_REQUEST_BYTES = 64 * 1_024 * 1_024;
 const DEFAULT_MAX_STREAMS = 100_000;
 /** Istio's `GRPC_KEEPALIVE_INTERVAL` and `GRPC_KEEPALIVE_TIMEOUT`. */
-const DEFAULT_KEEPALIVE = { intervalMs: 30_000, timeoutMs: 10_000 };
+const DEFAULT_KEEPALIVE: Keepalive = { intervalMs: 30_000, timeoutMs: 10_000 };
 
 /** Serves both ADS methods on the socket; everything else is UNIMPLEMENTED. */
 export function startServer(options: XdsRelayOptions & ServerParts): AsyncDisposable {
@@ -46,13 +47,13 @@ export function startServer(options: XdsRelayOptions & ServerParts): AsyncDispos
 /** The live streams; normally one. A new one ends the one before, as in Istio: Envoy has only one that counts. */
 class Streams {
   readonly #options: XdsRelayOptions & ServerParts;
-  readonly #keepalive: { intervalMs: number; timeoutMs: number };
+  readonly #keepalive: Keepalive;
   readonly #running = new Set<Promise<void>>();
   #current: AbortController | undefined;
   #lastId = 0;
   #largestRequest = 0;
 
-  constructor(options: XdsRelayOptions & ServerParts, keepalive: { intervalMs: number; timeoutMs: number }) {
+  constructor(options: XdsRelayOptions & ServerParts, keepalive: Keepalive) {
     this.#options = options;
     this.#keepalive = keepalive;
   }

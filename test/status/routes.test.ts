@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, test } from "vitest";
+import { bindTcp } from "../../src/base/index.ts";
 import { startRig } from "./rig.ts";
 
 test("POST /quitquitquit answers OK first, then stops the agent", async () => {
@@ -105,4 +106,24 @@ test("closing cuts connections that are kept alive", async () => {
   const closed = once(client, "close");
   await rig[Symbol.asyncDispose]();
   await closed;
+});
+
+test("a client that does not speak HTTP is told so, others are served", async () => {
+  await using rig = await startRig();
+  const stranger = connect(rig.port, "127.0.0.1");
+  stranger.write("\x16\x03\x01 hello\r\n\r\n");
+  stranger.on("data", () => undefined).on("error", () => undefined);
+  await once(stranger, "close");
+  expect((await rig.call("/healthz/ready")).status).toBe(200);
+});
+
+test("a probe that came before the server is answered by it", async () => {
+  const socket = await bindTcp("127.0.0.1", 0);
+  const early = connect(socket.port, "127.0.0.1");
+  early.write("GET /healthz/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  await once(early, "connect");
+  await using _rig = await startRig({ socket });
+  const [answer] = await once(early, "data");
+  expect(String(answer)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+  await socket[Symbol.asyncDispose]();
 });

@@ -1,6 +1,7 @@
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { expect, test } from "vitest";
 import { bindTcp, freePorts } from "../../src/base/index.ts";
+import { connectAds } from "../support/ads-client.ts";
 import { startFakeIstiod } from "../support/fake-istiod.ts";
 import { CDS, startRig } from "./relay-rig.ts";
 
@@ -125,3 +126,47 @@ test("a method that is not ADS is UNIMPLEMENTED", async () => {
   await using rig = await startRig(port.port);
   expect(await rig.connect().call("/grpc.health.v1.Health/Check")).toMatchObject({ code: 12 });
 });
+
+test("a client that does not speak HTTP/2 is dropped, others are served", async () => {
+  await using istiod = await startFakeIstiod();
+  await using rig = await startRig(istiod.port);
+  const stranger = connect(rig.socketPath);
+  stranger.on("error", () => undefined).on("data", () => undefined);
+  stranger.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  await new Promise((resolve) => stranger.once("close", resolve));
+  rig.connect().open("delta").request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams.length).toBe(1);
+});
+
+test("Envoy's connection breaks: the control plane's stream ends, the next connection works", async () => {
+  await using istiod = await startFakeIstiod();
+  await using rig = await startRig(istiod.port);
+  const sockets: Socket[] = [];
+  await using passage = await startPassage(rig.socketPath, sockets);
+  const first = connectAds(passage.path);
+  first.open("delta").request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams.length).toBe(1);
+  for (const socket of sockets) socket.destroy();
+  await expect.poll(() => istiod.streams[0]?.isClosed).toBe(true);
+  first[Symbol.dispose]();
+  rig.connect().open("delta").request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams.length).toBe(2);
+});
+
+/** A socket beside the relay's whose connections the test can cut. */
+async function startPassage(target: string, sockets: Socket[]) {
+  const path = `${target}.passage`;
+  const server = createServer((near) => {
+    const far = connect(target);
+    for (const socket of [near, far]) sockets.push(socket.on("error", () => undefined));
+    near.pipe(far).pipe(near);
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

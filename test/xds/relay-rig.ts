@@ -24,11 +24,13 @@ export const plaintext: UpstreamCredentials = { tls: async () => "plaintext", me
 export async function startRig(
   port: number,
   options: Partial<Omit<XdsRelayOptions, "upstream">> & { upstream?: Partial<XdsRelayOptions["upstream"]> } = {},
+  beforeServing: (socketPath: string) => Promise<void> = async () => undefined,
 ): Promise<Rig> {
   const life = new Lifetime();
   const folder = await mkdtemp(join(tmpdir(), "pb-xds-"));
   life.defer("folder", () => rm(folder, { recursive: true, force: true }));
   const socket = await life.own("socket", bindUnix(join(folder, "XDS")));
+  await beforeServing(socket.address);
   const lines: string[] = [];
   const metrics = createMetrics();
   const relay = await life.own(

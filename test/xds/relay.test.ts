@@ -1,8 +1,10 @@
+import { connect } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { DiscoveryResponseSchema } from "../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { type AdsClient, type AdsStream, connectAds } from "../support/ads-client.ts";
 import { startFakeIstiod } from "../support/fake-istiod.ts";
 import { CDS, LDS, NDS, startRig } from "./relay-rig.ts";
 
@@ -236,4 +238,23 @@ test("closing the relay ends open streams", async () => {
   await rig[Symbol.asyncDispose]();
   await envoy.ended;
   await expect.poll(() => istiod.streams[0]?.isClosed).toBe(true);
+});
+
+test("a stream that Envoy opened before the relay was there is served", async () => {
+  await using istiod = await startFakeIstiod();
+  let early: AdsStream | undefined;
+  let client: AdsClient | undefined;
+  await using rig = await startRig(istiod.port, {}, async (socketPath) => {
+    client = connectAds(socketPath);
+    early = client.open("delta");
+    early.request({ typeUrl: CDS });
+    const probe = connect(socketPath); // Envoy's bytes came first: they wait in the socket by now
+    await new Promise((resolve) => probe.once("connect", resolve));
+    probe.destroy();
+  });
+  await expect.poll(() => istiod.streams[0]?.requests.length).toBe(1);
+  istiod.streams[0]?.sendDelta({ typeUrl: CDS, nonce: "1" });
+  await expect.poll(() => early?.received.length).toBe(1);
+  expect(rig.relay.state().upstream.kind).toBe("responding");
+  client?.[Symbol.dispose]();
 });
