@@ -37,7 +37,7 @@ export interface UpstreamOptions {
   readonly clusterId: string;
   /** Further call metadata (`XDS_HEADER_*`). Values of keys that end in `-bin` are base64. */
   readonly headers?: readonly (readonly [name: string, value: string])[];
-  /** Limit for DNS, TCP, TLS and HTTP/2 set-up together. Default 8 s. */
+  /** Limit for credentials, DNS, TCP, TLS and HTTP/2 set-up together. Default 8 s. */
   readonly connectTimeoutMs?: number;
 }
 

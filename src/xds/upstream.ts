@@ -44,8 +44,12 @@ export interface OpenOptions {
  * limit ends the call with UNAVAILABLE. Rejects with a StreamStatusError when credentials cannot be had.
  */
 export async function openUpstream({ variant, upstream, keepalive, log }: OpenOptions): Promise<UpstreamCall> {
-  const tls = await upstream.credentials.tls().catch(failWith(Code.UNAVAILABLE, "cannot prepare TLS"));
-  const token = await upstream.credentials.metadata().catch(failWith(Code.UNAUTHENTICATED, "cannot get credentials"));
+  const deadlineMs = performance.now() + (upstream.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS);
+  const { credentials } = upstream;
+  const tls = await until(deadlineMs, credentials.tls()).catch(failWith(Code.UNAVAILABLE, "cannot prepare TLS"));
+  const token = await until(deadlineMs, credentials.metadata()).catch(
+    failWith(Code.UNAUTHENTICATED, "cannot get credentials"),
+  );
   const client = new Client(
     `dns:${upstream.address}`,
     tls === "plaintext" ? channelCredentials.createInsecure() : secure(tls, upstream.address),
@@ -56,11 +60,10 @@ export async function openUpstream({ variant, upstream, keepalive, log }: OpenOp
   holdOneMessage(stream);
   stream.on("error", () => undefined); // the status event carries the same, and always comes
   const status = new Promise<StreamStatus>((resolve) => stream.once("status", resolve));
-  const connectTimeoutMs = upstream.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
   return {
     stream,
     status,
-    connected: whenConnected(client, { stream, status, connectTimeoutMs }),
+    connected: whenConnected(client, { stream, status, deadlineMs }),
     close() {
       stream.cancel();
       client.close();
@@ -68,8 +71,18 @@ export async function openUpstream({ variant, upstream, keepalive, log }: OpenOp
   };
 }
 
-/** An error that grpc-js turns into the stream's status as it is. */
-export class StreamStatusError extends Error implements StreamStatus {
+/** Rejects when the promise has not settled by then; a hanging token fetcher must not hang Envoy's stream. */
+function until<T>(deadlineMs: number, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const leftMs = Math.max(0, deadlineMs - performance.now());
+    const late = (): void => reject(new Error(`not there within ${Math.ceil(leftMs / 100) / 10}s`));
+    const limit = setTimeout(late, leftMs);
+    promise.then(resolve, reject).finally(() => clearTimeout(limit));
+  });
+}
+
+/** A failure with the status that Envoy gets for it. */
+class StreamStatusError extends Error implements StreamStatus {
   readonly code: number;
   readonly details: string;
 
@@ -142,17 +155,17 @@ function callMetadata(entries: readonly (readonly [string, string])[], log: Logg
 interface Connecting {
   readonly stream: ClientDuplexStream<Buffer, Buffer>;
   readonly status: Promise<StreamStatus>;
-  readonly connectTimeoutMs: number;
+  /** On the clock of `performance.now()`. */
+  readonly deadlineMs: number;
 }
 
-function whenConnected(client: Client, { stream, status, connectTimeoutMs }: Connecting): Promise<boolean> {
+function whenConnected(client: Client, { stream, status, deadlineMs }: Connecting): Promise<boolean> {
   return new Promise((resolve) => {
+    const leftMs = deadlineMs - performance.now();
     const limit = setTimeout(() => {
-      stream.call?.cancelWithStatus(
-        Code.UNAVAILABLE,
-        `no connection within ${connectTimeoutMs / 1_000}s: the address does not answer`,
-      );
-    }, connectTimeoutMs);
+      const details = `no connection within ${Math.ceil(leftMs / 100) / 10}s: the address does not answer`;
+      stream.call?.cancelWithStatus(Code.UNAVAILABLE, details);
+    }, leftMs);
     const finish = (isConnected: boolean): void => {
       clearTimeout(limit);
       resolve(isConnected);

@@ -65,7 +65,7 @@ test("a control plane that swallows everything is UNAVAILABLE within the limit",
   await expect.poll(() => rig.relay.describeTrouble()).toMatch(/^connecting to control plane/);
   expect(await envoy.ended).toMatchObject({
     code: 14,
-    details: "no connection within 0.3s: the address does not answer",
+    details: expect.stringMatching(/^no connection within 0\.\ds: the address does not answer$/),
   });
   for (const socket of swallowed) socket.destroy();
   hole.close();
@@ -88,6 +88,16 @@ test("credentials that cannot be had are UNAUTHENTICATED, TLS that cannot be pre
   expect(await noToken.connect().open("delta").ended).toMatchObject({
     code: 16,
     details: "cannot get credentials: token file is empty",
+  });
+  await using hanging = await startRig(1, {
+    upstream: {
+      connectTimeoutMs: 100,
+      credentials: { tls: async () => "plaintext", metadata: () => new Promise(() => undefined) },
+    },
+  });
+  expect(await hanging.connect().open("delta").ended).toMatchObject({
+    code: 16,
+    details: "cannot get credentials: not there within 0.1s",
   });
   await using noTls = await startRig(1, { upstream: { credentials: { tls: failing, metadata: async () => [] } } });
   expect(await noTls.connect().open("delta").ended).toMatchObject({ code: 14 });
