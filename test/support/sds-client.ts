@@ -40,6 +40,7 @@ export function connectSds(path: string): SdsClient {
         const running = client.makeBidiStreamRequest(`${SERVICE}/${method}`, same, same);
         running.on("error", () => undefined); // the status tells it all
         running.on("status", resolve);
+        running.write(Buffer.alloc(0));
         running.end();
         running.resume();
       }),

@@ -21,7 +21,7 @@ async function explain(path: string, error: unknown): Promise<string> {
   const code = systemCode(error);
   if (code === "ENOENT") return "the file does not exist";
   if (code !== "EACCES" && code !== "EPERM") return describeError(error);
-  const us = `permission denied for uid ${process.getuid?.() ?? "?"} gid ${process.getgid?.() ?? "?"}`;
+  const us = `permission denied for uid ${process.geteuid?.() ?? "?"} gid ${process.getegid?.() ?? "?"}`;
   const found = await stat(path).catch(() => undefined); // the folder itself may be closed to us
   if (found === undefined) return `${us}, its folder cannot be entered`;
   return `${us}, the file belongs to uid ${found.uid} gid ${found.gid} with mode ${(found.mode & 0o777).toString(8).padStart(4, "0")}`;
