@@ -19,6 +19,7 @@ const { metafile } = await build({
   metafile: true,
   chunkNames: "chunks/[name]-[hash]",
   external: ["envsub"],
+  loader: { ".yaml": "text" },
   // Bundled CommonJS code asks for these three.
   banner: {
     js: [

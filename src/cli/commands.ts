@@ -35,6 +35,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./control-plane.ts"),
   },
   {
+    name: "request",
+    group: "container",
+    summary: "Ask this machine's Envoy or agent, as pilot-agent request does",
+    load: () => import("./request.ts"),
+  },
+  {
+    name: "wait",
+    group: "container",
+    summary: "Wait until the proxy is ready",
+    load: () => import("./wait.ts"),
+  },
+  {
     name: "version",
     group: "container",
     summary: "Version of pilotboat",

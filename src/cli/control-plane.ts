@@ -1,5 +1,106 @@
-import { AgentError } from "../base/index.ts";
+import { resolve } from "node:path";
+import { startExampleService } from "../../examples/quickstart/service.ts";
+import { AgentError, createLogger, type Host, Lifetime, systemClock } from "../base/index.ts";
+import { type ControlPlane, startControlPlane, type Workload, writeCredentials } from "../control-plane/index.ts";
+import { runCommander } from "./command.ts";
 
-export async function run(): Promise<number> {
-  throw new AgentError("INTERNAL", "This command is not there yet");
+interface Flags {
+  readonly dir: string;
+  readonly host: string;
+  readonly port: string;
+  readonly trustDomain: string;
+  readonly set: readonly string[];
+  readonly writeCredentials?: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly withService?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  pilotboat control-plane --dir examples/quickstart/xds --with-service --write-credentials /tmp/sidecar
+  pilotboat control-plane --dir my-mesh --port 0 --set OUTBOUND_PORT=18080`;
+
+/** `pilotboat control-plane`. */
+export function run(args: readonly string[], host: Host): Promise<number> {
+  return runCommander("control-plane", args, host, (program) => {
+    program
+      .description("A development istiod: certificate authority and ADS from a folder of YAML")
+      .requiredOption("--dir <folder>", "folder with YAML files of Envoy resources; it is watched")
+      .option("--host <address>", "address to listen on", "127.0.0.1")
+      .option("--port <port>", "port to listen on; 0 takes a free one", "15012")
+      .option("--trust-domain <name>", "SPIFFE trust domain", "cluster.local")
+      .option(
+        "--set <name=value>",
+        "a value for the placeholders in the files; may be given several times",
+        collect,
+        [],
+      )
+      .option("--write-credentials <folder>", "write a token and the root certificate where a sidecar in it looks")
+      .option("--namespace <name>", "namespace of that token", "default")
+      .option("--service-account <name>", "service account of that token", "quickstart")
+      .option("--with-service", "also start the example service, on APP_PORT (15081)")
+      .addHelpText("after", EXAMPLES)
+      .action((flags: Flags) => serve(flags, host));
+  });
+}
+
+const collect = (value: string, earlier: readonly string[]): readonly string[] => [...earlier, value];
+
+async function serve(flags: Flags, host: Host): Promise<void> {
+  const { stop } = host.signals;
+  const values = parseValues(flags.set);
+  await using life = new Lifetime();
+  const controlPlane = await life.own(
+    "control plane",
+    startControlPlane(
+      {
+        resources: resolve(host.cwd, flags.dir),
+        host: flags.host,
+        port: parsePort(flags.port),
+        trustDomain: flags.trustDomain,
+        values,
+        log: createLogger({ write: (line) => host.stderr.write(line) }),
+      },
+      stop,
+    ),
+  );
+  if (flags.withService === true) {
+    const service = await life.own("service", startExampleService(Number(values.APP_PORT ?? DEFAULT_APP_PORT)));
+    host.stdout.write(`service        http://127.0.0.1:${service.port}\n`);
+  }
+  host.stdout.write(`control plane  ${controlPlane.address}\n`);
+  if (flags.writeCredentials !== undefined) {
+    const folder = resolve(host.cwd, flags.writeCredentials);
+    await writeCredentials(controlPlane, folder, flags);
+    host.stdout.write(`credentials    ${folder}\n`);
+    await keepFresh(controlPlane, folder, flags, stop);
+  }
+  if (!stop.aborted) await new Promise((done) => stop.addEventListener("abort", done, { once: true }));
+}
+
+const DEFAULT_APP_PORT = 15_081;
+const REFRESH_MS = 6 * 60 * 60 * 1_000; // tokens live twice as long
+
+async function keepFresh(controlPlane: ControlPlane, folder: string, workload: Workload, stop: AbortSignal) {
+  while (!stop.aborted) {
+    await systemClock.sleep(REFRESH_MS, stop).catch(() => undefined); // a stop ends the loop
+    if (!stop.aborted) await writeCredentials(controlPlane, folder, workload);
+  }
+}
+
+function parseValues(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf("=");
+      if (at < 1) throw new AgentError("USAGE", `Cannot use --set "${pair}", wanted NAME=value`);
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65_535) return port;
+  throw new AgentError("USAGE", `Cannot use --port "${text}", wanted 0 to 65535`);
 }

@@ -1,5 +1,33 @@
-import { AgentError } from "../base/index.ts";
+import { runProxy } from "../agent/index.ts";
+import type { Host } from "../base/index.ts";
+import { LOG_FLAGS, PROXY_FLAGS } from "../config/index.ts";
 
-export async function run(): Promise<number> {
-  throw new AgentError("INTERNAL", "This command is not there yet");
+/** `pilotboat proxy [type]`: the drop-in for pilot-agent. */
+export async function run(args: readonly string[], host: Host): Promise<number> {
+  if (args.includes("--help") || args.includes("-h")) {
+    host.stdout.write(helpText());
+    return 0;
+  }
+  return runProxy({ args }, host);
+}
+
+function helpText(): string {
+  const rows = [...PROXY_FLAGS, ...LOG_FLAGS].map((flag) => [`  --${flag.name} ${flag.type}`, flag.help] as const);
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return [
+    "Usage: pilotboat proxy [sidecar|router|waypoint|ztunnel|agentgateway] [flags]",
+    "",
+    "Runs Envoy as a member of the mesh until a signal. Flags, variables and files are those of pilot-agent proxy;",
+    "flags it does not know are passed over.",
+    "",
+    "Flags:",
+    ...rows.map(([left, help]) => `${left.padEnd(width)}  ${help}`),
+    "",
+    "Example:",
+    `  PROXY_CONFIG='{"discoveryAddress":"localhost:15012"}' POD_NAMESPACE=default SERVICE_ACCOUNT=default \\`,
+    "    pilotboat proxy sidecar",
+    "",
+    "Exit codes: 0 stopped as asked; Envoy's own, or 128 + signal, when it ended by itself; 2 configuration; 1 other.",
+    "",
+  ].join("\n");
 }

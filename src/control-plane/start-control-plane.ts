@@ -1,9 +1,8 @@
-import { AgentError, describeError, type Logger, type Secret, systemClock, watchPaths } from "../base/index.ts";
-import type { Authority } from "./authority.ts";
-import type { DiscoveryService, Rejection } from "./discovery-service.ts";
+import { describeError, type Logger, type Secret, systemClock, watchPaths } from "../base/index.ts";
+import type { Rejection } from "./discovery-service.ts";
 import { readResources } from "./resources.ts";
 import { createSnapshot, type Snapshot } from "./snapshot.ts";
-import type { TokenIssuer, Workload } from "./tokens.ts";
+import type { Workload } from "./tokens.ts";
 
 export interface ControlPlaneOptions {
   /** Folder with YAML files of Envoy resources; it is watched. */
@@ -49,12 +48,13 @@ const SERVER_IPS = ["127.0.0.1", "::1"];
  */
 export async function startControlPlane(options: ControlPlaneOptions, stop: AbortSignal): Promise<ControlPlane> {
   const { trustDomain = "cluster.local", host = "127.0.0.1", log } = options;
-  const [{ createAuthority }, { createTokenIssuer }, { loadEnvoyTypes }, { createDiscoveryService }] =
+  const [{ createAuthority }, { createTokenIssuer }, { loadEnvoyTypes }, { createDiscoveryService }, { serveGrpc }] =
     await Promise.all([
       import("./authority.ts"),
       import("./tokens.ts"),
       import("./envoy-types.ts"),
       import("./discovery-service.ts"),
+      import("./serve-grpc.ts"),
     ]);
   const types = loadEnvoyTypes();
   let reloads = 0;
@@ -70,7 +70,7 @@ export async function startControlPlane(options: ControlPlaneOptions, stop: Abor
   stop.throwIfAborted();
   const discovery = createDiscoveryService({ tokens, trustDomain, snapshot, log });
   const defaultTtlSeconds = Math.round((options.defaultTtlMs ?? DAY_MS) / 1_000);
-  const server = await serve({ ...options, host, trustDomain, authority, tokens, discovery, defaultTtlSeconds });
+  const server = await serveGrpc({ ...options, host, trustDomain, authority, tokens, discovery, defaultTtlSeconds });
   const reload = async (): Promise<void> => discovery.publish(await readSnapshot());
   const watch = await watchPaths({ paths: [options.resources], onChange: () => void reloadOrKeep(reload, log) });
   log.info("Control plane is serving", { address: server.address, resources: options.resources });
@@ -97,47 +97,4 @@ async function reloadOrKeep(reload: () => Promise<void>, log: Logger): Promise<v
   } catch (error) {
     log.error("Cannot reload the resources, keeping what is served", { error: describeError(error) });
   }
-}
-
-interface ServeOptions {
-  readonly host: string;
-  readonly port?: number;
-  readonly trustDomain: string;
-  readonly authority: Authority;
-  readonly tokens: TokenIssuer;
-  readonly discovery: DiscoveryService;
-  readonly defaultTtlSeconds: number;
-  readonly log: Logger;
-}
-
-async function serve(options: ServeOptions): Promise<{ address: string; port: number; close(): void }> {
-  const [grpc, { grpcServiceDefinition }, { createCertificateHandler }, ca, discovery] = await Promise.all([
-    import("@grpc/grpc-js"),
-    import("../proto/grpc-service.ts"),
-    import("./certificate-service.ts"),
-    import("../proto/gen/istio/v1/auth/ca_pb.ts"),
-    import("../proto/gen/envoy/service/discovery/v3/discovery_pb.ts"),
-  ]);
-  const { authority } = options;
-  // Agents ping every 30 s; a stricter server would close their connections. Source: istio/istio pilot/pkg/grpc.
-  const server = new grpc.Server({ "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 });
-  const createCertificate = createCertificateHandler({ ...options, authority: () => authority });
-  server.addService(grpcServiceDefinition(ca.IstioCertificateService), { createCertificate });
-  server.addService(grpcServiceDefinition(discovery.AggregatedDiscoveryService), { ...options.discovery.handlers });
-  const credentials = grpc.ServerCredentials.createSsl(
-    Buffer.from(authority.rootPem),
-    [{ cert_chain: Buffer.from(authority.server.certificate), private_key: Buffer.from(authority.server.key) }],
-    false,
-  );
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${options.host}:${options.port ?? 0}`, credentials, (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(addressInUse(options.host, options.port ?? 0, error));
-    });
-  });
-  return { address: `${options.host}:${port}`, port, close: () => server.forceShutdown() };
-}
-
-function addressInUse(host: string, port: number, cause: Error): AgentError {
-  return new AgentError("ADDRESS_IN_USE", `Cannot listen on "${host}:${port}": ${describeError(cause)}`, { cause });
 }

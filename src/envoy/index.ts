@@ -1,6 +1,7 @@
 export { type AdminClient, createAdminClient } from "./admin-client.ts";
 export { type ArgumentsOptions, envoyArguments, envoyEnvironment } from "./arguments.ts";
 export { describeEnd, exitCodeOf } from "./child.ts";
+export { findSetpriv } from "./parent-death.ts";
 export type { RestartPolicy } from "./restart-policy.ts";
 export type { DrainOptions } from "./stop-envoy.ts";
 export {

@@ -9,7 +9,7 @@ import {
 } from "../../base/index.ts";
 import { isPlaintext, loadControlPlaneTls, type RootSource } from "../control-plane-tls.ts";
 import type { Tokens } from "../tokens/tokens.ts";
-import { type CallFailure, callSign } from "./sign-call.ts";
+import type { CallFailure } from "./sign-call.ts";
 import { isRetryable, statusName } from "./status.ts";
 
 /** How to reach the CA and what to tell it. */
@@ -114,6 +114,7 @@ async function attemptSign(
     ? "plaintext"
     : await loadControlPlaneTls({ ...options, log: parts.log.scope("security"), now: () => clock.now() });
   const headers = await callHeaders(options);
+  const { callSign } = await import("./sign-call.ts"); // with gRPC, which is not needed before Envoy is spawned
   return callSign({ ...options, tls, headers, csr, deadlineMs: options.attemptMs ?? ATTEMPT_MS }, signal);
 }
 

@@ -1,7 +1,13 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Client, Metadata, ServiceError, StatusObject } from "@grpc/grpc-js";
-import type { IstioCertificateResponse } from "../../proto/gen/istio/v1/auth/ca_pb.ts";
+import * as grpc from "@grpc/grpc-js";
+import { grpcTlsCredentials } from "../../base/index.ts";
+import {
+  IstioCertificateRequestSchema,
+  type IstioCertificateResponse,
+  IstioCertificateResponseSchema,
+} from "../../proto/gen/istio/v1/auth/ca_pb.ts";
 import type { ControlPlaneTls } from "../control-plane-tls.ts";
-import { tlsCredentials } from "./tls-credentials.ts";
 
 /** Source: istio/api security/v1alpha1/ca.proto. */
 const METHOD = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
@@ -29,26 +35,21 @@ export interface CallFailure {
  * client certificate and token that changed meanwhile. Resolves with the chain or with the failure.
  */
 export async function callSign(call: SignCall, signal: AbortSignal): Promise<readonly string[] | CallFailure> {
-  const [grpc, protobuf, messages] = await Promise.all([
-    import("@grpc/grpc-js"),
-    import("@bufbuild/protobuf"),
-    import("../../proto/gen/istio/v1/auth/ca_pb.ts"),
-  ]);
   signal.throwIfAborted();
   const metadata = new grpc.Metadata();
   for (const [name, value] of call.headers) metadata.add(name, value);
-  const request = protobuf.create(messages.IstioCertificateRequestSchema, {
+  const request = create(IstioCertificateRequestSchema, {
     csr: call.csr,
     validityDuration: BigInt(Math.trunc(call.ttlSeconds)),
     metadata: { CertSigner: call.certSigner },
   });
-  const credentials = call.tls === "plaintext" ? grpc.credentials.createInsecure() : tlsCredentials(grpc, call.tls);
+  const credentials = call.tls === "plaintext" ? grpc.credentials.createInsecure() : grpcTlsCredentials(grpc, call.tls);
   const client = new grpc.Client(call.endpoint, credentials, channelOptions(call.tls));
   try {
     return await unary(client, call, {
       metadata,
-      request: Buffer.from(protobuf.toBinary(messages.IstioCertificateRequestSchema, request)),
-      read: (bytes) => protobuf.fromBinary(messages.IstioCertificateResponseSchema, bytes),
+      request: Buffer.from(toBinary(IstioCertificateRequestSchema, request)),
+      read: (bytes) => fromBinary(IstioCertificateResponseSchema, bytes),
       signal,
     });
   } finally {

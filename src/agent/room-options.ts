@@ -1,0 +1,153 @@
+import { isAbsolute, join, resolve } from "node:path";
+import { toMs } from "../base/index.ts";
+import type { BootstrapOptions } from "../bootstrap/index.ts";
+import type { AgentConfig } from "../config/index.ts";
+import type { ArgumentsOptions, DrainOptions, RestartPolicy } from "../envoy/index.ts";
+import type { IdentitySettings, KeyProvider, KeySettings } from "../identity/index.ts";
+import type { NodeDescription, NodeOptions } from "../node/index.ts";
+import { VERSION } from "../version.ts";
+
+// What each room is told, out of the one configuration. Pure: no room reads more than this.
+
+export function nodeOptions({ role, flags, proxy, settings, metadataEnv, origins }: AgentConfig): NodeOptions {
+  const ifSet = (name: string, value: string): string | undefined =>
+    origins.get(name)?.source === name ? value : undefined;
+  return {
+    role,
+    domain: flags.domain,
+    proxy,
+    metadataEnv,
+    podName: ifSet("POD_NAME", settings.podName),
+    podNamespace: ifSet("POD_NAMESPACE", settings.podNamespace),
+    serviceAccount: ifSet("SERVICE_ACCOUNT", settings.serviceAccount),
+    instanceIp: settings.instanceIp,
+    dnsProxyAddress: ifSet("DNS_PROXY_ADDR", settings.dnsProxyAddress),
+    stsPort: flags.stsPort,
+    ports: {
+      status: settings.envoyStatusPort,
+      prometheus: settings.envoyPrometheusPort,
+      secureMetrics: settings.secureMetricsPort,
+      secureMergedMetrics: settings.secureMergedMetricsPort,
+    },
+    isExitOnZeroConnections: settings.isExitOnZeroConnections,
+    peerMetadataDiscovery: settings.peerMetadataDiscovery,
+    skipDeprecatedLogs: settings.skipDeprecatedLogs,
+    workloadSocketFile: settings.workloadSocketFile,
+    outlierLogPath: flags.outlierLogPath,
+    version: VERSION,
+  };
+}
+
+export function bootstrapOptions({ proxy, flags, settings }: AgentConfig): BootstrapOptions {
+  return {
+    proxy,
+    isLogJson: flags.log_as_json,
+    isDeltaXds: settings.isDeltaXds,
+    isDualStack: settings.isDualStack,
+    compliancePolicy: settings.compliancePolicy,
+    stripFragmentUnsafeIfDisabled: settings.stripFragmentUnsafeIfDisabled,
+    isStatusPortProxyProtocol: settings.isStatusPortProxyProtocol,
+    hostIp: settings.hostIp,
+    outlierLogPath: flags.outlierLogPath,
+  };
+}
+
+export function identitySettings({ cwd, proxy, settings }: AgentConfig, hasExternalSds: boolean): IdentitySettings {
+  const { proxyMetadata } = proxy;
+  const file = (name: string): string | undefined => proxyMetadata[`ISTIO_META_TLS_CLIENT_${name}`];
+  const files = { certChain: file("CERT_CHAIN"), key: file("KEY"), root: file("ROOT_CERT") };
+  return {
+    cwd,
+    caAddress: settings.caAddress,
+    discoveryAddress: proxy.discoveryAddress,
+    isXdsPlaintext: proxy.controlPlaneAuthPolicy === "NONE",
+    caProvider: settings.caProvider,
+    caRoot: settings.caRoot,
+    xdsRoot: settings.xdsRoot,
+    pilotCertProvider: settings.pilotCertProvider,
+    istiodSan: settings.istiodSan,
+    provCert: settings.provCert,
+    outputCerts: settings.outputCerts,
+    isFileMountedCerts: settings.isFileMountedCerts,
+    metadataFiles: Object.fromEntries(Object.entries(files).filter(([, path]) => path !== undefined)),
+    hasExternalSds,
+  };
+}
+
+export function keySettings({ settings }: AgentConfig): KeySettings {
+  const { rsaKeySize, eccAlgorithm, eccCurve, isPkcs8 } = settings;
+  return { rsaKeySize, eccAlgorithm, eccCurve, isPkcs8 };
+}
+
+/** `privateKeyProvider`, in the form that the SDS server takes. */
+export function keyProvider({ proxy }: AgentConfig): KeyProvider | undefined {
+  const { cryptomb, qat } = proxy.privateKeyProvider ?? {};
+  const method = cryptomb ?? qat;
+  if (method === undefined) return undefined;
+  const kind = cryptomb === undefined ? "qat" : "cryptomb";
+  return { kind, pollDelayMs: toMs(method.pollDelay ?? 0n), fallback: method.fallback ?? false };
+}
+
+export function argumentsOptions(config: AgentConfig, node: NodeDescription, configFile: string): ArgumentsOptions {
+  const { proxy, flags, settings } = config;
+  return {
+    configFile,
+    drainSeconds: Math.trunc(toMs(proxy.drainDuration ?? 0n) / 1_000),
+    // no address at all counts as IPv6 here, and here only: the reference asks whether every address is one
+    isIpv6Only: node.addresses.every((address) => address.includes(":")),
+    fileFlushIntervalMs: proxy.fileFlushInterval === undefined ? undefined : toMs(proxy.fileFlushInterval),
+    fileFlushMinSizeKb: proxy.fileFlushMinSizeKb,
+    logLevel: flags.proxyLogLevel,
+    componentLogLevel: flags.proxyComponentLogLevel,
+    skipDeprecatedLogs: settings.skipDeprecatedLogs,
+    isCoreDumpEnabled: settings.isCoreDumpEnabled,
+    configOverlay: "",
+    concurrency: Math.max(0, proxy.concurrency ?? 0),
+    hotRestart: undefined,
+  };
+}
+
+export function drainOptions({ role, proxy, settings }: AgentConfig): DrainOptions {
+  return {
+    isInboundOnly: role === "sidecar",
+    delayMs: settings.drainDelayMs,
+    terminationMs: toMs(proxy.terminationDrainDuration ?? 0n),
+    isExitOnZeroConnections: settings.isExitOnZeroConnections,
+    minimumMs: settings.minDrainMs,
+    deadlineMs: settings.stopDeadlineMs,
+    ownPorts: [
+      settings.envoyStatusPort,
+      settings.envoyPrometheusPort,
+      settings.secureMetricsPort,
+      settings.secureMergedMetricsPort,
+    ].filter((port) => port !== 0),
+  };
+}
+
+export function restartPolicy({ flags, settings }: AgentConfig): RestartPolicy {
+  return flags.restart === "" ? settings.restart : (flags.restart as RestartPolicy);
+}
+
+/** Paths to Envoy that somebody asked for by name, best first. */
+export function explicitEnvoys({ flags, proxy, settings, origins }: AgentConfig) {
+  const asked = [{ path: flags.envoy, from: "--envoy" }];
+  const from = origins.get("binaryPath");
+  if (from !== undefined) asked.push({ path: proxy.binaryPath, from: `binaryPath in ${from.source}` });
+  asked.push({ path: settings.envoyBinary, from: "ENVOY_BIN" });
+  return asked.filter(({ path }) => path !== "");
+}
+
+/** `<configPath>/XDS`, absolute. */
+export function xdsSocketPath({ cwd, proxy }: AgentConfig): string {
+  return resolve(cwd, proxy.configPath, "XDS");
+}
+
+/** Envoy runs as istio-proxy when the agent is root and answers DNS on port 53. Source: istio/istio pkg/envoy/proxy.go. */
+export function runAs({ settings }: AgentConfig, uid: number | undefined) {
+  return uid === 0 && settings.dnsProxyAddress.endsWith(":53") ? { uid: 1337, gid: 1337 } : undefined;
+}
+
+/** Where something of the run lies, seen from the agent. */
+export function inRunFolder({ cwd }: AgentConfig, path: string): string {
+  return isAbsolute(path) ? path : join(cwd, path);
+}

@@ -1,0 +1,67 @@
+import { type Host, type Logger, systemClock } from "../base/index.ts";
+import { type AgentConfig, type ConfigWords, formatOrigin, loadConfig, type Problem } from "../config/index.ts";
+import { agentExitCode, endError } from "../envoy/index.ts";
+import { VERSION } from "../version.ts";
+import { openLog } from "./log-sink.ts";
+import { type AgentEnd, startAgent } from "./start-agent.ts";
+
+/** What `pilotboat proxy` does: reads the words, runs until the end, and resolves with the exit code. */
+export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Promise<number> {
+  const { config, warnings } = await loadConfig({ ...words, env: host.env, cwd: host.cwd });
+  const { log, close } = openLog(config, host);
+  try {
+    announce(config, warnings, log);
+    return await runAgent(config, host, log);
+  } finally {
+    close();
+  }
+}
+
+/** Longest time that closing may take after the end was decided and Envoy is gone. */
+const CLOSE_LIMIT_MS = 10_000;
+
+async function runAgent(config: AgentConfig, host: Host, log: Logger): Promise<number> {
+  const { signals } = host;
+  const agent = await startAgent(config, { host, log }).catch((error: unknown) => {
+    if (signals.stop.aborted) return undefined; // asked to stop while starting: nothing is left
+    throw error;
+  });
+  if (agent === undefined) return 0;
+  agent.ready.catch(() => undefined); // the end says more
+  const end = await agent.ended;
+  log.info(describeAgentEnd(end));
+  const isClosed = await closeWithin(agent, signals.force);
+  if (!isClosed) log.error("The agent could not close all of its parts, leaving anyway");
+  if (end.kind === "asked") {
+    log.info("Agent has successfully terminated");
+    return 0;
+  }
+  const error = endError(end.end);
+  if (error !== undefined) host.stderr.write(`Error: ${error.message} [${error.code}]\n`);
+  return agentExitCode(end.end);
+}
+
+/** Closing waits for Envoy's drain as long as that takes; a third signal does not wait any more. */
+async function closeWithin(agent: AsyncDisposable, force: AbortSignal): Promise<boolean> {
+  const closed = agent[Symbol.asyncDispose]().then(() => true);
+  const forced = new Promise<boolean>((resolve) => {
+    const late = (): void => void systemClock.sleep(CLOSE_LIMIT_MS).then(() => resolve(false));
+    if (force.aborted) late();
+    else force.addEventListener("abort", late, { once: true });
+  });
+  return Promise.race([closed, forced]);
+}
+
+function announce(config: AgentConfig, warnings: readonly Problem[], log: Logger): void {
+  const flags = Object.entries(config.flags).sort(([a], [b]) => (a < b ? -1 : 1));
+  for (const [name, value] of flags) log.debug(`FLAG: --${name}="${String(value)}"`);
+  log.info(`Version ${VERSION}`, { role: config.role });
+  for (const { name, origin, message, hint } of warnings) {
+    log.warn(`${formatOrigin(origin)}: ${name}: ${message}${hint === undefined ? "" : `. ${hint}`}`);
+  }
+}
+
+function describeAgentEnd(end: AgentEnd): string {
+  if (end.kind === "asked") return `Ending: ${end.reason}`;
+  return end.end.by === "us" ? "Envoy was ended" : end.end.message;
+}

@@ -1,0 +1,146 @@
+import { resolve } from "node:path";
+import { Lifetime, type Logger, type Metrics } from "../base/index.ts";
+import type { AgentConfig } from "../config/index.ts";
+import {
+  type IdentityPlan,
+  type IdentityStatus,
+  type KeySource,
+  serveSds,
+  startSecrets,
+  startTokens,
+  WELL_KNOWN,
+  xdsIdentity,
+} from "../identity/index.ts";
+import { serveXdsRelay } from "../xds/index.ts";
+import * as options from "./room-options.ts";
+import type { Sockets } from "./start-agent.ts";
+
+export interface IdentityParts {
+  readonly config: AgentConfig;
+  readonly plan: IdentityPlan;
+  readonly keys: KeySource;
+  readonly sockets: Sockets;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Certificates, their SDS server, and the xDS relay. */
+export interface ServedIdentity extends AsyncDisposable {
+  identity(): IdentityStatus;
+  /** Why Envoy may lack certificates or configuration, in one line; undefined when all is well. */
+  describeTrouble(): string | undefined;
+}
+
+/** Serves Envoy what it needs of the control plane. Resolves when both sockets are answered. */
+export async function serveIdentity(parts: IdentityParts, stop: AbortSignal): Promise<ServedIdentity> {
+  const life = new Lifetime();
+  try {
+    return await assemble(parts, stop, life);
+  } catch (error) {
+    await life[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime): Promise<ServedIdentity> {
+  const { config, plan, sockets, log, metrics } = parts;
+  const { settings } = config;
+  const never = new AbortController().signal; // a draining Envoy still needs certificates: only disposal ends these
+  const tokens = await life.own("tokens", startTokens(tokensOptions(config, log, metrics), never));
+  const secrets = await life.own("secrets", startSecrets({ ...secretsOptions(parts), tokens }, never));
+  const provider = options.keyProvider(config);
+  const sds = life.own(
+    "sds",
+    serveSds({
+      socket: sockets.sds,
+      secrets,
+      log,
+      metrics,
+      ...(provider === undefined ? {} : { keyProvider: provider }),
+    }),
+  );
+  const credentials = await life.own(
+    "xds identity",
+    xdsIdentity({ plan: plan.xds, compliance: settings.compliancePolicy, tokens, log }),
+  );
+  const relay = life.own(
+    "xds",
+    serveXdsRelay(
+      {
+        socket: sockets.xds,
+        upstream: {
+          address: config.proxy.discoveryAddress,
+          credentials,
+          clusterId: settings.clusterId,
+          headers: config.xdsHeaders,
+        },
+        intercept: {},
+        maxRequestBytes: settings.maxRequestBytes,
+        maxStreams: settings.maxStreams,
+        keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
+        log,
+        metrics,
+      },
+      stop,
+    ),
+  );
+  const [xds] = await Promise.all([relay, sds]);
+  return {
+    identity: () => secrets.status(),
+    describeTrouble() {
+      const troubles = [xds.describeTrouble(), ...secrets.status().troubles].filter((one) => one !== undefined);
+      return troubles.length === 0 ? undefined : troubles.join("; ");
+    },
+    [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
+  };
+}
+
+function tokensOptions({ cwd, settings }: AgentConfig, log: Logger, metrics: Metrics) {
+  return {
+    fetcher: settings.credentialFetcher,
+    path: resolve(cwd, WELL_KNOWN.token),
+    trustDomain: settings.trustDomain,
+    ...(settings.gceMetadataHost === "" ? {} : { gceMetadataHost: settings.gceMetadataHost }),
+    log,
+    metrics,
+  };
+}
+
+function secretsOptions({ config, plan, keys, log, metrics }: IdentityParts) {
+  const { cwd, settings, caHeaders } = config;
+  return {
+    cwd,
+    keys,
+    ca:
+      plan.ca === undefined
+        ? undefined
+        : {
+            ...plan.ca,
+            compliance: settings.compliancePolicy,
+            tokenFile: resolve(cwd, WELL_KNOWN.token),
+            clusterId: settings.clusterId,
+            certSigner: settings.certSigner,
+            headers: caHeaders,
+            ttlSeconds: Math.trunc(settings.secretTtlMs / 1_000),
+            attemptMs: settings.caRequestTimeoutMs,
+          },
+    identity: {
+      trustDomain: settings.trustDomain,
+      namespace: settings.podNamespace,
+      serviceAccount: settings.serviceAccount,
+    },
+    files: plan.files,
+    output:
+      settings.outputCerts === ""
+        ? undefined
+        : {
+            folder: resolve(cwd, settings.outputCerts),
+            mode: settings.kubernetesServiceHost === "" ? 0o600 : 0o644,
+          },
+    crlFile: settings.isCrlEnabled ? WELL_KNOWN.crl : undefined,
+    rotation: { ratio: settings.gracePeriodRatio, jitter: settings.gracePeriodJitter },
+    debounceMs: settings.fileDebounceMs,
+    log,
+    metrics,
+  };
+}

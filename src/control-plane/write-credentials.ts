@@ -1,0 +1,11 @@
+import { join } from "node:path";
+import { writeFileAtomically } from "../base/index.ts";
+import type { ControlPlane } from "./start-control-plane.ts";
+import type { Workload } from "./tokens.ts";
+
+/** Writes a token and the root certificate below `folder`, at the places where an agent started there looks. */
+export async function writeCredentials(controlPlane: ControlPlane, folder: string, workload: Workload): Promise<void> {
+  const token = await controlPlane.mintToken(workload);
+  await writeFileAtomically(join(folder, "var/run/secrets/tokens/istio-token"), token.reveal());
+  await writeFileAtomically(join(folder, "var/run/secrets/istio/root-cert.pem"), controlPlane.rootPem);
+}

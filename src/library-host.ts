@@ -1,0 +1,15 @@
+import { Writable } from "node:stream";
+import type { Host } from "./base/index.ts";
+
+/** The process as a library sees it: its environment, no output, and one signal in place of the process's own. */
+export function libraryHost(signal: AbortSignal | undefined): Host {
+  const nowhere = (): Writable => new Writable({ write: (_chunk, _encoding, done) => done() });
+  const never = new AbortController().signal;
+  return {
+    env: process.env,
+    cwd: process.cwd(),
+    stdout: nowhere(),
+    stderr: nowhere(),
+    signals: { stop: signal ?? never, hurry: never, force: never },
+  };
+}
