@@ -1,6 +1,5 @@
 import { webcrypto } from "node:crypto";
-import "reflect-metadata"; // @peculiar/x509 does not load without it
-import * as x509 from "@peculiar/x509";
+import * as x509 from "@peculiar/x509"; // needs reflect-metadata, which start-control-plane.ts loads before
 import { AgentError } from "../base/index.ts";
 
 /** A certificate authority in memory. */

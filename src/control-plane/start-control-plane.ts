@@ -48,6 +48,7 @@ const SERVER_IPS = ["127.0.0.1", "::1"];
  */
 export async function startControlPlane(options: ControlPlaneOptions, stop: AbortSignal): Promise<ControlPlane> {
   const { trustDomain = "cluster.local", host = "127.0.0.1", log } = options;
+  await import("reflect-metadata"); // first, and by itself: @peculiar/x509 looks for it while it loads
   const [{ createAuthority }, { createTokenIssuer }, { loadEnvoyTypes }, { createDiscoveryService }, { serveGrpc }] =
     await Promise.all([
       import("./authority.ts"),
