@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { Lifetime, type Logger, type Metrics } from "../base/index.ts";
+import { type BoundSocket, Lifetime, type Logger, type Metrics } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import {
   type IdentityPlan,
@@ -13,7 +13,13 @@ import {
 } from "../identity/index.ts";
 import { serveXdsRelay } from "../xds/index.ts";
 import * as options from "./room-options.ts";
-import type { Sockets } from "./start-agent.ts";
+
+/** What the agent listens on, bound before anything serves it. */
+export interface Sockets {
+  readonly status: BoundSocket;
+  readonly xds: BoundSocket;
+  readonly sds: BoundSocket;
+}
 
 export interface IdentityParts {
   readonly config: AgentConfig;

@@ -45,7 +45,7 @@ import {
   serveStatus,
 } from "../status/index.ts";
 import * as options from "./room-options.ts";
-import { serveIdentity } from "./serve-identity.ts";
+import { type Sockets, serveIdentity } from "./serve-identity.ts";
 
 export interface AgentContext {
   readonly host: Host;
@@ -173,12 +173,6 @@ function refuseWhatIsMissing({ settings, role }: AgentConfig): void {
       hint: `Unset ${dns}, also in the redirection rules of the pod`,
     });
   }
-}
-
-export interface Sockets {
-  readonly status: BoundSocket;
-  readonly xds: BoundSocket;
-  readonly sds: BoundSocket;
 }
 
 async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {

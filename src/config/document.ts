@@ -1,18 +1,5 @@
 import { describeError } from "../base/index.ts";
-import type { Path } from "../proto/mesh/index.ts";
-import type { Origin } from "./problem.ts";
-
-/** A YAML or JSON text as a JSON tree that still knows where everything stood. */
-export interface ParsedDocument {
-  /** Undefined for an empty document. */
-  readonly tree: unknown;
-  /** Where the value at this path stands, or the nearest one around it. */
-  locate(path: Path): Origin;
-}
-
-export type DocumentReading =
-  | { readonly ok: true; readonly document: ParsedDocument }
-  | { readonly ok: false; readonly origin: Origin; readonly message: string };
+import type { DocumentReading } from "./parsed-document.ts";
 
 /**
  * Parses a document. JSON is parsed without loading the YAML library and has no positions: whoever finds a problem in it

@@ -1,5 +1,6 @@
 import { type DecodeSink, decodePresent, type MessageSchema, type Path } from "../proto/mesh/index.ts";
-import { type ParsedDocument, parseDocument, parseYaml } from "./document.ts";
+import { parseDocument, parseYaml } from "./document.ts";
+import type { ParsedDocument } from "./parsed-document.ts";
 import { nearest, type Origin, type Problem, showFound } from "./problem.ts";
 
 /** A document that was decoded: the fields that are really there, and how to find them again. */

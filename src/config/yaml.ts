@@ -1,6 +1,6 @@
 import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, type Scalar } from "yaml";
 import type { Path } from "../proto/mesh/index.ts";
-import type { DocumentReading } from "./document.ts";
+import type { DocumentReading } from "./parsed-document.ts";
 import type { Origin } from "./problem.ts";
 
 /**

@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { resolve } from "node:path";
 import { type Clock, describeError, type Logger, parseDownwardApi, systemClock, systemCode } from "../base/index.ts";
-import type { NodeFacts, Platform } from "./describe-node.ts";
 import { type InterfaceAddress, isUsableAddress, unmapped } from "./ip.ts";
+import type { NodeFacts, Platform } from "./node-types.ts";
 
 export interface FactSources {
   /** Relative paths start here. */

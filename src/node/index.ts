@@ -1,12 +1,12 @@
+export { describeNode } from "./describe-node.ts";
+export { type FactSources, gatherFacts } from "./gather-facts.ts";
+export { type IpMode, isIpv6 } from "./ip.ts";
+export type { Locality } from "./locality.ts";
 export {
-  describeNode,
   type NodeDescription,
   type NodeFacts,
   type NodeOptions,
   type Platform,
   UNKNOWN_PLATFORM,
-} from "./describe-node.ts";
-export { type FactSources, gatherFacts } from "./gather-facts.ts";
-export { type IpMode, isIpv6 } from "./ip.ts";
-export type { Locality } from "./locality.ts";
+} from "./node-types.ts";
 export { TYPED_FIELDS } from "./typed-metadata.ts";

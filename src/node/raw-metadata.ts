@@ -1,4 +1,4 @@
-import type { NodeOptions } from "./describe-node.ts";
+import type { NodeOptions } from "./node-types.ts";
 import type { MetadataObject, MetadataValue, RawMetadata } from "./typed-metadata.ts";
 
 const TEXT_PREFIX = "ISTIO_META_";
