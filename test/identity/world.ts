@@ -27,7 +27,7 @@ export interface World extends AsyncDisposable {
   tokens(options?: Partial<TokensOptions>): Tokens;
   secrets(
     endpoint: string,
-    options?: Partial<SecretsOptions> & { ca?: Partial<SecretsOptions["ca"]> },
+    options?: Omit<Partial<SecretsOptions>, "ca"> & { ca?: Partial<NonNullable<SecretsOptions["ca"]>> | undefined },
   ): Promise<Secrets>;
 }
 

@@ -40,7 +40,7 @@ const MODES = { mode: 0o666, folderMode: 0o750 };
  */
 export async function decideSdsSocket(options: SocketOptions): Promise<SocketPlan> {
   const { cwd, fileName } = options;
-  if (fileName === "" || basename(fileName) !== fileName) {
+  if (["", ".", ".."].includes(fileName) || basename(fileName) !== fileName) {
     throw new AgentError(
       "CONFIG_INVALID",
       `WORKLOAD_IDENTITY_SOCKET_FILE "${fileName}" must be a filename, not a path`,

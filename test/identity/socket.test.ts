@@ -1,0 +1,99 @@
+import { lstat, mkdir, rename } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { dirname, join } from "node:path";
+import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
+import { expect, test } from "vitest";
+import { decideSdsSocket, hasCredentialSocket, WELL_KNOWN } from "../../src/identity/index.ts";
+import { createWorld, type World } from "./world.ts";
+
+const FOLDER = "var/run/secrets/workload-spiffe-uds";
+
+test("with nothing there we serve the workload's socket, open to every user", async () => {
+  await using world = await createWorld();
+  expect(await decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).toEqual({
+    path: join(world.cwd, FOLDER, "socket"),
+    mode: 0o666,
+    folderMode: 0o750,
+    isFilesOnly: false,
+  });
+});
+
+test("a live SDS of another program is left alone, and we serve files only", async () => {
+  await using world = await createWorld();
+  for (const fileName of ["socket", "other"]) {
+    await using _live = await startGrpc(join(world.cwd, FOLDER, fileName));
+    const plan = await decideSdsSocket({ cwd: world.cwd, fileName });
+    expect(plan).toMatchObject({ path: join(world.cwd, WELL_KNOWN.filesSocket), isFilesOnly: true });
+  }
+});
+
+test("a regular file, a stale socket and a program that only accepts make way for us", async () => {
+  await using world = await createWorld();
+  const path = await world.write(`${FOLDER}/socket`, "x");
+  expect(await decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).toMatchObject({ path, isFilesOnly: false });
+  await startStale(path);
+  expect(await decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).toMatchObject({ path, isFilesOnly: false });
+  await using _mute = await startMute(world, `${FOLDER}/socket`);
+  expect(await decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).toMatchObject({ path, isFilesOnly: false });
+  await expect(lstat(path)).rejects.toThrow();
+});
+
+test("what cannot be removed ends the start", async () => {
+  await using world = await createWorld();
+  await world.write(`${FOLDER}/socket/in-the-way`, "x");
+  await expect(decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).rejects.toThrow(
+    "existing SDS socket could not be removed",
+  );
+});
+
+test("a socket of another name must be there, is waited for if asked, and is never removed", async () => {
+  await using world = await createWorld();
+  const options = { cwd: world.cwd, fileName: "x" };
+  await expect(decideSdsSocket(options)).rejects.toThrow(
+    /agent configured for non-default SDS socket path: .* but no socket found/,
+  );
+  await startStale(join(world.cwd, FOLDER, "x"));
+  await expect(decideSdsSocket(options)).rejects.toMatchObject({ code: "SDS_SOCKET_MISSING" });
+  await lstat(join(world.cwd, FOLDER, "x"));
+  const waiting = decideSdsSocket({ cwd: world.cwd, fileName: "late", waitMs: 30_000 });
+  await using _live = await startGrpc(join(world.cwd, FOLDER, "late"));
+  expect(await waiting).toMatchObject({ isFilesOnly: true });
+});
+
+test.each(["a/b", "", "/socket", "../socket", "."])("the name %j is refused", async (fileName) => {
+  await expect(decideSdsSocket({ cwd: "/nowhere", fileName })).rejects.toThrow("must be a filename, not a path");
+});
+
+test("credentials of another program count only while it lives", async () => {
+  await using world = await createWorld();
+  expect(await hasCredentialSocket(world.cwd)).toBe(false);
+  const path = join(world.cwd, WELL_KNOWN.credentialSocket);
+  await using _live = await startGrpc(path);
+  expect(await hasCredentialSocket(world.cwd)).toBe(true);
+});
+
+async function startGrpc(path: string): Promise<AsyncDisposable> {
+  await mkdir(dirname(path), { recursive: true });
+  const server = new GrpcServer();
+  await new Promise((resolve) => server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), resolve));
+  return { [Symbol.asyncDispose]: async () => server.forceShutdown() };
+}
+
+async function listen(path: string): Promise<Server> {
+  await mkdir(dirname(path), { recursive: true });
+  const server = createServer((socket) => socket.on("error", () => undefined));
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return server;
+}
+
+/** Leaves a socket file behind as a crash does: closing removes the name it was bound to, not the one it has now. */
+async function startStale(path: string): Promise<void> {
+  const server = await listen(`${path}.first`);
+  await rename(`${path}.first`, path);
+  await new Promise((resolve) => server.close(resolve));
+}
+
+async function startMute(world: World, path: string): Promise<AsyncDisposable> {
+  const server = await listen(join(world.cwd, path));
+  return { [Symbol.asyncDispose]: async () => void server.close() };
+}
