@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type FSWatcher, watch } from "node:fs";
-import { lstat, readdir, readFile, readlink } from "node:fs/promises";
+import { lstat, readdir, readFile, readlink, realpath } from "node:fs/promises";
 import { join, parse, resolve, sep } from "node:path";
 import { systemCode } from "./errors.ts";
 
@@ -161,6 +161,7 @@ async function addFolders(path: string, folders: Map<string, Set<string> | undef
 }
 
 async function addTree(folder: string, folders: Map<string, Set<string> | undefined>): Promise<void> {
+  if (folders.has(folder) && folders.get(folder) === undefined) return; // a link led back to it
   folders.set(folder, undefined);
   for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
     if (entry.isDirectory()) await addTree(join(folder, entry.name), folders);
@@ -180,14 +181,28 @@ const partsOf = (path: string): string[] =>
     .split(sep)
     .filter((part) => part !== "");
 
-async function addContent(path: string, add: (part: string | Uint8Array) => void): Promise<void> {
+type Add = (part: string | Uint8Array) => void;
+
+/** Each folder counts once, also when links lead to it again. */
+async function addContent(path: string, add: Add, seen = new Set<string>()): Promise<void> {
   try {
     add(await readFile(path));
   } catch (error) {
-    if (systemCode(error) !== "EISDIR") return add(`unreadable ${systemCode(error)}`);
+    if (systemCode(error) === "EISDIR") return addFolder(path, add, seen);
+    add(`unreadable ${systemCode(error)}`);
+  }
+}
+
+async function addFolder(path: string, add: Add, seen: Set<string>): Promise<void> {
+  try {
+    const real = await realpath(path);
+    if (seen.has(real)) return;
+    seen.add(real);
     for (const name of (await readdir(path)).sort()) {
       add(`/${name}\0`);
-      await addContent(join(path, name), add);
+      await addContent(join(path, name), add, seen);
     }
+  } catch (error) {
+    add(`unreadable ${systemCode(error)}`); // it vanished meanwhile
   }
 }
