@@ -1,6 +1,12 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
+  plugins: [
+    {
+      name: "yaml-as-text", // as the two bundlers do it
+      transform: (text, file) => (file.endsWith(".yaml") ? `export default ${JSON.stringify(text)}` : undefined),
+    },
+  ],
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     pool: "forks",

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { mkdir, open, rename, unlink } from "node:fs/promises";
+import { mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
-import { AgentError, describeError } from "./errors.ts";
+import { AgentError, describeError, systemCode } from "./errors.ts";
 
 export interface WriteOptions {
   /** Permission bits of the file, exactly, whatever the umask. Default 0600. */
@@ -47,14 +47,14 @@ export async function stageFile(
 ): Promise<StagedFile> {
   const { mode = 0o600, folderMode = 0o700, mayCreateFolder = true } = options;
   const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  let isThere = false;
+  let isStaged = false;
   const discard = async (): Promise<void> => {
-    if (isThere) await unlink(temporary).catch(() => undefined); // the write's own failure is what matters
+    if (isStaged) await unlink(temporary).catch(() => undefined); // the write's own failure is what matters
   };
   try {
-    if (mayCreateFolder) await mkdir(dirname(path), { recursive: true, mode: folderMode });
+    if (mayCreateFolder) await makeFolder(dirname(path), folderMode);
     const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
-    isThere = true;
+    isStaged = true;
     try {
       await file.chmod(mode);
       await file.writeFile(content);
@@ -69,13 +69,37 @@ export async function stageFile(
     async commit() {
       try {
         await rename(temporary, path);
-        isThere = false;
+        isStaged = false;
       } catch (error) {
         throw unwritable(path, error);
       }
     },
     discard,
   };
+}
+
+/**
+ * Makes a folder and those above it that are missing. Not by Node's recursive `mkdir`: on a file system that refuses
+ * new folders with ENOENT, as /proc does, that one never returns.
+ */
+export async function makeFolder(path: string, mode = 0o700): Promise<void> {
+  try {
+    await mkdir(path, mode);
+  } catch (error) {
+    if (systemCode(error) === "EEXIST") return;
+    if (systemCode(error) !== "ENOENT" || dirname(path) === path || (await isThere(dirname(path)))) throw error;
+    await makeFolder(dirname(path), mode);
+    await mkdir(path, mode).catch(unlessThere);
+  }
+}
+
+/** Another process may make the same folder at the same time. */
+function unlessThere(error: unknown): void {
+  if (systemCode(error) !== "EEXIST") throw error;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
 function unwritable(path: string, error: unknown): AgentError {

@@ -1,7 +1,8 @@
-import { chmod, mkdir, stat, unlink } from "node:fs/promises";
+import { chmod, stat, unlink } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { AgentError, describeError, systemCode } from "./errors.ts";
+import { makeFolder } from "./files.ts";
 
 /**
  * A listening socket whose connections nobody serves yet. What arrives early waits, unread, until `handOver`.
@@ -33,7 +34,7 @@ export interface UnixOptions {
 export async function bindUnix(path: string, options: UnixOptions = {}): Promise<BoundSocket> {
   checkSocketPath(path);
   try {
-    await mkdir(dirname(path), { recursive: true, mode: options.folderMode ?? 0o700 });
+    await makeFolder(dirname(path), options.folderMode);
     await removeStaleSocket(path);
     const bound = await listen({ path }, path);
     await chmod(path, options.mode ?? 0o600);

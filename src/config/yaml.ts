@@ -1,78 +1,122 @@
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, type Scalar } from "yaml";
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, type Pair, parseAllDocuments } from "yaml";
+import { describeError } from "../base/index.ts";
 import type { Path } from "../proto/mesh/index.ts";
-import type { DocumentReading } from "./parsed-document.ts";
+import type { DocumentReading } from "./document.ts";
 import type { Origin } from "./problem.ts";
+import { resolvePlain } from "./yaml-scalar.ts";
 
 /**
- * Reads YAML 1.1 the way Go's ghodss/yaml does before JSON decoding: yes/no/on/off are booleans, 010 is octal, dates
- * and 12:30:45 stay text, keys become text, the last of duplicate keys wins, only the first document counts.
+ * Reads YAML 1.1 the way the reference does before JSON decoding: yes/no/on/off are booleans, 010 is octal, dates and
+ * 12:30:45 stay text, keys become text, the last of duplicate keys wins, only the first document counts. The library
+ * gives the tree and its positions; what an unquoted scalar means is our own table.
  */
 export function readYaml(text: string, source: string): DocumentReading {
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text, {
-    version: "1.1",
-    lineCounter: lines,
-    uniqueKeys: false,
-    merge: true,
-    intAsBigInt: false,
-    resolveKnownTags: false,
-    logLevel: "silent",
-    customTags: (tags) =>
-      tags.filter((tag) => typeof tag === "string" || !/(timestamp|binary|set|omap|pairs)$/.test(tag.tag ?? "")),
-  });
-  const [document] = Array.isArray(documents) ? documents : [];
-  if (document === undefined) return { ok: true, document: { tree: undefined, locate: () => ({ source }) } };
   const at = (offset: number | undefined): Origin => {
     const { line, col } = lines.linePos(offset ?? 0);
     return { source, line, column: col };
   };
-  const [error] = document.errors;
-  if (error !== undefined) {
-    return { ok: false, origin: at(error.pos[0]), message: error.message.split(" at line ")[0] ?? error.message };
-  }
-  const contents = document.contents as Node | null;
-  const tree = toJson(contents, (alias) =>
-    isAlias(alias) ? (alias.resolve(document) as Node | undefined) : undefined,
-  );
-  return { ok: true, document: { tree: tree ?? undefined, locate: (path) => at(offsetOf(contents, path)) } };
-}
-
-type Resolve = (node: Node) => Node | undefined;
-
-function toJson(node: unknown, resolve: Resolve): unknown {
-  if (!isNode(node)) return null;
-  if (isAlias(node)) return toJson(resolve(node), resolve);
-  if (isSeq(node)) return node.items.map((item) => toJson(item, resolve));
-  if (isMap(node)) return mapToJson(node.items, resolve);
-  return isScalar(node) ? scalarToJson(node) : null;
-}
-
-function mapToJson(items: readonly { readonly key: unknown; readonly value: unknown }[], resolve: Resolve): object {
-  const merged: Record<string, unknown> = {};
-  const own: Record<string, unknown> = {};
-  for (const { key, value } of items) {
-    const json = toJson(value, resolve);
-    if (isScalar(key) && key.source === "<<" && key.type === "PLAIN") {
-      for (const one of Array.isArray(json) ? [...json].reverse() : [json]) Object.assign(merged, one);
-    } else {
-      own[keyText(key, resolve)] = json;
+  let reading: TreeReader | undefined;
+  try {
+    const [document] = parseAllDocuments(text, {
+      version: "1.1",
+      schema: "failsafe",
+      lineCounter: lines,
+      uniqueKeys: false,
+      logLevel: "silent",
+    });
+    if (document === undefined) return { ok: true, document: { tree: undefined, locate: () => ({ source }) } };
+    const [error] = document.errors;
+    if (error !== undefined) {
+      return { ok: false, origin: at(error.pos[0]), message: error.message.split(" at line ")[0] ?? error.message };
     }
+    reading = new TreeReader();
+    const tree = reading.read(document.contents) ?? undefined;
+    return { ok: true, document: { tree, locate: (path) => at(offsetOf(document.contents, path)) } };
+  } catch (error) {
+    const message = error instanceof RangeError ? "is nested too deeply" : describeError(error);
+    return { ok: false, origin: at(reading?.offset), message };
   }
-  return { ...merged, ...own };
 }
 
-function keyText(key: unknown, resolve: Resolve): string {
-  const value = toJson(key, resolve);
-  return typeof value === "string" ? value : String(value);
+/** Turns nodes into JSON; a node that several aliases name is converted once and shared. */
+class TreeReader {
+  /** Where the node that is being read begins. */
+  offset = 0;
+  readonly #anchors = new Map<string, Node>();
+  readonly #done = new Map<Node, unknown>();
+  readonly #open = new Set<Node>();
+
+  read(node: unknown): unknown {
+    if (!isNode(node)) return null;
+    if (isAlias(node)) return this.#readAlias(node.source);
+    if (this.#done.has(node)) return this.#done.get(node);
+    this.offset = node.range?.[0] ?? this.offset;
+    if (node.anchor !== undefined) this.#anchors.set(node.anchor, node);
+    this.#open.add(node);
+    const value = this.#readContent(node);
+    this.#open.delete(node);
+    this.#done.set(node, value);
+    return value;
+  }
+
+  #readAlias(name: string): unknown {
+    const node = this.#anchors.get(name);
+    if (node === undefined) throw new Error(`unknown anchor "${name}"`);
+    if (this.#open.has(node)) throw new Error(`anchor "${name}" value contains itself`);
+    return this.read(node);
+  }
+
+  #readContent(node: Node): unknown {
+    if (isSeq(node)) return node.items.map((item) => this.read(item));
+    if (isMap(node)) return this.#readMap(node.items);
+    return isScalar(node) ? scalarValue(node) : null;
+  }
+
+  #readMap(items: readonly Pair[]): object {
+    const merged: [string, unknown][] = [];
+    const own: [string, unknown][] = [];
+    for (const { key, value } of items) {
+      if (isMergeKey(key)) merged.unshift(...this.#mergedEntries(value));
+      else own.push([this.#keyText(key), this.read(value)]);
+    }
+    return Object.fromEntries([...merged, ...own]); // the later one wins, also under the name __proto__
+  }
+
+  /** Of several merged maps the first wins. */
+  #mergedEntries(node: unknown): [string, unknown][] {
+    const value = this.read(node);
+    const maps: unknown[] = Array.isArray(value) ? value.toReversed() : [value];
+    return maps.flatMap((map) => {
+      if (typeof map === "object" && map !== null && !Array.isArray(map)) return Object.entries(map);
+      throw new Error("map merge requires map or sequence of maps as the value");
+    });
+  }
+
+  #keyText(key: unknown): string {
+    const value = this.read(key);
+    if (value === null) throw new Error("a key is empty, wanted a name");
+    if (typeof value === "object") throw new Error("a key is a list or mapping, wanted a name");
+    return String(value);
+  }
 }
 
-function scalarToJson(scalar: Scalar): unknown {
-  const { value, type, source } = scalar;
-  if (type === "PLAIN" && source !== undefined && /^[-+]?0o[0-7]+$/.test(source)) return Number(source);
-  if (typeof value !== "number") return value;
-  if (type === "PLAIN" && source !== undefined && /^[-+]?\d[\d_]*(:[0-5]?\d)+/.test(source)) return source;
-  if (!Number.isFinite(value)) throw new Error(`"${source ?? value}" is not a number that JSON knows`);
-  return value;
+interface ScalarLike {
+  readonly value?: unknown;
+  readonly tag?: string;
+  readonly type?: string;
+}
+
+function scalarValue({ value, tag, type }: ScalarLike): string | number | bigint | boolean | null {
+  const text = typeof value === "string" ? value : "";
+  if (tag === undefined || tag === "tag:yaml.org,2002:str") {
+    return type === "PLAIN" && tag === undefined ? resolvePlain(text) : text;
+  }
+  return /:(int|float|bool|null)$/.test(tag) ? resolvePlain(text) : text;
+}
+
+function isMergeKey(key: unknown): boolean {
+  return isScalar(key) && key.value === "<<" && key.type === "PLAIN";
 }
 
 /** Offset of the node at the path; where the path leaves the document, of the last node on the way. */
@@ -81,11 +125,11 @@ function offsetOf(root: Node | null, path: Path): number | undefined {
   let offset = root?.range?.[0];
   for (const step of path) {
     if (isMap(node)) {
-      const pair = [...node.items].reverse().find(({ key }) => isScalar(key) && String(key.value) === String(step));
+      const pair = [...node.items].reverse().find(({ key }) => keyMatches(key, step));
       if (pair === undefined) break;
       node = pair.value;
       offset = (isScalar(pair.key) ? pair.key.range?.[0] : undefined) ?? offset;
-      if (isScalar(node) && node.source !== undefined && node.source !== "") offset = node.range?.[0] ?? offset;
+      if (isScalar(node) && node.value !== "") offset = node.range?.[0] ?? offset;
     } else if (isSeq(node)) {
       node = node.items[Number(step)];
       if (isNode(node)) offset = node.range?.[0] ?? offset;
@@ -94,4 +138,8 @@ function offsetOf(root: Node | null, path: Path): number | undefined {
     }
   }
   return offset;
+}
+
+function keyMatches(key: unknown, step: string | number): boolean {
+  return isScalar(key) && String(scalarValue(key as ScalarLike)) === String(step);
 }

@@ -34,7 +34,7 @@ export function decideRestart(
   if (last === undefined || policy === "never") return { kind: "give-up", reason: "restarts are off" };
   const isFailure = last.end.kind === "signal" || last.end.code !== 0;
   if (policy === "on-failure" && !isFailure) return { kind: "give-up", reason: "Envoy ended well" };
-  if (!last.wasLive && history.length === 1) {
+  if (couldNotStart(last) && history.length === 1) {
     return { kind: "give-up", reason: `Envoy cannot start (${describeEnd(last.end)})` };
   }
   const recent = sinceStable(history).filter(({ endedMs }) => last.endedMs - endedMs < RESTART_BUDGET.windowMs);
@@ -44,6 +44,11 @@ export function decideRestart(
   }
   const attempt = recent.length;
   return { kind: "restart", waitMs: backoffMs(RESTART_BACKOFF, attempt + 1, random), attempt };
+}
+
+/** It refused its configuration or its machine; one that was killed or crashed might have come up. */
+export function couldNotStart({ end, wasLive }: Pick<RunRecord, "end" | "wasLive">): boolean {
+  return !wasLive && end.kind === "code" && end.code !== 0;
 }
 
 /** Runs after the last one that lasted long enough; that one itself is the first failure of a new account. */

@@ -9,7 +9,7 @@ import {
 } from "../base/index.ts";
 import type { AdminClient } from "./admin-client.ts";
 import { type ChildEnd, describeEnd, type EnvoyChild, exitCodeOf, type SpawnOptions, spawnEnvoy } from "./child.ts";
-import { decideRestart, type RestartPolicy, type RunRecord } from "./restart-policy.ts";
+import { couldNotStart, decideRestart, type RestartPolicy, type RunRecord } from "./restart-policy.ts";
 import { type DrainOptions, requestDrain, stopEnvoy } from "./stop-envoy.ts";
 
 export interface SuperviseOptions {
@@ -50,7 +50,7 @@ export interface SupervisedEnvoy extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-const LIVE_POLL_MS = 200;
+const LIVE_POLL_MS = 50;
 const LIVE_LIMIT_MS = 1_000;
 
 /**
@@ -170,7 +170,7 @@ function logEnd({ end, wasLive }: RunRecord, child: EnvoyChild, log: Logger): vo
 function ownEnd({ end, wasLive }: RunRecord, child: EnvoyChild): EnvoyEnd {
   const lastLines = child.lastLines();
   const complaint = lastLines.filter((line) => /\[critical\]|\tcritical\t|error initializing/.test(line)).at(-1);
-  const what = wasLive ? "Envoy ended by itself" : "Envoy could not start";
+  const what = couldNotStart({ end, wasLive }) ? "Envoy could not start" : "Envoy ended by itself";
   const message = `${what}: ${describeEnd(end)}${complaint === undefined ? "" : `: ${complaint.trim()}`}`;
   return { by: "itself", end, message, lastLines };
 }

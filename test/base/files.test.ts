@@ -37,3 +37,7 @@ test("a write that fails leaves the old file and no temporary one", async () => 
 test("a full disk keeps the old content", async () => {
   await expect(writeFileAtomically("/dev/full/x", "x")).rejects.toMatchObject({ code: "FILE_UNWRITABLE" });
 });
+
+test("a place where no folder can be made is refused at once", async () => {
+  await expect(writeFileAtomically("/proc/nowhere/deep/file", "x")).rejects.toMatchObject({ code: "FILE_UNWRITABLE" });
+});

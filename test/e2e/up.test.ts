@@ -3,8 +3,8 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { isAlive } from "../support/processes.ts";
 import { type RunningCommand, runtimes, start } from "../support/pilotboat.ts";
+import { isAlive } from "../support/processes.ts";
 
 let temporary: string;
 beforeEach(async () => {

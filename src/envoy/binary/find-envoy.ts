@@ -102,7 +102,7 @@ async function checkExecutable(path: string, from: string): Promise<void> {
   } catch (error) {
     if (error instanceof AgentError) throw error;
     if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") {
-      throw new AgentError("ENVOY_NOT_FOUND", `Cannot find Envoy at "${path}" (${from})`, { hint, cause: error });
+      throw new AgentError("ENVOY_NOT_FOUND", `Cannot find Envoy at "${path}" (${from})`, { hint });
     }
     throw new AgentError("ENVOY_NOT_EXECUTABLE", `Cannot run "${path}" (${from}): not executable`, {
       hint,

@@ -1,5 +1,5 @@
 import { parseGoDuration } from "../../base/index.ts";
-import { type Field, type FieldType, fillZeros, type MessageSchema, protoName } from "./schema.ts";
+import { type Field, type FieldType, fillZeros, type MessageSchema, protoName, zeroOf } from "./schema.ts";
 
 /** Keys, as they are written, from the top of the document. */
 export type Path = readonly (string | number)[];
@@ -71,6 +71,8 @@ function decodeKind(field: FieldType, value: unknown, path: Path, sink: DecodeSi
       return typeof value === "string" ? parseGoDuration(value) : undefined;
     case "enum":
       return enumValue(field.values, value);
+    case "json":
+      return value;
     case "wrapped":
       if (field.of === "bool") return typeof value === "boolean" ? value : undefined;
       return field.of === "int32"
@@ -89,15 +91,19 @@ function decodeContainer(
 ): unknown {
   if (field.kind === "list") {
     if (!Array.isArray(value)) return void sink.wrongType(path, value, "a list");
-    return value.map((item, at) => decodeValue(field.of, item, [...path, at], sink)).filter((one) => one !== undefined);
+    const items = value.map((item, at) => decodeItem(field.of, item, [...path, at], sink));
+    return Object.freeze(items.filter((item) => item !== undefined));
   }
   if (!isRecord(value)) return void sink.wrongType(path, value, "a mapping");
   if (field.kind === "message") return fillZeros(field.of, decodePresent(field.of, value, path, sink));
-  const entries = Object.entries(value).map(([key, item]) => [
-    key,
-    decodeValue(field.of, item ?? (field.of.kind === "string" ? "" : {}), [...path, key], sink),
-  ]);
-  return Object.fromEntries(entries.filter(([, one]) => one !== undefined));
+  const entries = Object.entries(value).map(([key, item]) => [key, decodeItem(field.of, item, [...path, key], sink)]);
+  return Object.freeze(Object.fromEntries(entries.filter(([, item]) => item !== undefined)));
+}
+
+/** Inside a list or map, `null` is the type's zero value: an empty string, an empty message. */
+function decodeItem(type: FieldType, item: unknown, path: Path, sink: DecodeSink): unknown {
+  if (item !== null) return decodeValue(type, item, path, sink);
+  return zeroOf(type) ?? decodeValue(type, type.kind === "message" ? {} : item, path, sink);
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -111,14 +117,17 @@ function integer(value: unknown, least: bigint, most: bigint): number | undefine
 
 function bigInteger(value: unknown, least: bigint, most: bigint): bigint | undefined {
   const isInteger =
-    (typeof value === "number" && Number.isInteger(value)) || (typeof value === "string" && /^-?\d+$/.test(value));
+    typeof value === "bigint" ||
+    (typeof value === "number" && Number.isInteger(value)) ||
+    (typeof value === "string" && /^-?\d{1,20}$/.test(value));
   if (!isInteger) return undefined;
-  const exact = BigInt(value as string | number);
+  const exact = BigInt(value as string | number | bigint);
   return exact >= least && exact <= most ? exact : undefined;
 }
 
 function double(value: unknown): number | undefined {
-  if (typeof value === "number") return value;
+  if (typeof value === "bigint") return Number(value);
+  if (typeof value === "number") return Number.isFinite(value) ? value : undefined;
   if (typeof value !== "string") return undefined;
   if (value === "NaN" || /^-?Infinity$/.test(value)) return Number(value);
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value) ? Number(value) : undefined;
@@ -126,8 +135,8 @@ function double(value: unknown): number | undefined {
 
 function enumValue(values: Readonly<Record<string, number>>, value: unknown): string | number | undefined {
   if (typeof value === "string") return Object.hasOwn(values, value) ? value : undefined;
-  if (typeof value !== "number" || !Number.isInteger(value)) return undefined;
-  return Object.keys(values).find((name) => values[name] === value) ?? value;
+  const number = typeof value === "number" ? integer(value, -(2n ** 31n), 2n ** 31n - 1n) : undefined;
+  return Object.keys(values).find((name) => values[name] === number) ?? number;
 }
 
 function wantedText(field: FieldType): string {

@@ -20,7 +20,8 @@ export function encodeMessage(schema: MessageSchema, value: Readonly<Record<stri
   return json;
 }
 
-function encodeValue(field: FieldType, value: unknown): JsonValue {
+/** The JSON of one field's value. */
+export function encodeValue(field: FieldType, value: unknown): JsonValue {
   switch (field.kind) {
     case "duration":
       return formatProtoDuration(value as DurationNs);
@@ -34,6 +35,8 @@ function encodeValue(field: FieldType, value: unknown): JsonValue {
       );
     case "wrapped":
       return field.of === "int64" ? String(value) : (value as number | boolean);
+    case "json":
+      return value as JsonValue;
     case "double":
       return Number.isFinite(value) ? (value as number) : String(value);
     default:

@@ -213,24 +213,6 @@ export const PROXY_CONFIG = {
   connectionSettings: message(CONNECTION_SETTINGS),
 } as const;
 
-/**
- * The part of `istio.mesh.v1alpha1.MeshConfig` that an agent reads or checks; `defaultConfig` is what counts. Other
- * fields belong to the control plane and are passed over.
- */
-export const MESH_CONFIG = {
-  proxyListenPort: int32,
-  proxyInboundListenPort: int32,
-  connectTimeout: duration,
-  protocolDetectionTimeout: duration,
-  trustDomain: string,
-  trustDomainAliases: strings,
-  rootNamespace: string,
-  enableTracing: bool,
-  accessLogFile: string,
-  accessLogFormat: string,
-  defaultConfig: message(PROXY_CONFIG),
-} as const;
-
 /** What a proxy is told about itself: the effective value after all overlays. */
 export type ProxyConfig = MessageOf<typeof PROXY_CONFIG>;
 export type ClientTlsSettings = MessageOf<typeof CLIENT_TLS_SETTINGS>;

@@ -3,6 +3,8 @@ import type { DurationNs } from "../../base/index.ts";
 /** The type of one field of a message. `wrapped` scalars are absent unless set, as protobuf's wrapper messages are. */
 export type FieldType =
   | { readonly kind: "string" | "bool" | "int32" | "uint32" | "double" | "duration" }
+  /** Anything, unchecked: parts of a message that only the control plane reads. */
+  | { readonly kind: "json" }
   | { readonly kind: "wrapped"; readonly of: "bool" | "int32" | "int64" }
   | { readonly kind: "enum"; readonly values: Readonly<Record<string, number>> }
   | { readonly kind: "list"; readonly of: FieldType }
@@ -22,7 +24,7 @@ export type MessageOf<S extends MessageSchema> = { readonly [K in keyof S]: Fiel
 
 type FieldValue<F extends Field> = F extends { readonly oneof: string }
   ? ValueOf<F> | undefined
-  : F extends { readonly kind: "message" | "wrapped" | "duration" }
+  : F extends { readonly kind: "message" | "wrapped" | "duration" | "json" }
     ? ValueOf<F> | undefined
     : ValueOf<F>;
 
@@ -48,7 +50,7 @@ type ValueOf<F extends FieldType> = F extends { kind: "string" }
                 ? Readonly<Record<string, ValueOf<E>>>
                 : F extends { kind: "message"; of: infer M extends MessageSchema }
                   ? MessageOf<M>
-                  : never;
+                  : unknown;
 
 export const string = { kind: "string" } as const;
 export const bool = { kind: "bool" } as const;
@@ -56,6 +58,7 @@ export const int32 = { kind: "int32" } as const;
 export const uint32 = { kind: "uint32" } as const;
 export const double = { kind: "double" } as const;
 export const duration = { kind: "duration" } as const;
+export const json = { kind: "json" } as const;
 export const boolValue = { kind: "wrapped", of: "bool" } as const;
 export const int32Value = { kind: "wrapped", of: "int32" } as const;
 export const int64Value = { kind: "wrapped", of: "int64" } as const;
@@ -71,10 +74,15 @@ export const message = <const S extends MessageSchema>(of: S) => ({ kind: "messa
 export const oneof = <const G extends string, const F extends FieldType>(group: G, field: F) =>
   ({ ...field, oneof: group }) as F & { readonly oneof: G };
 
+const KINDS_WITH_PRESENCE: readonly FieldType["kind"][] = ["message", "wrapped", "duration", "json"];
+
 /** Whether a field is left out of the value unless it was set. */
 export function hasPresence(field: Field): boolean {
-  return field.oneof !== undefined || field.kind === "message" || field.kind === "wrapped" || field.kind === "duration";
+  return field.oneof !== undefined || KINDS_WITH_PRESENCE.includes(field.kind);
 }
+
+const NO_ITEMS: readonly unknown[] = Object.freeze([]);
+const NO_ENTRIES: Readonly<Record<string, unknown>> = Object.freeze({});
 
 /** The value of a field without presence that nobody set. */
 export function zeroOf(field: FieldType): unknown {
@@ -90,15 +98,15 @@ export function zeroOf(field: FieldType): unknown {
     case "enum":
       return Object.keys(field.values)[0];
     case "list":
-      return [];
+      return NO_ITEMS;
     case "map":
-      return {};
+      return NO_ENTRIES;
     default:
       return undefined;
   }
 }
 
-/** Adds the zero value of every field that has no presence and is not there. */
+/** Adds the zero value of every field that has no presence and is not there. The result is frozen. */
 export function fillZeros<S extends MessageSchema>(
   schema: S,
   present: Readonly<Record<string, unknown>>,
@@ -112,5 +120,6 @@ export function fillZeros<S extends MessageSchema>(
 
 /** `discoveryAddress` becomes `discovery_address`, the name of the field in the .proto file. */
 export function protoName(jsonName: string): string {
+  if (jsonName === "meshMTLS") return "mesh_mTLS"; // the one name that breaks the rule
   return jsonName.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
