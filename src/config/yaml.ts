@@ -1,7 +1,7 @@
 import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, type Pair, parseAllDocuments } from "yaml";
 import { describeError } from "../base/index.ts";
 import type { Path } from "../proto/mesh/index.ts";
-import type { DocumentReading } from "./document.ts";
+import type { DocumentReading } from "./parsed-document.ts";
 import type { Origin } from "./problem.ts";
 import { resolvePlain } from "./yaml-scalar.ts";
 

@@ -13,7 +13,15 @@ export {
   type RemoteService,
   type Tracing,
 } from "./proxy-config.ts";
-export { type Field, type FieldType, fillZeros, type MessageOf, type MessageSchema, protoName, zeroOf } from "./schema.ts";
+export {
+  type Field,
+  type FieldType,
+  fillZeros,
+  type MessageOf,
+  type MessageSchema,
+  protoName,
+  zeroOf,
+} from "./schema.ts";
 
 /** Istio's built-in values. Source: istio/istio pkg/config/mesh/mesh.go (DefaultProxyConfig). */
 export const DEFAULT_PROXY_CONFIG: ProxyConfig = fillZeros(PROXY_CONFIG, {
