@@ -136,14 +136,13 @@ function checkedChain(chain: readonly string[]): readonly string[] {
   );
 }
 
-function callError(failure: CallFailure, options: CaClientOptions): AgentError {
-  const state = options.tokens.state();
+function callError(failure: CallFailure, { endpoint, tokens }: CaClientOptions): AgentError {
   const text = `create certificate: rpc error: code = ${statusName(failure.status)} desc = ${failure.details}`;
-  const isPassing = isRetryable(failure.status);
-  const local = "reason" in state ? `; ${state.reason}` : state.kind === "expired" ? "; our token has expired" : "";
-  return new AgentError(isPassing ? "CA_UNREACHABLE" : "CA_REFUSED", text + local, {
-    hint: isPassing
-      ? `Check that the CA answers at ${options.endpoint}`
-      : "Check the token, its audience, and what the CA allows this workload",
+  if (isRetryable(failure.status)) {
+    return new AgentError("CA_UNREACHABLE", text, { hint: `Check that the CA answers at ${endpoint}` });
+  }
+  const trouble = describeTokenTrouble(tokens.state()); // very likely the reason, and the CA cannot know it
+  return new AgentError("CA_REFUSED", trouble === undefined ? text : `${text}; ${trouble}`, {
+    hint: "Check the token, its audience, and what the CA allows this workload",
   });
 }

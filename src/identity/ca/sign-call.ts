@@ -97,5 +97,6 @@ function unary(client: Client, call: SignCall, parts: Unary): Promise<readonly s
 }
 
 function failureOf(error: Pick<StatusObject, "code" | "details"> | null): CallFailure {
-  return { status: error?.code ?? 2, details: error?.details ?? "no answer" };
+  const details = error?.details.replace(/\. Resolution note: $/, "") ?? "no answer"; // grpc-js leaves it there, empty
+  return { status: error?.code ?? 2, details };
 }

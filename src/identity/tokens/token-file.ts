@@ -11,7 +11,6 @@ export async function readTokenFile(path: string): Promise<Secret | undefined> {
     return text === "" ? undefined : new Secret(text);
   } catch (error) {
     throw new AgentError("TOKEN_UNREADABLE", `Cannot read the token "${path}": ${await explain(path, error)}`, {
-      cause: error,
       hint: "Check that the token volume is mounted and readable for the user the agent runs as",
     });
   }

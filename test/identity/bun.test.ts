@@ -1,0 +1,18 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+
+// The executable is compiled by Bun: what is not seen to work there does not count as working.
+test("the road of a secret is the same on Bun: early connections, own TLS rules, client certificate, watch", async () => {
+  const { stdout } = await promisify(execFile)("node_modules/.bin/bun", ["run", "test/identity/other-runtime.ts"]);
+  const facts = JSON.parse(stdout) as Record<string, unknown>;
+  expect(facts).toMatchObject({
+    requests: 1,
+    clientCertificate: "leaf",
+    subjectAltName: "URI:spiffe://td/ns/ns/sa/sa",
+    streams: 100,
+    unknown: 2,
+    strangers: ["refused", "refused", "refused"],
+  });
+  expect(facts.turns).toBeGreaterThan(5); // keys are made on another thread
+});

@@ -1,0 +1,94 @@
+// The whole road of a secret on whatever runtime runs this file: prints one JSON line of facts.
+import { X509Certificate } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { bindUnix } from "../../src/base/index.ts";
+import { keySpec, serveSds, startKeyGeneration, WELL_KNOWN } from "../../src/identity/index.ts";
+import { startFakeCa } from "../support/fake-ca.ts";
+import { connectSds, secretsOf } from "../support/sds-client.ts";
+import { createTestCa } from "../support/test-ca.ts";
+import { createWorld } from "./world.ts";
+
+async function main(): Promise<void> {
+  const turns = await turnsWhileMakingAKey();
+  const clients = await createTestCa("client root");
+  await using ca = await startFakeCa({ dns: [], ips: ["127.0.0.1"], clientCa: clients.certPem });
+  await using world = await createWorld();
+  await world.write(WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
+  await world.write(WELL_KNOWN.token, "a.token");
+  const { certPem, keyPem } = await clients.issue({ dns: ["us"] });
+  const clientFiles = {
+    certChain: await world.write("prov/cert-chain.pem", certPem),
+    key: await world.write("prov/key.pem", keyPem),
+  };
+  await using socket = await bindUnix(join(world.cwd, "s"));
+  await using client = connectSds(socket.address);
+  const early = client.open();
+  early.ask("default", "ROOTCA");
+  await new Promise((resolve) => setTimeout(resolve, 50)); // so that bytes wait in the socket before anyone serves
+  const secrets = await world.secrets(`127.0.0.1:${ca.port}`, { ca: { clientFiles } });
+  await using _sds = await serveSds({ socket, secrets, log: world.log, metrics: world.metrics });
+  const [secret] = secretsOf(await early.response(0));
+  const chain = secret?.type.case === "tlsCertificate" ? secret.type.value.certificateChain?.specifier.value : "";
+  const streams = Array.from({ length: 100 }, () => client.open());
+  for (const stream of streams) stream.ask("default");
+  await Promise.all(streams.map((stream) => stream.response(0)));
+  const file = await world.write("root", clients.certPem);
+  const root = client.open();
+  root.ask(`file-root:${file}`);
+  await root.response(0);
+  await writeFile(file, ca.tlsRootPem);
+  await root.response(1);
+  const facts = {
+    turns,
+    requests: ca.requests.length,
+    clientCertificate: ca.requests[0]?.clientCertificate ?? "none",
+    subjectAltName: new X509Certificate(chain as Uint8Array).subjectAltName,
+    streams: streams.length,
+    unknown: (await unknown(client)).code,
+    strangers: await Promise.all([
+      refusal({ hasOtherRoot: true }),
+      refusal({ ips: ["127.0.0.2"] }),
+      refusal({ dns: ["x"] }),
+    ]),
+  };
+  console.log(JSON.stringify(facts));
+}
+
+async function unknown(client: ReturnType<typeof connectSds>) {
+  const stream = client.open();
+  stream.ask("nothing");
+  return stream.ended;
+}
+
+/** What a CA is told that must not be trusted; it must not see a request. */
+async function refusal(how: { hasOtherRoot?: boolean; ips?: string[]; dns?: string[] }): Promise<string> {
+  await using ca = await startFakeCa({ dns: how.dns ?? [], ips: how.ips ?? ["127.0.0.1"] });
+  await using world = await createWorld();
+  const root = how.hasOtherRoot === true ? (await createTestCa("stranger")).certPem : ca.tlsRootPem;
+  await world.write(WELL_KNOWN.controlPlaneRoot, root);
+  const secrets = await world.secrets(`${how.dns === undefined ? "127.0.0.1" : "localhost"}:${ca.port}`);
+  const failure = await secrets.get("default").then(
+    () => "trusted",
+    (error: Error) => error.message,
+  );
+  if (ca.requests.length > 0) return "saw a request";
+  return /certificate/.test(failure.replace("create certificate", "")) ? "refused" : failure;
+}
+
+async function turnsWhileMakingAKey(): Promise<number> {
+  const keys = startKeyGeneration(keySpec({ rsaKeySize: 4096, eccAlgorithm: "", eccCurve: "", isPkcs8: false }));
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  await keys.next();
+  clearInterval(timer);
+  return turns;
+}
+
+void main().then(
+  () => process.exit(0),
+  (error) => {
+    console.error(error);
+    process.exit(1);
+  },
+);
