@@ -1,6 +1,5 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { isIP } from "node:net";
 import { join } from "node:path";
 import type { SecureContextOptions } from "node:tls";
 import { AgentError, describeError, type Logger, Secret, splitHostPort } from "../base/index.ts";
@@ -62,19 +61,6 @@ export async function loadControlPlaneTls(options: ControlPlaneTlsOptions): Prom
   };
 }
 
-/** The same as options for `node:tls`, with SNI only where it is allowed (RFC 6066 section 3). */
-export function tlsConnectOptions(tls: ControlPlaneTls): SecureContextOptions & { servername?: string; host: string } {
-  return {
-    ...tls.limits,
-    ...(tls.roots === "system" ? {} : { ca: tls.roots }),
-    ...(tls.clientCertificate === undefined
-      ? {}
-      : { cert: tls.clientCertificate.certChain, key: tls.clientCertificate.key.reveal() }),
-    host: tls.serverName, // what is verified when there is no SNI
-    ...(isIP(tls.serverName) === 0 ? { servername: tls.serverName } : {}),
-  };
-}
-
 async function loadRoots(source: RootSource): Promise<Buffer | "system"> {
   if (source.kind === "system") return (await readOsRoots()) ?? "system";
   let bytes: Buffer;
@@ -103,7 +89,11 @@ async function loadClientCertificate(
       log.warn("cert expired, using token instead", { file: files.certChain, notAfter: leaf.validTo });
       return undefined;
     }
-    return { certChain, key: new Secret(await readFile(files.key)) };
+    const key = new Secret(await readFile(files.key));
+    if (!leaf.checkPrivateKey(createPrivateKey({ key: key.reveal(), format: "pem" }))) {
+      throw new AgentError("SECRET_FILE_INVALID", `Cannot use "${files.key}": it is not the certificate's key`);
+    }
+    return { certChain, key };
   } catch (error) {
     log.warn("cannot parse the cert chain, using token instead", {
       file: files.certChain,

@@ -168,7 +168,7 @@ test.each([
 
 test("a server with another name is not trusted, with the override it is", async () => {
   await using rig = await start({ dns: ["other.example"] });
-  await expect(rig.sign()).rejects.toThrow(/TLS handshake failed: .*istiod\.istio-system\.svc/);
+  await expect(rig.sign()).rejects.toThrow(/code = Unavailable desc = .*istiod\.istio-system\.svc/);
   await using named = await start({ dns: ["other.example"] }, { nameOverride: "other.example" });
   expect(await named.sign()).toHaveLength(2);
 });
@@ -183,7 +183,7 @@ test("an IP address without override is verified against the certificate's addre
 test("a CA with a certificate of an unknown root is not given the token", async () => {
   await using rig = await start();
   await writeFile(join(rig.world.cwd, WELL_KNOWN.controlPlaneRoot), (await createTestCa("stranger")).certPem);
-  await expect(rig.sign()).rejects.toThrow(/TLS handshake failed/);
+  await expect(rig.sign()).rejects.toThrow(/code = Unavailable desc = .*certificate/);
   expect(rig.ca.requests).toHaveLength(0);
 });
 
@@ -221,6 +221,15 @@ test("our own certificate is presented, and read again for each connection", asy
   await rig.world.write("prov/key.pem", keyPem);
   expect(await rig.sign()).toHaveLength(2);
   expect(rig.ca.requests[0]?.clientCertificate).toBe("leaf");
+});
+
+test("our certificate is left out while its key is another one's", async () => {
+  const clients = await createTestCa("client root");
+  await using rig = await start({}, {}, "localhost", "prov");
+  await rig.world.write("prov/cert-chain.pem", (await clients.issue({ dns: ["us"] })).certPem);
+  await rig.world.write("prov/key.pem", (await clients.issue({ dns: ["us"] })).keyPem);
+  expect(await rig.sign()).toHaveLength(2);
+  expect(rig.world.lines.join("")).toContain("cannot parse the cert chain, using token instead");
 });
 
 test("an expired certificate of our own is left out, the token does", async () => {

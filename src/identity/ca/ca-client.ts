@@ -8,6 +8,7 @@ import {
   systemClock,
 } from "../../base/index.ts";
 import { isPlaintext, loadControlPlaneTls, type RootSource } from "../control-plane-tls.ts";
+import { describeTokenTrouble } from "../tokens/token-state.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 import type { CallFailure } from "./sign-call.ts";
 import { isRetryable, statusName } from "./status.ts";
