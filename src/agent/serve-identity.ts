@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { type BoundSocket, Lifetime, type Logger, type Metrics } from "../base/index.ts";
+import { type BoundSocket, Lifetime, type Logger, type Metrics, type Timeline } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import {
   type IdentityPlan,
@@ -26,6 +26,7 @@ export interface IdentityParts {
   readonly plan: IdentityPlan;
   readonly keys: KeySource;
   readonly sockets: Sockets;
+  readonly timeline: Timeline;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
@@ -59,7 +60,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
     "sds",
     serveSds({
       socket: sockets.sds,
-      secrets,
+      secrets: { ...secrets, get: (name) => noted(secrets.get(name), parts.timeline) },
       log,
       metrics,
       ...(provider === undefined ? {} : { keyProvider: provider }),
@@ -99,6 +100,13 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
     },
     [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
   };
+}
+
+/** A secret that is there is sent at once. */
+async function noted<T>(secret: Promise<T>, timeline: Timeline): Promise<T> {
+  const item = await secret;
+  timeline.mark("first secret sent");
+  return item;
 }
 
 function tokensOptions({ cwd, settings }: AgentConfig, log: Logger, metrics: Metrics) {
