@@ -1,4 +1,5 @@
 import { formatGoDuration, fromMs, parseGoDuration, toMs } from "../base/index.ts";
+import { parseGoBool } from "./go-bool.ts";
 
 /** How the text of a variable becomes a value. */
 interface Parser<T> {
@@ -59,13 +60,6 @@ const bool = (row: Row<boolean>): Setting<boolean> => ({ ...row, type: "bool", p
 const int = (row: Row<number>): Setting<number> => ({ ...row, type: "int", parser: INT });
 const float = (row: Row<number>): Setting<number> => ({ ...row, type: "float", parser: FLOAT });
 const durationMs = (row: Row<number>): Setting<number> => ({ ...row, type: "duration", parser: DURATION_MS });
-
-/** Go's strconv.ParseBool. */
-export function parseGoBool(text: string): boolean | undefined {
-  if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
-  if (["0", "f", "F", "FALSE", "false", "False"].includes(text)) return false;
-  return undefined;
-}
 
 /**
  * Every variable the agent reads, except the prefixes ISTIO_META_, ISTIO_METAJSON_, XDS_HEADER_ and CA_HEADER_.

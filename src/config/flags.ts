@@ -1,4 +1,11 @@
+import type { Settings } from "./catalogue.ts";
 import { type FlagSpec, type ParsedFlags, parseFlags } from "./pflag.ts";
+
+/** A flag of `proxy`; some say the same as a variable, and then beat it. */
+export interface ProxyFlagSpec extends FlagSpec {
+  /** Name of that variable's value. */
+  readonly setting?: keyof Settings;
+}
 
 /** Flags that every command of pilot-agent takes. Source: istio/istio pkg/log/options.go. */
 export const LOG_FLAGS = [
@@ -23,7 +30,7 @@ export const LOG_FLAGS = [
   },
   { name: "log_caller", type: "string", default: "", help: "Scopes whose lines name file and line, or all" },
   { name: "vklog", type: "int", default: 0, help: "Non-zero: debug lines of the scope klog" },
-] as const satisfies readonly FlagSpec[];
+] as const satisfies readonly ProxyFlagSpec[];
 
 /** Flags of `proxy`. Source: istio/istio pilot/cmd/pilot-agent/app/cmd.go; the last group is pilotboat's own. */
 export const PROXY_FLAGS = [
@@ -45,17 +52,46 @@ export const PROXY_FLAGS = [
     default: "",
     help: "File with the ProxyConfig in place of the variable; variables in it are replaced",
   },
-  { name: "restart", type: "string", default: "", help: "never, on-failure or always; beats PILOTBOAT_RESTART" },
-] as const satisfies readonly FlagSpec[];
+  {
+    name: "restart",
+    type: "string",
+    default: "",
+    help: "What happens when Envoy ends by itself: never, on-failure or always; beats PILOTBOAT_RESTART",
+    setting: "restart",
+  },
+  {
+    name: "drain-delay",
+    type: "duration",
+    default: "",
+    help: "Wait after the first signal before the drain begins; beats PILOTBOAT_DRAIN_DELAY",
+    setting: "drainDelayMs",
+  },
+  {
+    name: "stop-deadline",
+    type: "duration",
+    default: "",
+    help: "Longest time from the first signal to the end; beats PILOTBOAT_STOP_DEADLINE",
+    setting: "stopDeadlineMs",
+  },
+  {
+    name: "hot-restart",
+    type: "bool",
+    default: false,
+    help: "Run Envoy so that it can be replaced without losing a request; beats PILOTBOAT_HOT_RESTART",
+    setting: "isHotRestart",
+  },
+  { name: "watch", type: "bool", default: false, help: "Replace Envoy when a file of its configuration changes" },
+  { name: "run-folder", type: "string", default: "", help: "Folder for what this run writes" },
+] as const satisfies readonly ProxyFlagSpec[];
 
-type FlagValue<F extends FlagSpec> = F["type"] extends "bool"
+type ValueOfFlag<F extends FlagSpec> = F["type"] extends "bool"
   ? boolean
   : F["type"] extends "int"
     ? number
     : F["type"] extends "strings"
       ? readonly string[]
       : string;
-type ValuesOf<L extends readonly FlagSpec[]> = { readonly [F in L[number] as F["name"]]: FlagValue<F> };
+type ValuesOf<L extends readonly FlagSpec[]> = { readonly [F in L[number] as F["name"]]: ValueOfFlag<F> };
 
 /** The value of every flag, given or default. */
 export type ProxyFlags = ValuesOf<typeof PROXY_FLAGS> & ValuesOf<typeof LOG_FLAGS>;
@@ -64,10 +100,12 @@ export interface FlagsReading extends Pick<ParsedFlags, "positionals" | "errors"
   readonly flags: ProxyFlags;
 }
 
+/** Every flag that `proxy` takes. */
+export const ALL_FLAGS: readonly ProxyFlagSpec[] = [...PROXY_FLAGS, ...LOG_FLAGS];
+
 /** Parses the words after `proxy`; unknown flags are passed over, as the reference does. */
 export function readProxyFlags(args: readonly string[]): FlagsReading {
-  const specs: readonly FlagSpec[] = [...PROXY_FLAGS, ...LOG_FLAGS];
-  const parsed = parseFlags(specs, args, { isLenient: true });
-  const flags = Object.fromEntries(specs.map((spec) => [spec.name, parsed.given.get(spec.name) ?? spec.default]));
-  return { ...parsed, flags: Object.freeze(flags) as unknown as ProxyFlags };
+  const { given, positionals, errors } = parseFlags(ALL_FLAGS, args, { isLenient: true });
+  const flags = Object.fromEntries(ALL_FLAGS.map((spec) => [spec.name, given.get(spec.name) ?? spec.default]));
+  return { given, positionals, errors, flags: Object.freeze(flags) as unknown as ProxyFlags };
 }

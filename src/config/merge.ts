@@ -13,7 +13,7 @@ const INHERITED_HEADERS = ["forwardedClientCert", "requestId", "attemptCount", "
 export function mergeProxyConfig(base: ProxyConfig, overlay: Present): ProxyConfig {
   const merged: Record<string, unknown> = { ...base, ...overlay };
   if (overlay.proxyMetadata !== undefined) {
-    merged.proxyMetadata = { ...base.proxyMetadata, ...(overlay.proxyMetadata as Record<string, string>) };
+    merged.proxyMetadata = Object.freeze({ ...base.proxyMetadata, ...(overlay.proxyMetadata as Present) });
   }
   if (overlay.proxyHeaders !== undefined && base.proxyHeaders !== undefined) {
     merged.proxyHeaders = inheritHeaders(base.proxyHeaders, overlay.proxyHeaders as Present);
@@ -29,5 +29,5 @@ function inheritHeaders(base: Present, overlay: Present): Present {
     const isUnset = merged[name] === undefined || merged[name] === "UNDEFINED";
     if (isUnset) merged[name] = base[name];
   }
-  return merged;
+  return Object.freeze(merged);
 }

@@ -1,13 +1,18 @@
-import { type DecodeSink, decodePresent, type MessageSchema, type Path } from "../proto/mesh/index.ts";
-import { parseDocument, parseYaml } from "./document.ts";
+import { type DecodeSink, decodePresent, type Path, PROXY_CONFIG } from "../proto/mesh/index.ts";
+import { parseDocument, type Source } from "./document.ts";
 import type { ParsedDocument } from "./parsed-document.ts";
-import { nearest, type Origin, type Problem, showFound } from "./problem.ts";
+import { mismatch, nearest, type Origin, type Problem, showFound } from "./problem.ts";
+import { HIDDEN, isSecretPath } from "./secret-names.ts";
 
-/** A document that was decoded: the fields that are really there, and how to find them again. */
+export type Tree = Readonly<Record<string, unknown>>;
+
+/** A document that was decoded: the ProxyConfig fields that are really there, and how to find them again. */
 export interface Overlay {
   readonly source: string;
-  readonly present: Readonly<Record<string, unknown>>;
-  /** Where a field stands; parses the text once more when it was JSON. */
+  readonly present: Tree;
+  /** Where a field stands; without line and column when the text is JSON. */
+  origin(path: Path): Origin;
+  /** The same with line and column; parses the text once more when it is JSON. */
   locate(path: Path): Promise<Origin>;
 }
 
@@ -17,68 +22,96 @@ export interface OverlayReading {
   readonly warnings: readonly Problem[];
 }
 
-interface Finding {
-  readonly path: Path;
-  readonly message: string;
-  readonly hint?: string;
+const NOTHING: OverlayReading = { overlay: undefined, problems: [], warnings: [] };
+
+/** Decodes one document as a ProxyConfig. All of its problems are found in one pass. */
+export async function readOverlay(source: Source): Promise<OverlayReading> {
+  const reading = await readTree(source);
+  if ("problem" in reading) return { ...NOTHING, problems: [reading.problem] };
+  const { tree, origin, locate } = reading;
+  if (tree === undefined) return NOTHING;
+  const findings = new Findings();
+  const present = decodePresent(PROXY_CONFIG, tree, [], findings);
+  return {
+    overlay: { source: source.source, present, origin, locate },
+    problems: await findings.problems(locate),
+    warnings: await findings.warnings(locate),
+  };
 }
 
-/** Decodes one document as the message of `schema`. All problems are found in one pass. */
-export async function readOverlay(text: string, source: string, schema: MessageSchema): Promise<OverlayReading> {
-  const reading = await parseDocument(text, source);
-  if (!reading.ok) {
-    const problem = { name: source, origin: reading.origin, message: reading.message };
-    return { overlay: undefined, problems: [problem], warnings: [] };
-  }
+interface TreeReading extends Pick<Overlay, "origin" | "locate"> {
+  /** Undefined for an empty document. */
+  readonly tree: Tree | undefined;
+}
+
+/** The JSON tree of a document that should be a mapping. */
+export async function readTree(source: Source): Promise<TreeReading | { readonly problem: Problem }> {
+  const reading = await parseDocument(source);
+  const name = source.source;
+  if (!reading.ok) return { problem: { name, origin: reading.origin, message: reading.message } };
   const { tree } = reading.document;
-  if (tree === undefined || tree === null) return { overlay: undefined, problems: [], warnings: [] };
-  const locate = locator(text, source, reading.document);
-  if (typeof tree !== "object" || Array.isArray(tree)) {
-    const message = `found ${showFound(tree)}, wanted a mapping of fields`;
-    return { overlay: undefined, problems: [{ name: source, origin: await locate([]), message }], warnings: [] };
-  }
-  const errors: Finding[] = [];
-  const unknown: Finding[] = [];
-  const present = decodePresent(schema, tree as Readonly<Record<string, unknown>>, [], collect(errors, unknown));
-  const place = async (findings: readonly Finding[]): Promise<Problem[]> => {
-    const placed = findings.map(async ({ path, ...rest }) => ({
-      name: nameOf(path),
-      origin: await locate(path),
-      ...rest,
-    }));
-    return (await Promise.all(placed)).sort((a, b) => (a.origin.line ?? 0) - (b.origin.line ?? 0));
-  };
-  return {
-    overlay: { source, present, locate },
-    problems: await place(errors),
-    warnings: await place(unknown),
-  };
+  const origin = (path: Path): Origin => reading.document.locate(path);
+  const locate = locator(source, reading.document);
+  if (tree === undefined || tree === null) return { tree: undefined, origin, locate };
+  if (isTree(tree)) return { tree, origin, locate };
+  return { problem: { name, origin: await locate([]), ...mismatch(showFound(tree), "a mapping of fields") } };
 }
 
-function collect(errors: Finding[], unknown: Finding[]): DecodeSink {
-  return {
-    wrongType(path, found, wanted) {
-      errors.push({ path, message: `found ${showFound(found)}, wanted ${wanted}` });
-    },
-    unknownField(path, known) {
-      const close = nearest(String(path.at(-1)), known);
-      const message = "unknown field, passed over";
-      unknown.push(close === undefined ? { path, message } : { path, message, hint: `Did you mean "${close}"?` });
-    },
-  };
+export function isTree(value: unknown): value is Tree {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** JSON is parsed without positions; they are found out only when someone asks. */
-function locator(text: string, source: string, document: ParsedDocument): (path: Path) => Promise<Origin> {
+function locator(source: Source, document: ParsedDocument): Overlay["locate"] {
   let positioned: Promise<ParsedDocument> | undefined;
   return async (path) => {
     const origin = document.locate(path);
     if (origin.line !== undefined) return origin;
-    positioned ??= parseYaml(text, source).then((reading) => (reading.ok ? reading.document : document));
+    positioned ??= parseDocument({ ...source, isPositioned: true }).then((again) =>
+      again.ok ? again.document : document,
+    );
     return (await positioned).locate(path);
   };
 }
 
-function nameOf(path: Path): string {
+interface Finding extends Omit<Problem, "name" | "origin"> {
+  readonly path: Path;
+}
+
+/** A document with more unknown fields than this is no ProxyConfig with typing mistakes. */
+const MOST_HINTS = 20;
+
+/** Collects what a decoder finds, and gives it names and places afterwards. */
+export class Findings implements DecodeSink {
+  readonly #wrong: Finding[] = [];
+  readonly #unknown: Finding[] = [];
+
+  wrongType(path: Path, found: unknown, wanted: string): void {
+    this.#wrong.push({ path, ...mismatch(isSecretPath(path) ? HIDDEN : showFound(found), wanted) });
+  }
+
+  unknownField(path: Path, known: readonly string[]): void {
+    const close = this.#unknown.length < MOST_HINTS ? nearest(String(path.at(-1)), known) : undefined;
+    const hint = close === undefined ? {} : { hint: `Did you mean "${close}"?` };
+    this.#unknown.push({ path, message: "unknown field, passed over", ...hint });
+  }
+
+  problems(locate: Overlay["locate"]): Promise<Problem[]> {
+    return place(this.#wrong, locate);
+  }
+
+  warnings(locate: Overlay["locate"]): Promise<Problem[]> {
+    return place(this.#unknown, locate);
+  }
+}
+
+function place(findings: readonly Finding[], locate: Overlay["locate"]): Promise<Problem[]> {
+  return Promise.all(
+    findings.map(async ({ path, ...rest }) => ({ name: fieldName(path), origin: await locate(path), ...rest })),
+  );
+}
+
+/** `tracing.customTags.a`, `extraStatTags[0]`. */
+export function fieldName(path: Path): string {
   return path.map((step, at) => (typeof step === "number" ? `[${step}]` : at === 0 ? step : `.${step}`)).join("");
 }

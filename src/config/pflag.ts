@@ -1,17 +1,23 @@
+import { parseGoBool } from "./go-bool.ts";
+import { parseGoInteger } from "./yaml-scalar.ts";
+
 /** How one flag takes its value. */
 export interface FlagSpec {
   readonly name: string;
   readonly shorthand?: string;
+  /** A `duration` stays text here; a flag of type `strings` may be given several times. */
   readonly type: "string" | "bool" | "int" | "duration" | "strings";
   readonly default: string | boolean | number | readonly string[];
   readonly help: string;
 }
 
+export type FlagValue = string | boolean | number | readonly string[];
+
 export interface ParsedFlags {
   /** Values of the flags that were given; a flag of type `strings` collects. */
-  readonly given: ReadonlyMap<string, string | boolean | number | readonly string[]>;
+  readonly given: ReadonlyMap<string, FlagValue>;
   readonly positionals: readonly string[];
-  /** One text per flag that could not be understood. */
+  /** One text per flag that could not be understood, in pflag's words. */
   readonly errors: readonly { readonly flag: string; readonly message: string }[];
 }
 
@@ -22,55 +28,92 @@ export interface ParseOptions {
 
 /**
  * Parses a command line as Go's pflag does, its treatment of unknown flags included: `--unknown value` swallows the
- * value, `--unknown=value` and `--unknown --next` do not. Source: spf13/pflag flag.go (stripUnknownFlagValue).
+ * value, `--unknown=value` and `--unknown --next` do not. Unlike pflag it goes on after an error, so that all are told.
+ * Source: spf13/pflag flag.go (parseLongArg, parseSingleShortArg, stripUnknownFlagValue).
  */
 export function parseFlags(specs: readonly FlagSpec[], args: readonly string[], options: ParseOptions): ParsedFlags {
-  const given = new Map<string, string | boolean | number | readonly string[]>();
-  const positionals: string[] = [];
-  const errors: { flag: string; message: string }[] = [];
-  const rest = [...args];
-  const set = (spec: FlagSpec, text: string): void => {
-    const value = parseValue(spec, text);
-    if (value === undefined) errors.push({ flag: `--${spec.name}`, message: invalidText(spec, text) });
-    else if (spec.type === "strings") given.set(spec.name, [...((given.get(spec.name) as string[]) ?? []), text]);
-    else given.set(spec.name, value);
-  };
-  const takeUnknown = (shown: string, hasValue: boolean): void => {
-    if (!options.isLenient) errors.push({ flag: shown, message: `unknown flag: ${shown}` });
-    else if (!hasValue && rest[0] !== undefined && !rest[0].startsWith("-")) rest.shift();
-  };
-  const takeKnown = (spec: FlagSpec, shown: string, inline: string | undefined): void => {
-    if (inline !== undefined) set(spec, inline);
-    else if (spec.type === "bool") set(spec, "true");
-    else if (rest[0] === undefined) errors.push({ flag: shown, message: `flag needs an argument: ${shown}` });
-    else set(spec, rest.shift() ?? "");
-  };
-  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
-    if (word === "--") {
-      positionals.push(...rest);
-      break;
-    }
-    if (!word.startsWith("-") || word === "-") positionals.push(word);
-    else if (word.startsWith("--")) takeLong(word.slice(2));
-    else takeShort(word.slice(1));
-  }
-  return { given, positionals, errors };
+  const parser = new FlagParser(specs, args, options);
+  parser.parse();
+  return parser;
+}
 
-  function takeLong(word: string): void {
-    const [name = "", inline] = splitOnce(word);
-    const spec = specs.find((one) => one.name === name);
-    if (spec === undefined) takeUnknown(`--${name}`, inline !== undefined);
-    else takeKnown(spec, `--${name}`, inline);
+class FlagParser implements ParsedFlags {
+  readonly given = new Map<string, FlagValue>();
+  readonly positionals: string[] = [];
+  readonly errors: { flag: string; message: string }[] = [];
+  readonly #specs: readonly FlagSpec[];
+  readonly #rest: string[];
+  readonly #isLenient: boolean;
+
+  constructor(specs: readonly FlagSpec[], args: readonly string[], { isLenient }: ParseOptions) {
+    this.#specs = specs;
+    this.#rest = [...args];
+    this.#isLenient = isLenient;
   }
 
-  function takeShort(letters: string): void {
-    const [names = "", inline] = splitOnce(letters);
-    for (const [at, letter] of [...names].entries()) {
-      const isLast = at === names.length - 1;
-      const spec = specs.find((one) => one.shorthand === letter);
-      if (spec === undefined) takeUnknown(`-${letter}`, isLast && inline !== undefined);
-      else takeKnown(spec, `-${letter}`, isLast ? inline : undefined);
+  parse(): void {
+    for (let word = this.#rest.shift(); word !== undefined; word = this.#rest.shift()) {
+      if (word === "--") {
+        this.positionals.push(...this.#rest);
+        return;
+      }
+      if (!word.startsWith("-") || word === "-") this.positionals.push(word);
+      else if (word.startsWith("--")) this.#takeLong(word);
+      else this.#takeShorts(word);
     }
+  }
+
+  #takeLong(word: string): void {
+    const [name = "", inline] = splitOnce(word.slice(2));
+    const spec = this.#specs.find((one) => one.name === name);
+    if (name === "" || name.startsWith("-")) this.#refuse(word, `bad flag syntax: ${word}`);
+    else if (spec === undefined && !this.#isLenient) this.#refuse(`--${name}`, `unknown flag: --${name}`);
+    else if (spec === undefined && inline === undefined) this.#dropValue();
+    else if (spec !== undefined) this.#takeValue(spec, inline, `--${name}`);
+  }
+
+  /** `-abc` is three flags, unless one takes a value: then the rest is that value. */
+  #takeShorts(word: string): void {
+    for (let letters = word.slice(1); letters !== ""; ) {
+      const letter = letters.charAt(0);
+      const inline = letters.length > 2 && letters[1] === "=" ? letters.slice(2) : undefined;
+      const attached = letters.length > 1 ? letters.slice(1) : undefined;
+      const spec = this.#specs.find((one) => one.shorthand === letter);
+      const shown = `'${letter}' in -${letters}`;
+      letters = inline === undefined ? letters.slice(1) : "";
+      if (spec === undefined && !this.#isLenient) {
+        this.#refuse(`-${letter}`, `unknown shorthand flag: ${shown}`);
+      } else if (spec === undefined && inline === undefined) {
+        this.#dropValue();
+      } else if (spec !== undefined) {
+        const takesRest = spec.type !== "bool" && inline === undefined && attached !== undefined;
+        this.#takeValue(spec, takesRest ? attached : inline, shown);
+        if (takesRest) letters = "";
+      }
+    }
+  }
+
+  #takeValue(spec: FlagSpec, inline: string | undefined, shown: string): void {
+    const text = inline ?? (spec.type === "bool" ? "true" : this.#rest.shift());
+    const value = text === undefined ? undefined : parseValue(spec, text);
+    if (text === undefined) this.#refuse(`--${spec.name}`, `flag needs an argument: ${shown}`);
+    else if (value === undefined) this.#refuse(`--${spec.name}`, invalidText(spec, text));
+    else if (spec.type === "strings") this.given.set(spec.name, [...this.#collected(spec), text]);
+    else this.given.set(spec.name, value);
+  }
+
+  #collected({ name }: FlagSpec): readonly string[] {
+    const earlier = this.given.get(name);
+    return Array.isArray(earlier) ? earlier : [];
+  }
+
+  /** What follows an unknown flag is taken for its value, unless it looks like a flag. */
+  #dropValue(): void {
+    if (this.#rest[0] !== undefined && !this.#rest[0].startsWith("-")) this.#rest.shift();
+  }
+
+  #refuse(flag: string, message: string): void {
+    this.errors.push({ flag, message });
   }
 }
 
@@ -80,13 +123,15 @@ function splitOnce(word: string): [string, string | undefined] {
 }
 
 function parseValue(spec: FlagSpec, text: string): string | boolean | number | undefined {
-  if (spec.type === "int") return /^[+-]?\d+$/.test(text) ? Number(text) : undefined;
-  if (spec.type !== "bool") return text;
-  if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
-  return ["0", "f", "F", "FALSE", "false", "False"].includes(text) ? false : undefined;
+  if (spec.type === "bool") return parseGoBool(text);
+  if (spec.type !== "int") return text;
+  const value = Number(parseGoInteger(text.replaceAll("_", "")) ?? Number.NaN);
+  return Number.isSafeInteger(value) ? value : undefined;
 }
 
 function invalidText(spec: FlagSpec, text: string): string {
   const parser = spec.type === "int" ? "strconv.ParseInt" : "strconv.ParseBool";
-  return `invalid argument ${JSON.stringify(text)} for "--${spec.name}" flag: ${parser}: parsing ${JSON.stringify(text)}: invalid syntax`;
+  const quoted = JSON.stringify(text);
+  const why = spec.type === "int" && parseGoInteger(text) !== undefined ? "value out of range" : "invalid syntax";
+  return `invalid argument ${quoted} for "--${spec.name}" flag: ${parser}: parsing ${quoted}: ${why}`;
 }

@@ -12,8 +12,10 @@ export interface Problem {
   /** Name of the value, for example `drainDuration` or `SECRET_TTL`. */
   readonly name: string;
   readonly origin: Origin;
-  /** What is wrong, in one line. */
+  /** What is wrong, in one line; where the next two are known it says them. */
   readonly message: string;
+  readonly found?: string;
+  readonly wanted?: string;
   readonly hint?: string;
 }
 
@@ -24,23 +26,37 @@ export function formatOrigin({ source, line, column }: Origin): string {
   return line === undefined ? source : `${source}:${line}:${column ?? 1}`;
 }
 
-/** One block per problem: where and what, then the hint. */
+/** One block per problem: where and which value, then what is wrong, then the hint. */
 export function formatProblems(problems: readonly Problem[]): string {
-  const lines = problems.flatMap(({ name, origin, message, hint }) => [
-    `  ${formatOrigin(origin)}: ${name}: ${message}`,
-    ...(hint === undefined ? [] : [`    hint: ${hint}`]),
-  ]);
+  const lines = problems.flatMap(({ name, origin, message, hint }) => {
+    const place = formatOrigin(origin);
+    return [
+      `  ${place === name ? name : `${place}: ${name}`}`,
+      `    ${message}`,
+      ...(hint === undefined ? [] : [`    hint: ${hint}`]),
+    ];
+  });
   return lines.join("\n");
+}
+
+/** A problem of the form "found this, wanted that". */
+export function mismatch(found: string, wanted: string): Pick<Problem, "message" | "found" | "wanted"> {
+  return { message: `found ${found}, wanted ${wanted}`, found, wanted };
 }
 
 /** The value as it is shown in a message: short, on one line, strings in quotes. */
 export function showFound(value: unknown): string {
-  const text = typeof value === "string" ? JSON.stringify(value) : (JSON.stringify(value) ?? String(value));
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
+  if (typeof value === "object" && value !== null) return "a mapping";
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
   return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
 }
 
+const LONGEST_NAME = 64;
+
 /** The known name that a mistyped one is closest to, when it is close at all. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
+  if (name.length > LONGEST_NAME) return undefined; // nobody mistypes that much
   const limit = Math.max(1, Math.floor(name.length / 3));
   let best: { readonly one: string; readonly distance: number } | undefined;
   for (const one of known) {

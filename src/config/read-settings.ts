@@ -1,4 +1,6 @@
 import { CATALOGUE, type Setting, type Settings } from "./catalogue.ts";
+import { ALL_FLAGS } from "./flags.ts";
+import type { FlagValue } from "./pflag.ts";
 import { DEFAULT_ORIGIN, type Origin, type Problem } from "./problem.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -7,18 +9,26 @@ export interface SettingsReading {
   readonly settings: Settings;
   /** Where each value comes from, by variable name. */
   readonly origins: ReadonlyMap<string, Origin>;
+  readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
 }
 
+/** Every row of the catalogue with its name in code. */
+export const SETTINGS: readonly (readonly [name: string, setting: Setting<unknown>])[] = Object.entries(
+  CATALOGUE as unknown as Readonly<Record<string, Setting<unknown>>>,
+);
+
 /**
- * Reads every catalogued variable. A value that cannot be parsed is a warning and the default is used; an empty string
- * counts as set. Source: istio/istio pkg/env/var.go.
+ * Reads every catalogued variable, and the flags that beat one. A variable that cannot be parsed is a warning and its
+ * default is used, an empty string counts as set; a flag that cannot be parsed is a problem.
+ * Source: istio/istio pkg/env/var.go.
  */
-export function readSettings(env: Environment): SettingsReading {
+export function readSettings(env: Environment, given: ReadonlyMap<string, FlagValue>): SettingsReading {
   const settings: Record<string, unknown> = {};
   const origins = new Map<string, Origin>();
+  const problems: Problem[] = [];
   const warnings: Problem[] = [];
-  for (const [name, setting] of Object.entries<Setting<unknown>>(CATALOGUE as never)) {
+  for (const [name, setting] of SETTINGS) {
     const text = env[setting.env];
     const value = text === undefined ? undefined : setting.parser.parse(text);
     const isSet = text !== undefined && value !== undefined;
@@ -26,16 +36,26 @@ export function readSettings(env: Environment): SettingsReading {
     origins.set(setting.env, isSet ? { source: setting.env } : DEFAULT_ORIGIN);
     if (text !== undefined && value === undefined) warnings.push(unparsable(setting, text));
   }
-  return { settings: Object.freeze(settings) as unknown as Settings, origins, warnings };
+  for (const flag of ALL_FLAGS) {
+    const text = given.get(flag.name);
+    if (flag.setting === undefined || text === undefined) continue;
+    const setting: Setting<unknown> = CATALOGUE[flag.setting] as Setting<unknown>;
+    const name = `--${flag.name}`;
+    const value = setting.parser.parse(String(text));
+    if (value === undefined) {
+      const message = `invalid argument ${JSON.stringify(text)} for "${name}" flag: expecting ${setting.parser.wanted}`;
+      problems.push({ name, origin: { source: name }, message });
+    } else {
+      settings[flag.setting] = value;
+      origins.set(setting.env, { source: name });
+    }
+  }
+  return { settings: Object.freeze(settings) as unknown as Settings, origins, problems, warnings };
 }
 
-function unparsable(setting: Setting<unknown>, text: string): Problem {
-  const fallback = setting.parser.print(setting.default);
-  return {
-    name: setting.env,
-    origin: { source: setting.env },
-    message: `Invalid environment variable value \`${text}\`, expecting ${setting.parser.wanted}, defaulting to ${fallback}`,
-  };
+function unparsable({ env, parser, default: fallback }: Setting<unknown>, text: string): Problem {
+  const message = `Invalid environment variable value \`${text}\`, expecting ${parser.wanted}, defaulting to ${parser.print(fallback)}`;
+  return { name: env, origin: { source: env }, message, found: text, wanted: parser.wanted };
 }
 
 /** Entries of the environment whose name starts with `prefix`, by the rest of their name, in their order. */

@@ -40,3 +40,9 @@ async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
     clearTimeout(timer);
   }
 }
+
+/** The system's resolver. */
+export async function lookupAll(host: string): Promise<readonly string[]> {
+  const { lookup } = await import("node:dns/promises"); // loaded only when there is something to look up
+  return (await lookup(host, { all: true })).map(({ address }) => address);
+}

@@ -39,7 +39,7 @@ test("a value that is no integer is named as Go names it", () => {
 
 test("where unknown flags are not tolerated they are errors", () => {
   const { errors } = parseFlags(LOG_FLAGS, ["--typo", "-x"], { isLenient: false });
-  expect(errors.map(({ message }) => message)).toEqual(["unknown flag: --typo", "unknown flag: -x"]);
+  expect(errors.map(({ message }) => message)).toEqual(["unknown flag: --typo", "unknown shorthand flag: 'x' in -x"]);
 });
 
 test.each([

@@ -234,10 +234,10 @@ test("five mistakes are five problems, each with its line and column", async () 
   });
   expect(problems.map(({ name, origin }) => [name, origin.line, origin.column])).toEqual([
     ["drainDuration", 1, 16],
+    ["proxyAdminPort", 2, 17],
     ["proxyMetadata.A", 4, 6],
     ["concurrency", 5, 14],
     ["discoveryAddress", 6, 19],
-    ["proxyAdminPort", 2, 17],
   ]);
 });
 

@@ -1,0 +1,65 @@
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { describeError, parseDownwardApi, systemCode } from "../base/index.ts";
+import type { Source } from "./document.ts";
+import type { Problem } from "./problem.ts";
+import type { Environment } from "./read-settings.ts";
+import { substitute } from "./substitute.ts";
+
+const ANNOTATIONS_FILE = "./etc/istio/pod/annotations";
+
+/** The mesh file; undefined when it is absent or empty. Any other failure is a problem. */
+export async function readMesh(cwd: string, path: string, problems: Problem[]): Promise<Source | undefined> {
+  try {
+    const text = await readFile(resolve(cwd, path), "utf8");
+    return text === "" ? undefined : { text, source: path };
+  } catch (error) {
+    if (!isAbsent(error)) problems.push(unreadable("--meshConfig", path, error));
+    return undefined;
+  }
+}
+
+interface EnvironmentOverlay {
+  readonly cwd: string;
+  readonly env: Environment;
+  /** Value of --proxy-config; empty for the variable. */
+  readonly file: string;
+}
+
+/** PROXY_CONFIG, or the file given in its place, whose `$NAME` and `${NAME}` are replaced by variables. */
+export async function readEnvironmentOverlay(
+  { cwd, env, file }: EnvironmentOverlay,
+  problems: Problem[],
+): Promise<Source | undefined> {
+  if (file === "") {
+    const text = env.PROXY_CONFIG ?? "";
+    return text === "" ? undefined : { text, source: "PROXY_CONFIG" };
+  }
+  try {
+    const text = substitute(await readFile(resolve(cwd, file), "utf8"), env);
+    return text === "" ? undefined : { text, source: file };
+  } catch (error) {
+    problems.push(unreadable("--proxy-config", file, error));
+    return undefined;
+  }
+}
+
+/** The pod's annotations; a file that cannot be read or parsed is a warning and counts as empty. */
+export async function readAnnotations(cwd: string, warnings: Problem[]): Promise<ReadonlyMap<string, string>> {
+  try {
+    const parsed = parseDownwardApi(await readFile(resolve(cwd, ANNOTATIONS_FILE), "utf8"));
+    if (typeof parsed !== "string") return parsed;
+    warnings.push({ name: "pod annotations", origin: { source: ANNOTATIONS_FILE }, message: parsed });
+  } catch (error) {
+    if (!isAbsent(error)) warnings.push(unreadable("pod annotations", ANNOTATIONS_FILE, error));
+  }
+  return new Map();
+}
+
+function isAbsent(error: unknown): boolean {
+  return systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR";
+}
+
+function unreadable(name: string, path: string, error: unknown): Problem {
+  return { name, origin: { source: path }, message: `cannot read "${path}": ${describeError(error)}` };
+}
