@@ -47,7 +47,10 @@ function build() {
     const flags = ["--as-file-descriptor-set", "--exclude-source-info", ...wanted, "-o", image];
     execFileSync(buf, ["build", ...flags], { cwd: folder });
     const text = gzipSync(readFileSync(image), { level: 9 }).toString("base64");
-    writeFileSync(OUTPUT, `${stamp}\n/** A FileDescriptorSet, gzip, base64. */\nexport const ENVOY_DESCRIPTORS = "${text}";\n`);
+    writeFileSync(
+      OUTPUT,
+      `${stamp}\n/** A FileDescriptorSet, gzip, base64. */\nexport const ENVOY_DESCRIPTORS = "${text}";\n`,
+    );
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
