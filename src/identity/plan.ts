@@ -24,6 +24,8 @@ export interface IdentitySettings {
   readonly isFileMountedCerts: boolean;
   /** ProxyConfig metadata `ISTIO_META_TLS_CLIENT_*`, for file-mounted certificates. */
   readonly metadataFiles: Partial<CertificateFiles>;
+  /** `JWT_POLICY`: has no effect but a line in the log. Default third-party-jwt. */
+  readonly jwtPolicy?: string;
   /** Another program serves the workload's secrets; we serve files only. */
   readonly hasExternalSds: boolean;
 }
@@ -59,18 +61,31 @@ export async function planIdentity(settings: IdentitySettings): Promise<Identity
   refuseConflicts(settings, isGke);
   const detected = await detectFiles(settings, isGke);
   const isFileMounted = settings.isFileMountedCerts || detected !== undefined;
-  const needsCa = !isFileMounted && !settings.hasExternalSds;
+  const ca = isFileMounted || settings.hasExternalSds ? undefined : await planCa(settings);
   const notes = [
+    ...tokenNotes(settings.jwtPolicy ?? "third-party-jwt"),
+    ...(ca === undefined ? [] : caNotes(ca)),
     ...(detected === undefined ? [] : ["workload certificate files detected"]),
     ...(isFileMounted ? ["Workload is using file mounted certificates"] : []),
   ];
   return {
-    ca: needsCa ? await planCa(settings) : undefined,
+    ca,
     xds: await planXds(settings, isFileMounted),
     files: detected ?? resolveAll(settings.cwd, WELL_KNOWN.mounted),
     isFileMounted,
     notes,
   };
+}
+
+function tokenNotes(policy: string): string[] {
+  if (policy === "third-party-jwt") return [];
+  if (policy === "first-party-jwt") return ["JWT_POLICY first-party-jwt is deprecated and means third-party-jwt"];
+  return [`Using existing certs, JWT_POLICY is "${policy}"`];
+}
+
+function caNotes({ endpoint, isPlaintext, roots }: ConnectionPlan): string[] {
+  const trust = roots.kind === "system" ? "with system certs" : `with certs: ${roots.path}`;
+  return [`CA Endpoint ${endpoint}, provider Citadel`, ...(isPlaintext ? [] : [`Using CA ${endpoint} cert ${trust}`])];
 }
 
 function refuseConflicts({ provCert, isFileMountedCerts }: IdentitySettings, isGke: boolean): void {

@@ -69,6 +69,17 @@ test("CA_ADDR takes the CA elsewhere, and ISTIOD_SAN then counts for xDS only", 
   expect(elsewhere.xds).toMatchObject({ endpoint: SETTINGS.discoveryAddress, nameOverride: "y" });
 });
 
+test("the notes name the CA, its roots, and a token policy without effect", async () => {
+  await using world = await createWorld();
+  await world.write(ROOT, "x");
+  const { notes } = await planIdentity({ ...SETTINGS, cwd: world.cwd, jwtPolicy: "first-party-jwt" });
+  expect(notes).toEqual([
+    "JWT_POLICY first-party-jwt is deprecated and means third-party-jwt",
+    "CA Endpoint istiod.istio-system.svc:15012, provider Citadel",
+    `Using CA istiod.istio-system.svc:15012 cert with certs: ${join(world.cwd, ROOT)}`,
+  ]);
+});
+
 test("without TLS no root is searched", async () => {
   await using world = await createWorld();
   const discoveryAddress = "istiod:15010";

@@ -1,5 +1,7 @@
 import { connect } from "node:net";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { AgentError, bindUnix, createMetrics, Secret, silentLogger } from "../../src/base/index.ts";
@@ -193,6 +195,7 @@ test("a connection that came before anyone served is served", async () => {
 
 test("five hundred streams opened and closed in a storm are all answered and leave nothing behind", async () => {
   await using sds = await start();
+  const before = await leftovers();
   for (let round = 0; round < 5; round++) {
     const streams = Array.from({ length: 100 }, () => sds.client.open());
     for (const [index, stream] of streams.entries()) stream.ask(index % 2 === 0 ? "default" : "ROOTCA");
@@ -201,6 +204,9 @@ test("five hundred streams opened and closed in a storm are all answered and lea
     await Promise.all(streams.map((stream) => stream.ended));
   }
   await expect.poll(() => sds.listeners()).toBe(0);
+  const after = await leftovers();
+  expect(after.handles - before.handles).toBeLessThanOrEqual(2); // the one connection, both ends of it
+  expect(after.heapMb - before.heapMb).toBeLessThan(10);
 });
 
 test("streams that are cancelled while their secret is on its way leave nothing behind", async () => {
@@ -213,6 +219,16 @@ test("streams that are cancelled while their secret is on its way leave nothing 
   await expect.poll(() => sds.listeners()).toBe(0);
   sds.release();
 });
+
+async function leftovers(): Promise<{ handles: number; heapMb: number }> {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  for (let i = 0; i < 3; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    collect();
+  }
+  return { handles: process.getActiveResourcesInfo().length, heapMb: process.memoryUsage().heapUsed / 2 ** 20 };
+}
 
 interface Sds extends AsyncDisposable, FakeSecrets {
   readonly client: ReturnType<typeof connectSds>;

@@ -8,6 +8,8 @@ export interface SdsOptions {
   readonly secrets: SecretSource;
   /** ProxyConfig `privateKeyProvider`; undefined for keys that Envoy uses itself. */
   readonly keyProvider?: KeyProvider;
+  /** Another program answers for the workload's own secrets; only what the log says depends on it. Default false. */
+  readonly isFilesOnly?: boolean;
   readonly log: Logger;
   readonly metrics: Metrics;
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { AnySchema, anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type Any, AnySchema, anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { CryptoMbPrivateKeyMethodConfigSchema } from "../../proto/gen/envoy/extensions/private_key_providers/cryptomb/v3alpha/cryptomb_pb.ts";
 import { QatPrivateKeyMethodConfigSchema } from "../../proto/gen/envoy/extensions/private_key_providers/qat/v3alpha/qat_pb.ts";
 import { SecretSchema } from "../../proto/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
@@ -10,7 +10,7 @@ import {
 } from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import type { SecretItem } from "../secrets/secret-item.ts";
 
-export const SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+const SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
 /** Hardware or vector instructions that do the private key's work (ProxyConfig `privateKeyProvider`). */
 export interface KeyProvider {
@@ -20,23 +20,31 @@ export interface KeyProvider {
   readonly fallback: boolean;
 }
 
-/** Packs secrets in Envoy's form; `version` counts responses of this process. */
-export function createResponse(
-  items: readonly SecretItem[],
-  version: number,
+let version = 0; // of the process, as in Istio: no two responses have the same
+
+/**
+ * Returns how to pack secrets in Envoy's form. Many streams are sent the same secret: its bytes are made once, and
+ * live no longer than it does.
+ */
+export function createResponder(
   provider: KeyProvider | undefined,
-): DiscoveryResponse {
-  return create(DiscoveryResponseSchema, {
-    versionInfo: `${new Date().toISOString().slice(0, 19)}Z/${version}`,
-    typeUrl: SECRET_TYPE,
-    nonce: randomUUID(),
-    resources: items.map((item) =>
-      create(AnySchema, {
-        typeUrl: SECRET_TYPE,
-        value: toBinary(SecretSchema, create(SecretSchema, secretOf(item, provider))),
-      }),
-    ),
-  });
+): (items: readonly SecretItem[]) => DiscoveryResponse {
+  const packed = new WeakMap<SecretItem, Any>();
+  const pack = (item: SecretItem): Any => {
+    const known = packed.get(item);
+    if (known !== undefined) return known;
+    const value = toBinary(SecretSchema, create(SecretSchema, secretOf(item, provider)));
+    const any = create(AnySchema, { typeUrl: SECRET_TYPE, value });
+    packed.set(item, any);
+    return any;
+  };
+  return (items) =>
+    create(DiscoveryResponseSchema, {
+      versionInfo: `${new Date().toISOString().slice(0, 19)}Z/${++version}`,
+      typeUrl: SECRET_TYPE,
+      nonce: randomUUID(),
+      resources: items.map(pack),
+    });
 }
 
 function secretOf(item: SecretItem, provider: KeyProvider | undefined): MessageInitShape<typeof SecretSchema> {

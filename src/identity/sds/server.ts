@@ -14,16 +14,15 @@ import {
   DiscoveryResponseSchema,
 } from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import type { SdsOptions } from "./options.ts";
-import { createResponse } from "./response.ts";
-import { SdsStream } from "./stream.ts";
+import { createResponder } from "./response.ts";
+import { SdsStream, type StreamOptions } from "./stream.ts";
 
 /** Source: istio/istio pkg/istio-agent and security/pkg/nodeagent/sds/server.go. */
 const MOST_STREAMS = 100_000;
+const SEND_BUCKETS = [0.01, 0.1, 1, 3, 5, 10, 20, 30]; // seconds
 const SERVICE = "/envoy.service.secret.v3.SecretDiscoveryService";
 
 type Call = ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>;
-
-let version = 0; // of the process, as in Istio: two servers never give the same version
 
 export function startServer(options: SdsOptions): AsyncDisposable {
   const server = new Server({
@@ -32,12 +31,15 @@ export function startServer(options: SdsOptions): AsyncDisposable {
     "grpc.enable_channelz": 0,
   });
   const streams = new Set<SdsStream>();
+  const parts = { ...options, log: options.log.scope("sds"), respond: createResponder(options.keyProvider), streams };
   server.addService(SERVICE_DEFINITION, {
-    streamSecrets: ((call: Call) => serveStream(call, options, streams)) as UntypedHandleCall,
+    streamSecrets: ((call: Call) => serveStream(call, parts)) as UntypedHandleCall,
     deltaSecrets: ((call: Call) => refuse(call, "DeltaSecrets")) as UntypedHandleCall,
     fetchSecrets: ((_call: unknown, answer: (error: object) => void) =>
       answer(unimplemented("FetchSecrets"))) as UntypedHandleCall,
   });
+  const use = options.isFilesOnly === true ? "file certificates only" : "workload certificates";
+  parts.log.info(`Starting SDS server for ${use}, will listen on ${options.socket.address}`);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   options.socket.handOver((connection) => injector.injectConnection(connection));
   return {
@@ -49,15 +51,21 @@ export function startServer(options: SdsOptions): AsyncDisposable {
   };
 }
 
-function serveStream(call: Call, options: SdsOptions, streams: Set<SdsStream>): void {
-  const log = options.log.scope("sds");
+interface StreamParts extends Pick<StreamOptions, "secrets" | "respond" | "log" | "metrics"> {
+  readonly streams: Set<SdsStream>;
+}
+
+function serveStream(call: Call, parts: StreamParts): void {
+  const { metrics, streams } = parts;
   const stream = new SdsStream({
-    secrets: options.secrets,
-    respond: (items) => createResponse(items, ++version, options.keyProvider),
-    send: (response) => void call.write(response), // bounded: one response per acknowledged request or change
+    ...parts,
+    send(response) {
+      const startedAt = performance.now();
+      call.write(response, () =>
+        metrics.observe("pilot_xds_send_time", (performance.now() - startedAt) / 1_000, SEND_BUCKETS),
+      );
+    },
     fail: (code, details) => call.emit("error", { code, details }),
-    log,
-    metrics: options.metrics,
   });
   streams.add(stream);
   const end = (): void => {
@@ -72,7 +80,7 @@ function serveStream(call: Call, options: SdsOptions, streams: Set<SdsStream>): 
   call.on("cancelled", end); // comes with the end of every call
   call.on("error", (error) => {
     end();
-    if (!("code" in error)) options.metrics.count("pilot_total_xds_internal_errors");
+    if (!("code" in error)) metrics.count("pilot_total_xds_internal_errors");
   });
 }
 

@@ -76,6 +76,9 @@ class WatchedFileResource implements FileResource {
     if (this.problem !== undefined)
       this.#options.log.scope("cache").info("file is usable again", { resource: item.name });
     this.problem = undefined;
+    if (this.lastGood === undefined || !isSameItem(this.lastGood, item)) {
+      this.#options.log.scope("cache").info("read certificate from file", { resource: item.name });
+    }
     this.lastGood = item;
   }
 

@@ -29,6 +29,13 @@ export class FileResources implements AsyncDisposable {
     const { onChange, ...parts } = this.#options;
     const resource = watchFileResource({ name, source, ...parts, onChange: () => onChange(name) });
     this.#resources.set(name, resource);
+    const secondsLeft = (): number | undefined => {
+      const item = this.lastGood(name);
+      return item?.kind === "certificate" ? (item.notAfterMs - parts.clock.now()) / 1_000 : undefined;
+    };
+    if (source.kind === "certificate") {
+      parts.metrics.gauge("file_cert_expiry_seconds", secondsLeft, { resource_name: name });
+    }
     return resource;
   }
 

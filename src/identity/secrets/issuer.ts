@@ -1,4 +1,4 @@
-import { type Clock, Lifetime, type Logger, type Metrics, watchPaths } from "../../base/index.ts";
+import { AgentError, type Clock, Lifetime, type Logger, type Metrics, watchPaths } from "../../base/index.ts";
 import { type CaClientOptions, createCaClient } from "../ca/ca-client.ts";
 import { spiffeId } from "../ca/csr.ts";
 import { type IssuedCertificate, issueCertificate } from "../ca/issue.ts";
@@ -67,8 +67,13 @@ async function issueLogged(
     }
     return issued;
   } catch (error) {
-    if (!signal.aborted) log.error("failed to sign CSR", { error });
-    throw error;
+    if (!(error instanceof AgentError)) throw error; // the stop, or a bug: not the CA's doing
+    log.error("failed to sign CSR", { error });
+    const { code, message, hint, cause } = error;
+    throw new AgentError(code, `failed to generate workload certificate: ${message}`, {
+      ...(hint === undefined ? {} : { hint }),
+      cause,
+    });
   }
 }
 

@@ -40,6 +40,7 @@ class RunningSecrets implements Secrets {
   readonly #closing = new AbortController();
   readonly #stop: AbortSignal;
   readonly #listeners = new Listeners();
+  readonly #lookUps = new Map<string, Promise<SecretItem>>();
   readonly #files: FileResources;
   readonly #output: Output | undefined;
   #mounted: Mounted | undefined;
@@ -84,12 +85,27 @@ class RunningSecrets implements Secrets {
       const issuer = startIssuer({ ...this.#options, ...parts, ca: { ...ca, tokens } }, this.#stop);
       this.#workload = (await this.#life.own("issuer", issuer)).workload;
       metrics.gauge("cert_expiry_seconds", () => this.#secondsLeft(), { resource_name: WORKLOAD });
+      metrics.gauge("cert_issued_timestamp_seconds", () => {
+        const issued = this.#workload?.current;
+        return issued && issued.createdAtMs / 1_000;
+      });
     }
     const keeping = this.#keepWarm();
     this.#life.defer("warm-up", () => keeping);
   }
 
-  async get(name: string): Promise<SecretItem> {
+  /** Requests at the same time share one look-up, so that a storm of streams does not become one of reads. */
+  get(name: string): Promise<SecretItem> {
+    const running = this.#lookUps.get(name);
+    if (running !== undefined) return running;
+    const lookUp = this.#lookUp(name).finally(() => {
+      if (this.#lookUps.get(name) === lookUp) this.#lookUps.delete(name);
+    });
+    this.#lookUps.set(name, lookUp);
+    return lookUp;
+  }
+
+  async #lookUp(name: string): Promise<SecretItem> {
     const parsed = this.#parse(name);
     switch (parsed.kind) {
       case "workload":
@@ -178,14 +194,19 @@ class RunningSecrets implements Secrets {
   #onIssued(issued: IssuedCertificate, before: IssuedCertificate | undefined): void {
     if (issued.root !== before?.root) {
       this.#options.log.scope("cache").info("Root cert has changed");
-      this.#listeners.notify(ROOTS); // before the certificate: who trusts it should come first
+      this.#notify(ROOTS); // before the certificate: who trusts it should come first
     }
-    if (before !== undefined) this.#listeners.notify(WORKLOAD);
+    if (before !== undefined) this.#notify(WORKLOAD);
     void this.#publish(); // notes its own failures
   }
 
-  #changed(name: string): void {
+  #notify(name: string): void {
+    this.#lookUps.delete(name); // one that is under way may still have read the old version
     this.#listeners.notify(name);
+  }
+
+  #changed(name: string): void {
+    this.#notify(name);
     if (name === WORKLOAD || name === ROOTS) void this.#publish(); // notes its own failures
   }
 
