@@ -35,6 +35,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./control-plane.ts"),
   },
   {
+    name: "config",
+    group: "look",
+    summary: "The effective configuration, and who set what",
+    load: () => import("./config.ts"),
+  },
+  {
     name: "request",
     group: "container",
     summary: "Ask this machine's Envoy or agent, as pilot-agent request does",

@@ -21,6 +21,8 @@ export interface Setting<T> {
   readonly room: string;
   /** Its value is never shown. */
   readonly isSecret?: boolean;
+  /** It is read, but the part that it is for does not exist yet: setting it is a warning. */
+  readonly isPending?: boolean;
 }
 
 const STRING: Parser<string> = { parse: (text) => text, wanted: "a string", print: (value) => value };
@@ -43,6 +45,15 @@ const DURATION_MS: Parser<number> = {
   wanted: "a duration",
   print: (ms) => formatGoDuration(fromMs(ms)),
 };
+const LIST: Parser<readonly string[]> = {
+  parse: (text) =>
+    text
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== ""),
+  wanted: "a comma list",
+  print: (value) => value.join(","),
+};
 const TRI_STATE: Parser<boolean | undefined> = {
   parse: parseGoBool,
   wanted: "true/false",
@@ -60,6 +71,7 @@ const bool = (row: Row<boolean>): Setting<boolean> => ({ ...row, type: "bool", p
 const int = (row: Row<number>): Setting<number> => ({ ...row, type: "int", parser: INT });
 const float = (row: Row<number>): Setting<number> => ({ ...row, type: "float", parser: FLOAT });
 const durationMs = (row: Row<number>): Setting<number> => ({ ...row, type: "duration", parser: DURATION_MS });
+const list = (row: Row<readonly string[]>): Setting<readonly string[]> => ({ ...row, type: "list", parser: LIST });
 
 /**
  * Every variable the agent reads, except the prefixes ISTIO_META_, ISTIO_METAJSON_, XDS_HEADER_ and CA_HEADER_.
@@ -95,6 +107,12 @@ export const CATALOGUE = {
     help: "Cluster id sent to the control plane",
     room: "identity",
   }),
+  isSelfDiscovery: bool({
+    env: "ISTIO_META_ENABLE_SELF_DISCOVERY",
+    default: false,
+    help: "Takes effect as node metadata only",
+    room: "node",
+  }),
   certSigner: string({
     env: "ISTIO_META_CERT_SIGNER",
     default: "",
@@ -112,6 +130,7 @@ export const CATALOGUE = {
     env: "PROXY_CONFIG",
     default: "",
     help: "ProxyConfig as YAML or JSON, over the mesh file",
+    isSecret: true, // its fields are shown one by one
     room: "config",
   }),
   cpuLimit: int({
@@ -371,20 +390,93 @@ export const CATALOGUE = {
   isDnsCapture: bool({
     env: "ISTIO_META_DNS_CAPTURE",
     default: false,
-    help: "Local DNS server for sidecars (not there yet)",
+    help: "Local DNS server for sidecars",
     room: "dns",
+    isPending: true,
   }),
   isDnsServer: bool({
     env: "ISTIO_META_ENABLE_DNS_SERVER",
     default: false,
-    help: "Local DNS server for any role (not there yet)",
+    help: "Local DNS server for any role",
     room: "dns",
+    isPending: true,
   }),
   dnsProxyAddress: string({
     env: "DNS_PROXY_ADDR",
     default: "localhost:15053",
-    help: "Where that server listens",
+    help: "Where that server listens; ending in :53 with uid 0 also changes Envoy's user",
     room: "dns",
+  }),
+  isDnsForwardParallel: bool({
+    env: "DNS_FORWARD_PARALLEL",
+    default: false,
+    help: "Ask all upstream resolvers at the same time",
+    room: "dns",
+    isPending: true,
+  }),
+  dnsForwardTimeoutMs: durationMs({
+    env: "DNS_FORWARD_TIMEOUT",
+    default: 5_000,
+    help: "Limit of one question to an upstream resolver",
+    room: "dns",
+    isPending: true,
+  }),
+  // Wasm
+  isWasmConversionEnabled: bool({
+    env: "ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION",
+    default: true,
+    help: "Fetch remote Wasm modules and give Envoy local files",
+    room: "wasm",
+    isPending: true,
+  }),
+  wasmInsecureRegistries: list({
+    env: "WASM_INSECURE_REGISTRIES",
+    default: [],
+    help: "Registries that may be asked without TLS verification",
+    room: "wasm",
+    isPending: true,
+  }),
+  wasmModuleExpiryMs: durationMs({
+    env: "WASM_MODULE_EXPIRY",
+    default: 86_400_000,
+    help: "How long an unused module is kept",
+    room: "wasm",
+    isPending: true,
+  }),
+  wasmPurgeIntervalMs: durationMs({
+    env: "WASM_PURGE_INTERVAL",
+    default: 3_600_000,
+    help: "Time between sweeps of the module cache",
+    room: "wasm",
+    isPending: true,
+  }),
+  wasmRequestTimeoutMs: durationMs({
+    env: "WASM_HTTP_REQUEST_TIMEOUT",
+    default: 15_000,
+    help: "Limit of one fetch",
+    room: "wasm",
+    isPending: true,
+  }),
+  wasmMaxRetries: int({
+    env: "WASM_HTTP_REQUEST_MAX_RETRIES",
+    default: 5,
+    help: "Tries of one fetch",
+    room: "wasm",
+    isPending: true,
+  }),
+  wasmMaxBytes: int({
+    env: "ISTIO_WASM_MAX_BINARY_SIZE_BYTES",
+    default: 256 * 1024 * 1024,
+    help: "Largest module",
+    room: "wasm",
+    isPending: true,
+  }),
+  blockedWasmCidrs: list({
+    env: "BLOCKED_CIDRS_IN_WASM_FETCH",
+    default: [],
+    help: "Address ranges that modules are never fetched from",
+    room: "wasm",
+    isPending: true,
   }),
   // life
   isExitOnZeroConnections: bool({
@@ -454,6 +546,42 @@ export const CATALOGUE = {
     env: "METRICS_LOCALHOST_ACCESS_ONLY",
     default: false,
     help: "Metrics for loopback callers only",
+    room: "status",
+  }),
+  appProbers: string({
+    env: "ISTIO_KUBE_APP_PROBERS",
+    default: "",
+    help: "The application's probes, as JSON by path; the injector writes it",
+    room: "status",
+  }),
+  prometheusAnnotations: string({
+    env: "ISTIO_PROMETHEUS_ANNOTATIONS",
+    default: "",
+    help: "Where the application's metrics are, as JSON (sidecars only); empty counts as unset",
+    room: "status",
+  }),
+  isHttp2Probing: bool({
+    env: "ISTIO_ENABLE_HTTP2_PROBING",
+    default: true,
+    help: "Offer HTTP/2 to HTTPS probes",
+    room: "status",
+  }),
+  isProbingLocalhost: bool({
+    env: "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION",
+    default: false,
+    help: "Probe localhost instead of the pod's address",
+    room: "status",
+  }),
+  isProbeKeepalive: bool({
+    env: "ENABLE_PROBE_KEEPALIVE_CONNECTIONS",
+    default: false,
+    help: "Keep connections of HTTP probes open",
+    room: "status",
+  }),
+  isQueueMetrics: bool({
+    env: "ISTIO_ENABLE_CONTROLLER_QUEUE_METRICS",
+    default: false,
+    help: "Accepted, without effect",
     room: "status",
   }),
 } as const;

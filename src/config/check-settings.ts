@@ -1,5 +1,6 @@
 import type { Settings } from "./catalogue.ts";
-import type { Problem } from "./problem.ts";
+import { DEFAULT_ORIGIN, type Origin, type Problem } from "./problem.ts";
+import { SETTINGS } from "./read-settings.ts";
 
 const LEAST_RSA_BITS = 2048;
 
@@ -46,4 +47,16 @@ export function missingIdentity({ podNamespace, serviceAccount }: Settings): Pro
   ];
   const message = "is not set; istiod will not be able to match the workload";
   return missing.map((name) => ({ name, origin: { source: name }, message }));
+}
+
+/** Variables that are set and not yet listened to. */
+export function pendingSettings(settings: Settings, origins: ReadonlyMap<string, Origin>): Problem[] {
+  const set = SETTINGS.filter(
+    ([name, row]) =>
+      row.isPending === true &&
+      origins.get(row.env) !== DEFAULT_ORIGIN &&
+      settings[name as keyof Settings] !== row.default,
+  );
+  const message = "is set, but pilotboat does not act on it yet";
+  return set.map(([, { env }]) => ({ name: env, origin: origins.get(env) ?? DEFAULT_ORIGIN, message }));
 }

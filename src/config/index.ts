@@ -1,4 +1,5 @@
 export { CATALOGUE, type Setting, type Settings } from "./catalogue.ts";
+export { type ConfigEntry, configEntries, type EntryKind, showField } from "./config-entries.ts";
 export { LOG_FLAGS, PROXY_FLAGS, type ProxyFlags } from "./flags.ts";
 export {
   type AgentConfig,
@@ -9,5 +10,13 @@ export {
   type ProxyRole,
 } from "./load-config.ts";
 export { type FlagSpec, type ParsedFlags, parseFlags } from "./pflag.ts";
-export { formatOrigin, formatProblems, type Origin, type Problem } from "./problem.ts";
+export {
+  DEFAULT_ORIGIN,
+  formatOrigin,
+  formatProblem,
+  formatProblems,
+  nearest,
+  type Origin,
+  type Problem,
+} from "./problem.ts";
 export { substitute } from "./substitute.ts";

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { AgentError } from "../base/index.ts";
 import type { ProxyConfig } from "../proto/mesh/index.ts";
 import type { Settings } from "./catalogue.ts";
-import { impossibleSettings, missingIdentity } from "./check-settings.ts";
+import { impossibleSettings, missingIdentity, pendingSettings } from "./check-settings.ts";
 import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-files.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { type FlagsReading, type ProxyFlags, readProxyFlags } from "./flags.ts";
@@ -90,7 +90,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     isPositioned,
   });
   problems.push(...effective.problems);
-  warnings.push(...effective.warnings, ...missingIdentity(settings));
+  warnings.push(...effective.warnings, ...missingIdentity(settings), ...pendingSettings(settings, reading.origins));
   if (problems.length > 0) throw new ConfigError(problems);
   const flagOrigins = [...given.keys()].map((name) => [`--${name}`, { source: `--${name}` }] as const);
   const config: AgentConfig = {

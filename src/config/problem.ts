@@ -26,6 +26,12 @@ export function formatOrigin({ source, line, column }: Origin): string {
   return line === undefined ? source : `${source}:${line}:${column ?? 1}`;
 }
 
+/** A problem on one line, for a log: `PROXY_CONFIG:3:12: drainDuration: found 90, wanted a duration`. */
+export function formatProblem({ name, origin, message, hint }: Problem): string {
+  const place = formatOrigin(origin);
+  return `${place === name ? "" : `${place}: `}${name}: ${message}${hint === undefined ? "" : `. ${hint}`}`;
+}
+
 /** One block per problem: where and which value, then what is wrong, then the hint. */
 export function formatProblems(problems: readonly Problem[]): string {
   const lines = problems.flatMap(({ name, origin, message, hint }) => {

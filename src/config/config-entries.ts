@@ -1,0 +1,148 @@
+import {
+  DEFAULT_PROXY_CONFIG,
+  encodeValue,
+  type Field,
+  type FieldType,
+  type JsonValue,
+  PROXY_CONFIG,
+  type ProxyConfig,
+} from "../proto/mesh/index.ts";
+import type { Setting } from "./catalogue.ts";
+import { FIELD_HELP } from "./field-help.ts";
+import { ALL_FLAGS } from "./flags.ts";
+import type { AgentConfig } from "./load-config.ts";
+import { DEFAULT_ORIGIN, type Origin } from "./problem.ts";
+import { SETTINGS } from "./read-settings.ts";
+import { HIDDEN, isSecretHeader, isSecretName, isSecretPath } from "./secret-names.ts";
+
+export type EntryKind = "field" | "flag" | "variable" | "metadata" | "header" | "annotation";
+
+/** One value of the configuration, ready to be shown; secrets are already hidden. */
+export interface ConfigEntry {
+  /** `drainDuration`, `--concurrency`, `SECRET_TTL`, `XDS_HEADER_a`. */
+  readonly name: string;
+  readonly kind: EntryKind;
+  /** Null for what is not set and has no default. */
+  readonly value: JsonValue;
+  readonly default: JsonValue;
+  /** `default`, or who said so. */
+  readonly origin: Origin;
+  readonly type: string;
+  readonly help: string;
+}
+
+/** Every value of a configuration: ProxyConfig's fields, flags, variables, then what was passed on by prefix. */
+export function configEntries(config: AgentConfig): readonly ConfigEntry[] {
+  return [...fieldEntries(config), ...flagEntries(config), ...variableEntries(config), ...passedOn(config)];
+}
+
+/** A field of ProxyConfig as JSON; null when it is not set. */
+export function showField(name: string, value: unknown): JsonValue {
+  const field: Field | undefined = PROXY_CONFIG[name as keyof ProxyConfig];
+  if (value === undefined || field === undefined) return null;
+  return hideSecrets([name], encodeValue(field, value));
+}
+
+/** `duration`, `list of string`, `one of NONE, MUTUAL_TLS`. */
+export function typeText(field: FieldType): string {
+  switch (field.kind) {
+    case "wrapped":
+      return `${field.of} or absent`;
+    case "enum":
+      return `one of ${Object.keys(field.values).join(", ")}`;
+    case "list":
+      return `list of ${typeText(field.of)}`;
+    case "map":
+      return `map to ${typeText(field.of)}`;
+    case "message":
+      return `{${Object.keys(field.of).join(", ")}}`;
+    default:
+      return field.kind;
+  }
+}
+
+function fieldEntries({ proxy, origins }: AgentConfig): ConfigEntry[] {
+  return (Object.keys(PROXY_CONFIG) as (keyof ProxyConfig)[]).map((name) => ({
+    name,
+    kind: "field",
+    value: showField(name, proxy[name]),
+    default: showField(name, DEFAULT_PROXY_CONFIG[name]),
+    origin: origins.get(name) ?? DEFAULT_ORIGIN,
+    type: typeText(PROXY_CONFIG[name]),
+    help: FIELD_HELP[name],
+  }));
+}
+
+function flagEntries({ flags, origins }: AgentConfig): ConfigEntry[] {
+  return ALL_FLAGS.map(({ name, type, help, default: fallback }) => ({
+    name: `--${name}`,
+    kind: "flag",
+    value: flags[name as keyof typeof flags],
+    default: fallback,
+    origin: origins.get(`--${name}`) ?? DEFAULT_ORIGIN,
+    type,
+    help,
+  }));
+}
+
+function variableEntries({ settings, origins }: AgentConfig): ConfigEntry[] {
+  return SETTINGS.map(([name, row]) => ({
+    name: row.env,
+    kind: "variable",
+    value: showSetting(row, settings[name as keyof typeof settings]),
+    default: showSetting(row, row.default),
+    origin: origins.get(row.env) ?? DEFAULT_ORIGIN,
+    type: row.type,
+    help: row.isPending === true ? `${row.help} (not there yet)` : row.help,
+  }));
+}
+
+function showSetting(row: Setting<unknown>, value: unknown): JsonValue {
+  if (row.isSecret === true && value !== row.default) return HIDDEN;
+  if (value === undefined) return null;
+  if (row.type === "list") return value as readonly string[];
+  return typeof value === "boolean" || (typeof value === "number" && row.type !== "duration")
+    ? value
+    : row.parser.print(value);
+}
+
+function passedOn({ metadataEnv, xdsHeaders, caHeaders, podAnnotations }: AgentConfig): ConfigEntry[] {
+  const entry = (kind: EntryKind, name: string, value: string, help: string): ConfigEntry => ({
+    name,
+    kind,
+    value,
+    default: null,
+    origin: { source: kind === "annotation" ? "pod annotation" : name },
+    type: "string",
+    help,
+  });
+  const header =
+    (prefix: string) =>
+    ([name, value]: readonly [string, string]) =>
+      entry("header", `${prefix}${name}`, isSecretHeader(name) ? HIDDEN : value, "A header of the connection");
+  const known = new Set(SETTINGS.map(([, { env }]) => env));
+  return [
+    ...metadataEnv
+      .filter(([name]) => !known.has(name))
+      .map(([name, value]) =>
+        entry("metadata", name, isSecretName(name) ? HIDDEN : value, "Node metadata, told to the control plane"),
+      ),
+    ...xdsHeaders.map(header("XDS_HEADER_")),
+    ...caHeaders.map(header("CA_HEADER_")),
+    ...[...podAnnotations].map(([name, value]) => entry("annotation", name, annotationValue(name, value), "")),
+  ];
+}
+
+/** The annotation that holds a ProxyConfig may hold its secrets; the fields are shown one by one. */
+function annotationValue(name: string, value: string): string {
+  return name === "proxy.istio.io/config" ? HIDDEN : value;
+}
+
+function hideSecrets(path: readonly string[], value: JsonValue): JsonValue {
+  if (isSecretPath(path) && value !== "") return HIDDEN;
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map((item) => hideSecrets(path, item as JsonValue));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [name, hideSecrets([...path, name], member as JsonValue)]),
+  );
+}
