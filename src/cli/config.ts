@@ -1,14 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { AgentError, describeError, type Host } from "../base/index.ts";
-import {
-  type AgentConfig,
-  configEntries,
-  formatOrigin,
-  loadConfig,
-  type Problem,
-  substitute,
-} from "../config/index.ts";
+import { type AgentConfig, configEntries, formatProblem, loadConfig, substitute } from "../config/index.ts";
 import { explain } from "./config-explain.ts";
 import { entriesAsJson, entriesAsYaml } from "./config-print.ts";
 
