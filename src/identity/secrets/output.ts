@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { describeError, type Logger, type Metrics, type StagedFile, stageFile } from "../../base/index.ts";
+import { type Clock, describeError, type Logger, type Metrics, type StagedFile, stageFile } from "../../base/index.ts";
 import type { SecretItem } from "./secret-item.ts";
 
 /** Where to put a copy of the workload's certificate (`OUTPUT_CERTS`). */
@@ -11,42 +11,59 @@ export interface OutputOptions {
   readonly mode: number;
 }
 
-export interface Output {
-  /** Writes what differs from the files. Never rejects: a failure is logged and shown in `problem`. */
-  write(items: readonly SecretItem[]): Promise<void>;
+/** The copies, kept up to date until disposal. */
+export interface Output extends AsyncDisposable {
+  /** Writes what changed, soon. A failure is logged and shown in `problem`. */
+  refresh(): void;
   /** Why the last write failed; undefined when it worked. */
   readonly problem: string | undefined;
 }
 
 interface Parts {
+  /** What there is now; nobody is asked for more. */
+  readonly collect: () => Promise<readonly SecretItem[]>;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly clock: Clock;
 }
 
-export function createOutput(options: OutputOptions, parts: Parts): Output {
-  let last: Promise<void> = Promise.resolve();
+/** Copies that could not be written, or that somebody removed, are put back within this time. */
+const CHECK_MS = 60_000;
+
+export function startOutput(options: OutputOptions, parts: Parts, stop: AbortSignal): Output {
+  const { collect, log, metrics, clock } = parts;
+  let last = Promise.resolve();
   let problem: string | undefined;
-  const writeNow = async (items: readonly SecretItem[]): Promise<void> => {
+  const write = async (): Promise<void> => {
     try {
-      await writeTogether(
-        items.flatMap((item) => filesOf(item, options)),
-        options.mode,
-      );
+      const files = (await collect()).flatMap((item) => filesOf(item, options));
+      await writeTogether(files, options.mode);
       problem = undefined;
     } catch (error) {
       const text = describeError(error);
-      parts.metrics.count("output_write_failures");
-      if (text !== problem) parts.log.scope("cache").error("error when output the resource", { error: text });
+      metrics.count("output_write_failures");
+      if (text !== problem) log.scope("cache").error("error when output the resource", { error: text });
       problem = text;
     }
   };
+  const refresh = (): void => {
+    last = last.then(write); // one after the other, so that no pair is mixed
+  };
+  const keep = async (): Promise<void> => {
+    while (!stop.aborted) {
+      refresh();
+      await clock.sleep(CHECK_MS, stop).catch(() => undefined); // the stop ends the loop
+    }
+  };
+  const keeping = keep();
   return {
-    write(items) {
-      last = last.then(() => writeNow(items)); // one after the other, so that no pair is mixed
-      return last;
-    },
+    refresh,
     get problem() {
       return problem;
+    },
+    async [Symbol.asyncDispose]() {
+      await keeping;
+      await last;
     },
   };
 }

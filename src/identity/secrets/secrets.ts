@@ -9,7 +9,7 @@ import { type Mounted, watchMounted } from "./mounted.ts";
 import { parseSecretName, ROOTS, type SecretName, WORKLOAD } from "./names.ts";
 import type { Secrets, SecretsOptions } from "./options.ts";
 import { findOsBundle } from "./os-roots.ts";
-import { createOutput, type Output } from "./output.ts";
+import { type Output, startOutput } from "./output.ts";
 import { mergeRoots } from "./pem.ts";
 import type { SecretItem } from "./secret-item.ts";
 import { describeIdentity, type IdentityStatus } from "./status.ts";
@@ -18,9 +18,6 @@ import type { Workload } from "./workload.ts";
 /** After new roots peers need a moment to trust them; only then is the certificate replaced. */
 const REISSUE_AFTER_MS = 5_000;
 const REISSUE_SPREAD_MS = 25_000;
-
-/** Copies that could not be written, or that somebody removed, are put back within this time. */
-const OUTPUT_CHECK_MS = 60_000;
 
 /**
  * Starts keeping the workload's certificate: resolves once requests can be answered, not once there is a certificate,
@@ -42,18 +39,17 @@ class RunningSecrets implements Secrets {
   readonly #listeners = new Listeners();
   readonly #lookUps = new Map<string, Promise<SecretItem>>();
   readonly #files: FileResources;
-  readonly #output: Output | undefined;
   #mounted: Mounted | undefined;
   #workload: Workload | undefined;
   #osBundle: string | undefined;
   #extraRoots: readonly string[] = [];
+  #output: Output | undefined;
 
   constructor(options: SecretsOptions, stop: AbortSignal) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#stop = AbortSignal.any([stop, this.#closing.signal]);
-    this.#output = options.output === undefined ? undefined : createOutput(options.output, options);
     this.#files = new FileResources({
       onChange: (name) => this.#changed(name),
       debounceMs: options.debounceMs ?? 100,
@@ -90,8 +86,12 @@ class RunningSecrets implements Secrets {
         return issued && issued.createdAtMs / 1_000;
       });
     }
-    const keeping = this.#keepWarm();
-    this.#life.defer("warm-up", () => keeping);
+    if (output !== undefined) {
+      const parts = { log, metrics, clock: this.#clock, collect: () => this.#collect() };
+      this.#output = await this.#life.own("output", startOutput(output, parts, this.#stop));
+    }
+    const warming = this.#warmUp();
+    this.#life.defer("warm-up", () => warming);
   }
 
   /** Requests at the same time share one look-up, so that a storm of streams does not become one of reads. */
@@ -197,7 +197,7 @@ class RunningSecrets implements Secrets {
       this.#notify(ROOTS); // before the certificate: who trusts it should come first
     }
     if (before !== undefined) this.#notify(WORKLOAD);
-    void this.#publish(); // notes its own failures
+    this.#output?.refresh();
   }
 
   #notify(name: string): void {
@@ -207,30 +207,25 @@ class RunningSecrets implements Secrets {
 
   #changed(name: string): void {
     this.#notify(name);
-    if (name === WORKLOAD || name === ROOTS) void this.#publish(); // notes its own failures
+    if (name === WORKLOAD || name === ROOTS) this.#output?.refresh();
   }
 
-  /** Asks the CA before anyone else does, and looks after the copies in the output folder. */
-  async #keepWarm(): Promise<void> {
+  /** Asks the CA before anyone else does, unless mounted files make that needless. */
+  async #warmUp(): Promise<void> {
     const isMounted = await Promise.all([this.#mounted?.certificate(), this.#mounted?.roots()]).then(
       (items) => items.every((item) => item !== undefined),
       () => true, // the files are there, but unusable: noted in the status
     );
     if (!isMounted) this.#workload?.get().catch(() => undefined); // logged by the workload, which goes on trying
-    while (this.#output !== undefined && !this.#stop.aborted) {
-      await this.#publish();
-      await this.#clock.sleep(OUTPUT_CHECK_MS, this.#stop).catch(() => undefined); // the stop ends the loop
-    }
   }
 
-  /** Writes what there is now; nobody is asked for more. */
-  async #publish(): Promise<void> {
-    if (this.#output === undefined) return;
+  /** What there is now, for the output folder. */
+  async #collect(): Promise<SecretItem[]> {
     const issued = this.#workload?.current;
     const certificate = this.#files.lastGood(WORKLOAD) ?? (issued && certificateItem(issued));
     const bundle = rootsOf(this.#files.lastGood(ROOTS)) ?? issued?.root;
     const roots = bundle === undefined ? undefined : await this.#rootsItem(bundle);
-    await this.#output.write([certificate, roots].filter((item) => item !== undefined));
+    return [certificate, roots].filter((item) => item !== undefined);
   }
 
   #secondsLeft(): number | undefined {

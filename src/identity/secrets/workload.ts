@@ -24,7 +24,7 @@ export interface Workload extends AsyncDisposable {
   readonly nextRotationMs: number | undefined;
   /** Why the last request to the CA failed; undefined since the last success. */
   readonly lastError: unknown;
-  /** Replaces the certificate after about `delayMs`; the old one stays in use meanwhile. */
+  /** Replaces the certificate after about `delayMs`, not sooner than the CA may be asked again. */
   reissueIn(delayMs: number): void;
   /** Something changed that may make a failing request succeed: try now. */
   nudge(): void;
@@ -79,9 +79,11 @@ class KeptWorkload implements Workload {
   }
 
   reissueIn(delayMs: number): void {
-    const wanted = this.#options.clock.now() + delayMs;
-    if (this.#rotateAtMs === undefined || wanted >= this.#rotateAtMs) return;
-    this.#rotateAtMs = wanted;
+    if (this.#current === undefined || this.#rotateAtMs === undefined) return; // the first one is on its way
+    const earliestMs = this.#current.createdAtMs + rotationFloorMs(this.#current);
+    const wantedMs = Math.max(this.#options.clock.now() + delayMs, earliestMs);
+    if (wantedMs >= this.#rotateAtMs) return;
+    this.#rotateAtMs = wantedMs;
     this.nudge();
   }
 
