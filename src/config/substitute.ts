@@ -6,6 +6,9 @@
 export function substitute(text: string, env: Readonly<Record<string, string | undefined>>): string {
   return text.replace(
     /\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))/g,
-    (_reference, braced?: string, bare?: string) => env[braced ?? bare ?? ""] ?? "",
+    (_reference, braced?: string, bare?: string) => {
+      const name = braced ?? bare ?? "";
+      return Object.hasOwn(env, name) ? (env[name] ?? "") : "";
+    },
   );
 }
