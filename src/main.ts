@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import type { StopSignals } from "./base/index.ts";
 import { runCli } from "./cli/index.ts";
 

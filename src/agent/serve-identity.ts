@@ -60,7 +60,10 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
     "sds",
     serveSds({
       socket: sockets.sds,
-      secrets: { ...secrets, get: (name) => noted(secrets.get(name), parts.timeline) },
+      secrets: {
+        get: (name) => noted(secrets.get(name), parts.timeline),
+        subscribe: (name, listener) => secrets.subscribe(name, listener),
+      },
       log,
       metrics,
       ...(provider === undefined ? {} : { keyProvider: provider }),
