@@ -1,0 +1,128 @@
+import { expect, test } from "vitest";
+import type { ConfigEntry, EntryKind } from "../../src/config/index.ts";
+import { CATALOGUE, configEntries, LOG_FLAGS, loadConfig, PROXY_FLAGS } from "../../src/config/index.ts";
+
+// After a change to a table: npx vitest run test/docs -u
+test("docs/config.md lists every field, flag and variable", async () => {
+  const { config } = await loadConfig({ args: ["--meshConfig", "/dev/null"], env: {}, cwd: "/dev/null" });
+  await expect(page(configEntries(config))).toMatchFileSnapshot("../../docs/config.md");
+});
+
+test("what the page is made from is every row of the tables", async () => {
+  const { config } = await loadConfig({ args: ["--meshConfig", "/dev/null"], env: {}, cwd: "/dev/null" });
+  const names = (kind: EntryKind) =>
+    configEntries(config).flatMap((entry) => (entry.kind === kind ? [entry.name] : []));
+  expect(names("variable").sort()).toEqual(
+    Object.values(CATALOGUE)
+      .map(({ env }) => env)
+      .sort(),
+  );
+  expect(names("flag").sort()).toEqual([...PROXY_FLAGS, ...LOG_FLAGS].map(({ name }) => `--${name}`).sort());
+  expect(new Set(names("variable")).size).toBe(names("variable").length);
+});
+
+test("a default is what its own parser reads from its printed form", () => {
+  for (const row of Object.values(CATALOGUE)) {
+    const { parser, default: fallback } = row as {
+      parser: { parse(t: string): unknown; print(v: unknown): string };
+      default: unknown;
+    };
+    expect(parser.parse(parser.print(fallback))).toEqual(fallback);
+  }
+});
+
+const ROOMS: Readonly<Record<string, string>> = {
+  node: "Workload and node",
+  config: "Configuration",
+  bootstrap: "Bootstrap",
+  envoy: "Envoy's life",
+  agent: "Agent",
+  identity: "Control plane, certificates and keys",
+  xds: "xDS",
+  status: "Status, probes and metrics",
+  dns: "DNS",
+  wasm: "Wasm",
+};
+
+function page(entries: readonly ConfigEntry[]): string {
+  const of = (kind: EntryKind) => entries.filter((entry) => entry.kind === kind);
+  const roomOf = new Map<string, string>(Object.values(CATALOGUE).map(({ env, room }) => [env, room]));
+  expect(new Set(roomOf.values())).toEqual(new Set(Object.keys(ROOMS)));
+  return [
+    "# Configuration",
+    "",
+    "Generated from `src/config` (`npx vitest run test/docs -u`). What a machine really runs with, and who set it:",
+    "`pilotboat config`; one name: `pilotboat config explain NAME`.",
+    "",
+    "## Who beats whom",
+    "",
+    "ProxyConfig: built-in defaults, then `defaultConfig` of the mesh file (`--meshConfig`), then `PROXY_CONFIG` (or the file",
+    "of `--proxy-config`, in which `$NAME` and `${NAME}` are replaced as by `envsubst`), then the pod annotation",
+    "`proxy.istio.io/config`, then computed values (`ISTIO_CPU_LIMIT`, `--concurrency`, `--serviceCluster`, `--templateFile`,",
+    "the looked-up statsd address), then the pod annotations `sidecar.istio.io/discoveryAddress` and",
+    "`status.sidecar.istio.io/port`. Annotations are read from `./etc/istio/pod/annotations`. Each layer replaces whole",
+    "fields; `proxyMetadata` merges key by key, and `proxyHeaders` inherits `forwardedClientCert`, `requestId`,",
+    "`attemptCount`, `server` and `envoyDebugHeaders`.",
+    "",
+    "A flag beats the variable that says the same. A variable that cannot be parsed is a warning and its default is used;",
+    "a field or flag that cannot be parsed ends the start with exit code 2, together with all other problems.",
+    "",
+    "Values: durations are Go's (`30s`, `1h30m`, `500ms`), booleans are `1 t T TRUE true True 0 f F FALSE false False`.",
+    "ProxyConfig documents are YAML 1.1 or JSON, names in lowerCamelCase or snake_case.",
+    "",
+    "## Flags of `proxy`",
+    "",
+    "`--name=value` or `--name value`; booleans take a value only after `=`. Unknown flags are passed over.",
+    "",
+    ...table(["flag", "type", "default", "meaning"], of("flag").map(row)),
+    "",
+    "## Variables",
+    ...Object.entries(ROOMS).flatMap(([room, title]) => [
+      "",
+      `### ${title}`,
+      "",
+      ...table(
+        ["variable", "type", "default", "meaning"],
+        of("variable")
+          .filter(({ name }) => roomOf.get(name) === room)
+          .map(row),
+      ),
+    ]),
+    "",
+    "### By prefix",
+    "",
+    ...table(
+      ["prefix", "meaning"],
+      [
+        ["`ISTIO_META_`", "node metadata, as text"],
+        ["`ISTIO_METAJSON_`", "node metadata, as JSON"],
+        ["`XDS_HEADER_`", "a header of the xDS connection, named as the rest of the variable's name"],
+        ["`CA_HEADER_`", "the same for the connection to the CA"],
+      ],
+    ),
+    "",
+    "## Fields of ProxyConfig",
+    "",
+    ...table(["field", "type", "default", "meaning"], of("field").map(row)),
+    "",
+  ].join("\n");
+}
+
+function row({ name, type, default: fallback, help }: ConfigEntry): string[] {
+  return [`\`${name}\``, type.startsWith("{") ? "message" : type, shown(fallback), help];
+}
+
+function shown(value: ConfigEntry["default"]): string {
+  if (value === null || value === "" || (typeof value === "object" && Object.keys(value).length === 0)) return "";
+  return `\`${formatValue(value)}\``;
+}
+
+function formatValue(value: ConfigEntry["default"]): string {
+  return Array.isArray(value) ? value.join(",") : String(value);
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|").replaceAll("<", "\\<")).join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)];
+}
