@@ -11,6 +11,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     pool: "forks",
     testTimeout: 60_000,
+    expect: { poll: { timeout: 30_000 } }, // conditions, not times: the limit is for what never comes
     hookTimeout: 120_000,
     slowTestThreshold: 3_000,
     globalSetup: ["test/support/global-setup.ts"],

@@ -129,8 +129,8 @@ export function restartPolicy({ flags, settings }: AgentConfig): RestartPolicy {
 }
 
 /** Paths to Envoy that somebody asked for by name, best first. */
-export function explicitEnvoys({ flags, proxy, settings, origins }: AgentConfig) {
-  const asked = [{ path: flags.envoy, from: "--envoy" }];
+export function explicitEnvoys({ flags, proxy, settings, origins, startedIn }: AgentConfig) {
+  const asked = [{ path: flags.envoy === "" ? "" : resolve(startedIn, flags.envoy), from: "--envoy" }];
   const from = origins.get("binaryPath");
   if (from !== undefined) asked.push({ path: proxy.binaryPath, from: `binaryPath in ${from.source}` });
   asked.push({ path: settings.envoyBinary, from: "ENVOY_BIN" });

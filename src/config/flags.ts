@@ -81,7 +81,12 @@ export const PROXY_FLAGS = [
     setting: "isHotRestart",
   },
   { name: "watch", type: "bool", default: false, help: "Replace Envoy when a file of its configuration changes" },
-  { name: "run-folder", type: "string", default: "", help: "Folder for what this run writes" },
+  {
+    name: "run-folder",
+    type: "string",
+    default: "",
+    help: "Where relative paths start, Envoy's too; default: the working directory",
+  },
 ] as const satisfies readonly ProxyFlagSpec[];
 
 type ValueOfFlag<F extends FlagSpec> = F["type"] extends "bool"

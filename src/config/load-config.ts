@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import { AgentError } from "../base/index.ts";
 import type { ProxyConfig } from "../proto/mesh/index.ts";
 import type { Settings } from "./catalogue.ts";
@@ -39,7 +40,10 @@ export interface AgentConfig {
   /** The typed value of every variable; a flag that says the same has been applied. */
   readonly settings: Settings;
   readonly log: LogConfig;
+  /** The run folder: relative paths start here, and so does Envoy. */
   readonly cwd: string;
+  /** Where the command was typed: relative paths of --envoy and --proxy-config start here. */
+  readonly startedIn: string;
   /** ISTIO_META_ and ISTIO_METAJSON_ variables under their full names, in their order. */
   readonly metadataEnv: readonly (readonly [name: string, value: string])[];
   readonly xdsHeaders: readonly (readonly [name: string, value: string])[];
@@ -70,8 +74,9 @@ export class ConfigError extends AgentError {
 
 /** Turns words into the one frozen value. Rejects with CONFIG_INVALID (a ConfigError) that names all problems. */
 export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
-  const { args, env, cwd, isPositioned = false } = words;
+  const { args, env, isPositioned = false } = words;
   const { flags, positionals, errors, given } = readProxyFlags(args);
+  const cwd = resolve(words.cwd, flags["run-folder"]);
   const reading = readSettings(env, given);
   const { settings } = reading;
   const problems = [...flagProblems(errors), ...roleProblems(positionals), ...reading.problems];
@@ -81,7 +86,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   const podAnnotations = await readAnnotations(cwd, warnings);
   const effective = await effectiveProxyConfig({
     meshFile: await readMesh(cwd, flags.meshConfig, problems),
-    environment: await readEnvironmentOverlay({ cwd, env, file: flags["proxy-config"] }, problems),
+    environment: await readEnvironmentOverlay({ cwd: words.cwd, env, file: flags["proxy-config"] }, problems),
     annotations: podAnnotations,
     flags,
     cpuLimit: settings.cpuLimit,
@@ -100,6 +105,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     settings,
     log,
     cwd,
+    startedIn: words.cwd,
     metadataEnv: withPrefix(env, "").filter(([name]) => /^ISTIO_META(JSON)?_/.test(name)),
     xdsHeaders: withPrefix(env, "XDS_HEADER_"),
     caHeaders: withPrefix(env, "CA_HEADER_"),
