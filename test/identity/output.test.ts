@@ -81,7 +81,7 @@ test("a full disk keeps the old files valid, and says so", async ({ skip }) => {
     await rig.clock.advance(12.5 * HOUR);
     await expect.poll(() => rig.secrets.status().outputProblem).toMatch(/no space left/);
     expect(await Promise.all(FILES.map(rig.read))).toEqual(before);
-    expect((await readdir(rig.folder)).filter((file) => file.endsWith(".tmp"))).toEqual([]);
+    await expect.poll(async () => (await readdir(rig.folder)).filter((file) => file.endsWith(".tmp"))).toEqual([]);
     await rm(join(rig.folder, "ballast"));
     await rm(join(rig.folder, "ballast2"), { force: true });
     await rig.clock.advance(70_000);

@@ -2,7 +2,7 @@ import type { Stats } from "node:fs";
 import { rmdir, stat, unlink } from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
 import { basename, join, resolve } from "node:path";
-import { AgentError, type Clock, systemClock } from "../../base/index.ts";
+import { AgentError, type Clock, systemClock, systemCode } from "../../base/index.ts";
 import { WELL_KNOWN } from "../paths.ts";
 
 export interface SocketOptions {
@@ -95,6 +95,7 @@ async function remove(path: string, found: Stats): Promise<void> {
   try {
     await (found.isDirectory() ? rmdir(path) : unlink(path));
   } catch (error) {
+    if (systemCode(error) === "ENOENT") return; // its owner was quicker
     throw new AgentError("FILE_UNWRITABLE", `existing SDS socket could not be removed: "${path}"`, { cause: error });
   }
 }
