@@ -42,6 +42,47 @@ test("where unknown flags are not tolerated they are errors", () => {
   expect(errors.map(({ message }) => message)).toEqual(["unknown flag: --typo", "unknown shorthand flag: 'x' in -x"]);
 });
 
+const SHORT = [
+  { name: "output", shorthand: "o", type: "string", default: "", help: "" },
+  { name: "short", shorthand: "s", type: "bool", default: false, help: "" },
+  { name: "count", shorthand: "n", type: "int", default: 0, help: "" },
+] as const;
+
+test.each<[string, string[], Record<string, unknown>, string[]]>([
+  ["a value after a space", ["-o", "json", "x"], { output: "json" }, ["x"]],
+  ["a value that is attached", ["-ojson", "x"], { output: "json" }, ["x"]],
+  ["a value after =", ["-o=json"], { output: "json" }, []],
+  ["several letters", ["-so", "json"], { short: true, output: "json" }, []],
+  ["a boolean with =", ["-s=false"], { short: false }, []],
+  ["integers in other bases", ["-n", "0x1F", "--count=1_000"], { count: 1000 }, []],
+  ["a lone dash", ["-", "-s"], { short: true }, ["-"]],
+  ["an empty word", [""], {}, [""]],
+])("short flags: %s", (_name, args, given, positionals) => {
+  const parsed = parseFlags(SHORT, args, { isLenient: false });
+  expect(Object.fromEntries(parsed.given)).toEqual(given);
+  expect(parsed.positionals).toEqual(positionals);
+  expect(parsed.errors).toEqual([]);
+});
+
+test.each([
+  [["-x"], "unknown shorthand flag: 'x' in -x"],
+  [["-sx"], "unknown shorthand flag: 'x' in -x"],
+  [["-o"], "flag needs an argument: 'o' in -o"],
+  [["--output"], "flag needs an argument: --output"],
+  [["--=x"], "bad flag syntax: --=x"],
+  [["---x"], "bad flag syntax: ---x"],
+  [
+    ["--short=maybe"],
+    'invalid argument "maybe" for "--short" flag: strconv.ParseBool: parsing "maybe": invalid syntax',
+  ],
+  [
+    ["--count", "99999999999999999999"],
+    'invalid argument "99999999999999999999" for "--count" flag: strconv.ParseInt: parsing "99999999999999999999": value out of range',
+  ],
+])("%j is refused as pflag refuses it", (args, message) => {
+  expect(parseFlags(SHORT, args, { isLenient: false }).errors.map((error) => error.message)).toEqual([message]);
+});
+
 test.each([
   ["default,,", "invalid output level ''"],
   ["foobar", "invalid output level 'foobar'"],

@@ -263,6 +263,159 @@ test("a variable that cannot be parsed is a warning and its default is used", as
 test.each([
   [{ ECC_SIGNATURE_ALGORITHM: "ED25519" }, "ECC_SIGNATURE_ALGORITHM"],
   [{ WORKLOAD_RSA_KEY_SIZE: "1024" }, "WORKLOAD_RSA_KEY_SIZE"],
-])("impossible key settings %j are refused by name", async (env, name) => {
-  expect((await problemsOf({ env }))[0]?.name).toBe(name);
+  [{ PROV_CERT: "/certs", FILE_MOUNTED_CERTS: "true" }, "PROV_CERT"],
+  [{ PROV_CERT: "/certs", CA_PROVIDER: "GkeWorkloadCertificate" }, "PROV_CERT"],
+  [{ CREDENTIAL_FETCHER_TYPE: "Magic" }, "CREDENTIAL_FETCHER_TYPE"],
+  [{ WORKLOAD_IDENTITY_SOCKET_FILE: "a/b" }, "WORKLOAD_IDENTITY_SOCKET_FILE"],
+])("impossible settings %j are refused by name", async (env, name) => {
+  expect((await problemsOf({ env })).map((problem) => problem.name)).toEqual([name]);
+});
+
+test("an RSA size does not matter when keys are elliptic", async () => {
+  const env = { WORKLOAD_RSA_KEY_SIZE: "1024", ECC_SIGNATURE_ALGORITHM: "ECDSA" };
+  expect((await load({ env })).settings.rsaKeySize).toBe(1024);
+});
+
+test("a variable whose part does not exist yet says so when it changes something", async () => {
+  const env = { ISTIO_META_DNS_CAPTURE: "true", DNS_FORWARD_TIMEOUT: "5s", POD_NAMESPACE: "a", SERVICE_ACCOUNT: "b" };
+  const { warnings } = await loadConfig({ args: [], env, cwd });
+  expect(warnings.map(({ name, message }) => [name, message])).toEqual([
+    ["ISTIO_META_DNS_CAPTURE", "is set, but pilotboat does not act on it yet"],
+  ]);
+});
+
+test("flags, role, key settings and documents tell their problems together", async () => {
+  const problems = await problemsOf({
+    args: ["routr", "--concurrency", "x", "--log_output_level=loud", "--restart", "sometimes"],
+    env: { PROXY_CONFIG: "statusPort: x", WORKLOAD_RSA_KEY_SIZE: "1" },
+    mesh: "defaultConfig: {proxyAdminPort: 0}\nproxyListenPort: no",
+    annotations: 'proxy.istio.io/config="drainDuration: 1"',
+  });
+  expect(problems.map(({ name }) => name)).toEqual([
+    "--concurrency",
+    "proxy type",
+    "--restart",
+    "--log_output_level",
+    "WORKLOAD_RSA_KEY_SIZE",
+    "proxyAdminPort",
+    "proxyListenPort",
+    "statusPort",
+    "drainDuration",
+  ]);
+  expect(problems[1]?.hint).toBe('Did you mean "router"?');
+});
+
+test.each<[string, Readonly<Record<string, string>>, readonly string[], number, string]>([
+  ["the default", {}, [], 0, "default"],
+  ["the variable", { PILOTBOAT_STOP_DEADLINE: "4s" }, [], 4_000, "PILOTBOAT_STOP_DEADLINE"],
+  [
+    "the flag over the variable",
+    { PILOTBOAT_STOP_DEADLINE: "4s" },
+    ["--stop-deadline", "500ms"],
+    500,
+    "--stop-deadline",
+  ],
+])("a value that a flag and a variable name: %s", async (_name, env, args, expected, source) => {
+  const { settings, origins } = await load({ env, args });
+  expect(settings.stopDeadlineMs).toBe(expected);
+  expect(origins.get("PILOTBOAT_STOP_DEADLINE")).toEqual({ source });
+});
+
+test("proxyMetadata merges key by key, the overlay wins", async () => {
+  const { proxy } = await load({
+    mesh: "defaultConfig: {proxyMetadata: {merged: original, default: foo}}",
+    env: { PROXY_CONFIG: "proxyMetadata: {merged: override, override: bar}" },
+  });
+  expect(proxy.proxyMetadata).toEqual({ merged: "override", default: "foo", override: "bar" });
+});
+
+test("choosing one member of the cluster-name oneof clears the other", async () => {
+  const mesh = "defaultConfig: {tracingServiceName: CANONICAL_NAME_ONLY}";
+  const { proxy } = await load({ mesh, env: { PROXY_CONFIG: "serviceCluster: a" } });
+  expect([proxy.serviceCluster, proxy.tracingServiceName]).toEqual(["a", undefined]);
+});
+
+test("an empty service cluster takes the flag's", async () => {
+  const words = { env: { PROXY_CONFIG: "serviceCluster: ''" }, args: ["--serviceCluster", "mine"] };
+  expect((await load(words)).proxy.serviceCluster).toBe("mine");
+});
+
+test("--templateFile gives the template unless there is a whole configuration", async () => {
+  const args = ["--templateFile", "t.json"];
+  expect((await load({ args })).proxy.proxyBootstrapTemplatePath).toBe("t.json");
+  const env = { PROXY_CONFIG: "customConfigFile: c.json" };
+  expect((await load({ args, env })).proxy.proxyBootstrapTemplatePath).toBe("");
+});
+
+test("every layer of a field is kept, with its place", async () => {
+  const { layers, origins } = await load({
+    mesh: "defaultConfig:\n  concurrency: 1\n",
+    env: { PROXY_CONFIG: "meshId: m\nconcurrency: 2" },
+    args: ["--concurrency", "3"],
+  });
+  expect(layers.filter(({ field }) => field === "concurrency")).toEqual([
+    { field: "concurrency", origin: { source: "./etc/istio/config/mesh", line: 2, column: 16 }, value: 1 },
+    { field: "concurrency", origin: { source: "PROXY_CONFIG", line: 2, column: 14 }, value: 2 },
+    { field: "concurrency", origin: { source: "--concurrency" }, value: 3 },
+  ]);
+  expect(origins.get("concurrency")).toEqual({ source: "--concurrency" });
+});
+
+test("a mesh file with the snake_case key is told that it is passed over", async () => {
+  await put("etc/istio/config/mesh", "default_config: {proxyAdminPort: 1234}\nenableTracin: true\nfromTheFuture: 1");
+  const { warnings } = await loadConfig({ args: [], env: { POD_NAMESPACE: "a", SERVICE_ACCOUNT: "b" }, cwd });
+  expect(warnings.map(({ name, origin }) => [name, origin.line])).toEqual([
+    ["default_config", 1],
+    ["enableTracin", 2],
+  ]);
+});
+
+test("a mistake in default_config is a mistake all the same", async () => {
+  expect((await problemsOf({ mesh: "default_config: {proxyAdminPort: x}" }))[0]?.name).toBe(
+    "default_config.proxyAdminPort",
+  );
+});
+
+test("an unreadable mesh file is a problem, an empty one is none", async () => {
+  await mkdir(join(cwd, "etc/istio/config/mesh"), { recursive: true });
+  expect((await problemsOf({}))[0]?.message).toContain('cannot read "./etc/istio/config/mesh"');
+  await rm(join(cwd, "etc"), { recursive: true });
+  expect((await load({ mesh: "" })).proxy.statusPort).toBe(15020);
+});
+
+test("annotations that cannot be read are a warning", async () => {
+  await put("etc/istio/pod/annotations", "a=b");
+  const { warnings, config } = await loadConfig({ args: [], env: {}, cwd });
+  expect(warnings[0]).toMatchObject({ name: "pod annotations", message: "failed to unquote b: invalid syntax" });
+  expect(config.podAnnotations.size).toBe(0);
+});
+
+test("what is passed on by prefix keeps its order and its case", async () => {
+  const env = {
+    ISTIO_META_B: "2",
+    XDS_HEADER_Foo: "a=b",
+    ISTIO_METAJSON_A: "{}",
+    CA_HEADER_BAZ: "=baz",
+    NOT_ISTIO_META_X: "",
+  };
+  const { metadataEnv, xdsHeaders, caHeaders } = await load({ env });
+  expect(metadataEnv).toEqual([
+    ["ISTIO_META_B", "2"],
+    ["ISTIO_METAJSON_A", "{}"],
+  ]);
+  expect([xdsHeaders, caHeaders]).toEqual([[["Foo", "a=b"]], [["BAZ", "=baz"]]]);
+});
+
+test.each([["proxyMetadata: {MY_TOKEN: 12345}"], ["tracing: {lightstep: {accessToken: 12345}}"]])(
+  "a problem does not show the secret in %j",
+  async (text) => {
+    const [problem] = await problemsOf({ env: { PROXY_CONFIG: text } });
+    expect(JSON.stringify(problem)).not.toContain("12345");
+    expect(problem?.found).toBe("[hidden]");
+  },
+);
+
+test("a whole number beyond a double is not rounded", async () => {
+  const env = { PROXY_CONFIG: '{"tracing":{"stackdriver":{"maxNumberOfAttributes":9223372036854775807}}}' };
+  expect((await load({ env })).proxy.tracing?.stackdriver?.maxNumberOfAttributes).toBe(9223372036854775807n);
 });
