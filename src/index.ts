@@ -36,6 +36,8 @@ export interface Sidecar extends AsyncDisposable {
   /** `http://127.0.0.1:port` of the listener `outbound`. */
   readonly url: string;
   readonly adminUrl: string;
+  /** Port of the listener `inbound`, which takes mutual TLS only. */
+  readonly inboundPort: number;
   /** Of `/healthz/ready`. */
   readonly statusUrl: string;
   readonly controlPlane: ControlPlane;
@@ -60,6 +62,7 @@ export async function startSidecar(options: SidecarOptions = {}): Promise<Sideca
   const { agent, controlPlane, folder, ports } = mesh;
   return {
     url: `http://127.0.0.1:${ports.outbound}`,
+    inboundPort: ports.inbound,
     adminUrl: `http://127.0.0.1:${ports.admin}`,
     statusUrl: `http://127.0.0.1:${agent.statusPort}/healthz/ready`,
     controlPlane,

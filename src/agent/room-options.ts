@@ -151,3 +151,14 @@ export function runAs({ settings }: AgentConfig, uid: number | undefined) {
 export function inRunFolder({ cwd }: AgentConfig, path: string): string {
   return isAbsolute(path) ? path : join(cwd, path);
 }
+
+/** Where Envoy gives its statistics for the merged scrape; undefined leaves them out. */
+export function envoyStats({ settings }: AgentConfig, node: NodeDescription) {
+  if (settings.isEnvoyDisabled || !settings.isEnvoyStatsMerged) return undefined;
+  return { host: localhostOf(node), port: settings.envoyPrometheusPort };
+}
+
+/** The loopback address that Envoy's own listeners are on. */
+export function localhostOf(node: NodeDescription): string {
+  return node.ipMode === "IPv6" ? "::1" : "127.0.0.1";
+}

@@ -27,7 +27,6 @@ async function runAgent(config: AgentConfig, host: Host, log: Logger): Promise<n
     throw error;
   });
   if (agent === undefined) return 0;
-  agent.ready.catch(() => undefined); // the end says more
   const end = await agent.ended;
   log.info(describeAgentEnd(end));
   const isClosed = await closeWithin(agent, signals.force);

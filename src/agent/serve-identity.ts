@@ -27,6 +27,8 @@ export interface IdentityParts {
   readonly keys: KeySource;
   readonly sockets: Sockets;
   readonly timeline: Timeline;
+  /** Another program serves the workload's secrets; ours are files only. */
+  readonly isFilesOnly: boolean;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
@@ -34,6 +36,8 @@ export interface IdentityParts {
 /** Certificates, their SDS server, and the xDS relay. */
 export interface ServedIdentity extends AsyncDisposable {
   identity(): IdentityStatus;
+  /** How the connection to the control plane stands, in one word or the reason of its failure. */
+  controlPlane(): string;
   /** Why Envoy may lack certificates or configuration, in one line; undefined when all is well. */
   describeTrouble(): string | undefined;
 }
@@ -64,6 +68,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
         get: (name) => noted(secrets.get(name), parts.timeline),
         subscribe: (name, listener) => secrets.subscribe(name, listener),
       },
+      isFilesOnly: parts.isFilesOnly,
       log,
       metrics,
       ...(provider === undefined ? {} : { keyProvider: provider }),
@@ -97,6 +102,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
   const [xds] = await Promise.all([relay, sds]);
   return {
     identity: () => secrets.status(),
+    controlPlane: () => xds.describeTrouble() ?? xds.state().upstream.kind,
     describeTrouble() {
       const troubles = [xds.describeTrouble(), ...secrets.status().troubles].filter((one) => one !== undefined);
       return troubles.length === 0 ? undefined : troubles.join("; ");

@@ -1,32 +1,16 @@
 import {
   AgentError,
-  type BoundSocket,
-  bindTcp,
-  bindUnix,
   createMetrics,
   createTimeline,
-  describeError,
-  type Host,
   Lifetime,
   type Logger,
   type Metrics,
   type MetricsRegistry,
-  systemClock,
   type Timeline,
 } from "../base/index.ts";
 import { renderBootstrap, renderGrpcBootstrap, writeBootstrap, writeGrpcBootstrap } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import { askVersion, type FoundEnvoy, findEnvoy } from "../envoy/binary/index.ts";
-import {
-  createAdminClient,
-  type EnvoyEnd,
-  envoyArguments,
-  envoyEnvironment,
-  featuresOf,
-  findSetpriv,
-  type SupervisedEnvoy,
-  superviseEnvoy,
-} from "../envoy/index.ts";
+import type { EnvoyEnd, SupervisedEnvoy } from "../envoy/index.ts";
 import {
   decideSdsSocket,
   hasCredentialSocket,
@@ -37,22 +21,15 @@ import {
   startKeyGeneration,
 } from "../identity/index.ts";
 import { describeNode, gatherFacts, type NodeDescription, UNKNOWN_PLATFORM } from "../node/index.ts";
-import {
-  adminAccess,
-  createReadinessBoard,
-  envoyReadiness,
-  grpcBootstrapReadiness,
-  serveStatus,
-} from "../status/index.ts";
+import { createReadinessBoard, serveStatus } from "../status/index.ts";
+import type { AgentContext } from "./agent-context.ts";
+import { describeAgent } from "./agent-report.ts";
+import { bindSockets } from "./bind-sockets.ts";
+import { firstReason, readinessChecks, waitUntilReady } from "./readiness.ts";
 import * as options from "./room-options.ts";
-import { type Sockets, serveIdentity } from "./serve-identity.ts";
-
-export interface AgentContext {
-  readonly host: Host;
-  readonly log: Logger;
-  /** Called instead of giving up when there is no Envoy. */
-  readonly fetchEnvoy?: (stop: AbortSignal) => Promise<FoundEnvoy>;
-}
+import { writeRunFile } from "./run-file.ts";
+import { type ServedIdentity, serveIdentity } from "./serve-identity.ts";
+import { findBinary, spawnEnvoy } from "./spawn-envoy.ts";
 
 /** Why the agent is done. */
 export type AgentEnd =
@@ -112,7 +89,8 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
   stop.throwIfAborted();
 
   const envoy =
-    envoyBinary && (await spawn({ config, context, node, bootstrapFile: bootstrapFile.path, envoyBinary, metrics }));
+    envoyBinary &&
+    (await spawnEnvoy({ config, context, node, bootstrapFile: bootstrapFile.path, envoyBinary, metrics }));
   timeline.mark("envoy spawned");
   const closeAll = async (): Promise<void> => {
     quitting.abort(new Error("the agent is closing"));
@@ -123,7 +101,9 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
     }
   };
   try {
-    const checks = readinessChecks({ config, node, metrics, log, because: () => parts?.describeTrouble() });
+    let served: ServedIdentity | undefined; // the status port answers before there is one
+    const because = (): string | undefined => served?.describeTrouble();
+    const checks = readinessChecks({ config, node, metrics, log, because });
     await life.own(
       "status",
       serveStatus(
@@ -131,34 +111,38 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
           socket: sockets.status,
           board: createReadinessBoard({ checks, stop, log }),
           metrics: registry,
-          envoyStats: envoyStats(config, node),
+          envoyStats: options.envoyStats(config, node),
           metricsForLocalhostOnly: config.settings.isMetricsLocalOnly,
           quit() {
             envoy?.skipDrain();
             quitting.abort(new Error("/quitquitquit called"));
           },
           drain: async () => envoy?.drain(),
+          agentReport: () => describeAgent({ config, node, timeline, envoy, served }),
           commandLine: config.flags.profiling ? ["pilotboat", "proxy", config.role] : undefined,
           log,
         },
         stop,
       ),
     );
-    const parts = await life.own(
+    served = await life.own(
       "identity and xds",
-      serveIdentity({ config, plan, keys, sockets, timeline, log, metrics }, stop),
+      serveIdentity({ config, plan, keys, sockets, isFilesOnly: sds.isFilesOnly, timeline, log, metrics }, stop),
     );
+    await life.own("run file", writeRunFile(config, sockets.status.port));
     timeline.mark("grpc loaded");
     const ended = firstEnd(stop, envoy);
+    const ready = waitUntilReady(checks, stop, ended).then(() => noteReady(timeline, log));
+    ready.catch(() => undefined); // whoever waits for it is told; nobody has to wait
     return {
       ended,
+      ready,
       whyNotReady: () => firstReason(checks),
-      ready: waitUntilReady(checks, stop, ended).then(() => noteReady(timeline, log)),
       node,
       timeline,
       statusPort: sockets.status.port,
       envoyPid: () => pidOf(envoy),
-      identity: () => parts.identity(),
+      identity: () => served?.identity(),
       [Symbol.asyncDispose]: closeAll,
     };
   } catch (error) {
@@ -175,23 +159,6 @@ function refuseWhatIsMissing({ settings, role }: AgentConfig): void {
       hint: `Unset ${dns}, also in the redirection rules of the pod`,
     });
   }
-}
-
-async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {
-  const [status, xds, secrets] = await Promise.all([
-    life.own("status port", bindTcp("::", config.proxy.statusPort).catch(bindIpv4(config.proxy.statusPort))),
-    life.own("xds socket", bindUnix(options.xdsSocketPath(config), { mode: 0o666, folderMode: 0o700 })),
-    life.own("sds socket", bindUnix(sds.path, { mode: sds.mode, folderMode: sds.folderMode })),
-  ]);
-  return { status, xds, sds: secrets };
-}
-
-/** Machines without IPv6 cannot listen on `::`; a taken port stays taken. */
-function bindIpv4(port: number): (error: unknown) => Promise<BoundSocket> {
-  return (error) => {
-    if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") throw error;
-    return bindTcp("0.0.0.0", port);
-  };
 }
 
 async function findNode(config: AgentConfig, sds: SocketPlan, { log }: AgentContext, stop: AbortSignal) {
@@ -211,18 +178,6 @@ async function findNode(config: AgentConfig, sds: SocketPlan, { log }: AgentCont
   return node;
 }
 
-async function findBinary(config: AgentConfig, { host, fetchEnvoy }: AgentContext): Promise<FoundEnvoy> {
-  const explicit = options.explicitEnvoys(config);
-  const found = await findEnvoy({ explicit, usual: config.proxy.binaryPath, env: host.env, cwd: config.cwd });
-  if (found !== undefined) return found;
-  if (fetchEnvoy !== undefined) return fetchEnvoy(host.signals.stop);
-  throw new AgentError(
-    "ENVOY_NOT_FOUND",
-    `Cannot find Envoy: there is none at "${config.proxy.binaryPath}", on PATH or in the cache`,
-    { hint: 'Run "pilotboat envoy fetch", or name one with --envoy' },
-  );
-}
-
 async function prepareBootstrap(config: AgentConfig, node: NodeDescription, log: Logger) {
   const { grpcBootstrapPath, outputCerts } = config.settings;
   if (grpcBootstrapPath !== "") {
@@ -234,71 +189,6 @@ async function prepareBootstrap(config: AgentConfig, node: NodeDescription, log:
   return writeBootstrap(config.proxy, config.cwd, document);
 }
 
-interface SpawnParts {
-  readonly config: AgentConfig;
-  readonly context: AgentContext;
-  readonly node: NodeDescription;
-  readonly bootstrapFile: string;
-  readonly envoyBinary: FoundEnvoy;
-  readonly metrics: Metrics;
-}
-
-async function spawn(parts: SpawnParts): Promise<SupervisedEnvoy> {
-  const { config, context, node, bootstrapFile, envoyBinary, metrics } = parts;
-  const { host, log } = context;
-  const wanted = options.argumentsOptions(config, node, bootstrapFile);
-  // only one optional flag differs between versions: an unknown Envoy is asked only when that flag is wanted
-  const version =
-    wanted.fileFlushMinSizeKb > 0 ? (envoyBinary.version ?? (await askVersion(envoyBinary.path))) : undefined;
-  const { list, warnings } = envoyArguments(wanted, featuresOf(version));
-  for (const warning of warnings) log.warn(warning);
-  log.info(`Envoy command: ${JSON.stringify(list)}`, { binary: envoyBinary.path });
-  return superviseEnvoy({
-    spawn: {
-      binary: envoyBinary.path,
-      args: list,
-      cwd: config.cwd,
-      env: envoyEnvironment(host.env, config.settings.compliancePolicy),
-      runAs: options.runAs(config, process.getuid?.()),
-      setpriv: await findSetpriv(host.env.PATH),
-      stdout: host.stdout,
-      stderr: host.stderr,
-    },
-    admin: createAdminClient(localhostOf(node), config.proxy.proxyAdminPort),
-    drain: options.drainOptions(config),
-    restart: options.restartPolicy(config),
-    signals: host.signals,
-    log,
-    metrics,
-  });
-}
-
-function readinessChecks(parts: {
-  readonly config: AgentConfig;
-  readonly node: NodeDescription;
-  readonly metrics: Metrics;
-  readonly log: Logger;
-  readonly because: () => string | undefined;
-}) {
-  const { config, node, metrics, log, because } = parts;
-  const adminGet = adminAccess(localhostOf(node), config.proxy.proxyAdminPort);
-  const envoy = envoyReadiness({ adminGet, because, metrics, log, startedMs: performance.timeOrigin });
-  const { grpcBootstrapPath, isEnvoyDisabled } = config.settings;
-  return [
-    ...(isEnvoyDisabled ? [] : [envoy]),
-    ...(grpcBootstrapPath === "" ? [] : [grpcBootstrapReadiness(options.inRunFolder(config, grpcBootstrapPath))]),
-  ];
-}
-
-function envoyStats({ settings }: AgentConfig, node: NodeDescription) {
-  if (settings.isEnvoyDisabled || !settings.isEnvoyStatsMerged) return undefined;
-  return { host: localhostOf(node), port: settings.envoyPrometheusPort };
-}
-
-function localhostOf(node: NodeDescription): string {
-  return node.ipMode === "IPv6" ? "::1" : "127.0.0.1";
-}
-
 function firstEnd(stop: AbortSignal, envoy: SupervisedEnvoy | undefined): Promise<AgentEnd> {
   const asked = new Promise<AgentEnd>((resolve) => {
     const done = (): void => resolve({ kind: "asked", reason: String((stop.reason as Error).message) });
@@ -307,38 +197,6 @@ function firstEnd(stop: AbortSignal, envoy: SupervisedEnvoy | undefined): Promis
   });
   if (envoy === undefined) return asked;
   return Promise.race([asked, envoy.ended.then((end): AgentEnd => ({ kind: "envoy", end }))]);
-}
-
-const READY_POLL_MS = 10;
-const READY_POLL_MOST_MS = 1_000;
-
-/** Asks until all is ready, at first often, because the first moments are when it changes. */
-async function waitUntilReady(
-  checks: ReturnType<typeof readinessChecks>,
-  stop: AbortSignal,
-  ended: Promise<AgentEnd>,
-): Promise<void> {
-  let isOver = false;
-  void ended.then(() => {
-    isOver = true;
-  });
-  for (let waitMs = READY_POLL_MS; !isOver; waitMs = Math.min(waitMs * 1.2, READY_POLL_MOST_MS)) {
-    if ((await firstReason(checks)) === undefined) return;
-    await systemClock.sleep(waitMs, stop).catch(() => undefined);
-  }
-  throw new AgentError("STOPPED", "The agent ended before it was ready");
-}
-
-async function firstReason(checks: ReturnType<typeof readinessChecks>): Promise<string | undefined> {
-  for (const check of checks) {
-    try {
-      const reason = await check.check();
-      if (reason !== undefined) return reason;
-    } catch (error) {
-      return describeError(error); // not being able to ask is a reason, too
-    }
-  }
-  return undefined;
 }
 
 function noteReady(timeline: Timeline, log: Logger): void {

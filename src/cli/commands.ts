@@ -35,6 +35,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./control-plane.ts"),
   },
   {
+    name: "status",
+    group: "look",
+    summary: "Certificate, control plane and Envoy of a running agent",
+    load: () => import("./status.ts"),
+  },
+  {
     name: "config",
     group: "look",
     summary: "The effective configuration, and who set what",

@@ -17,6 +17,8 @@ export interface StatusOptions {
   readonly drain: () => Promise<void>;
   /** The DNS name table as JSON-ready value; undefined while there is none. */
   readonly nameTable?: (() => unknown) | undefined;
+  /** What `pilotboat status` shows, as JSON-ready value; undefined removes `/debug/agent`. */
+  readonly agentReport?: (() => unknown) | undefined;
   /** Arguments of the process, for `/debug/pprof/cmdline`; undefined removes all of `/debug/pprof` (`--profiling=false`). */
   readonly commandLine?: readonly string[] | undefined;
   readonly log: Logger;

@@ -27,6 +27,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
   "/metrics": { answer: metrics, isLocalOnly: (options) => options.metricsForLocalhostOnly === true },
   "/quitquitquit": { answer: quit, isLocalOnly: true, method: "POST" },
   "/drain": { answer: drain, isLocalOnly: true, method: "POST" },
+  "/debug/agent": { answer: agentReport, isLocalOnly: true },
   "/debug/ndsz": { answer: nameTable, isLocalOnly: true },
 };
 
@@ -62,6 +63,11 @@ async function ready({ options }: Call): Promise<Outcome> {
 
 async function metrics({ request, query, options }: Call): Promise<Outcome> {
   return { status: 200, body: await scrape({ headers: request.headers, query }, options), contentType: TEXT_FORMAT };
+}
+
+function agentReport({ options }: Call): Outcome {
+  if (options.agentReport === undefined) return { status: 404, body: "{}" };
+  return { status: 200, body: JSON.stringify(options.agentReport()), contentType: "application/json" };
 }
 
 function quit({ options }: Call): Outcome {

@@ -1,0 +1,23 @@
+import { AgentError, type BoundSocket, bindTcp, bindUnix, type Lifetime } from "../base/index.ts";
+import type { AgentConfig } from "../config/index.ts";
+import type { SocketPlan } from "../identity/index.ts";
+import { xdsSocketPath } from "./room-options.ts";
+import type { Sockets } from "./serve-identity.ts";
+
+/** Binds everything that the agent listens on. Rejects with ADDRESS_IN_USE or SOCKET_PATH_TOO_LONG. */
+export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {
+  const [status, xds, secrets] = await Promise.all([
+    life.own("status port", bindTcp("::", config.proxy.statusPort).catch(bindIpv4(config.proxy.statusPort))),
+    life.own("xds socket", bindUnix(xdsSocketPath(config), { mode: 0o666, folderMode: 0o700 })),
+    life.own("sds socket", bindUnix(sds.path, { mode: sds.mode, folderMode: sds.folderMode })),
+  ]);
+  return { status, xds, sds: secrets };
+}
+
+/** Machines without IPv6 cannot listen on `::`; a taken port stays taken. */
+function bindIpv4(port: number): (error: unknown) => Promise<BoundSocket> {
+  return (error) => {
+    if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") throw error;
+    return bindTcp("0.0.0.0", port);
+  };
+}
