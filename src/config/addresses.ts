@@ -23,7 +23,8 @@ export function portTrouble(port: number): string | undefined {
 }
 
 function hostTrouble(host: string): string | undefined {
-  return isIP(host) !== 0 || isDnsName(host) ? undefined : `"${host}" is not a valid hostname or an IP address`;
+  // names first: the first `isIP` of a text that is no IPv4 address costs Node 3 ms, for one large regular expression
+  return isDnsName(host) || isIP(host) !== 0 ? undefined : `"${host}" is not a valid hostname or an IP address`;
 }
 
 function isDnsName(host: string): boolean {

@@ -28,12 +28,15 @@ export interface Setting<T> {
 const STRING: Parser<string> = { parse: (text) => text, wanted: "a string", print: (value) => value };
 const BOOL: Parser<boolean> = { parse: parseGoBool, wanted: "true/false", print: String };
 const INT: Parser<number> = {
-  parse: (text) => (/^[+-]?\d+$/.test(text) ? Number(text) : undefined),
+  parse: (text) => (/^[+-]?\d+$/.test(text) && Number.isSafeInteger(Number(text)) ? Number(text) : undefined),
   wanted: "an integer",
   print: String,
 };
 const FLOAT: Parser<number> = {
-  parse: (text) => (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined),
+  parse: (text) => {
+    const isDecimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text);
+    return isDecimal && Number.isFinite(Number(text)) ? Number(text) : undefined;
+  },
   wanted: "a floating-point value",
   print: String,
 };

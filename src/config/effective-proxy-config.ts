@@ -56,8 +56,8 @@ async function readAll({
   const readings: OverlayReading[] = [];
   if (meshFile !== undefined) readings.push(await readMeshFile({ ...meshFile, isPositioned }));
   if (environment !== undefined) readings.push(await readOverlay({ ...environment, isPositioned }));
-  const annotation = annotations.get(CONFIG_ANNOTATION);
-  if (annotation !== undefined) {
+  const annotation = annotations.get(CONFIG_ANNOTATION) ?? "";
+  if (annotation !== "") {
     const source = `annotation ${CONFIG_ANNOTATION}`;
     readings.push(await readOverlay({ text: annotation, source, isPositioned }));
   }

@@ -5,6 +5,8 @@ import { type FlagSpec, type ParsedFlags, parseFlags } from "./pflag.ts";
 export interface ProxyFlagSpec extends FlagSpec {
   /** Name of that variable's value. */
   readonly setting?: keyof Settings;
+  /** It is taken, but the part that it is for does not exist yet: giving it is a warning. */
+  readonly isPending?: boolean;
 }
 
 /** Flags that every command of pilot-agent takes. Source: istio/istio pkg/log/options.go. */

@@ -20,7 +20,9 @@ export async function resolveStatsd(
     return { trouble: `"${address}" is not host:port` };
   }
   try {
-    const found = await within(LOOKUP_LIMIT_MS, resolve(split.host));
+    const found = (await within(LOOKUP_LIMIT_MS, resolve(split.host))).map((one) =>
+      one.replace(/^::ffff:(?=.*\.)/i, ""),
+    );
     const ip = found.find((one) => !one.includes(":")) ?? found.at(-1);
     if (ip === undefined) return { trouble: `"${split.host}" has no address` };
     return { address: ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}` };

@@ -199,6 +199,10 @@ test.each<[string, Words, number | undefined]>([
 test.each<[string, readonly string[] | undefined, string]>([
   ["www.foo.com:9080", ["2001:db8::68", "1.2.3.4", "1.2.3.5"], "1.2.3.4:9080"],
   ["www.foo.com:9080", ["2001:db8::68"], "[2001:db8::68]:9080"],
+  ["www.foo.com:9080", ["2001:db8::68", "2001:db8::69"], "[2001:db8::69]:9080"],
+  ["www.foo.com:9080", ["2001:db8::68", "::ffff:1.2.3.4"], "1.2.3.4:9080"],
+  ["[www.foo.com]:9080", ["1.2.3.4"], "1.2.3.4:9080"],
+  ["www.foo.com:99999", ["1.2.3.4"], ""],
   ["nowhere:9080", undefined, ""],
   ["localhost", ["127.0.0.1"], ""],
   [":9080", ["127.0.0.1"], ""],
