@@ -161,7 +161,8 @@ describe.each(runtimes())("bad input to pilotboat proxy on $name", (runtime) => 
     await chmod(binaryPath, 0o644);
     const { code, stderr } = await refused({ binaryPath, statusPort: ports.status }, ports);
     expect(code).toBe(1);
-    expect(stderr).toContain(`Cannot run "${binaryPath}"`);
+    expect(stderr).toContain(`"${binaryPath}"`);
+    expect(stderr).toContain("[ENVOY_NOT_EXECUTABLE]");
   });
 
   test("an Envoy for another machine ends it with the reason", async () => {
