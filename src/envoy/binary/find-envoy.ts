@@ -3,23 +3,27 @@ import { access, constants, stat } from "node:fs/promises";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { AgentError, systemCode } from "../../base/index.ts";
-import { DEFAULT_ENVOY_VERSION, ENVOY_LOCK, type Platform, thisPlatform } from "./lock.ts";
+import { cacheFolder, type Env } from "./cache.ts";
+import { DEFAULT_ENVOY_VERSION, ENVOY_LOCK, type Platform } from "./lock.ts";
 
 export interface FindOptions {
   /** Paths that were asked for by name, best first, each with the word that asked; the first one decides. */
   readonly explicit: readonly { readonly path: string; readonly from: string }[];
   /** Where an installed Envoy would be; tried silently. */
   readonly usual?: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Env;
+  /** Relative explicit paths start here. */
   readonly cwd: string;
-  /** Version to take from the cache. Default: that of envoy.lock.json. */
+  /** The one version that will do, on PATH and in the cache. Default: on PATH any that envoy.lock.json knows, in the cache its default. */
   readonly version?: string;
+  /** Default: this machine's. */
   readonly platform?: Platform;
 }
 
 export interface FoundEnvoy {
+  /** Absolute. */
   readonly path: string;
-  /** Undefined for an executable that nobody asked for its version. */
+  /** Undefined where looking did not need it, which saves running it: explicit and usual paths. See `askVersion`. */
   readonly version: string | undefined;
   readonly origin: "explicit" | "path" | "cache" | "fetched";
 }
@@ -38,26 +42,8 @@ export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | unde
   if (options.usual !== undefined && (await isExecutable(options.usual))) {
     return { path: options.usual, version: undefined, origin: "path" };
   }
-  return (await findOnPath(options.env)) ?? (await findInCache(options));
+  return (await findOnPath(options)) ?? (await findInCache(options));
 }
-
-/** `<cache>/pilotboat/envoy/<version>/<platform>`, after the XDG base directory specification. */
-export function cacheFolder(
-  env: FindOptions["env"],
-  version: string = DEFAULT_ENVOY_VERSION,
-  platform: Platform = thisPlatform(),
-): string {
-  const given = env.XDG_CACHE_HOME;
-  const base = given !== undefined && isAbsolute(given) ? given : join(env.HOME ?? "/", ".cache");
-  return join(base, "pilotboat", "envoy", version, platform);
-}
-
-/** The version in `envoy  version: <sha>/1.38.3/Clean/RELEASE/BoringSSL`, or undefined. */
-export function parseVersion(output: string): string | undefined {
-  return /version: [^/\s]+\/(\d+\.\d+\.\d+[^/\s]*)\//.exec(output)?.[1];
-}
-
-const VERSION_LIMIT_MS = 5_000;
 
 /** Runs `envoy --version`; undefined when it does not answer as Envoy does. */
 export async function askVersion(path: string): Promise<string | undefined> {
@@ -69,44 +55,56 @@ export async function askVersion(path: string): Promise<string | undefined> {
   }
 }
 
-async function findOnPath(env: FindOptions["env"]): Promise<FoundEnvoy | undefined> {
+/** The version in `envoy  version: <sha>/1.38.3/Clean/RELEASE/BoringSSL`, or undefined. */
+export function parseVersion(output: string): string | undefined {
+  return /^\S*envoy +version: [0-9a-f]+\/(\d+\.\d+\.\d+[^/\s]*)\//m.exec(output)?.[1];
+}
+
+const VERSION_LIMIT_MS = 5_000;
+
+async function findOnPath({ env, version }: FindOptions): Promise<FoundEnvoy | undefined> {
+  const wanted = version === undefined ? Object.keys(ENVOY_LOCK.versions) : [version];
   for (const folder of (env.PATH ?? "").split(delimiter)) {
     const path = join(folder, "envoy");
     if (!isAbsolute(folder) || !(await isExecutable(path))) continue;
-    const version = await askVersion(path);
-    if (version !== undefined && version in ENVOY_LOCK.versions) return { path, version, origin: "path" };
+    const found = await askVersion(path);
+    if (found !== undefined && wanted.includes(found)) return { path, version: found, origin: "path" };
   }
   return undefined;
 }
 
-async function findInCache({ env, version, platform }: FindOptions): Promise<FoundEnvoy | undefined> {
+async function findInCache(options: FindOptions): Promise<FoundEnvoy | undefined> {
+  const { env, version = DEFAULT_ENVOY_VERSION, platform } = options;
   const path = join(cacheFolder(env, version, platform), "envoy");
-  if (!(await isExecutable(path))) return undefined;
-  return { path, version: version ?? DEFAULT_ENVOY_VERSION, origin: "cache" };
+  return (await isExecutable(path)) ? { path, version, origin: "cache" } : undefined;
 }
 
-async function isExecutable(path: string): Promise<boolean> {
+function isExecutable(path: string): Promise<boolean> {
   return checkExecutable(path, "").then(
     () => true,
     () => false,
   );
 }
 
+/** `from` says who named the path. */
 async function checkExecutable(path: string, from: string): Promise<void> {
-  const hint = 'Run "pilotboat envoy fetch", or name another path with --envoy';
-  try {
-    const found = await stat(path);
-    if (!found.isFile())
-      throw new AgentError("ENVOY_NOT_EXECUTABLE", `Cannot run "${path}" (${from}): not a file`, { hint });
-    await access(path, constants.X_OK);
-  } catch (error) {
-    if (error instanceof AgentError) throw error;
-    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") {
-      throw new AgentError("ENVOY_NOT_FOUND", `Cannot find Envoy at "${path}" (${from})`, { hint });
-    }
-    throw new AgentError("ENVOY_NOT_EXECUTABLE", `Cannot run "${path}" (${from}): not executable`, {
-      hint,
-      cause: error,
-    });
-  }
+  const found = await stat(path).catch((error: unknown) => {
+    const isMissing = ["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "");
+    throw isMissing ? notFound(path, from) : notExecutable(path, from, "it cannot be looked at", error);
+  });
+  if (!found.isFile()) throw notExecutable(path, from, "it is not a file");
+  await access(path, constants.X_OK).catch((error: unknown) => {
+    throw notExecutable(path, from, "it is not executable", error);
+  });
+}
+
+const HINT = 'Name another path, or none and run "pilotboat envoy fetch"';
+
+function notFound(path: string, from: string): AgentError {
+  return new AgentError("ENVOY_NOT_FOUND", `Cannot find Envoy at "${path}" (${from})`, { hint: HINT });
+}
+
+function notExecutable(path: string, from: string, why: string, cause?: unknown): AgentError {
+  const message = `Cannot run Envoy at "${path}" (${from}): ${why}`;
+  return new AgentError("ENVOY_NOT_EXECUTABLE", message, { hint: HINT, cause });
 }

@@ -1,0 +1,129 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { parseVersion } from "../../../src/envoy/binary/find-envoy.ts";
+import {
+  askVersion,
+  cachedVersions,
+  cacheFolder,
+  DEFAULT_ENVOY_VERSION,
+  findEnvoy,
+  thisPlatform,
+} from "../../../src/envoy/binary/index.ts";
+import { envoyScript, writeProgram } from "../../support/fake-pip.ts";
+import { realEnvoy } from "../../support/real-envoy.ts";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pb-find-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const onPath = async (name: string, script: string): Promise<string> => {
+  await mkdir(join(folder, name));
+  await writeProgram(join(folder, name, "envoy"), script);
+  return join(folder, name);
+};
+
+const cache = async (version: string): Promise<string> => {
+  const target = cacheFolder({ HOME: folder }, version);
+  await mkdir(target, { recursive: true });
+  await writeProgram(join(target, "envoy"), envoyScript(version));
+  return join(target, "envoy");
+};
+
+test("an explicit path decides, relative to the working folder, and nothing is run to find it", async () => {
+  const bin = await onPath("bin", envoyScript(DEFAULT_ENVOY_VERSION));
+  await writeProgram(join(folder, "mine"), "touch was-run");
+  const explicit = [
+    { path: "./mine", from: "--envoy" },
+    { path: "/nowhere", from: "ENVOY_BIN" },
+  ];
+  const found = await findEnvoy({ explicit, env: { PATH: bin, HOME: folder }, cwd: folder });
+  expect(found).toEqual({ path: join(folder, "mine"), version: undefined, origin: "explicit" });
+});
+
+test("a wrong explicit path is an error that names it and who asked, whatever else there is", async () => {
+  const env = { PATH: await onPath("bin", envoyScript(DEFAULT_ENVOY_VERSION)), HOME: folder };
+  const find = (path: string) => findEnvoy({ explicit: [{ path, from: "ENVOY_BIN" }], env, cwd: folder });
+  await expect(find("nowhere")).rejects.toMatchObject({
+    code: "ENVOY_NOT_FOUND",
+    message: `Cannot find Envoy at "${folder}/nowhere" (ENVOY_BIN)`,
+  });
+  await expect(find("bin/envoy/inside")).rejects.toMatchObject({ code: "ENVOY_NOT_FOUND" });
+  await writeFile(join(folder, "plain"), "");
+  await expect(find("plain")).rejects.toMatchObject({
+    code: "ENVOY_NOT_EXECUTABLE",
+    message: `Cannot run Envoy at "${folder}/plain" (ENVOY_BIN): it is not executable`,
+  });
+  await expect(find("bin")).rejects.toMatchObject({ code: "ENVOY_NOT_EXECUTABLE" });
+  await symlink("loop", join(folder, "loop"));
+  await expect(find("loop")).rejects.toMatchObject({ code: "ENVOY_NOT_EXECUTABLE" });
+});
+
+test("the usual place comes next, and is skipped silently when it holds no executable", async () => {
+  const path = await cache(DEFAULT_ENVOY_VERSION);
+  const options = { explicit: [], env: { HOME: folder }, cwd: folder };
+  expect(await findEnvoy({ ...options, usual: join(folder, "usual") })).toMatchObject({ path, origin: "cache" });
+  await writeProgram(join(folder, "usual"), "");
+  expect(await findEnvoy({ ...options, usual: join(folder, "usual") })).toMatchObject({ path: join(folder, "usual") });
+});
+
+test("on PATH the first Envoy of a known version counts, and it beats the cache", async () => {
+  await cache(DEFAULT_ENVOY_VERSION);
+  const folders = [
+    "relative",
+    join(folder, "missing"),
+    await onPath("other", "echo hello"),
+    await onPath("broken", "exit 1"),
+    await onPath("unknown", envoyScript("0.1.2")),
+    await onPath("known", envoyScript("1.36.4")),
+    await onPath("later", envoyScript(DEFAULT_ENVOY_VERSION)),
+  ];
+  const find = (count: number) =>
+    findEnvoy({ explicit: [], env: { PATH: folders.slice(0, count).join(delimiter), HOME: folder }, cwd: folder });
+  expect(await find(5)).toMatchObject({ origin: "cache" });
+  expect(await find(7)).toEqual({ path: join(folder, "known", "envoy"), version: "1.36.4", origin: "path" });
+});
+
+test("a version that was asked for is the only one that will do", async () => {
+  const env = { PATH: await onPath("bin", envoyScript("1.36.4")), HOME: folder };
+  const find = (version: string) => findEnvoy({ explicit: [], env, cwd: folder, version });
+  expect(await find("1.40.0")).toBeUndefined();
+  const path = await cache("1.40.0");
+  expect(await find("1.40.0")).toEqual({ path, version: "1.40.0", origin: "cache" });
+  expect(await find("1.36.4")).toMatchObject({ origin: "path" });
+});
+
+test("the cache is where the XDG specification says", () => {
+  const rest = `pilotboat/envoy/${DEFAULT_ENVOY_VERSION}/${thisPlatform()}`;
+  expect(cacheFolder({ HOME: "/home/me" })).toBe(`/home/me/.cache/${rest}`);
+  expect(cacheFolder({ HOME: "/home/me", XDG_CACHE_HOME: "/caches" })).toBe(`/caches/${rest}`);
+  expect(cacheFolder({ HOME: "/home/me", XDG_CACHE_HOME: "caches" })).toBe(`/home/me/.cache/${rest}`);
+  expect(cacheFolder({ HOME: "/h" }, "1.2.3", "linux-arm64")).toBe("/h/.cache/pilotboat/envoy/1.2.3/linux-arm64");
+});
+
+test("the cache can be listed, also when there is none", async () => {
+  expect(await cachedVersions({ HOME: folder })).toEqual([]);
+  await cache("1.40.0");
+  await cache("0.1.2");
+  await mkdir(join(folder, ".cache/pilotboat/envoy/downloads"));
+  expect(await cachedVersions({ HOME: folder })).toEqual(["0.1.2", "1.40.0"]);
+});
+
+test.each([
+  ["\nenvoy  version: 0ebfcfe5b0/1.38.3/Modified/RELEASE/BoringSSL\n\n", "1.38.3"],
+  ["/usr/local/bin/envoy  version: bad8280d/1.36.4/Clean/RELEASE/BoringSSL", "1.36.4"],
+  ["envoy  version: bad8280d/1.41.0-dev/Clean/DEBUG/BoringSSL-FIPS", "1.41.0-dev"],
+  ["envoy version 1.38.3", undefined],
+  ["node  version: abc/1.2.3/x", undefined],
+  ["", undefined],
+])("the version in %j is %s", (output, version) => {
+  expect(parseVersion(output)).toBe(version);
+});
+
+test("a real Envoy tells the version that it was fetched as", async () => {
+  expect(await askVersion(await realEnvoy())).toBe(DEFAULT_ENVOY_VERSION);
+  expect(await askVersion("/nowhere")).toBeUndefined();
+});
