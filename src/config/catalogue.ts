@@ -21,7 +21,7 @@ export interface Setting<T> {
   readonly room: string;
   /** Its value is never shown. */
   readonly isSecret?: boolean;
-  /** It is read, but the part that it is for does not exist yet: setting it is a warning. */
+  /** It is read, but the part that it is for does not exist yet: setting it is a warning. A test compares this with the code. */
   readonly isPending?: boolean;
 }
 
@@ -147,12 +147,14 @@ export const CATALOGUE = {
     default: "",
     help: "Bootstrap template that beats every other choice",
     room: "bootstrap",
+    isPending: true,
   }),
   bootstrapOverride: string({
     env: "ISTIO_BOOTSTRAP_OVERRIDE",
     default: "",
     help: "YAML or JSON file given to Envoy as inline overlay",
     room: "bootstrap",
+    isPending: true,
   }),
   stripFragmentUnsafeIfDisabled: bool({
     env: "HTTP_STRIP_FRAGMENT_FROM_PATH_UNSAFE_IF_DISABLED",
@@ -245,21 +247,30 @@ export const CATALOGUE = {
     default: false,
     help: "Take additional roots from the control plane",
     room: "xds",
+    isPending: true,
   }),
   cloudPlatform: string({
     env: "CLOUD_PLATFORM",
     default: "",
     help: "aws, azure, gcp, none; anything else detects it",
     room: "node",
+    isPending: true,
   }),
   gcpMetadata: string({
     env: "GCP_METADATA",
     default: "",
     help: "PROJECT_ID|PROJECT_NUMBER|CLUSTER_NAME|CLUSTER_ZONE",
     room: "node",
+    isPending: true,
   }),
-  gcpQuotaProject: string({ env: "GCP_QUOTA_PROJECT", default: "", help: "Quota project on GCP", room: "node" }),
-  gcpZone: string({ env: "GCP_ZONE", default: "", help: "Static zone on GCP", room: "node" }),
+  gcpQuotaProject: string({
+    env: "GCP_QUOTA_PROJECT",
+    default: "",
+    help: "Quota project on GCP",
+    room: "node",
+    isPending: true,
+  }),
+  gcpZone: string({ env: "GCP_ZONE", default: "", help: "Static zone on GCP", room: "node", isPending: true }),
   gceMetadataHost: string({
     env: "GCE_METADATA_HOST",
     default: "",
@@ -393,16 +404,14 @@ export const CATALOGUE = {
   isDnsCapture: bool({
     env: "ISTIO_META_DNS_CAPTURE",
     default: false,
-    help: "Local DNS server for sidecars",
+    help: "Local DNS server for sidecars; this version has none and refuses to start",
     room: "dns",
-    isPending: true,
   }),
   isDnsServer: bool({
     env: "ISTIO_META_ENABLE_DNS_SERVER",
     default: false,
-    help: "Local DNS server for any role",
+    help: "Local DNS server for any role; this version has none and refuses to start",
     room: "dns",
-    isPending: true,
   }),
   dnsProxyAddress: string({
     env: "DNS_PROXY_ADDR",
@@ -531,12 +540,14 @@ export const CATALOGUE = {
     default: false,
     help: "Run Envoy so that it can be replaced without losing a request",
     room: "envoy",
+    isPending: true,
   }),
   hasWatchdog: bool({
     env: "PILOTBOAT_WATCHDOG",
     default: false,
     help: "Treat an Envoy whose admin does not answer as hung",
     room: "envoy",
+    isPending: true,
   }),
   // status
   isEnvoyStatsMerged: bool({
@@ -556,30 +567,35 @@ export const CATALOGUE = {
     default: "",
     help: "The application's probes, as JSON by path; the injector writes it",
     room: "status",
+    isPending: true,
   }),
   prometheusAnnotations: string({
     env: "ISTIO_PROMETHEUS_ANNOTATIONS",
     default: "",
     help: "Where the application's metrics are, as JSON (sidecars only); empty counts as unset",
     room: "status",
+    isPending: true,
   }),
   isHttp2Probing: bool({
     env: "ISTIO_ENABLE_HTTP2_PROBING",
     default: true,
     help: "Offer HTTP/2 to HTTPS probes",
     room: "status",
+    isPending: true,
   }),
   isProbingLocalhost: bool({
     env: "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION",
     default: false,
     help: "Probe localhost instead of the pod's address",
     room: "status",
+    isPending: true,
   }),
   isProbeKeepalive: bool({
     env: "ENABLE_PROBE_KEEPALIVE_CONNECTIONS",
     default: false,
     help: "Keep connections of HTTP probes open",
     room: "status",
+    isPending: true,
   }),
   isQueueMetrics: bool({
     env: "ISTIO_ENABLE_CONTROLLER_QUEUE_METRICS",

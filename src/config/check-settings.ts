@@ -1,5 +1,6 @@
-import type { Settings } from "./catalogue.ts";
-import { DEFAULT_ORIGIN, type Origin, type Problem } from "./problem.ts";
+import type { Setting, Settings } from "./catalogue.ts";
+import { ALL_FLAGS } from "./flags.ts";
+import type { Origin, Problem } from "./problem.ts";
 import { SETTINGS } from "./read-settings.ts";
 
 const LEAST_RSA_BITS = 2048;
@@ -49,14 +50,16 @@ export function missingIdentity({ podNamespace, serviceAccount }: Settings): Pro
   return missing.map((name) => ({ name, origin: { source: name }, message }));
 }
 
-/** Variables that are set and not yet listened to. */
-export function pendingSettings(settings: Settings, origins: ReadonlyMap<string, Origin>): Problem[] {
-  const set = SETTINGS.filter(
-    ([name, row]) =>
-      row.isPending === true &&
-      origins.get(row.env) !== DEFAULT_ORIGIN &&
-      settings[name as keyof Settings] !== row.default,
+/** Variables and flags that are set and not yet listened to. */
+export function pendingWords(settings: Settings, origins: ReadonlyMap<string, Origin>): Problem[] {
+  const isChanged = (name: string, { parser, default: fallback }: Setting<unknown>): boolean =>
+    parser.print(settings[name as keyof Settings]) !== parser.print(fallback);
+  const variables = SETTINGS.flatMap(([name, row]) =>
+    row.isPending === true && isChanged(name, row) ? (origins.get(row.env) ?? []) : [],
+  );
+  const flags = ALL_FLAGS.flatMap(({ name, isPending }) =>
+    isPending === true ? (origins.get(`--${name}`) ?? []) : [],
   );
   const message = "is set, but pilotboat does not act on it yet";
-  return set.map(([, { env }]) => ({ name: env, origin: origins.get(env) ?? DEFAULT_ORIGIN, message }));
+  return [...variables, ...flags].map((origin) => ({ name: origin.source, origin, message }));
 }

@@ -74,15 +74,19 @@ function fieldEntries({ proxy, origins }: AgentConfig): ConfigEntry[] {
 }
 
 function flagEntries({ flags, origins }: AgentConfig): ConfigEntry[] {
-  return ALL_FLAGS.map(({ name, type, help, default: fallback }) => ({
+  return ALL_FLAGS.map(({ name, type, help, default: fallback, isPending }) => ({
     name: `--${name}`,
     kind: "flag",
     value: flags[name as keyof typeof flags],
     default: fallback,
     origin: origins.get(`--${name}`) ?? DEFAULT_ORIGIN,
     type,
-    help,
+    help: helpText(help, isPending),
   }));
+}
+
+function helpText(help: string, isPending = false): string {
+  return isPending ? `${help} (not there yet)` : help;
 }
 
 function variableEntries({ settings, origins }: AgentConfig): ConfigEntry[] {
@@ -93,7 +97,7 @@ function variableEntries({ settings, origins }: AgentConfig): ConfigEntry[] {
     default: showSetting(row, row.default),
     origin: origins.get(row.env) ?? DEFAULT_ORIGIN,
     type: row.type,
-    help: row.isPending === true ? `${row.help} (not there yet)` : row.help,
+    help: helpText(row.help, row.isPending),
   }));
 }
 

@@ -82,7 +82,13 @@ export const PROXY_FLAGS = [
     help: "Run Envoy so that it can be replaced without losing a request; beats PILOTBOAT_HOT_RESTART",
     setting: "isHotRestart",
   },
-  { name: "watch", type: "bool", default: false, help: "Replace Envoy when a file of its configuration changes" },
+  {
+    name: "watch",
+    type: "bool",
+    default: false,
+    help: "Replace Envoy when a file of its configuration changes",
+    isPending: true,
+  },
   {
     name: "run-folder",
     type: "string",

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { AgentError } from "../base/index.ts";
 import type { ProxyConfig } from "../proto/mesh/index.ts";
 import type { Settings } from "./catalogue.ts";
-import { impossibleSettings, missingIdentity, pendingSettings } from "./check-settings.ts";
+import { impossibleSettings, missingIdentity, pendingWords } from "./check-settings.ts";
 import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-files.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { type FlagsReading, type ProxyFlags, readProxyFlags } from "./flags.ts";
@@ -95,9 +95,11 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     isPositioned,
   });
   problems.push(...effective.problems);
-  warnings.push(...effective.warnings, ...missingIdentity(settings), ...pendingSettings(settings, reading.origins));
+  warnings.push(...effective.warnings, ...missingIdentity(settings));
   if (problems.length > 0) throw new ConfigError(problems);
   const flagOrigins = [...given.keys()].map((name) => [`--${name}`, { source: `--${name}` }] as const);
+  const origins = new Map<string, Origin>([...reading.origins, ...flagOrigins, ...effective.origins]);
+  warnings.push(...pendingWords(settings, origins));
   const config: AgentConfig = {
     role: (positionals[0] ?? "sidecar") as ProxyRole,
     proxy: effective.proxy,
@@ -110,7 +112,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     xdsHeaders: withPrefix(env, "XDS_HEADER_"),
     caHeaders: withPrefix(env, "CA_HEADER_"),
     podAnnotations,
-    origins: new Map<string, Origin>([...reading.origins, ...flagOrigins, ...effective.origins]),
+    origins,
     layers: effective.layers,
   };
   return { config: Object.freeze(config), warnings };
