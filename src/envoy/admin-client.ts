@@ -3,18 +3,18 @@ import { AgentError } from "../base/index.ts";
 
 /** Envoy's admin API. Every call ends after its limit. */
 export interface AdminClient {
-  /** The body of a 200; rejects with ENVOY_ADMIN_UNREACHABLE. */
-  get(path: string, timeoutMs: number): Promise<string>;
-  post(path: string, timeoutMs: number): Promise<string>;
+  /** The body of a 200; rejects with ENVOY_ADMIN_UNREACHABLE, also when `stop` aborts. */
+  get(path: string, timeoutMs: number, stop?: AbortSignal): Promise<string>;
+  post(path: string, timeoutMs: number, stop?: AbortSignal): Promise<string>;
 }
 
 /** The path is sent as it is written: Envoy takes its filters unescaped. */
 export function createAdminClient(host: string, port: number): AdminClient {
-  const call = (method: "GET" | "POST", path: string, timeoutMs: number): Promise<string> =>
-    send({ host, port, method, path, agent: false }, timeoutMs);
+  const call = (method: "GET" | "POST", path: string, timeoutMs: number, stop?: AbortSignal): Promise<string> =>
+    send({ host, port, method, path, agent: false, ...(stop && { signal: stop }) }, timeoutMs);
   return {
-    get: (path, timeoutMs) => call("GET", path, timeoutMs),
-    post: (path, timeoutMs) => call("POST", path, timeoutMs),
+    get: (path, timeoutMs, stop) => call("GET", path, timeoutMs, stop),
+    post: (path, timeoutMs, stop) => call("POST", path, timeoutMs, stop),
   };
 }
 

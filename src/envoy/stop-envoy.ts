@@ -67,6 +67,7 @@ export async function stopEnvoy(child: EnvoyChild, options: StopOptions): Promis
 /** `POST /drain_listeners`; a failure is logged and otherwise of no effect. */
 export async function requestDrain(
   options: Pick<StopOptions, "admin" | "log"> & { readonly isInboundOnly: boolean; readonly skipExit: boolean },
+  cut?: AbortSignal,
 ): Promise<void> {
   const query = [
     options.isInboundOnly ? "inboundonly" : undefined,
@@ -75,7 +76,7 @@ export async function requestDrain(
   ];
   const path = `/drain_listeners?${query.filter((word) => word !== undefined).join("&")}`;
   try {
-    const body = await options.admin.post(path, ADMIN_LIMIT_MS);
+    const body = await options.admin.post(path, ADMIN_LIMIT_MS, cut);
     options.log.debug("Drain requested", { path, body });
   } catch (error) {
     options.log.warn("Cannot request the drain, going on", { path, error: describeError(error) });
@@ -89,7 +90,7 @@ async function drainAndWait(cut: AbortSignal, options: StopOptions): Promise<voi
   const left = (ms: number): number => Math.min(ms, deadline - clock.now());
   await pause(left(drain.delayMs), cut, clock);
   if (cut.aborted) return;
-  await requestDrain({ ...options, isInboundOnly: drain.isInboundOnly, skipExit: false });
+  await requestDrain({ ...options, isInboundOnly: drain.isInboundOnly, skipExit: false }, cut);
   if (!drain.isExitOnZeroConnections) {
     await pause(left(drain.terminationMs), cut, clock);
     return;
@@ -119,7 +120,7 @@ async function waitForZero(until: number, cut: AbortSignal, options: StopOptions
     await pause(Math.min(POLL_MS, until - clock.now()), cut, clock);
     if (cut.aborted) return;
     try {
-      const { active, odd } = countConnections(await admin.get(CONNECTIONS_PATH, POLL_LIMIT_MS), drain.ownPorts);
+      const { active, odd } = countConnections(await admin.get(CONNECTIONS_PATH, POLL_LIMIT_MS, cut), drain.ownPorts);
       for (const line of odd) log.warn("Cannot understand a statistic of Envoy", { line });
       failures = 0;
       if (active <= 0) {
@@ -128,6 +129,7 @@ async function waitForZero(until: number, cut: AbortSignal, options: StopOptions
       }
       log.info("Connections are still open", { active });
     } catch (error) {
+      if (cut.aborted) return;
       failures++;
       log.warn("Cannot count connections", { attempt: failures, of: POLL_FAILURES, error: describeError(error) });
       if (failures >= POLL_FAILURES) return;

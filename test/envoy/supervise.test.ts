@@ -1,0 +1,109 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { freePorts, noMetrics, silentLogger } from "../../src/base/index.ts";
+import {
+  agentExitCode,
+  createAdminClient,
+  endError,
+  type RestartPolicy,
+  superviseEnvoy,
+} from "../../src/envoy/index.ts";
+import { isAlive } from "../support/processes.ts";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pb-supervise-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const never = new AbortController().signal;
+const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+
+async function supervise(script: string, restart: RestartPolicy = "never") {
+  const [port = 0] = await freePorts(1);
+  return superviseEnvoy({
+    spawn: {
+      binary: "/bin/sh",
+      args: ["-c", script],
+      cwd: folder,
+      env: { PATH: process.env.PATH },
+      runAs: undefined,
+      setpriv: undefined,
+      stdout: nowhere,
+      stderr: nowhere,
+    },
+    admin: createAdminClient("127.0.0.1", port),
+    drain: {
+      isInboundOnly: true,
+      delayMs: 0,
+      terminationMs: 0,
+      isExitOnZeroConnections: false,
+      minimumMs: 0,
+      deadlineMs: 0,
+      ownPorts: [],
+    },
+    restart,
+    signals: { hurry: never, force: never },
+    log: silentLogger,
+    metrics: noMetrics,
+  });
+}
+
+test.each([
+  ["exit 0", 0, undefined],
+  ["exit 7", 7, "Envoy could not start: exit status 7"],
+  ["kill -SEGV $$", 139, "Envoy ended by itself: signal: segmentation fault"],
+  ["kill -KILL $$", 137, "Envoy ended by itself: signal: killed"],
+  [
+    'echo "[critical] error initializing configuration: bad" >&2; exit 1',
+    1,
+    "Envoy could not start: exit status 1: [critical] error initializing configuration: bad",
+  ],
+])("a child that does %j ends the agent with %d", async (script, code, message) => {
+  await using envoy = await supervise(script);
+  const end = await envoy.ended;
+  expect(agentExitCode(end)).toBe(code);
+  expect(endError(end)?.message).toBe(message);
+  expect(envoy.state().kind).toBe("ended");
+});
+
+test("on-failure starts it again, and a good end is the end", async () => {
+  const script = 'echo x >> runs; [ "$(wc -l < runs)" -ge 3 ] && exit 0; kill -KILL $$';
+  await using envoy = await supervise(script, "on-failure");
+  expect(agentExitCode(await envoy.ended)).toBe(0);
+  expect(await readFile(join(folder, "runs"), "utf8")).toBe("x\nx\nx\n");
+});
+
+test("a configuration that is refused is not tried again", async () => {
+  await using envoy = await supervise("echo x >> runs; exit 1", "always");
+  expect(agentExitCode(await envoy.ended)).toBe(1);
+  expect(await readFile(join(folder, "runs"), "utf8")).toBe("x\n");
+});
+
+test("disposing ends the child and leaves no process", async () => {
+  const envoy = await supervise('trap "exit 0" TERM; while :; do sleep 0.02; done');
+  const state = envoy.state();
+  const pid = "pid" in state ? state.pid : 0;
+  await Promise.all([envoy[Symbol.asyncDispose](), envoy[Symbol.asyncDispose]()]);
+  expect(isAlive(pid)).toBe(false);
+  expect(await envoy.ended).toEqual({ by: "us" });
+});
+
+test("disposing while it waits to start again starts nothing more", async () => {
+  const envoy = await supervise("echo x >> runs; kill -KILL $$", "always");
+  await expect.poll(() => envoy.state().kind).toBe("waiting");
+  await envoy[Symbol.asyncDispose]();
+  const runs = await readFile(join(folder, "runs"), "utf8");
+  expect(await envoy.ended).toEqual({ by: "us" });
+  expect(await readFile(join(folder, "runs"), "utf8")).toBe(runs);
+});
+
+test("100 MB on stderr neither stop the child nor grow the agent", async () => {
+  const before = process.memoryUsage().rss;
+  await using envoy = await supervise("head -c 104857600 /dev/zero | tr '\\\\0' 'x' >&2; exit 0");
+  expect(agentExitCode(await envoy.ended)).toBe(0);
+  expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
+});
