@@ -5,7 +5,9 @@ import { startSidecar } from "../../src/index.ts";
 // A longer run: ROTATION_SECONDS=60 npx vitest run test/e2e/rotation.test.ts
 const SECONDS = Number(process.env.ROTATION_SECONDS ?? 8);
 
-test(`certificates that live for seconds are replaced for ${SECONDS} s without one failed request`, async () => {
+test(`certificates that live for seconds are replaced for ${SECONDS} s without one failed request`, {
+  timeout: SECONDS * 1_000 + 60_000,
+}, async () => {
   // Rotation begins with three quarters of the life left; between two there are at least a tenth of it.
   await using sidecar = await startSidecar({
     env: { SECRET_TTL: "8s", SECRET_GRACE_PERIOD_RATIO: "0.75", ECC_SIGNATURE_ALGORITHM: "ECDSA" },
