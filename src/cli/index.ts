@@ -28,7 +28,8 @@ export function errorText(error: unknown): string {
     return `Error: Internal failure, please report it: ${stack}\n`;
   }
   const hint = error.hint === undefined ? "" : `  hint: ${error.hint}\n`;
-  return `Error: ${describeError(error)} [${error.code}]\n${hint}`;
+  const [first = "", ...more] = describeError(error).split("\n");
+  return `Error: ${[`${first} [${error.code}]`, ...more].join("\n")}\n${hint}`;
 }
 
 function helpText(): string {

@@ -67,7 +67,7 @@ export class ConfigError extends AgentError {
 
   constructor(problems: readonly Problem[]) {
     const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-    super("CONFIG_INVALID", `The configuration has ${count}:\n${formatProblems(problems)}\n`);
+    super("CONFIG_INVALID", `The configuration has ${count}\n${formatProblems(problems)}`);
     this.problems = problems;
   }
 }

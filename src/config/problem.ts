@@ -28,20 +28,21 @@ export function formatOrigin({ source, line, column }: Origin): string {
 
 /** A problem on one line, for a log: `PROXY_CONFIG:3:12: drainDuration: found 90, wanted a duration`. */
 export function formatProblem({ name, origin, message, hint }: Problem): string {
-  const place = formatOrigin(origin);
-  return `${place === name ? "" : `${place}: `}${name}: ${message}${hint === undefined ? "" : `. ${hint}`}`;
+  return `${formatPlace(name, origin)}: ${message}${hint === undefined ? "" : `. ${hint}`}`;
+}
+
+/** Where and which value; once, where they are the same. */
+function formatPlace(name: string, origin: Origin): string {
+  return origin.source === name ? formatOrigin(origin) : `${formatOrigin(origin)}: ${name}`;
 }
 
 /** One block per problem: where and which value, then what is wrong, then the hint. */
 export function formatProblems(problems: readonly Problem[]): string {
-  const lines = problems.flatMap(({ name, origin, message, hint }) => {
-    const place = formatOrigin(origin);
-    return [
-      `  ${place === name ? name : `${place}: ${name}`}`,
-      `    ${message}`,
-      ...(hint === undefined ? [] : [`    hint: ${hint}`]),
-    ];
-  });
+  const lines = problems.flatMap(({ name, origin, message, hint }) => [
+    `  ${formatPlace(name, origin)}`,
+    `    ${message}`,
+    ...(hint === undefined ? [] : [`    hint: ${hint}`]),
+  ]);
   return lines.join("\n");
 }
 

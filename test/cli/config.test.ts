@@ -46,7 +46,7 @@ const BROKEN = [
 test("five mistakes in PROXY_CONFIG are five blocks with lines and columns, and exit code 2", async () => {
   const { code, stdout, stderr } = await pilotboat(["config"], { PROXY_CONFIG: BROKEN });
   expect([code, stdout]).toEqual([2, ""]);
-  expect(stderr).toContain("The configuration has 5 problems:\n");
+  expect(stderr).toContain("Error: The configuration has 5 problems [CONFIG_INVALID]\n");
   expect([...stderr.matchAll(/^ {2}(PROXY_CONFIG:\d+:\d+): (.*)$/gm)].map(([, place, name]) => [place, name])).toEqual([
     ["PROXY_CONFIG:1:16", "drainDuration"],
     ["PROXY_CONFIG:2:17", "proxyAdminPort"],
