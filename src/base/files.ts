@@ -87,8 +87,8 @@ export async function makeFolder(path: string, mode = 0o700): Promise<void> {
     await mkdir(path, mode);
   } catch (error) {
     if (systemCode(error) === "EEXIST") return;
-    if (systemCode(error) !== "ENOENT" || dirname(path) === path || (await isThere(dirname(path)))) throw error;
-    await makeFolder(dirname(path), mode);
+    if (systemCode(error) !== "ENOENT" || dirname(path) === path) throw error;
+    if (!(await isThere(dirname(path)))) await makeFolder(dirname(path), mode); // else made meanwhile by another process
     await mkdir(path, mode).catch(unlessThere);
   }
 }

@@ -41,3 +41,11 @@ test("a full disk keeps the old content", async () => {
 test("a place where no folder can be made is refused at once", async () => {
   await expect(writeFileAtomically("/proc/nowhere/deep/file", "x")).rejects.toMatchObject({ code: "FILE_UNWRITABLE" });
 });
+
+test("writers that make the same folders at the same time do not disturb each other", async () => {
+  for (let round = 0; round < 100; round++) {
+    const depths = ["a", "a/b", "a/b/c", "a/b/c/d", "a/b/c/d/e"].map((depth) => join(folder, String(round), depth));
+    await Promise.all(depths.map((depth) => writeFileAtomically(join(depth, "file"), "x")));
+    expect(await readdir(join(folder, String(round), "a/b/c/d/e"))).toEqual(["file"]);
+  }
+});
