@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open, rename, stat } from "node:fs/promises";
+import { chmod, open, rename, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AgentError, describeError } from "../../base/index.ts";
 import { cacheFolder, cacheUnwritable, type Env, makeCacheFolder, openStaging } from "./cache.ts";
@@ -106,8 +106,11 @@ function decide(options: FetchOptions): Order {
 }
 
 async function isIntact(path: string, locked: LockedFile, stop: AbortSignal): Promise<boolean> {
-  const isThere = (await stat(path).catch(() => undefined)) !== undefined;
-  return isThere && (await sha256Of(path, stop)) === locked.executableSha256;
+  const found = await sha256Of(path, stop).catch(() => undefined); // missing or unreadable: to be fetched
+  stop.throwIfAborted();
+  if (found !== locked.executableSha256) return false;
+  await chmod(path, 0o755).catch(() => undefined); // a copy from elsewhere may have lost it; where we may not, it is set
+  return true;
 }
 
 async function download(order: Order, options: FetchOptions, stop: AbortSignal): Promise<void> {

@@ -17,7 +17,10 @@ export async function runProgram(file: string, args: readonly string[], env: Env
   let killing: NodeJS.Timeout | undefined;
   const end = (): void => {
     signalGroup(child, "SIGTERM");
-    killing = setTimeout(() => signalGroup(child, "SIGKILL"), KILL_AFTER_MS);
+    killing = setTimeout(() => {
+      signalGroup(child, "SIGKILL");
+      child.stderr?.destroy(); // a grandchild that left the group may hold it open
+    }, KILL_AFTER_MS);
   };
   stop.addEventListener("abort", end, { once: true });
   try {
@@ -49,9 +52,10 @@ function ended(child: ChildProcess): Promise<Ran> {
 }
 
 function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
   try {
-    if (pid !== undefined) process.kill(-pid, signal);
-  } catch (error) {
-    if (systemCode(error) !== "ESRCH") throw error; // it ended by itself meanwhile
+    process.kill(-pid, signal);
+  } catch {
+    // it ended by itself meanwhile
   }
 }
