@@ -115,17 +115,17 @@ async function isIntact(path: string, locked: LockedFile, stop: AbortSignal): Pr
 
 async function download(order: Order, options: FetchOptions, stop: AbortSignal): Promise<void> {
   const { env, onNote, onProgress } = options;
-  const { locked, source } = order;
-  const { summary, download, unpack } = SOURCES[source];
+  const { locked } = order;
+  const source = SOURCES[order.source];
   await using staging = await openStaging(env);
-  onNote(`Fetching Envoy ${order.version} for ${order.platform} (${summary})`);
+  onNote(`Fetching Envoy ${order.version} for ${order.platform} (${source.summary})`);
   const onBytes = onProgress && ((bytes: number): void => onProgress(bytes, locked?.bytes));
-  const file = await download({ ...options, ...order, folder: staging.folder, onBytes, stop });
+  const file = await source.download({ ...options, ...order, folder: staging.folder, onBytes, stop });
   const { size: bytes } = await stat(file);
   const sha256 = await sha256Of(file, stop);
   if (locked !== undefined) compare(basename(file), sha256, locked.sha256, locked.file);
   const executable = join(staging.folder, "envoy");
-  await unpack(file, executable, stop);
+  await source.unpack(file, executable, stop);
   await makeLasting(executable);
   const executableSha256 = await sha256Of(executable, stop);
   if (locked !== undefined) compare("envoy", executableSha256, locked.executableSha256, "envoy");
