@@ -17,6 +17,10 @@ export const ERROR_CATALOGUE = {
     kind: "peer",
     summary: "The certificate authority answered with something that cannot be used.",
   },
+  CA_FOLDER_INVALID: {
+    kind: "usage",
+    summary: "The files of a CA that the control plane should sign with are incomplete or do not fit together.",
+  },
   CA_REFUSED: { kind: "peer", summary: "The certificate authority refused to sign the workload's certificate." },
   CA_UNREACHABLE: { kind: "peer", summary: "The certificate authority did not answer; trying again may help." },
   CONFIG_INVALID: {

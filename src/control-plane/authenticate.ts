@@ -1,23 +1,57 @@
-import type { Metadata } from "@grpc/grpc-js";
+import type { Metadata, ServerUnaryCall } from "@grpc/grpc-js";
 import type { TokenIssuer } from "./tokens.ts";
 
+/** A caller with its SPIFFE ids, or the reason why nobody knows who calls. */
 export type Authentication =
-  | { readonly ok: true; readonly identity: string }
+  | { readonly ok: true; readonly identities: readonly string[] }
   | { readonly ok: false; readonly reason: string };
 
+/** The part of a gRPC call that tells who calls. */
+export interface Caller {
+  readonly metadata: Metadata;
+  getAuthContext(): ReturnType<ServerUnaryCall<unknown, unknown>["getAuthContext"]>;
+}
+
 /**
- * Who calls, by the bearer token of the call; the answer is a SPIFFE URI. Client certificates are not asked for.
+ * Who calls: by a client certificate that our roots vouch for, else by the bearer token.
  * Source: istio/istio security/pkg/server/ca/authenticate.
  */
-export async function authenticate(
+export async function authenticate(caller: Caller, tokens: TokenIssuer, trustDomain: string): Promise<Authentication> {
+  const certificate = caller.getAuthContext()?.sslPeerCertificate;
+  if (certificate !== undefined) {
+    const uris = uriNames(certificate.subjectaltname ?? "");
+    const [uri = ""] = uris;
+    if (uris.length === 1 && uri.startsWith("spiffe://")) return { ok: true, identities: uris };
+    if (!hasToken(caller.metadata)) {
+      return { ok: false, reason: `the client certificate has ${uris.length} URI names, wanted one SPIFFE id` };
+    }
+  }
+  return authenticateToken(caller.metadata, tokens, trustDomain);
+}
+
+async function authenticateToken(
   metadata: Metadata,
   tokens: TokenIssuer,
   trustDomain: string,
 ): Promise<Authentication> {
-  const header = String(metadata.get("authorization")[0] ?? "");
-  if (!header.startsWith("Bearer ")) return { ok: false, reason: "there is no token" };
-  const workload = await tokens.check(header.slice("Bearer ".length));
+  if (!hasToken(metadata))
+    return { ok: false, reason: "there is neither a client certificate of this mesh nor a token" };
+  const workload = await tokens.check(String(metadata.get("authorization")[0]).slice(SCHEME.length));
   if (typeof workload === "string") return { ok: false, reason: `the token is refused: ${workload}` };
   const domain = trustDomain.replaceAll("@", ".");
-  return { ok: true, identity: `spiffe://${domain}/ns/${workload.namespace}/sa/${workload.serviceAccount}` };
+  return { ok: true, identities: [`spiffe://${domain}/ns/${workload.namespace}/sa/${workload.serviceAccount}`] };
+}
+
+const SCHEME = "Bearer ";
+
+function hasToken(metadata: Metadata): boolean {
+  return String(metadata.get("authorization")[0] ?? "").startsWith(SCHEME);
+}
+
+/** Of Node's `DNS:a, URI:b`; a name with a comma in it comes in double quotes and is no SPIFFE id. */
+function uriNames(subjectAltName: string): string[] {
+  return subjectAltName
+    .split(", ")
+    .filter((name) => name.startsWith("URI:"))
+    .map((name) => name.slice("URI:".length));
 }

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
-import { AgentError, describeError, type Logger } from "../base/index.ts";
+import { AgentError, describeError, formatGoDuration, type Logger } from "../base/index.ts";
 import {
   type IstioCertificateRequest,
   type IstioCertificateResponse,
@@ -11,23 +11,25 @@ import type { Authority } from "./authority.ts";
 import type { TokenIssuer } from "./tokens.ts";
 
 export interface CertificateServiceOptions {
+  /** The one that signs now. */
   readonly authority: () => Authority;
   readonly tokens: TokenIssuer;
   readonly trustDomain: string;
   /** For requests that name no lifetime. */
   readonly defaultTtlSeconds: number;
+  /** When it answers a number, that is the lifetime, whatever is asked for. */
+  readonly forcedTtlSeconds: () => number | undefined;
   readonly log: Logger;
 }
+
+type CertificateCall = ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>;
 
 /** Source: istio/istio pilot/pkg/features (MAX_WORKLOAD_CERT_TTL). */
 const MOST_TTL_SECONDS = 90 * 86_400;
 
 /** `CreateCertificate` with the codes and texts of istiod. Source: istio/istio security/pkg/server/ca/server.go. */
 export function createCertificateHandler(options: CertificateServiceOptions) {
-  return (
-    call: ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>,
-    done: sendUnaryData<IstioCertificateResponse>,
-  ): void => {
+  return (call: CertificateCall, done: sendUnaryData<IstioCertificateResponse>): void => {
     createCertificate(call, options).then(
       (chain) => done(null, create(IstioCertificateResponseSchema, { certChain: [...chain] })),
       (error: unknown) => {
@@ -40,23 +42,38 @@ export function createCertificateHandler(options: CertificateServiceOptions) {
 }
 
 async function createCertificate(
-  call: ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>,
+  call: CertificateCall,
   options: CertificateServiceOptions,
 ): Promise<readonly string[]> {
-  const caller = await authenticate(call.metadata, options.tokens, options.trustDomain);
+  const caller = await authenticate(call, options.tokens, options.trustDomain);
   if (!caller.ok) throw new AgentError("UNAUTHENTICATED", `request authenticate failure: ${caller.reason}`);
-  const asked = Number(call.request.validityDuration);
-  if (asked > MOST_TTL_SECONDS) {
+  const { csr, validityDuration, metadata } = call.request;
+  const impersonated = metadata?.ImpersonatedIdentity ?? "";
+  if (impersonated !== "") {
     throw new AgentError(
-      "CSR_INVALID",
-      `CSR signing error (requested TTL ${asked}s is greater than the max allowed TTL ${MOST_TTL_SECONDS}s)`,
+      "UNAUTHENTICATED",
+      "request impersonation authentication failure: nobody may impersonate here",
     );
   }
-  const ttlSeconds = asked > 0 ? asked : options.defaultTtlSeconds;
-  const chain = await options.authority().sign(call.request.csr, [caller.identity], ttlSeconds);
-  options.log.info("Issued a certificate", { identity: caller.identity, ttlSeconds });
+  const ttlSeconds = options.forcedTtlSeconds() ?? allowedTtl(Number(validityDuration), options.defaultTtlSeconds);
+  const chain = await options.authority().sign(csr, caller.identities, ttlSeconds);
+  options.log.info("Issued a certificate", { identity: caller.identities.join(), ttlSeconds });
   return chain;
 }
+
+function allowedTtl(askedSeconds: number, defaultSeconds: number): number {
+  if (askedSeconds <= 0) return defaultSeconds;
+  if (askedSeconds <= MOST_TTL_SECONDS) return askedSeconds;
+  const [asked, most] = [askedSeconds, MOST_TTL_SECONDS].map((seconds) =>
+    formatGoDuration(BigInt(seconds) * SECOND_NS),
+  );
+  throw new AgentError(
+    "CSR_INVALID",
+    `CSR signing error (requested TTL ${asked} is greater than the max allowed TTL ${most})`,
+  );
+}
+
+const SECOND_NS = 1_000_000_000n;
 
 function codeOf(error: unknown): number {
   if (!(error instanceof AgentError)) return status.INTERNAL;

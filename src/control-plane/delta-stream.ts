@@ -5,22 +5,29 @@ import {
   type DeltaDiscoveryResponse,
   DeltaDiscoveryResponseSchema,
 } from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
-import type { EnvoyResource } from "./resources.ts";
-import { CLUSTER_TYPE, ENDPOINT_TYPE, isWildcardType, PUSH_ORDER, type Snapshot } from "./snapshot.ts";
+import {
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  EXTENSION_TYPE,
+  inPushOrder,
+  isAnswered,
+  isWildcardType,
+} from "./resource-types.ts";
+import { type Resource, type Snapshot, selectNamed } from "./snapshot.ts";
+import type { StreamPort } from "./stream-port.ts";
 
 interface Subscription {
+  readonly typeUrl: string;
   isWildcard: boolean;
   readonly names: Set<string>;
   /** Version of what the client has, by name. */
   readonly sent: Map<string, string>;
   nonce: string;
+  /** An answer was held back and everything has to be sent. */
+  isOwed: boolean;
 }
 
-export interface StreamPort<Response> {
-  send(response: Response): void;
-  newNonce(): string;
-  onReject(typeUrl: string, message: string): void;
-}
+type Resources = ReadonlyMap<string, Resource>;
 
 /**
  * One delta stream's bookkeeping: what is subscribed, what was sent, and so what an event makes us send.
@@ -40,95 +47,115 @@ export class DeltaStream {
 
   onRequest(request: DeltaDiscoveryRequest): void {
     if (request.errorDetail !== undefined) this.#port.onReject(request.typeUrl, request.errorDetail.message);
+    if (!isAnswered(request.typeUrl)) return;
     const known = this.#subscriptions.get(request.typeUrl);
-    if (known === undefined) {
-      this.#begin(request);
-      return;
-    }
-    if (request.responseNonce !== "" && request.responseNonce !== known.nonce) return; // stale
-    const added = request.resourceNamesSubscribe.filter((name) => !known.names.has(name));
-    for (const name of added) this.#add(known, name);
-    for (const name of request.resourceNamesUnsubscribe) this.#remove(known, name);
-    if (request.resourceNamesSubscribe.length > 0) this.#answer(request.typeUrl, known, request.resourceNamesSubscribe);
+    if (known === undefined) this.#begin(request);
+    else if (request.responseNonce === "" || request.responseNonce === known.nonce) this.#change(known, request);
   }
 
   /** Sends what differs from what the client has. */
   onSnapshot(snapshot: Snapshot): void {
     this.#snapshot = snapshot;
-    const types = [...this.#subscriptions.keys()].sort((a, b) => PUSH_ORDER.indexOf(a) - PUSH_ORDER.indexOf(b));
-    for (const typeUrl of types) this.#pushChanges(typeUrl);
+    const hasNewClusters = this.#pushChanges(this.#subscriptions.get(CLUSTER_TYPE));
+    for (const typeUrl of inPushOrder(this.#subscriptions.keys())) {
+      if (typeUrl === ENDPOINT_TYPE && hasNewClusters) this.#sendEndpoints();
+      else if (typeUrl !== CLUSTER_TYPE) this.#pushChanges(this.#subscriptions.get(typeUrl));
+    }
+  }
+
+  /** Sends a resource of that type that no client can read, if the type is subscribed. */
+  sendBroken(typeUrl: string, broken: Resource): void {
+    const subscription = this.#subscriptions.get(typeUrl);
+    if (subscription === undefined) return;
+    this.#send(subscription, new Map([[broken.name, broken]]));
+    subscription.sent.delete(broken.name); // it will be refused
   }
 
   #begin(request: DeltaDiscoveryRequest): void {
-    const names = new Set([...request.resourceNamesSubscribe, ...Object.keys(request.initialResourceVersions)]);
+    const { typeUrl, resourceNamesSubscribe: asked, initialResourceVersions } = request;
+    const names = new Set([...asked, ...Object.keys(initialResourceVersions)]);
     for (const name of request.resourceNamesUnsubscribe) names.delete(name);
-    const isWildcard =
-      names.delete("*") || (request.resourceNamesSubscribe.length === 0 && isWildcardType(request.typeUrl));
-    const sent = new Map(Object.entries(request.initialResourceVersions));
-    const subscription: Subscription = { isWildcard, names, sent, nonce: "" };
-    this.#subscriptions.set(request.typeUrl, subscription);
-    this.#send(request.typeUrl, subscription, this.#wanted(request.typeUrl, subscription));
-    // Without endpoints after clusters a reconnecting Envoy can wait for ever while it warms them.
-    if (request.typeUrl === CLUSTER_TYPE) this.#sendEndpoints();
+    const isWildcard = names.delete("*") || (asked.length === 0 && isWildcardType(typeUrl));
+    const sent = new Map(Object.entries(initialResourceVersions));
+    const subscription: Subscription = { typeUrl, isWildcard, names, sent, nonce: "", isOwed: false };
+    this.#subscriptions.set(typeUrl, subscription);
+    this.#sendAll(subscription, asked);
+    this.#followClusters(typeUrl);
+  }
+
+  #change(known: Subscription, { resourceNamesSubscribe, resourceNamesUnsubscribe }: DeltaDiscoveryRequest): void {
+    for (const name of resourceNamesSubscribe) {
+      if (name === "*") known.isWildcard = true;
+      else known.names.add(name);
+    }
+    for (const name of resourceNamesUnsubscribe) {
+      if (name === "*") known.isWildcard = false;
+      known.names.delete(name);
+      known.sent.delete(name);
+    }
+    if (resourceNamesSubscribe.length === 0) return; // an acknowledgement, or less than before
+    if (resourceNamesSubscribe.includes("*")) this.#sendAll(known, resourceNamesSubscribe);
+    else this.#sendNamed(known, resourceNamesSubscribe);
+    this.#followClusters(known.typeUrl);
+  }
+
+  /** Without endpoints after clusters a reconnecting Envoy can wait for ever while it warms them. */
+  #followClusters(typeUrl: string): void {
+    if (typeUrl === CLUSTER_TYPE) this.#sendEndpoints();
   }
 
   #sendEndpoints(): void {
     const endpoints = this.#subscriptions.get(ENDPOINT_TYPE);
-    if (endpoints !== undefined) this.#send(ENDPOINT_TYPE, endpoints, this.#wanted(ENDPOINT_TYPE, endpoints));
+    if (endpoints !== undefined) this.#sendAll(endpoints);
   }
 
-  #add(subscription: Subscription, name: string): void {
-    if (name === "*") subscription.isWildcard = true;
-    else subscription.names.add(name);
-  }
-
-  #remove(subscription: Subscription, name: string): void {
-    if (name === "*") subscription.isWildcard = false;
-    subscription.names.delete(name);
-    subscription.sent.delete(name);
+  #sendAll(subscription: Subscription, asked: readonly string[] = []): void {
+    const wanted = this.#wanted(subscription);
+    const gone = [...new Set([...subscription.sent.keys(), ...asked])].filter(
+      (name) => name !== "*" && !wanted.has(name),
+    );
+    this.#send(subscription, wanted, gone);
   }
 
   /** Only the names that were just subscribed, present or not. */
-  #answer(typeUrl: string, subscription: Subscription, names: readonly string[]): void {
-    const all = this.#wanted(typeUrl, subscription);
-    const asked = new Map([...all].filter(([name]) => names.includes(name) || names.includes("*")));
+  #sendNamed(subscription: Subscription, names: readonly string[]): void {
+    const wanted = selectNamed(this.#wanted(subscription), subscription.typeUrl, names);
     this.#send(
-      typeUrl,
       subscription,
-      asked,
-      names.filter((name) => name !== "*" && !all.has(name)),
+      wanted,
+      names.filter((name) => !wanted.has(name)),
     );
   }
 
-  #pushChanges(typeUrl: string): void {
-    const subscription = this.#subscriptions.get(typeUrl);
-    if (subscription === undefined) return;
-    const wanted = this.#wanted(typeUrl, subscription);
-    const changed = new Map([...wanted].filter(([name, { version }]) => subscription.sent.get(name) !== version));
-    const removed = [...subscription.sent.keys()].filter((name) => !wanted.has(name));
-    if (changed.size > 0 || removed.length > 0) this.#send(typeUrl, subscription, changed, removed);
+  /** True when something was sent that is new to the client. */
+  #pushChanges(subscription: Subscription | undefined): boolean {
+    if (subscription === undefined) return false;
+    const { sent, isOwed } = subscription;
+    const wanted = this.#wanted(subscription);
+    const changed = new Map([...wanted].filter(([name, { version }]) => isOwed || sent.get(name) !== version));
+    const gone = [...sent.keys()].filter((name) => !wanted.has(name));
+    if (isOwed || changed.size > 0 || gone.length > 0) this.#send(subscription, changed, gone);
+    return changed.size > 0;
   }
 
-  #wanted(typeUrl: string, { isWildcard, names }: Subscription): ReadonlyMap<string, EnvoyResource> {
+  #wanted({ typeUrl, isWildcard, names }: Subscription): Resources {
     const all = this.#snapshot.resourcesFor(this.#node, typeUrl);
-    return isWildcard ? all : new Map([...all].filter(([name]) => names.has(name)));
+    return isWildcard ? all : selectNamed(all, typeUrl, names);
   }
 
-  #send(
-    typeUrl: string,
-    subscription: Subscription,
-    resources: ReadonlyMap<string, EnvoyResource>,
-    removedResources: readonly string[] = [],
-  ): void {
+  #send(subscription: Subscription, resources: Resources, gone: readonly string[] = []): void {
+    const { typeUrl, sent } = subscription;
+    subscription.isOwed = this.#port.isWithheld(typeUrl);
+    if (subscription.isOwed) return;
     subscription.nonce = this.#port.newNonce();
-    for (const [name, { version }] of resources) subscription.sent.set(name, version);
-    for (const name of removedResources) subscription.sent.delete(name);
+    for (const [name, { version }] of resources) sent.set(name, version);
+    for (const name of gone) sent.delete(name);
     this.#port.send(
       create(DeltaDiscoveryResponseSchema, {
         typeUrl,
         nonce: subscription.nonce,
         systemVersionInfo: this.#snapshot.version,
-        removedResources: [...removedResources],
+        removedResources: typeUrl === EXTENSION_TYPE ? [] : gone.toSorted(), // istiod never takes an extension away
         resources: [...resources.values()].map(({ name, version, any }) => ({ name, version, resource: any })),
       }),
     );

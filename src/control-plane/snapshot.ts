@@ -1,50 +1,104 @@
+import { createHash } from "node:crypto";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
-import type { EnvoyResource, NodeMatch, ResourceGroup } from "./resources.ts";
+import { type NameTable, NameTableSchema } from "../proto/gen/istio/networking/nds/v1/nds_pb.ts";
+import { ENDPOINT_TYPE, NAME_TABLE_TYPE } from "./resource-types.ts";
 
-const PREFIX = "type.googleapis.com/envoy";
-export const CLUSTER_TYPE = `${PREFIX}.config.cluster.v3.Cluster`;
-export const ENDPOINT_TYPE = `${PREFIX}.config.endpoint.v3.ClusterLoadAssignment`;
-export const LISTENER_TYPE = `${PREFIX}.config.listener.v3.Listener`;
-export const ROUTE_TYPE = `${PREFIX}.config.route.v3.RouteConfiguration`;
-export const SECRET_TYPE = `${PREFIX}.extensions.transport_sockets.tls.v3.Secret`;
-export const EXTENSION_TYPE = `${PREFIX}.config.core.v3.TypedExtensionConfig`;
+/** One resource, ready to be sent. */
+export interface Resource {
+  /** Empty for the name table. */
+  readonly name: string;
+  readonly any: Any;
+  /** Changes with the content. */
+  readonly version: string;
+}
 
-/** The order in which changes are sent, so that what refers comes after what is referred to. */
-export const PUSH_ORDER = [CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE, EXTENSION_TYPE];
+/** Which nodes get a document's resources; an empty match is every node. */
+export interface NodeMatch {
+  readonly id?: string;
+  /** First part of the node id: `sidecar`, `router`. */
+  readonly type?: string;
+  readonly namespace?: string;
+  /** All of them must be equal to the node's `LABELS`. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
 
-/** Types that are asked for by name; an empty list of names means nothing, not everything. */
-const NAMED_TYPES = new Set([ENDPOINT_TYPE, ROUTE_TYPE, SECRET_TYPE, EXTENSION_TYPE]);
-
-export function isWildcardType(typeUrl: string): boolean {
-  return !NAMED_TYPES.has(typeUrl);
+/** One document: resources by type URL for the nodes that fit. */
+export interface ResourceGroup {
+  readonly match: NodeMatch;
+  readonly byType: ReadonlyMap<string, readonly Resource[]>;
+  readonly names: NameTable["table"];
 }
 
 /** Everything that is served at one time. */
 export interface Snapshot {
   /** `<time>/<number>`, new for each reload. */
   readonly version: string;
-  /** What a node gets of one type, by name. */
-  resourcesFor(node: Node, typeUrl: string): ReadonlyMap<string, EnvoyResource>;
+  /** What a node gets of one type, by name; where documents share a name, the last one counts. */
+  resourcesFor(node: Node, typeUrl: string): ReadonlyMap<string, Resource>;
 }
 
 export function createSnapshot(version: string, groups: readonly ResourceGroup[]): Snapshot {
   return {
     version,
     resourcesFor(node, typeUrl) {
-      const fitting = groups.filter((group) => group.typeUrl === typeUrl && isFitting(group.match, node));
-      return new Map(fitting.flatMap(({ resources }) => resources.map((resource) => [resource.name, resource])));
+      const fitting = groups.filter((group) => isFitting(group.match, node));
+      if (typeUrl === NAME_TABLE_TYPE) return new Map([["", nameTable(fitting)]]);
+      const resources = fitting.flatMap(({ byType }) => byType.get(typeUrl) ?? []);
+      return new Map(resources.map((resource) => [resource.name, resource]));
     },
   };
 }
 
+/** Packs a message's bytes; the version is made from them. */
+export function toResource(name: string, typeUrl: string, value: Uint8Array): Resource {
+  const version = createHash("sha256").update(value).digest("hex").slice(0, 12);
+  return { name, any: create(AnySchema, { typeUrl, value }), version };
+}
+
+/**
+ * The resources with these names. Endpoints that nobody wrote down are an empty assignment: without an answer Envoy
+ * would wait for them.
+ */
+export function selectNamed(
+  all: ReadonlyMap<string, Resource>,
+  typeUrl: string,
+  names: Iterable<string>,
+): Map<string, Resource> {
+  const selected = new Map<string, Resource>();
+  for (const name of names) {
+    const resource = all.get(name) ?? (typeUrl === ENDPOINT_TYPE ? noEndpoints(name) : undefined);
+    if (resource !== undefined) selected.set(name, resource);
+  }
+  return selected;
+}
+
+function noEndpoints(clusterName: string): Resource {
+  const value = new BinaryWriter().tag(1, WireType.LengthDelimited).string(clusterName).finish();
+  return toResource(clusterName, ENDPOINT_TYPE, value);
+}
+
+function nameTable(groups: readonly ResourceGroup[]): Resource {
+  const table = Object.assign({}, ...groups.map(({ names }) => names)) as NameTable["table"];
+  return toResource("", NAME_TABLE_TYPE, toBinary(NameTableSchema, create(NameTableSchema, { table })));
+}
+
 function isFitting(match: NodeMatch, node: Node): boolean {
   const [type] = node.id.split("~");
-  const metadata = (node.metadata ?? {}) as Readonly<Record<string, unknown>>;
-  const labels = (metadata.LABELS ?? {}) as Readonly<Record<string, unknown>>;
+  const labels = (node.metadata?.LABELS ?? {}) as Readonly<Record<string, unknown>>;
   return (
     (match.id === undefined || match.id === node.id) &&
     (match.type === undefined || match.type === type) &&
-    (match.namespace === undefined || match.namespace === metadata.NAMESPACE) &&
+    (match.namespace === undefined || match.namespace === namespaceOf(node)) &&
     Object.entries(match.labels ?? {}).every(([name, value]) => labels[name] === value)
   );
+}
+
+/** From the metadata, else the first label of the node's DNS domain; empty when neither tells. */
+export function namespaceOf({ id, metadata }: Node): string {
+  if (typeof metadata?.NAMESPACE === "string" && metadata.NAMESPACE !== "") return metadata.NAMESPACE;
+  const [namespace = "", ...rest] = (id.split("~")[3] ?? "").split(".");
+  return rest.length > 0 ? namespace : "";
 }

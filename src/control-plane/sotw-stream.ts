@@ -5,14 +5,18 @@ import {
   type DiscoveryResponse,
   DiscoveryResponseSchema,
 } from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
-import type { StreamPort } from "./delta-stream.ts";
-import { CLUSTER_TYPE, ENDPOINT_TYPE, isWildcardType, PUSH_ORDER, type Snapshot } from "./snapshot.ts";
+import { CLUSTER_TYPE, ENDPOINT_TYPE, inPushOrder, isAnswered, isWildcardType } from "./resource-types.ts";
+import { type Resource, type Snapshot, selectNamed } from "./snapshot.ts";
+import type { StreamPort } from "./stream-port.ts";
 
 interface Watch {
+  readonly typeUrl: string;
   names: ReadonlySet<string>;
   nonce: string;
   /** The next request is answered even if it looks like an acknowledgement. */
   isAnswerDue: boolean;
+  /** Versions of what these names stood for when they were sent last; a push that would repeat them is left out. */
+  sent: string;
 }
 
 /**
@@ -32,59 +36,85 @@ export class SotwStream {
   }
 
   onRequest(request: DiscoveryRequest): void {
-    const { typeUrl } = request;
-    if (request.errorDetail !== undefined) {
-      this.#port.onReject(typeUrl, request.errorDetail.message);
-      return;
-    }
-    const names = new Set(request.resourceNames);
+    const { typeUrl, errorDetail, resourceNames, responseNonce } = request;
+    if (errorDetail !== undefined) this.#port.onReject(typeUrl, errorDetail.message);
+    if (errorDetail !== undefined || !isAnswered(typeUrl)) return;
+    const names = new Set(resourceNames);
     const watch = this.#watches.get(typeUrl);
-    if (names.size === 0 && !isWildcardType(typeUrl)) {
-      this.#watches.delete(typeUrl);
-    } else if (watch === undefined || request.responseNonce === "") {
-      this.#watches.set(typeUrl, { names, nonce: "", isAnswerDue: false });
-      if (typeUrl === CLUSTER_TYPE) this.#markEndpoints();
-      this.#send(typeUrl);
-    } else if (request.responseNonce === watch.nonce) {
-      this.#onCurrent(typeUrl, watch, names);
-    }
+    if (names.size === 0 && !isWildcardType(typeUrl)) this.#watches.delete(typeUrl);
+    else if (watch === undefined || responseNonce === "") this.#begin(typeUrl, names);
+    else if (responseNonce === watch.nonce) this.#onCurrent(watch, names);
   }
 
+  /** Sends the types whose resources differ from what was sent last. */
   onSnapshot(snapshot: Snapshot): void {
     this.#snapshot = snapshot;
-    const types = [...this.#watches.keys()].sort((a, b) => PUSH_ORDER.indexOf(a) - PUSH_ORDER.indexOf(b));
-    for (const typeUrl of types) this.#send(typeUrl);
+    let hasNewClusters = false;
+    for (const typeUrl of inPushOrder(this.#watches.keys())) {
+      const watch = this.#watches.get(typeUrl);
+      if (watch === undefined) continue;
+      const isNew = versionsOf(this.#wanted(watch)) !== watch.sent;
+      if (isNew || (typeUrl === ENDPOINT_TYPE && hasNewClusters)) this.#send(watch);
+      hasNewClusters ||= isNew && typeUrl === CLUSTER_TYPE;
+    }
   }
 
-  #onCurrent(typeUrl: string, watch: Watch, names: ReadonlySet<string>): void {
-    const added = [...names].filter((name) => !watch.names.has(name));
-    const hasRemoved = [...watch.names].some((name) => !names.has(name));
-    watch.names = names;
-    if (watch.isAnswerDue) this.#send(typeUrl);
-    else if (added.length > 0) this.#send(typeUrl, isWildcardType(typeUrl) ? undefined : new Set(added));
-    else if (hasRemoved && isWildcardType(typeUrl)) this.#send(typeUrl);
-    watch.isAnswerDue = false;
-  }
-
-  #markEndpoints(): void {
-    const endpoints = this.#watches.get(ENDPOINT_TYPE);
-    if (endpoints !== undefined) endpoints.isAnswerDue = true;
-  }
-
-  #send(typeUrl: string, only?: ReadonlySet<string>): void {
+  /** Sends a resource of that type that no client can read, if the type is watched. */
+  sendBroken(typeUrl: string, broken: Resource): void {
     const watch = this.#watches.get(typeUrl);
     if (watch === undefined) return;
+    this.#write(watch, [broken]);
+    watch.sent = "";
+  }
+
+  #begin(typeUrl: string, names: ReadonlySet<string>): void {
+    const watch: Watch = { typeUrl, names, nonce: "", isAnswerDue: false, sent: "" };
+    this.#watches.set(typeUrl, watch);
+    this.#send(watch);
+    const endpoints = this.#watches.get(ENDPOINT_TYPE);
+    // New clusters make Envoy ask for their endpoints again, with a request that looks like an acknowledgement.
+    if (typeUrl === CLUSTER_TYPE && endpoints !== undefined) endpoints.isAnswerDue = true;
+  }
+
+  #onCurrent(watch: Watch, names: ReadonlySet<string>): void {
+    const added = [...names].filter((name) => !watch.names.has(name));
+    const hasRemoved = [...watch.names].some((name) => !names.has(name));
+    const { isAnswerDue } = watch;
+    const isWildcard = isWildcardType(watch.typeUrl);
+    watch.names = names;
+    watch.isAnswerDue = false;
+    if (isAnswerDue || (isWildcard && (added.length > 0 || hasRemoved))) this.#send(watch);
+    else if (added.length > 0) this.#send(watch, added);
+    else if (hasRemoved) watch.sent = versionsOf(this.#wanted(watch));
+  }
+
+  #wanted({ typeUrl, names }: Watch): ReadonlyMap<string, Resource> {
+    const all = this.#snapshot.resourcesFor(this.#node, typeUrl);
+    return names.size === 0 ? all : selectNamed(all, typeUrl, names);
+  }
+
+  #send(watch: Watch, only?: readonly string[]): void {
+    if (this.#port.isWithheld(watch.typeUrl)) return; // `sent` stays, so the next snapshot sends it
+    const wanted = this.#wanted(watch);
+    watch.sent = versionsOf(wanted);
+    this.#write(watch, [...(only === undefined ? wanted : selectNamed(wanted, watch.typeUrl, only)).values()]);
+  }
+
+  #write(watch: Watch, resources: readonly Resource[]): void {
+    const { typeUrl } = watch;
     watch.nonce = this.#port.newNonce();
-    const names = only ?? watch.names;
-    const resources = [...this.#snapshot.resourcesFor(this.#node, typeUrl).values()];
-    const wanted = names.size === 0 ? resources : resources.filter(({ name }) => names.has(name));
     this.#port.send(
       create(DiscoveryResponseSchema, {
         typeUrl,
         nonce: watch.nonce,
         versionInfo: this.#snapshot.version,
-        resources: wanted.map(({ any }) => any),
+        resources: resources.map(({ any }) => any),
       }),
     );
   }
+}
+
+/** Never empty, so that nothing sent yet differs from nothing to send. */
+function versionsOf(resources: ReadonlyMap<string, Resource>): string {
+  return JSON.stringify([...resources.values()].map(({ name, version }) => [name, version]));
 }

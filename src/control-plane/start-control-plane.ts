@@ -1,94 +1,100 @@
-import { describeError, type Logger, type Secret, systemClock, watchPaths } from "../base/index.ts";
-import type { Rejection } from "./discovery-service.ts";
-import { readResources } from "./resources.ts";
-import { createSnapshot, type Snapshot } from "./snapshot.ts";
-import type { Workload } from "./tokens.ts";
-
-export interface ControlPlaneOptions {
-  /** Folder with YAML files of Envoy resources; it is watched. */
-  readonly resources: string;
-  /** Default 127.0.0.1. */
-  readonly host?: string;
-  /** Default 0, a free one. */
-  readonly port?: number;
-  /** Default cluster.local. */
-  readonly trustDomain?: string;
-  /** What `${NAME}` in the files stands for. */
-  readonly values?: Readonly<Record<string, string>>;
-  /** Lifetime of certificates whose request names none. Default 24 hours. */
-  readonly defaultTtlMs?: number;
-  readonly log: Logger;
-}
-
-/** A running development control plane: CA and ADS on one TLS port. */
-export interface ControlPlane extends AsyncDisposable {
-  /** `host:port` as really bound. */
-  readonly address: string;
-  readonly port: number;
-  /** PEM of the root that signed the server's certificate and signs the workloads'. */
-  readonly rootPem: string;
-  /** A token that proves a workload to this control plane. Default lifetime 12 hours. */
-  mintToken(workload: Workload, ttlMs?: number): Promise<Secret>;
-  /** Reads the folder again. Rejects with RESOURCES_INVALID and keeps what was served. */
-  reload(): Promise<void>;
-  connected(): readonly string[];
-  rejections(): readonly Rejection[];
-  closeStreams(): void;
-}
+import { type BoundSocket, bindTcp, describeError, type Logger, systemClock, watchPaths } from "../base/index.ts";
+import type { ControlPlane, ControlPlaneOptions } from "./control-plane.ts";
+import type { Snapshot } from "./snapshot.ts";
 
 const DAY_MS = 86_400_000;
 const TOKEN_TTL_MS = DAY_MS / 2;
-/** The name that agents expect of `localhost`. Source: istio/istio pilot/pkg/grpc/tls.go. */
-const SERVER_NAMES = ["istiod.istio-system.svc", "localhost"];
-const SERVER_IPS = ["127.0.0.1", "::1"];
 
 /**
- * Starts the control plane. Rejects with RESOURCES_INVALID for a bad file, ADDRESS_IN_USE for a taken port.
- * Everything heavy (x509, Envoy's descriptors, gRPC) is loaded here and not before.
+ * Starts the control plane. Rejects with RESOURCES_INVALID for a bad file, ADDRESS_IN_USE for a taken port,
+ * CA_FOLDER_INVALID for an unusable CA. Everything heavy (x509, Envoy's descriptors, gRPC) is loaded here and not before.
  */
 export async function startControlPlane(options: ControlPlaneOptions, stop: AbortSignal): Promise<ControlPlane> {
-  const { trustDomain = "cluster.local", host = "127.0.0.1", log } = options;
-  await import("reflect-metadata"); // first, and by itself: @peculiar/x509 looks for it while it loads
-  const [{ createAuthority }, { createTokenIssuer }, { loadEnvoyTypes }, { createDiscoveryService }, { serveGrpc }] =
-    await Promise.all([
-      import("./authority.ts"),
-      import("./tokens.ts"),
-      import("./envoy-types.ts"),
-      import("./discovery-service.ts"),
-      import("./serve-grpc.ts"),
-    ]);
-  const types = loadEnvoyTypes();
-  let reloads = 0;
-  const readSnapshot = async (): Promise<Snapshot> => {
-    const groups = await readResources(options.resources, options.values ?? {}, types);
-    return createSnapshot(`${new Date(systemClock.now()).toISOString()}/${++reloads}`, groups);
-  };
-  const [snapshot, authority, tokens] = await Promise.all([
+  stop.throwIfAborted();
+  const socket = await bindTcp(options.host ?? "127.0.0.1", options.port ?? 0);
+  try {
+    return await serveOn(socket, options, stop);
+  } catch (error) {
+    await socket[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: AbortSignal): Promise<ControlPlane> {
+  const { trustDomain = "cluster.local", host = "127.0.0.1", values = {}, log } = options;
+  const code = await loadCode();
+  const types = code.loadEnvoyTypes();
+  const versions = countVersions();
+  const readSnapshot = async (): Promise<Snapshot> =>
+    code.createSnapshot(versions(), await code.readResources(options.resources, values, types));
+  const [snapshot, signing] = await Promise.all([
     readSnapshot(),
-    createAuthority({ trustDomain, serverNames: SERVER_NAMES, serverIps: SERVER_IPS }),
-    createTokenIssuer(),
+    code.createSigning({ ...options, trustDomain, host }),
   ]);
   stop.throwIfAborted();
-  const discovery = createDiscoveryService({ tokens, trustDomain, snapshot, log });
-  const defaultTtlSeconds = Math.round((options.defaultTtlMs ?? DAY_MS) / 1_000);
-  const server = await serveGrpc({ ...options, host, trustDomain, authority, tokens, discovery, defaultTtlSeconds });
+  const { tokens } = signing;
+  const discovery = code.createDiscoveryService({ tokens, trustDomain, snapshot, log });
+  const faults = code.createFaults(discovery);
+  const createCertificate = code.createCertificateHandler({
+    ...{ tokens, trustDomain, log },
+    authority: () => signing.authority(),
+    defaultTtlSeconds: Math.round((options.defaultTtlMs ?? DAY_MS) / 1_000),
+    forcedTtlSeconds: () => faults.forcedTtlSeconds(),
+  });
+  const server = code.serveGrpc({ socket, tls: signing.serverTls(), createCertificate, discovery: discovery.handlers });
   const reload = async (): Promise<void> => discovery.publish(await readSnapshot());
   const watch = await watchPaths({ paths: [options.resources], onChange: () => void reloadOrKeep(reload, log) });
-  log.info("Control plane is serving", { address: server.address, resources: options.resources });
+  log.info("Control plane is serving", { address: socket.address, resources: options.resources });
   return {
-    address: server.address,
-    port: server.port,
-    rootPem: authority.rootPem,
+    address: socket.address,
+    port: socket.port,
+    get rootPem() {
+      return signing.authority().material.roots;
+    },
+    faults,
     mintToken: (workload, ttlMs = TOKEN_TTL_MS) => tokens.mint(workload, ttlMs),
     reload,
+    setResources(text) {
+      const groups = code.parseResources({ file: "resources", text }, values, types);
+      discovery.publish(code.createSnapshot(versions(), groups));
+    },
+    async rotateRoot(rotation) {
+      await signing.rotate(rotation);
+      server.useTls(signing.serverTls());
+      log.info("Changed the root", { overlapping: rotation.isOverlapping });
+    },
     connected: () => discovery.connected(),
     rejections: () => discovery.rejections(),
+    healthReports: () => discovery.healthReports(),
     closeStreams: () => discovery.closeStreams(),
     async [Symbol.asyncDispose]() {
       await watch[Symbol.asyncDispose]();
       server.close();
+      await socket[Symbol.asyncDispose]();
     },
   };
+}
+
+async function loadCode() {
+  await import("reflect-metadata"); // first, and by itself: @peculiar/x509 looks for it while it loads
+  const parts = await Promise.all([
+    import("./signing.ts"),
+    import("./envoy-types.ts"),
+    import("./resources.ts"),
+    import("./snapshot.ts"),
+    import("./discovery-service.ts"),
+    import("./certificate-service.ts"),
+    import("./faults.ts"),
+    import("./serve-grpc.ts"),
+  ]);
+  const [signing, envoyTypes, resources, snapshot, discovery, certificates, faults, serve] = parts;
+  return { ...signing, ...envoyTypes, ...resources, ...snapshot, ...discovery, ...certificates, ...faults, ...serve };
+}
+
+/** `<time>/<number>`, as istiod counts its pushes. */
+function countVersions(): () => string {
+  let count = 0;
+  return () => `${new Date(systemClock.now()).toISOString()}/${++count}`;
 }
 
 async function reloadOrKeep(reload: () => Promise<void>, log: Logger): Promise<void> {

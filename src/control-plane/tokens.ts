@@ -1,4 +1,5 @@
-import { generateKeyPair, jwtVerify, SignJWT } from "jose";
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import { exportPKCS8, generateKeyPair, jwtVerify, SignJWT } from "jose";
 import { describeError, Secret } from "../base/index.ts";
 
 /** The workload that a token speaks for. */
@@ -7,28 +8,41 @@ export interface Workload {
   readonly serviceAccount: string;
 }
 
-/** Mints and checks tokens with a key of its own; nobody else's are accepted. */
+/** Mints and checks tokens with one key; nobody else's are accepted. */
 export interface TokenIssuer {
   mint(workload: Workload, ttlMs: number): Promise<Secret>;
   /** The workload of a token, or the reason why it is refused. */
   check(token: string): Promise<Workload | string>;
 }
 
-const ISSUER = "pilotboat-control-plane";
-/** Source: istio/istio pkg/security (TOKEN_AUDIENCES). */
-const AUDIENCE = "istio-ca";
+export interface TokenSettings {
+  /** Default `pilotboat-control-plane`. */
+  readonly issuer?: string;
+  /** Default `istio-ca`. Source: istio/istio pkg/security (TOKEN_AUDIENCES). */
+  readonly audience?: string;
+}
+
 const ALGORITHM = "ES256";
 
-export async function createTokenIssuer(): Promise<TokenIssuer> {
-  const { privateKey, publicKey } = await generateKeyPair(ALGORITHM);
+/** A new key to sign tokens with, PKCS#8 in PEM. */
+export async function createTokenKey(): Promise<Secret> {
+  const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
+  return new Secret(await exportPKCS8(privateKey));
+}
+
+/** Throws when `key` is no EC key in PEM. */
+export function createTokenIssuer(key: Secret, settings: TokenSettings = {}): TokenIssuer {
+  const { issuer = "pilotboat-control-plane", audience = "istio-ca" } = settings;
+  const privateKey = createPrivateKey(key.reveal());
+  const publicKey = createPublicKey(privateKey);
   return {
     async mint({ namespace, serviceAccount }, ttlMs) {
       const nowSeconds = Math.floor(Date.now() / 1_000);
       const token = await new SignJWT()
         .setProtectedHeader({ alg: ALGORITHM })
-        .setIssuer(ISSUER)
-        .setAudience([AUDIENCE])
-        .setSubject(`system:serviceaccount:${namespace}:${serviceAccount}`)
+        .setIssuer(issuer)
+        .setAudience([audience])
+        .setSubject(`${ACCOUNT}${namespace}:${serviceAccount}`)
         .setIssuedAt(nowSeconds)
         .setExpirationTime(nowSeconds + Math.ceil(ttlMs / 1_000))
         .sign(privateKey);
@@ -36,18 +50,22 @@ export async function createTokenIssuer(): Promise<TokenIssuer> {
     },
     async check(token) {
       try {
-        const options = { issuer: ISSUER, audience: AUDIENCE, algorithms: [ALGORITHM] };
+        const options = { issuer, audience, algorithms: [ALGORITHM], requiredClaims: ["exp"] };
         const { payload } = await jwtVerify(token, publicKey, options);
         if (!Array.isArray(payload.aud)) return "its audience is no list";
-        const [, , namespace, serviceAccount, ...more] = payload.sub?.split(":") ?? [];
-        const isAccount = payload.sub?.startsWith("system:serviceaccount:") === true && more.length === 0;
-        if (!isAccount || namespace === undefined || serviceAccount === undefined) {
-          return "its subject is no service account";
-        }
-        return { namespace, serviceAccount };
+        return workloadOf(payload.sub ?? "") ?? `its subject "${payload.sub}" is no service account`;
       } catch (error) {
         return describeError(error);
       }
     },
   };
+}
+
+const ACCOUNT = "system:serviceaccount:";
+
+function workloadOf(subject: string): Workload | undefined {
+  const [namespace, serviceAccount, ...more] = subject.slice(ACCOUNT.length).split(":");
+  const isAccount = subject.startsWith(ACCOUNT) && more.length === 0;
+  if (!isAccount || !namespace || !serviceAccount) return undefined;
+  return { namespace, serviceAccount };
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { writeFileAtomically } from "../base/index.ts";
-import type { ControlPlane } from "./start-control-plane.ts";
+import type { ControlPlane } from "./control-plane.ts";
 import type { Workload } from "./tokens.ts";
 
 /** Writes a token and the root certificate below `folder`, at the places where an agent started there looks. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as grpc from "@grpc/grpc-js";
 import { silentLogger } from "../../src/base/index.ts";
-import { type ControlPlane, startControlPlane } from "../../src/control-plane/index.ts";
+import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "../../src/control-plane/index.ts";
 import {
   AggregatedDiscoveryService,
   type DeltaDiscoveryRequest,
@@ -20,10 +20,24 @@ export interface Rig extends AsyncDisposable {
   readonly controlPlane: ControlPlane;
   readonly folder: string;
   write(file: string, text: string): void;
-  sign(csr: string, token: string | undefined, ttlSeconds?: number): Promise<readonly string[]>;
-  delta(token: string | undefined): Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
+  sign(csr: string, token: string | undefined, ttlSeconds?: number, metadata?: object): Promise<readonly string[]>;
+  delta(token: string | undefined, client?: Client): Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
   sotw(token: string | undefined): Stream<DiscoveryRequest, DiscoveryResponse>;
 }
+
+type Client = InstanceType<ReturnType<typeof grpc.makeGenericClientConstructor>>;
+
+/** A client of its own; close it. */
+export function connect(port: number, rootPem: string, own?: { certificate: string; key: string }): Client {
+  const pair = own === undefined ? [] : [Buffer.from(own.key), Buffer.from(own.certificate)];
+  const credentials = grpc.credentials.createSsl(Buffer.from(rootPem), ...pair);
+  return new (grpc.makeGenericClientConstructor(SERVICES, "rig"))(`localhost:${port}`, credentials);
+}
+
+const SERVICES = {
+  ...grpcServiceDefinition(AggregatedDiscoveryService),
+  ...grpcServiceDefinition(IstioCertificateService),
+};
 
 export interface Stream<Request, Response> {
   send(request: Partial<Request>): void;
@@ -34,43 +48,30 @@ export interface Stream<Request, Response> {
   cancel(): void;
 }
 
-export async function startRig(files: Readonly<Record<string, string>>): Promise<Rig> {
+export async function startRig(
+  files: Readonly<Record<string, string>>,
+  more: Partial<ControlPlaneOptions> = {},
+): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), "pb-plane-"));
   const write = (file: string, text: string): void => writeFileSync(join(folder, file), text);
   for (const [file, text] of Object.entries(files)) write(file, text);
-  const options = { resources: folder, values: { PORT: "1234" }, log: silentLogger };
+  const options = { resources: folder, values: { PORT: "1234" }, log: silentLogger, ...more };
   const controlPlane = await startControlPlane(options, new AbortController().signal);
-  const credentials = grpc.credentials.createSsl(Buffer.from(controlPlane.rootPem));
-  const service = {
-    ...grpcServiceDefinition(AggregatedDiscoveryService),
-    ...grpcServiceDefinition(IstioCertificateService),
-  };
-  const Client = grpc.makeGenericClientConstructor(service, "rig");
-  const client = new Client(`localhost:${controlPlane.port}`, credentials);
-  const call = (method: string, token: string | undefined) => {
-    const metadata = new grpc.Metadata();
-    if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
-    return (client as unknown as Record<string, (m: grpc.Metadata) => grpc.ClientDuplexStream<object, object>>)[
-      method
-    ]?.bind(client)(metadata) as grpc.ClientDuplexStream<object, object>;
-  };
+  const client = connect(controlPlane.port, controlPlane.rootPem);
   return {
     controlPlane,
     folder,
     write,
-    sign(csr, token, ttlSeconds = 60) {
-      const metadata = new grpc.Metadata();
-      if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
+    sign(csr, token, ttlSeconds = 60, metadata = undefined) {
       return new Promise((resolve, reject) => {
-        const request = { csr, validityDuration: BigInt(ttlSeconds) };
+        const request = { csr, validityDuration: BigInt(ttlSeconds), metadata };
         const done = (error: Error | null, response?: { certChain: string[] }): void =>
           error === null ? resolve(response?.certChain ?? []) : reject(error);
-        const sign = (client as unknown as Record<string, (...words: unknown[]) => void>).createCertificate;
-        sign?.call(client, request, metadata, done);
+        methodOf(client, "createCertificate")(request, bearer(token), done);
       });
     },
-    delta: (token) => streamOf(call("deltaAggregatedResources", token)),
-    sotw: (token) => streamOf(call("streamAggregatedResources", token)),
+    delta: (token, from = client) => streamOf(methodOf(from, "deltaAggregatedResources")(bearer(token))),
+    sotw: (token) => streamOf(methodOf(client, "streamAggregatedResources")(bearer(token))),
     async [Symbol.asyncDispose]() {
       client.close();
       await controlPlane[Symbol.asyncDispose]();
@@ -79,11 +80,31 @@ export async function startRig(files: Readonly<Record<string, string>>): Promise
   };
 }
 
+type Method = (...words: unknown[]) => grpc.ClientDuplexStream<object, object>;
+
+function methodOf(client: Client, name: string): Method {
+  const method = (client as unknown as Record<string, Method>)[name];
+  if (method === undefined) throw new Error(`no method ${name}`);
+  return method.bind(client);
+}
+
+function bearer(token: string | undefined): grpc.Metadata {
+  const metadata = new grpc.Metadata();
+  if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
+  return metadata;
+}
+
 /** A request for a certificate, made by openssl. */
-export function makeCsr(...key: readonly string[]): string {
-  const args = ["req", "-new", "-newkey", ...key, "-nodes", "-keyout", "/dev/null", "-subj", "/O=x"];
+export function makeCsr(key: readonly string[] = EC_KEY, { subject = "/O=x", keyFile = "/dev/null" } = {}): string {
+  const args = ["req", "-new", "-newkey", ...key, "-nodes", "-keyout", keyFile, "-subj", subject];
+  return openssl(...args);
+}
+
+export function openssl(...args: readonly string[]): string {
   return execFileSync("openssl", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
 }
+
+export const EC_KEY = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"] as const;
 
 export function node(labels: Readonly<Record<string, string>> = {}, namespace = "default") {
   const metadata = { NAMESPACE: namespace, SERVICE_ACCOUNT: "web", LABELS: { ...labels } };

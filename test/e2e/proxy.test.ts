@@ -232,7 +232,7 @@ test.each(runtimes())("broken YAML for the control plane is told with file and l
   await writeFile(join(folder, "broken.yaml"), "clusters:\n  - name: a\n    typo_field: 1\n");
   const { code, stderr } = await run(runtime, ["control-plane", "--dir", folder, "--port", "0"]);
   expect(code).toBe(2);
-  expect(stderr).toMatch(/broken\.yaml", line 2: clusters\[0\]: .*typo_field/);
+  expect(stderr).toMatch(/broken\.yaml", line 3, column 5: clusters\[0\]\.typo_field: /);
 });
 
 async function presentedCertificate(port: number): Promise<string> {

@@ -1,0 +1,37 @@
+import { status } from "@grpc/grpc-js";
+import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
+import { authenticate, type Caller } from "./authenticate.ts";
+import { namespaceOf } from "./snapshot.ts";
+import type { TokenIssuer } from "./tokens.ts";
+
+export interface Admission {
+  readonly tokens: TokenIssuer;
+  readonly trustDomain: string;
+}
+
+/** Why a stream is refused: a gRPC status. */
+export interface Refusal {
+  readonly code: number;
+  readonly details: string;
+}
+
+/**
+ * Whether a caller may speak for `node`; undefined means yes. Source: istio/istio pilot/pkg/xds/auth.go.
+ * Unlike istiod, which serves plaintext callers too, nobody is served without an identity.
+ */
+export async function refusalOf(caller: Caller, node: Node, admission: Admission): Promise<Refusal | undefined> {
+  const found = await authenticate(caller, admission.tokens, admission.trustDomain);
+  if (!found.ok) return { code: status.UNAUTHENTICATED, details: `authentication failure: ${found.reason}` };
+  const namespace = namespaceOf(node);
+  const account = String(node.metadata?.SERVICE_ACCOUNT ?? "");
+  if (found.identities.some((identity) => speaksFor(identity, namespace, account))) return undefined;
+  const details = `authorization failed: no identities (${found.identities.join()}) matched ${namespace}/${account}`;
+  return { code: status.PERMISSION_DENIED, details };
+}
+
+/** A node that names no namespace or no account may have any. */
+function speaksFor(identity: string, namespace: string, account: string): boolean {
+  const [, provenNamespace, provenAccount] = /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(identity) ?? [];
+  if (provenNamespace === undefined) return false;
+  return (namespace === "" || namespace === provenNamespace) && (account === "" || account === provenAccount);
+}

@@ -1,0 +1,55 @@
+import type { Logger, Secret } from "../base/index.ts";
+import type { HealthReport, Rejection } from "./discovery-service.ts";
+import type { Faults } from "./faults.ts";
+import type { RootRotation } from "./signing.ts";
+import type { TokenSettings, Workload } from "./tokens.ts";
+
+export interface ControlPlaneOptions {
+  /** Folder with YAML files of Envoy resources; it is watched. */
+  readonly resources: string;
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  /** Default 0, a free one. */
+  readonly port?: number;
+  /** Default cluster.local. */
+  readonly trustDomain?: string;
+  /** What `${NAME}` in the files stands for. */
+  readonly values?: Readonly<Record<string, string>>;
+  /** Lifetime of certificates whose request names none. Default 24 hours. */
+  readonly defaultTtlMs?: number;
+  /** Folder that keeps root and token key; may be one of Istio's `cacerts`. Default: new ones in memory. */
+  readonly caFolder?: string;
+  /** Issuer and audience of tokens. */
+  readonly tokens?: TokenSettings;
+  readonly log: Logger;
+}
+
+/** A running development control plane: CA and ADS on one TLS port. */
+export interface ControlPlane extends AsyncDisposable {
+  /** `host:port` as really bound. */
+  readonly address: string;
+  readonly port: number;
+  /** PEM of the root that signed the server's certificate and signs the workloads'; several while roots change. */
+  readonly rootPem: string;
+  /** Ways to misbehave, for tests of what connects. */
+  readonly faults: Faults;
+  /** A token that proves a workload to this control plane. Default lifetime 12 hours. */
+  mintToken(workload: Workload, ttlMs?: number): Promise<Secret>;
+  /** Reads the folder again. Rejects with RESOURCES_INVALID and keeps what was served. */
+  reload(): Promise<void>;
+  /**
+   * Serves these YAML documents until the folder is read again, which a change in it causes. Throws RESOURCES_INVALID
+   * and keeps what was served.
+   */
+  setResources(yaml: string): void;
+  /** Signs with a new root from now on; open streams stay. */
+  rotateRoot(rotation: RootRotation): Promise<void>;
+  /** Node ids of the open streams. */
+  connected(): readonly string[];
+  /** The latest configurations that an Envoy refused, newest last. */
+  rejections(): readonly Rejection[];
+  /** The latest reports of agents on their workload, newest last. */
+  healthReports(): readonly HealthReport[];
+  /** Ends every stream, as istiod does at its connection age. */
+  closeStreams(): void;
+}

@@ -1,0 +1,85 @@
+import { isIP } from "node:net";
+import { join } from "node:path";
+import { Secret, writeFileAtomically } from "../base/index.ts";
+import { type Authority, createAuthority, createRoot, type ServerNames } from "./authority.ts";
+import { readCaMaterial, readIfThere, writeCaMaterial } from "./ca-material.ts";
+import type { ServerTls } from "./serve-grpc.ts";
+import { createTokenIssuer, createTokenKey, type TokenIssuer, type TokenSettings } from "./tokens.ts";
+
+export interface SigningOptions {
+  readonly trustDomain: string;
+  /** Where the server listens; a certificate is made for that name, too. */
+  readonly host: string;
+  /** Keeps root and token key over restarts. Default: in memory. */
+  readonly caFolder?: string;
+  readonly tokens?: TokenSettings;
+}
+
+/** The keys of a control plane: whose certificates and tokens count, now. */
+export interface Signing {
+  readonly tokens: TokenIssuer;
+  authority(): Authority;
+  serverTls(): ServerTls;
+  /** Signs with a new root from now on. */
+  rotate(rotation: RootRotation): Promise<void>;
+}
+
+export interface RootRotation {
+  /**
+   * True: old and new root are trusted side by side, and the server keeps its certificate, so that who knows just the
+   * old root still gets in. False: the old root is dropped at once.
+   */
+  readonly isOverlapping: boolean;
+}
+
+/** Reads or makes root and token key. Rejects with CA_FOLDER_INVALID, FILE_UNREADABLE or FILE_UNWRITABLE. */
+export async function createSigning(options: SigningOptions): Promise<Signing> {
+  const { trustDomain, caFolder, host } = options;
+  const names = serverNames(host);
+  let authority = await createAuthority(await readOrMake(options));
+  let server = await authority.issueServer(names);
+  const tokens = createTokenIssuer(await tokenKey(caFolder), options.tokens);
+  return {
+    tokens,
+    authority: () => authority,
+    serverTls: () => ({ ...server, roots: authority.material.roots }),
+    async rotate({ isOverlapping }) {
+      const fresh = await createRoot(trustDomain);
+      const roots = isOverlapping ? `${fresh.roots}${authority.material.roots}` : fresh.roots;
+      const next = await createAuthority({ ...fresh, roots });
+      if (!isOverlapping) server = await next.issueServer(names);
+      if (caFolder !== undefined) await writeCaMaterial(caFolder, next.material);
+      authority = next;
+    },
+  };
+}
+
+async function readOrMake({ caFolder, trustDomain }: SigningOptions) {
+  if (caFolder === undefined) return createRoot(trustDomain);
+  const kept = await readCaMaterial(caFolder);
+  if (kept !== undefined) return kept;
+  const made = await createRoot(trustDomain);
+  await writeCaMaterial(caFolder, made);
+  return made;
+}
+
+const TOKEN_KEY_FILE = "token-key.pem";
+
+async function tokenKey(folder: string | undefined): Promise<Secret> {
+  if (folder === undefined) return createTokenKey();
+  const path = join(folder, TOKEN_KEY_FILE);
+  const kept = await readIfThere(path);
+  if (kept !== undefined) return new Secret(kept);
+  const made = await createTokenKey();
+  await writeFileAtomically(path, made.reveal());
+  return made;
+}
+
+/** Agents expect the first name also when they connect to `localhost`. Source: istio/istio pilot/pkg/grpc/tls.go. */
+function serverNames(host: string): ServerNames {
+  const dns = ["istiod.istio-system.svc", "localhost"];
+  const ips = ["127.0.0.1", "::1"];
+  const isNew = ![...dns, ...ips, "0.0.0.0", "::"].includes(host);
+  if (!isNew) return { dns, ips };
+  return isIP(host) === 0 ? { dns: [...dns, host], ips } : { dns, ips: [...ips, host] };
+}
