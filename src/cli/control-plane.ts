@@ -10,6 +10,7 @@ interface Flags {
   readonly port: string;
   readonly trustDomain: string;
   readonly set: readonly string[];
+  readonly caDir?: string;
   readonly writeCredentials?: string;
   readonly namespace: string;
   readonly serviceAccount: string;
@@ -19,7 +20,8 @@ interface Flags {
 const EXAMPLES = `
 Examples:
   pilotboat control-plane --dir examples/quickstart/xds --with-service --write-credentials /tmp/sidecar
-  pilotboat control-plane --dir my-mesh --port 0 --set OUTBOUND_PORT=18080`;
+  pilotboat control-plane --dir my-mesh --port 0 --set OUTBOUND_PORT=18080
+  pilotboat control-plane --dir my-mesh --ca-dir ~/.my-mesh-ca     # the same root after a restart`;
 
 /** `pilotboat control-plane`. */
 export function run(args: readonly string[], host: Host): Promise<number> {
@@ -35,6 +37,10 @@ export function run(args: readonly string[], host: Host): Promise<number> {
         "a value for the placeholders in the files; may be given several times",
         collect,
         [],
+      )
+      .option(
+        "--ca-dir <folder>",
+        "keep root and token key there; may be one of Istio's cacerts; default: new at each start",
       )
       .option("--write-credentials <folder>", "write a token and the root certificate where a sidecar in it looks")
       .option("--namespace <name>", "namespace of that token", "default")
@@ -60,6 +66,7 @@ async function serve(flags: Flags, host: Host): Promise<void> {
         port: parsePort(flags.port),
         trustDomain: flags.trustDomain,
         values,
+        ...(flags.caDir === undefined ? {} : { caFolder: resolve(host.cwd, flags.caDir) }),
         log: createLogger({ write: (line) => host.stderr.write(line) }),
       },
       stop,
