@@ -1,9 +1,10 @@
 import { AgentError, describeError, type Host } from "../base/index.ts";
+import type { FoundCommand } from "../config/find-command.ts";
 import { COMMANDS } from "./commands.ts";
 
 /** Runs one command line (without the program's name) and resolves with the exit code. Never rejects. */
 export async function runCli(args: readonly string[], host: Host): Promise<number> {
-  const [name, ...rest] = args;
+  const { name, rest } = await splitCommand(args);
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
     host.stdout.write(helpText());
     return 0;
@@ -19,6 +20,15 @@ export async function runCli(args: readonly string[], host: Host): Promise<numbe
     host.stderr.write(errorText(error));
     return error instanceof AgentError && error.kind === "usage" ? 2 : 1;
   }
+}
+
+/** Flags may stand before the command, as with pilot-agent; who does not do that does not load the code for it. */
+async function splitCommand([first, ...others]: readonly string[]): Promise<FoundCommand> {
+  if (first === undefined || !first.startsWith("-") || first === "-h" || first === "--help") {
+    return { name: first, rest: others };
+  }
+  const { findCommand } = await import("../config/find-command.ts");
+  return findCommand([first, ...others]);
 }
 
 /** What a failed command prints: the message, then the hint, and for a bug the stack as well. */

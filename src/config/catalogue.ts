@@ -154,7 +154,6 @@ export const CATALOGUE = {
     default: "",
     help: "YAML or JSON file given to Envoy as inline overlay",
     room: "bootstrap",
-    isPending: true,
   }),
   stripFragmentUnsafeIfDisabled: bool({
     env: "HTTP_STRIP_FRAGMENT_FROM_PATH_UNSAFE_IF_DISABLED",

@@ -185,6 +185,15 @@ describe("config substitute", () => {
   });
 });
 
+test.each<[string[], string]>([
+  [["--log_as_json", "config"], "  --log_as_json: true  # --log_as_json, default false\n"],
+  [["--nope", "config"], "Usage: pilotboat <command>"],
+])("flags may stand before the command: %j", async (args, expected) => {
+  const { code, stdout } = await pilotboat(args);
+  expect(code).toBe(0);
+  expect(stdout).toContain(expected);
+});
+
 test("--help has examples", async () => {
   expect((await pilotboat(["config", "--help"])).stdout).toContain("Examples:");
 });

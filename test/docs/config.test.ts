@@ -23,9 +23,9 @@ test("what the page is made from is every row of the tables", async () => {
   expect(new Set(names("variable")).size).toBe(names("variable").length);
 });
 
-test("a variable is marked as pending exactly when no room reads it", () => {
+test("a variable is marked as pending exactly when nothing reads it", () => {
   const code = readdirSync("src", { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".ts") && !file.startsWith("config/"))
+    .filter((file) => file.endsWith(".ts") && !/^config\/(catalogue|flags)\.ts$/.test(file))
     .map((file) => readFileSync(join("src", file), "utf8"))
     .join("\n");
   const unread = Object.entries(CATALOGUE).filter(([name, { room, help }]) => {

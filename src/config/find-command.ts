@@ -1,0 +1,30 @@
+import { LOG_FLAGS } from "./flags.ts";
+import type { FlagSpec } from "./pflag.ts";
+
+export interface FoundCommand {
+  /** Undefined when flags are all there is. */
+  readonly name: string | undefined;
+  /** All other words, the flags before the name included. */
+  readonly rest: readonly string[];
+}
+
+/**
+ * Finds the command among words that begin with flags, as cobra does: a flag that takes a value, and any unknown one
+ * without `=`, swallows the next word, be it the command's name. Source: spf13/cobra command.go (stripFlags).
+ */
+export function findCommand(args: readonly string[]): FoundCommand {
+  for (let at = 0; at < args.length; at++) {
+    const word = args[at] ?? "";
+    if (word === "--") break;
+    if (word !== "" && !word.startsWith("-"))
+      return { name: word, rest: [...args.slice(0, at), ...args.slice(at + 1)] };
+    if (takesNextWord(word)) at++;
+  }
+  return { name: undefined, rest: args };
+}
+
+function takesNextWord(word: string): boolean {
+  if (word.includes("=") || (!word.startsWith("--") && word.length !== 2)) return false;
+  const flags: readonly FlagSpec[] = LOG_FLAGS;
+  return !flags.some(({ name, type }) => type === "bool" && word === `--${name}`);
+}
