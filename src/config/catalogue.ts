@@ -32,6 +32,13 @@ const INT: Parser<number> = {
   wanted: "an integer",
   print: String,
 };
+const INT32: Parser<number> = {
+  ...INT,
+  parse: (text) => {
+    const value = INT.parse(text);
+    return value !== undefined && value === (value | 0) ? value : undefined;
+  },
+};
 const FLOAT: Parser<number> = {
   parse: (text) => {
     const isDecimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text);
@@ -72,6 +79,7 @@ type Row<T> = Omit<Setting<T>, "type" | "parser">;
 const string = (row: Row<string>): Setting<string> => ({ ...row, type: "string", parser: STRING });
 const bool = (row: Row<boolean>): Setting<boolean> => ({ ...row, type: "bool", parser: BOOL });
 const int = (row: Row<number>): Setting<number> => ({ ...row, type: "int", parser: INT });
+const int32 = (row: Row<number>): Setting<number> => ({ ...row, type: "int", parser: INT32 });
 const float = (row: Row<number>): Setting<number> => ({ ...row, type: "float", parser: FLOAT });
 const durationMs = (row: Row<number>): Setting<number> => ({ ...row, type: "duration", parser: DURATION_MS });
 const list = (row: Row<readonly string[]>): Setting<readonly string[]> => ({ ...row, type: "list", parser: LIST });
@@ -136,7 +144,7 @@ export const CATALOGUE = {
     isSecret: true, // its fields are shown one by one
     room: "config",
   }),
-  cpuLimit: int({
+  cpuLimit: int32({
     env: "ISTIO_CPU_LIMIT",
     default: 0,
     help: "CPU limit in whole CPUs: Envoy's worker threads unless concurrency is set",

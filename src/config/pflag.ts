@@ -5,7 +5,7 @@ import { parseGoInteger } from "./yaml-scalar.ts";
 export interface FlagSpec {
   readonly name: string;
   readonly shorthand?: string;
-  /** A `duration` stays text here; a flag of type `strings` may be given several times. */
+  /** A `duration` stays text here; an `int` has 32 bits; a flag of type `strings` may be given several times. */
   readonly type: "string" | "bool" | "int" | "duration" | "strings";
   readonly default: string | boolean | number | readonly string[];
   readonly help: string;
@@ -125,8 +125,8 @@ function splitOnce(word: string): [string, string | undefined] {
 function parseValue(spec: FlagSpec, text: string): string | boolean | number | undefined {
   if (spec.type === "bool") return parseGoBool(text);
   if (spec.type !== "int") return text;
-  const value = Number(parseGoInteger(text.replaceAll("_", "")) ?? Number.NaN);
-  return Number.isSafeInteger(value) ? value : undefined;
+  const value = parseGoInteger(text.replaceAll("_", ""));
+  return value !== undefined && value === BigInt.asIntN(32, value) ? Number(value) : undefined;
 }
 
 function invalidText(spec: FlagSpec, text: string): string {

@@ -31,6 +31,7 @@ test.each([
   ["WORKLOAD_RSA_KEY_SIZE", "0x800", "expecting an integer, defaulting to 2048"],
   ["WORKLOAD_RSA_KEY_SIZE", "2048.0", "expecting an integer, defaulting to 2048"],
   ["WORKLOAD_RSA_KEY_SIZE", "99999999999999999999", "expecting an integer, defaulting to 2048"],
+  ["ISTIO_CPU_LIMIT", "2147483648", "expecting an integer, defaulting to 0"],
   ["SECRET_GRACE_PERIOD_RATIO", "half", "expecting a floating-point value, defaulting to 0.5"],
   ["SECRET_GRACE_PERIOD_RATIO", "1e999", "expecting a floating-point value, defaulting to 0.5"],
   ["SECRET_TTL", "90", "expecting a duration, defaulting to 24h0m0s"],
