@@ -155,7 +155,6 @@ export const CATALOGUE = {
     default: "",
     help: "Bootstrap template that beats every other choice",
     room: "bootstrap",
-    isPending: true,
   }),
   bootstrapOverride: string({
     env: "ISTIO_BOOTSTRAP_OVERRIDE",
