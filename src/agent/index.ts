@@ -1,7 +1,10 @@
 export type { AgentContext } from "./agent-context.ts";
 export type { AgentReport } from "./agent-report.ts";
+export { findNode } from "./find-node.ts";
 export { type LocalMesh, type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
 export { openLog } from "./log-sink.ts";
+export { renderFor } from "./prepare-bootstrap.ts";
+export { explicitEnvoys } from "./room-options.ts";
 export { runProxy } from "./run-agent.ts";
 export { type RunFile, runFilePath } from "./run-file.ts";
 export { type AgentEnd, type RunningAgent, startAgent } from "./start-agent.ts";

@@ -6,7 +6,7 @@ import quickstart from "../../examples/quickstart/xds/mesh.yaml" with { type: "t
 import { freePorts, type Host, Lifetime, type Logger } from "../base/index.ts";
 import { loadConfig } from "../config/index.ts";
 import { type ControlPlane, startControlPlane, writeCredentials } from "../control-plane/index.ts";
-import { type FoundEnvoy, fetchEnvoy, findEnvoy } from "../envoy/binary/index.ts";
+import { type FoundEnvoy, findOrFetchEnvoy } from "../envoy/binary/index.ts";
 import { type RunningAgent, startAgent } from "./start-agent.ts";
 
 export interface LocalMeshOptions {
@@ -151,8 +151,8 @@ async function locateEnvoy({ envoy, host, onStep = () => undefined }: LocalMeshO
     { path: host.env.ENVOY_BIN ?? "", from: "ENVOY_BIN" },
   ];
   const explicit = asked.filter(({ path }) => path !== "");
-  const found = await findEnvoy({ explicit, env: host.env, cwd: host.cwd });
-  return found ?? fetchEnvoy({ env: host.env, onNote: (line) => onStep("envoy", line, 0) }, host.signals.stop);
+  const onNote = (line: string): void => onStep("envoy", line, 0);
+  return findOrFetchEnvoy({ explicit, env: host.env, cwd: host.cwd, onNote }, host.signals.stop);
 }
 
 async function copyQuickstart(folder: string): Promise<string> {

@@ -101,7 +101,7 @@ export function argumentsOptions(config: AgentConfig, node: NodeDescription, con
     componentLogLevel: flags.proxyComponentLogLevel,
     skipDeprecatedLogs: settings.skipDeprecatedLogs,
     isCoreDumpEnabled: settings.isCoreDumpEnabled,
-    configOverlay: "",
+    configOverlay: config.envoyOverlay,
     concurrency: Math.max(0, proxy.concurrency ?? 0),
     hotRestart: undefined,
   };

@@ -8,23 +8,16 @@ import {
   type MetricsRegistry,
   type Timeline,
 } from "../base/index.ts";
-import { renderBootstrap, renderGrpcBootstrap, writeBootstrap, writeGrpcBootstrap } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { EnvoyEnd, SupervisedEnvoy } from "../envoy/index.ts";
-import {
-  decideSdsSocket,
-  hasCredentialSocket,
-  type IdentityStatus,
-  keySpec,
-  planIdentity,
-  type SocketPlan,
-  startKeyGeneration,
-} from "../identity/index.ts";
-import { describeNode, gatherFacts, type NodeDescription, UNKNOWN_PLATFORM } from "../node/index.ts";
+import { decideSdsSocket, type IdentityStatus, keySpec, planIdentity, startKeyGeneration } from "../identity/index.ts";
+import type { NodeDescription } from "../node/index.ts";
 import { createReadinessBoard, serveStatus } from "../status/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { describeAgent } from "./agent-report.ts";
 import { bindSockets } from "./bind-sockets.ts";
+import { findNode } from "./find-node.ts";
+import { prepareBootstrap } from "./prepare-bootstrap.ts";
 import { firstReason, readinessChecks, waitUntilReady } from "./readiness.ts";
 import * as options from "./room-options.ts";
 import { writeRunFile } from "./run-file.ts";
@@ -79,7 +72,7 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
   timeline.mark("sockets bound");
 
   const [node, plan, envoyBinary] = await Promise.all([
-    findNode(config, sds, context, stop),
+    findNode(config, sds.isFilesOnly, log, stop),
     planIdentity(options.identitySettings(config, sds.isFilesOnly)),
     config.settings.isEnvoyDisabled ? undefined : findBinary(config, context),
   ]);
@@ -159,34 +152,6 @@ function refuseWhatIsMissing({ settings, role }: AgentConfig): void {
       hint: `Unset ${dns}, also in the redirection rules of the pod`,
     });
   }
-}
-
-async function findNode(config: AgentConfig, sds: SocketPlan, { log }: AgentContext, stop: AbortSignal) {
-  const facts = await gatherFacts(
-    {
-      cwd: config.cwd,
-      podAnnotations: config.podAnnotations.size === 0 ? undefined : config.podAnnotations,
-      platform: Promise.resolve(UNKNOWN_PLATFORM),
-      hasCredentialSocket: await hasCredentialSocket(config.cwd),
-      hasExternalSds: sds.isFilesOnly,
-      log,
-    },
-    stop,
-  );
-  const node = describeNode(options.nodeOptions(config), facts);
-  for (const warning of node.warnings) log.warn(warning);
-  return node;
-}
-
-async function prepareBootstrap(config: AgentConfig, node: NodeDescription, log: Logger) {
-  const { grpcBootstrapPath, outputCerts } = config.settings;
-  if (grpcBootstrapPath !== "") {
-    const document = renderGrpcBootstrap(config.proxy.configPath, outputCerts, node);
-    await writeGrpcBootstrap(options.inRunFolder(config, grpcBootstrapPath), document);
-  }
-  const { document, warnings } = renderBootstrap(options.bootstrapOptions(config), node);
-  for (const warning of warnings) log.warn(warning);
-  return writeBootstrap(config.proxy, config.cwd, document);
 }
 
 function firstEnd(stop: AbortSignal, envoy: SupervisedEnvoy | undefined): Promise<AgentEnd> {

@@ -47,6 +47,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./config.ts"),
   },
   {
+    name: "bootstrap",
+    group: "look",
+    summary: "Envoy's bootstrap: print it, have Envoy check it, compare two",
+    load: () => import("./bootstrap.ts"),
+  },
+  {
     name: "request",
     group: "container",
     summary: "Ask this machine's Envoy or agent, as pilot-agent request does",

@@ -3,16 +3,19 @@ import { resolve } from "node:path";
 import { AgentError, describeError, type Host } from "../base/index.ts";
 import { type AgentConfig, configEntries, formatProblem, loadConfig, substitute } from "../config/index.ts";
 import { explain } from "./config-explain.ts";
+import { showNode } from "./config-node.ts";
 import { entriesAsJson, entriesAsYaml } from "./config-print.ts";
 
 const HELP = `Usage: pilotboat config [-o yaml|json] [proxy flags]
        pilotboat config explain NAME [proxy flags]
+       pilotboat config node [-o json] [proxy flags]
        pilotboat config substitute FILE
 
 The configuration that "pilotboat proxy" would run with here, and where each value comes from. Everything is read
 (flags, variables, mesh file, annotations), nothing is started. Tokens and keys are hidden.
 
   explain NAME      one variable, flag or ProxyConfig field: meaning, default, value, and every source that set it
+  node              the node that Envoy will present, each metadata key with where it comes from
   substitute FILE   the file with $NAME and \${NAME} replaced by variables, as envsubst does
 
 Flags:
@@ -36,6 +39,10 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
   switch (first) {
     case "explain":
       return explain(rest, host);
+    case "node": {
+      const { output, rest: flags } = takeOutput(rest);
+      return showNode(flags, output === "json", host);
+    }
     case "substitute":
       return substituteFile(rest, host);
     default:

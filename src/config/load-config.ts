@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { AgentError } from "../base/index.ts";
 import type { ProxyConfig } from "../proto/mesh/index.ts";
+import { readBootstrapOverride } from "./bootstrap-override.ts";
 import type { Settings } from "./catalogue.ts";
 import { impossibleSettings, missingIdentity, pendingWords } from "./check-settings.ts";
 import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-files.ts";
@@ -40,6 +41,8 @@ export interface AgentConfig {
   /** The typed value of every variable; a flag that says the same has been applied. */
   readonly settings: Settings;
   readonly log: LogConfig;
+  /** JSON that Envoy lays over its bootstrap (ISTIO_BOOTSTRAP_OVERRIDE); empty for none. */
+  readonly envoyOverlay: string;
   /** The run folder: relative paths start here, and so does Envoy. */
   readonly cwd: string;
   /** Where the command was typed: relative paths of --envoy and --proxy-config start here. */
@@ -84,6 +87,8 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   const log = readLogConfig(flags, problems);
   problems.push(...impossibleSettings(settings));
   const podAnnotations = await readAnnotations(cwd, warnings);
+  const override = { cwd, path: settings.bootstrapOverride, hostIp: settings.hostIp };
+  const envoyOverlay = await readBootstrapOverride(override, warnings);
   const effective = await effectiveProxyConfig({
     meshFile: await readMesh(cwd, flags.meshConfig, problems),
     environment: await readEnvironmentOverlay({ cwd: words.cwd, env, file: flags["proxy-config"] }, problems),
@@ -106,6 +111,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     flags,
     settings,
     log,
+    envoyOverlay,
     cwd,
     startedIn: words.cwd,
     metadataEnv: withPrefix(env, "").filter(([name]) => /^ISTIO_META(JSON)?_/.test(name)),

@@ -1,0 +1,28 @@
+import type { Logger } from "../base/index.ts";
+import type { AgentConfig } from "../config/index.ts";
+import { hasCredentialSocket } from "../identity/index.ts";
+import { describeNode, gatherFacts, type NodeDescription, UNKNOWN_PLATFORM } from "../node/index.ts";
+import { nodeOptions } from "./room-options.ts";
+
+/** Who this proxy is, from the configuration and what the machine says. */
+export async function findNode(
+  config: AgentConfig,
+  hasExternalSds: boolean,
+  log: Logger,
+  stop: AbortSignal,
+): Promise<NodeDescription> {
+  const facts = await gatherFacts(
+    {
+      cwd: config.cwd,
+      podAnnotations: config.podAnnotations.size === 0 ? undefined : config.podAnnotations,
+      platform: Promise.resolve(UNKNOWN_PLATFORM),
+      hasCredentialSocket: await hasCredentialSocket(config.cwd),
+      hasExternalSds,
+      log,
+    },
+    stop,
+  );
+  const node = describeNode(nodeOptions(config), facts);
+  for (const warning of node.warnings) log.warn(warning);
+  return node;
+}

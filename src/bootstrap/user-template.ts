@@ -1,0 +1,169 @@
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { AgentError, describeError } from "../base/index.ts";
+import { type NodeDescription, TYPED_FIELDS } from "../node/index.ts";
+import type { JsonValue } from "../proto/mesh/index.ts";
+import { socketAddress } from "./address.ts";
+import { clientTransportSocket } from "./client-tls.ts";
+import { metricsServiceOf } from "./clusters.ts";
+import { goProxyConfig } from "./go-values.ts";
+import type { BootstrapOptions } from "./options.ts";
+import { LIGHTSTEP_TOKEN_FILE, runtime } from "./render-bootstrap.ts";
+import { instanceIps, type Sections, sectionsOf } from "./sections.ts";
+import { extraTags, inclusionLists, statsValues } from "./stats.ts";
+
+export interface RenderedTemplate {
+  readonly text: string;
+  readonly extension: "json" | "yaml";
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Renders the user's own bootstrap template, written in Go's template language with the variables of Istio's stock
+ * template. The engine is loaded only here. Rejects with CONFIG_INVALID naming the file.
+ * Source: istio/istio pkg/bootstrap/instance.go, pkg/bootstrap/option/instances.go.
+ */
+export async function renderUserTemplate(
+  path: string,
+  cwd: string,
+  options: BootstrapOptions,
+  node: NodeDescription,
+): Promise<RenderedTemplate> {
+  const warnings: string[] = [];
+  const values = templateValues(sectionsOf(options, node, (message) => warnings.push(message)));
+  const refuse = (error: unknown): AgentError =>
+    new AgentError("CONFIG_INVALID", `Cannot render the bootstrap template "${path}": ${describeError(error)}`, {
+      cause: error,
+    });
+  try {
+    const source = await readFile(resolve(cwd, path), "utf8");
+    const { createTemplate } = await import("./template-engine.ts");
+    const text = createTemplate(source)(values);
+    return { text, extension: /\.ya?ml(\.tmpl)?$/.test(path) ? "yaml" : "json", warnings };
+  } catch (error) {
+    throw refuse(error);
+  }
+}
+
+/** The root object of a template. A variable whose condition is not met is not there. */
+export function templateValues(sections: Sections): Record<string, unknown> {
+  const { node, proxy, family, annotations } = sections;
+  const stats = { proxy, annotations, addresses: instanceIps(node), ...flags(sections), warn: sections.warn };
+  const { prefixes, suffixes, regexps } = inclusionLists(stats);
+  const intervals = statsValues(stats);
+  const sans = (node.typed.PILOT_SAN ?? []) as readonly string[];
+  return present({
+    nodeID: node.id,
+    nodeType: node.id.split("~")[0],
+    cluster: node.cluster,
+    region: node.locality.region || undefined,
+    zone: node.locality.zone || undefined,
+    sub_zone: node.locality.subZone || undefined,
+    meta_json_str: JSON.stringify(node.metadata),
+    metadata: goMetadata(node),
+    config: goProxyConfig(proxy),
+    runtime_flags: JSON.stringify(runtime(sections)),
+    pilot_SAN: JSON.stringify(sans.map((exact) => ({ exact }))),
+    discovery_address: proxy.discoveryAddress,
+    discovery_host: proxy.discoveryAddress.split(":")[0],
+    pilot_grpc_address: addressText(sections, "pilot_grpc_address", proxy.discoveryAddress),
+    xds_type: sections.xdsType,
+    metadata_discovery: sections.isMetadataDiscovery,
+    log_json: sections.isLogJson,
+    localhost: family.localhost,
+    wildcard: family.wildcard,
+    dns_lookup_family: family.dnsLookup,
+    additional_localhost: family.additional?.localhost,
+    additional_wildcard: family.additional?.wildcard,
+    dual_stack: family.additional === undefined ? undefined : true,
+    outlier_log_path: sections.outlierLogPath || undefined,
+    custom_file_path: node.raw.has("file-credential") ? "./var/run/secrets/credential-uds/files-socket" : undefined,
+    workload_identity_socket_file: node.typed.WORKLOAD_IDENTITY_SOCKET_FILE,
+    metrics_localhost_access_only: proxy.proxyMetadata.METRICS_LOCALHOST_ACCESS_ONLY === "true",
+    secure_metrics_port: node.typed.ENVOY_SECURE_METRICS_PORT || undefined,
+    secure_merged_metrics_port: node.typed.ENVOY_SECURE_MERGED_METRICS_PORT || undefined,
+    envoy_status_port: node.typed.ENVOY_STATUS_PORT,
+    envoy_prometheus_port: node.typed.ENVOY_PROMETHEUS_PORT,
+    envoy_status_port_enable_proxy_protocol: sections.isStatusPortProxyProtocol || undefined,
+    enable_self_discovery: sections.isSelfDiscovery || undefined,
+    global_downstream_max_connections: sections.maxDownstreamConnections,
+    envoy_metrics_stats_compression: proxy.statsCompression !== false,
+    extraStatTags: nonEmpty(extraTags(stats)),
+    inclusionPrefix: nonEmpty(prefixes),
+    inclusionSuffix: nonEmpty(suffixes),
+    inclusionRegexps: nonEmpty(regexps),
+    histogram_buckets: intervals.histogram_buckets ?? [],
+    stats_flush_interval: intervals.stats_flush_interval,
+    stats_eviction_interval: intervals.stats_eviction_interval,
+    load_stats_config_json_str: textOf(node.raw.get("LOAD_STATS_CONFIG_JSON")?.value),
+    ...tracing(sections),
+    ...services(sections),
+  });
+}
+
+function flags({ node, isMetadataDiscovery }: Sections) {
+  return {
+    isMetadataDiscovery,
+    isExitOnZeroConnections: node.typed.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === true,
+  };
+}
+
+function tracing(sections: Sections): Record<string, unknown> {
+  const { tracing: settings, configPath } = sections.proxy;
+  const { zipkin, lightstep, datadog, tlsSettings } = settings ?? {};
+  return {
+    zipkin: zipkin && addressText(sections, "zipkin", zipkin.address),
+    lightstep: lightstep && addressText(sections, "lightstep", lightstep.address),
+    lightstepToken: lightstep && `${configPath}/${LIGHTSTEP_TOKEN_FILE}`,
+    datadog: datadog && addressText(sections, "datadog", datadog.address),
+    tracing_tls: tlsSettings && tlsText(sections, tlsSettings, "tracer", lightstep !== undefined),
+  };
+}
+
+function services(sections: Sections): Record<string, unknown> {
+  const metrics = metricsServiceOf(sections);
+  const accessLog = sections.proxy.envoyAccessLogService;
+  const statsd = sections.proxy.statsdUdpAddress;
+  return {
+    statsd: addressText(sections, "statsd", statsd),
+    envoy_metrics_service_address: addressText(sections, "envoy_metrics_service", metrics?.address ?? ""),
+    envoy_metrics_service_tls:
+      metrics?.tlsSettings && tlsText(sections, metrics.tlsSettings, "envoy_metrics_service", true),
+    envoy_accesslog_service_address: addressText(sections, "envoy_accesslog_service", accessLog?.address ?? ""),
+    envoy_accesslog_service_tls:
+      accessLog?.tlsSettings && tlsText(sections, accessLog.tlsSettings, "envoy_accesslog_service", true),
+  };
+}
+
+function tlsText(
+  { tlsPaths: paths }: Sections,
+  settings: Parameters<typeof clientTransportSocket>[0]["settings"],
+  defaultSni: string,
+  hasAlpn: boolean,
+): string {
+  const socket = clientTransportSocket({ settings, paths, defaultSni, hasAlpn });
+  return socket === undefined ? "" : JSON.stringify(socket);
+}
+
+/** Exactly `{"address": "<host>", "port_value": <port>}`; undefined for no address. */
+function addressText(sections: Sections, name: string, address: string): string | undefined {
+  if (address === "") return undefined;
+  const { address: host, port_value: port } = socketAddress(name, address, sections.hostIp);
+  return `{"address": "${String(host)}", "port_value": ${String(port)}}`;
+}
+
+function goMetadata({ typed }: NodeDescription): Record<string, unknown> {
+  return Object.fromEntries([...TYPED_FIELDS].map(([name, { goName }]) => [goName, typed[name]]));
+}
+
+function nonEmpty(list: readonly string[]): readonly string[] | undefined {
+  return list.length === 0 ? undefined : list;
+}
+
+function textOf(value: JsonValue | undefined): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+function present(values: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}

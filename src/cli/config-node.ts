@@ -1,0 +1,26 @@
+import { findNode } from "../agent/index.ts";
+import { type Host, silentLogger } from "../base/index.ts";
+import { loadConfig } from "../config/index.ts";
+
+/** `pilotboat config node`: the node, and where each metadata key comes from. */
+export async function showNode(args: readonly string[], isJson: boolean, host: Host): Promise<number> {
+  const { config } = await loadConfig({ args, env: host.env, cwd: host.cwd });
+  const node = await findNode(config, false, silentLogger, host.signals.stop);
+  const { id, cluster, locality, metadata, origins } = node;
+  const rows = Object.entries(metadata).map(([name, value]) => ({
+    name,
+    value,
+    origin: origins.get(name) ?? "machine",
+  }));
+  if (isJson) {
+    host.stdout.write(`${JSON.stringify({ id, cluster, locality, metadata: rows }, null, 2)}\n`);
+    return 0;
+  }
+  const width = Math.max(...rows.map(({ name }) => name.length));
+  host.stdout.write(`id       ${id}\ncluster  ${cluster}\nlocality ${JSON.stringify(locality)}\n\n`);
+  for (const { name, value, origin } of rows) {
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    host.stdout.write(`${name.padEnd(width)}  ${text}\n${"".padEnd(width)}    from ${origin}\n`);
+  }
+  return 0;
+}

@@ -1,0 +1,205 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, test } from "vitest";
+import { type BootstrapOptions, renderBootstrap } from "../../src/bootstrap/index.ts";
+import { describeNode, type NodeFacts, type NodeOptions, UNKNOWN_PLATFORM } from "../../src/node/index.ts";
+import { type JsonObject, proxyConfigFromJson } from "../../src/proto/mesh/index.ts";
+import { realEnvoy } from "../support/real-envoy.ts";
+
+// After a change on purpose: npx vitest run test/bootstrap -u, and read the difference.
+
+interface Scenario {
+  readonly role?: string;
+  readonly proxy?: Readonly<Record<string, unknown>>;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly addresses?: readonly string[];
+  readonly node?: Partial<NodeOptions>;
+  readonly facts?: Partial<NodeFacts>;
+  readonly bootstrap?: Partial<BootstrapOptions>;
+}
+
+const TLS = { clientCertificate: "/c.pem", privateKey: "/k.pem", caCertificates: "/ca.pem" };
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  sidecar: {},
+  router: { role: "router" },
+  "waypoint, which always discovers metadata over delta": { role: "waypoint", bootstrap: { isDeltaXds: false } },
+  "IPv6 only": { addresses: ["2001:db8::1"] },
+  "mixed addresses without dual stack": { addresses: ["10.0.0.1", "2001:db8::1"] },
+  "dual stack, IPv4 first": { addresses: ["10.0.0.1", "2001:db8::1"], bootstrap: { isDualStack: true } },
+  "dual stack, IPv6 first": { addresses: ["2001:db8::1", "10.0.0.1"], bootstrap: { isDualStack: true } },
+  "state of the world": { bootstrap: { isDeltaXds: false } },
+  "JSON logs": { bootstrap: { isLogJson: true } },
+  zipkin: { proxy: { tracing: { zipkin: { address: "zipkin:9411" } } } },
+  "zipkin at the host's address": {
+    proxy: { tracing: { zipkin: { address: "$(HOST_IP):9411" } } },
+    bootstrap: { hostIp: "10.1.1.1" },
+  },
+  "zipkin over TLS": { proxy: { tracing: { zipkin: { address: "z:1" }, tlsSettings: { mode: "SIMPLE", ...TLS } } } },
+  "lightstep over mutual TLS": {
+    proxy: { tracing: { lightstep: { address: "l:1", accessToken: "t" }, tlsSettings: { mode: "MUTUAL", ...TLS } } },
+  },
+  datadog: { proxy: { tracing: { datadog: { address: "d:1" } } } },
+  statsd: { proxy: { statsdUdpAddress: "10.1.1.1:9125" } },
+  "metrics service with mesh identity and keepalive": {
+    proxy: {
+      envoyMetricsService: {
+        address: "m:1",
+        tlsSettings: { mode: "ISTIO_MUTUAL", subjectAltNames: ["a", "b"] },
+        tcpKeepalive: { probes: 3, time: "10s", interval: "5s" },
+      },
+    },
+  },
+  "metrics service by its deprecated address": { proxy: { envoyMetricsServiceAddress: "m:1" } },
+  "access log service without a key": {
+    proxy: { envoyAccessLogService: { address: "a:1", tlsSettings: { mode: "MUTUAL", caCertificates: "/ca.pem" } } },
+  },
+  "stats tags from both places": {
+    proxy: { extraStatTags: ["dlp_success"] },
+    annotations: { "sidecar.istio.io/extraStatTags": "dlp_status,dlp_error" },
+  },
+  "stats inclusion by annotation, with addresses": {
+    addresses: ["10.0.0.1", "10.0.0.2"],
+    annotations: {
+      "sidecar.istio.io/statsInclusionPrefixes": "prefix1,http.{pod_ip}_",
+      "sidecar.istio.io/statsInclusionSuffixes": "suffix1",
+      "sidecar.istio.io/statsInclusionRegexps": "http.[0-9]*\\.[0-9]*_8080",
+    },
+  },
+  "stats inclusion by configuration": {
+    proxy: { proxyStatsMatcher: { inclusionPrefixes: ["p"], inclusionSuffixes: ["s"], inclusionRegexps: ["r"] } },
+  },
+  "histogram buckets and intervals": {
+    annotations: {
+      "sidecar.istio.io/statsHistogramBuckets": '{"istio":[1,5],"envoy":[1]}',
+      "sidecar.istio.io/statsFlushInterval": "1m30s",
+      "sidecar.istio.io/statsEvictionInterval": "3m",
+    },
+  },
+  "zero connections end the drain": { node: { isExitOnZeroConnections: true } },
+  "status port behind a PROXY protocol": { bootstrap: { isStatusPortProxyProtocol: true } },
+  "secure metrics": {
+    node: { ports: { status: 15021, prometheus: 15090, secureMetrics: 15091, secureMergedMetrics: 15092 } },
+  },
+  "metrics on loopback, not compressed": {
+    proxy: { statsCompression: false, proxyMetadata: { METRICS_LOCALHOST_ACCESS_ONLY: "true" } },
+  },
+  "external SDS": { facts: { hasExternalSds: true }, node: { workloadSocketFile: "spire.sock" } },
+  "HBONE discovers metadata": { env: { ISTIO_META_ENABLE_HBONE: "true" } },
+  "self discovery, outlier log and load reports": {
+    env: {
+      ISTIO_META_ENABLE_SELF_DISCOVERY: "true",
+      ISTIO_META_LOAD_STATS_CONFIG_JSON: '{"api_type": "GRPC", "transport_api_version": "V3"}',
+    },
+    bootstrap: { outlierLogPath: "outlier.log" },
+  },
+  "runtime values": {
+    proxy: { runtimeValues: { a: "x", b: "true", c: "1", "re2.max_program_size.error_level": "" } },
+    bootstrap: { compliancePolicy: "fips-140-2", stripFragmentUnsafeIfDisabled: false },
+  },
+  "connection limit": { proxy: { connectionSettings: { globalDownstreamConnectionLimit: 25000 } } },
+  "labels, locality and workload": {
+    labels: { app: "web", "istio-locality": "r.z.s", "pod-template-hash": "x" },
+    env: { ISTIO_META_POD_PORTS: '[{"name":"http","containerPort":80,"hostPort":1,"protocol":"TCP"}]' },
+  },
+};
+
+describe.each(Object.entries(SCENARIOS))("%s", (name, scenario) => {
+  const document = render(scenario);
+  const file = name.replaceAll(/[^a-zA-Z0-9]+/g, "-");
+
+  test("renders as before, byte for byte", async () => {
+    expect(JSON.stringify(render(scenario))).toBe(JSON.stringify(document));
+    await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot(`golden/${file}.json`);
+  });
+
+  test("Envoy accepts it, apart from what stock Envoy lacks", async () => {
+    await expectValid(JSON.stringify(stockPart(document)));
+  });
+});
+
+/** Without the metadata extension, which only Istio's build has, and the Lightstep tracer, which Envoy has dropped. */
+function stockPart(document: JsonObject): JsonObject {
+  const extensions = document.bootstrap_extensions as readonly { readonly name: string }[];
+  const stock = { ...document, bootstrap_extensions: extensions.filter(({ name }) => name !== "metadata_discovery") };
+  const { tracing: _, ...untraced } = stock as JsonObject;
+  return JSON.stringify(document.tracing ?? "").includes("envoy.tracers.lightstep") ? untraced : (stock as JsonObject);
+}
+
+function render(scenario: Scenario) {
+  const proxy = proxyConfigFromJson({
+    configPath: "./etc/istio/proxy",
+    serviceCluster: "istio-proxy",
+    discoveryAddress: "istiod.istio-system.svc:15012",
+    proxyAdminPort: 15000,
+    statusPort: 15020,
+    controlPlaneAuthPolicy: "MUTUAL_TLS",
+    ...scenario.proxy,
+  });
+  const node = describeNode(
+    {
+      role: scenario.role ?? "sidecar",
+      domain: "",
+      proxy,
+      metadataEnv: Object.entries(scenario.env ?? {}),
+      podName: "web-0",
+      podNamespace: "shop",
+      serviceAccount: "web",
+      instanceIp: "",
+      dnsProxyAddress: undefined,
+      stsPort: 0,
+      ports: { status: 15021, prometheus: 15090, secureMetrics: 0, secureMergedMetrics: 0 },
+      isExitOnZeroConnections: false,
+      peerMetadataDiscovery: undefined,
+      skipDeprecatedLogs: true,
+      workloadSocketFile: "socket",
+      outlierLogPath: "",
+      version: "1.0",
+      ...scenario.node,
+    },
+    {
+      interfaceAddresses: (scenario.addresses ?? ["10.0.0.1"]).map((address) => ({ interface: "eth0", address })),
+      podLabels: scenario.labels === undefined ? undefined : new Map(Object.entries(scenario.labels)),
+      podAnnotations: scenario.annotations === undefined ? undefined : new Map(Object.entries(scenario.annotations)),
+      platform: UNKNOWN_PLATFORM,
+      hasCredentialSocket: false,
+      hasExternalSds: false,
+      ...scenario.facts,
+    },
+  );
+  return renderBootstrap(
+    {
+      proxy,
+      isLogJson: false,
+      isDeltaXds: true,
+      isDualStack: false,
+      compliancePolicy: "",
+      stripFragmentUnsafeIfDisabled: true,
+      isStatusPortProxyProtocol: false,
+      hostIp: "",
+      outlierLogPath: "",
+      ...scenario.bootstrap,
+    },
+    node,
+  ).document;
+}
+
+async function expectValid(text: string): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "pb-golden-"));
+  try {
+    const file = join(folder, "bootstrap.json");
+    await writeFile(file, text);
+    const args = ["--mode", "validate", "-c", file, "-l", "error", "--allow-unknown-static-fields"];
+    const outcome = await promisify(execFile)(await realEnvoy(), args, { cwd: folder }).then(
+      () => "accepted",
+      (error: { readonly stderr: string }) => error.stderr,
+    );
+    expect(outcome).toBe("accepted");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
