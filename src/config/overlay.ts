@@ -78,8 +78,8 @@ interface Finding extends Omit<Problem, "name" | "origin"> {
   readonly path: Path;
 }
 
-/** A document with more unknown fields than this is no ProxyConfig with typing mistakes. */
-const MOST_HINTS = 20;
+/** A document with more mistakes of one kind than this is something else; the rest is not told. */
+const MOST_FINDINGS = 100;
 
 /** Collects what a decoder finds, and gives it names and places afterwards. */
 export class Findings implements DecodeSink {
@@ -87,11 +87,13 @@ export class Findings implements DecodeSink {
   readonly #unknown: Finding[] = [];
 
   wrongType(path: Path, found: unknown, wanted: string): void {
+    if (this.#wrong.length === MOST_FINDINGS) return;
     this.#wrong.push({ path, ...mismatch(isSecretPath(path) ? HIDDEN : showFound(found), wanted) });
   }
 
   unknownField(path: Path, known: readonly string[]): void {
-    const close = this.#unknown.length < MOST_HINTS ? nearest(String(path.at(-1)), known) : undefined;
+    if (this.#unknown.length === MOST_FINDINGS) return;
+    const close = nearest(String(path.at(-1)), known);
     const hint = close === undefined ? {} : { hint: `Did you mean "${close}"?` };
     this.#unknown.push({ path, message: "unknown field, passed over", ...hint });
   }

@@ -430,3 +430,11 @@ test("a whole number beyond a double is not rounded", async () => {
   const env = { PROXY_CONFIG: '{"tracing":{"stackdriver":{"maxNumberOfAttributes":9223372036854775807}}}' };
   expect((await load({ env })).proxy.tracing?.stackdriver?.maxNumberOfAttributes).toBe(9223372036854775807n);
 });
+
+test("a large document that is no ProxyConfig is told about quickly, and in part", async () => {
+  const lines = Array.from({ length: 20_000 }, (_, at) => `field${at}: ${at}`);
+  const words = { args: [], env: { ...IDENTITY, PROXY_CONFIG: lines.join("\n") }, cwd };
+  expect((await loadConfig(words)).warnings).toHaveLength(100);
+  const tags = Array.from({ length: 20_000 }, () => "1").join(",");
+  expect(await problemsOf({ env: { PROXY_CONFIG: `{"extraStatTags":[${tags}]}` } })).toHaveLength(100);
+});
