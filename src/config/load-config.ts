@@ -1,16 +1,16 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
-import { AgentError } from "../base/index.ts";
 import type { ProxyConfig } from "../proto/mesh/index.ts";
 import { readBootstrapOverride } from "./bootstrap-override.ts";
 import type { Settings } from "./catalogue.ts";
 import { impossibleSettings, missingIdentity, pendingWords } from "./check-settings.ts";
+import { ConfigError } from "./config-error.ts";
 import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-files.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { type FlagsReading, type ProxyFlags, readProxyFlags } from "./flags.ts";
 import type { FieldLayer } from "./layered-config.ts";
 import { type LogConfig, readLogConfig } from "./log-config.ts";
-import { formatProblems, nearest, type Origin, type Problem } from "./problem.ts";
+import { nearest, type Origin, type Problem } from "./problem.ts";
 import { type Environment, readSettings, withPrefix } from "./read-settings.ts";
 import { lookupAll, type Resolve } from "./statsd.ts";
 
@@ -64,17 +64,6 @@ export interface LoadedConfig {
   readonly warnings: readonly Problem[];
 }
 
-/** What CONFIG_INVALID carries: every problem, document by document in the order of the lines. */
-export class ConfigError extends AgentError {
-  readonly problems: readonly Problem[];
-
-  constructor(problems: readonly Problem[]) {
-    const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-    super("CONFIG_INVALID", `The configuration has ${count}\n${formatProblems(problems)}`);
-    this.problems = problems;
-  }
-}
-
 /** Turns words into the one frozen value. Rejects with CONFIG_INVALID (a ConfigError) that names all problems. */
 export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   const { args, env, isPositioned = false } = words;
@@ -101,7 +90,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   });
   problems.push(...effective.problems);
   warnings.push(...effective.warnings, ...missingIdentity(settings));
-  if (problems.length > 0) throw new ConfigError(problems);
+  if (problems.length > 0) throw new ConfigError(problems, effective.warnings);
   const flagOrigins = [...given.keys()].map((name) => [`--${name}`, { source: `--${name}` }] as const);
   const origins = new Map<string, Origin>([...reading.origins, ...flagOrigins, ...effective.origins]);
   warnings.push(...pendingWords(settings, origins));

@@ -56,6 +56,22 @@ test("five mistakes in PROXY_CONFIG are five blocks with lines and columns, and 
   ]);
 });
 
+test("what is suspicious in the same document is told with the problems", async () => {
+  const { stderr } = await pilotboat(["config"], { PROXY_CONFIG: "discoveryAdress: a:1\nstatusPort: x" });
+  expect(stderr).toBe(
+    [
+      "Error: The configuration has 1 problem [CONFIG_INVALID]",
+      "  PROXY_CONFIG:2:13: statusPort",
+      '    found "x", wanted a whole number',
+      "and 1 warning",
+      "  PROXY_CONFIG:1:18: discoveryAdress",
+      "    unknown field, passed over",
+      '    hint: Did you mean "discoveryAddress"?',
+      "",
+    ].join("\n"),
+  );
+});
+
 test("a role that does not exist is refused with the reference's text", async () => {
   const { code, stderr } = await pilotboat(["config", "foo"]);
   expect(code).toBe(2);
