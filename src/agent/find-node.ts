@@ -1,8 +1,8 @@
 import type { Logger } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { hasCredentialSocket } from "../identity/index.ts";
-import { describeNode, gatherFacts, type NodeDescription, UNKNOWN_PLATFORM } from "../node/index.ts";
-import { nodeOptions } from "./room-options.ts";
+import { describeNode, discoverPlatform, gatherFacts, type NodeDescription } from "../node/index.ts";
+import { nodeOptions, platformWords } from "./room-options.ts";
 
 /** Who this proxy is, from the configuration and what the machine says. */
 export async function findNode(
@@ -15,7 +15,7 @@ export async function findNode(
     {
       cwd: config.cwd,
       podAnnotations: config.podAnnotations.size === 0 ? undefined : config.podAnnotations,
-      platform: Promise.resolve(UNKNOWN_PLATFORM),
+      platform: discoverPlatform(platformWords(config)),
       hasCredentialSocket: await hasCredentialSocket(config.cwd),
       hasExternalSds,
       log,

@@ -4,7 +4,7 @@ import type { BootstrapOptions } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { ArgumentsOptions, DrainOptions, RestartPolicy } from "../envoy/index.ts";
 import type { IdentitySettings, KeyProvider, KeySettings } from "../identity/index.ts";
-import type { NodeDescription, NodeOptions } from "../node/index.ts";
+import type { NodeDescription, NodeOptions, PlatformWords } from "../node/index.ts";
 import { VERSION } from "../version.ts";
 
 // What each room is told, out of the one configuration. Pure: no room reads more than this.
@@ -35,6 +35,19 @@ export function nodeOptions({ role, flags, proxy, settings, metadataEnv, origins
     workloadSocketFile: settings.workloadSocketFile,
     outlierLogPath: flags.outlierLogPath,
     version: VERSION,
+  };
+}
+
+export function platformWords({ settings, origins }: AgentConfig): PlatformWords {
+  const hasMetadataHost = origins.get("GCE_METADATA_HOST")?.source === "GCE_METADATA_HOST";
+  return {
+    cloud: settings.cloudPlatform,
+    gcpMetadata: settings.gcpMetadata,
+    gcpQuotaProject: settings.gcpQuotaProject,
+    gcpZone: settings.gcpZone,
+    gceMetadataHost: hasMetadataHost ? settings.gceMetadataHost : undefined,
+    hasKubernetes: settings.kubernetesServiceHost !== "",
+    isIpv6: settings.instanceIp.includes(":"),
   };
 }
 

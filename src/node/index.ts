@@ -9,4 +9,5 @@ export {
   type Platform,
   UNKNOWN_PLATFORM,
 } from "./node-types.ts";
+export { discoverPlatform, type PlatformWords } from "./platform/discover.ts";
 export { TYPED_FIELDS } from "./typed-metadata.ts";

@@ -1,0 +1,151 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { UNKNOWN_PLATFORM } from "../../src/node/index.ts";
+import { discoverPlatform, type PlatformWords } from "../../src/node/platform/discover.ts";
+import { localityOfZone } from "../../src/node/platform/gcp.ts";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pb-platform-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+interface Server extends AsyncDisposable {
+  readonly base: string;
+  readonly calls: { readonly line: string; readonly headers: Readonly<Record<string, unknown>> }[];
+}
+
+async function startServer(answers: Readonly<Record<string, string>>, flavor = false): Promise<Server> {
+  const calls: Server["calls"] = [];
+  const server = createServer((request, response) => {
+    calls.push({ line: `${request.method} ${request.url}`, headers: request.headers });
+    const body = answers[`${request.method} ${request.url}`];
+    if (flavor) response.setHeader("Metadata-Flavor", "Google");
+    response.writeHead(body === undefined ? 404 : 200).end(body);
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  return {
+    base: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    calls,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+    },
+  };
+}
+
+const discover = async (words: Partial<PlatformWords>, base: string, vendor = "") => {
+  await writeFile(join(folder, "sys_vendor"), vendor);
+  return discoverPlatform({
+    cloud: "",
+    gcpMetadata: "",
+    gcpQuotaProject: "",
+    gcpZone: "",
+    gceMetadataHost: undefined,
+    hasKubernetes: false,
+    isIpv6: false,
+    places: { metadata: base, awsIpv6: base, dmi: folder, resolvConf: join(folder, "resolv.conf") },
+    ...words,
+  });
+};
+
+const AWS = {
+  "PUT /latest/api/token": "session",
+  "GET /latest/meta-data/iam/info": '{"InstanceProfileArn":"arn:aws:iam::1:x"}',
+  "GET /latest/meta-data/placement/region": "us-west-2",
+  "GET /latest/meta-data/placement/availability-zone": "us-west-2b",
+  "GET /latest/meta-data/instance-id": "i-1",
+};
+
+test("nobody is asked on a machine of no cloud's make, nor when the platform is none", async () => {
+  await using server = await startServer(AWS);
+  expect(await discover({}, server.base, "LENOVO")).toEqual(UNKNOWN_PLATFORM);
+  expect(await discover({ cloud: "NONE" }, server.base, "Amazon EC2")).toEqual(UNKNOWN_PLATFORM);
+  expect(server.calls).toEqual([]);
+});
+
+test("AWS: session token, region, zone and instance", async () => {
+  await using server = await startServer(AWS);
+  expect(await discover({}, server.base, "Amazon EC2")).toMatchObject({
+    metadata: { aws_region: "us-west-2", aws_availability_zone: "us-west-2b", aws_instance_id: "i-1" },
+    locality: { region: "us-west-2", zone: "us-west-2b", subZone: "" },
+  });
+  const asked = server.calls.find(({ line }) => line.endsWith("instance-id"));
+  expect(asked?.headers["x-aws-ec2-metadata-token"]).toBe("session");
+});
+
+test("AWS without the second version of the service is asked without a token; empty values are left out", async () => {
+  const { "PUT /latest/api/token": _, "GET /latest/meta-data/instance-id": __, ...older } = AWS;
+  await using server = await startServer(older);
+  expect((await discover({ cloud: "aws" }, server.base)).metadata).toEqual({
+    aws_region: "us-west-2",
+    aws_availability_zone: "us-west-2b",
+  });
+});
+
+test.each([
+  [
+    { tags: "Department:IT;Environment:Prod;Role:a:b;Bare" },
+    { azure_Department: "IT", azure_Environment: "Prod", azure_Role: "a:b", azure_Bare: "" },
+  ],
+  [
+    { tagsList: [{ name: "Role", value: "WorkerRole; OtherWorker" }], tags: "x:y" },
+    { azure_Role: "WorkerRole; OtherWorker" },
+  ],
+])("Azure: the newest version, name, location and tags %j", async (tags, expected) => {
+  await using server = await startServer({
+    "GET /metadata/instance": '{"error":"x","newest-versions":["2018-01-01","2021-12-13"]}',
+    "GET /metadata/instance?api-version=2021-12-13": JSON.stringify({
+      compute: { name: "n", location: "centralus", zone: "2", vmId: "v", ...tags },
+    }),
+  });
+  expect(await discover({}, server.base, "Microsoft Corporation\n")).toMatchObject({
+    metadata: { azure_name: "n", azure_location: "centralus", azure_vmId: "v", ...expected },
+    locality: { region: "centralus", zone: "2" },
+  });
+});
+
+test("GCP: what the variable says needs no server", async () => {
+  const words = { gcpMetadata: "proj|123|cluster|us-central1", gcpZone: "us-central1-f", gcpQuotaProject: "q" };
+  const platform = await discover(words, "http://127.0.0.1:9");
+  expect(platform.metadata).toEqual({
+    gcp_project: "proj",
+    gcp_project_number: "123",
+    gcp_gke_cluster_name: "cluster",
+    gcp_location: "us-central1",
+    gcp_quota_project: "q",
+    gcp_zone: "us-central1-f",
+    gcp_gke_cluster_url: "https://container.googleapis.com/v1/projects/proj/locations/us-central1/clusters/cluster",
+  });
+  expect(platform.locality).toEqual({ region: "us-central1", zone: "us-central1-f", subZone: "" });
+});
+
+test("GCP: the server is asked with its flavor, the zone comes from resolv.conf first", async () => {
+  await using server = await startServer(
+    {
+      "GET /": "",
+      "GET /computeMetadata/v1/project/project-id": "proj",
+      "GET /computeMetadata/v1/instance/zone": "projects/1/zones/europe-west1-b",
+      "GET /computeMetadata/v1/instance/name": "vm",
+    },
+    true,
+  );
+  await writeFile(join(folder, "resolv.conf"), "nameserver 1.1.1.1\nsearch a us-central1-f.c.test-proj.internal \n");
+  const platform = await discover({}, server.base, "Google");
+  expect(platform.metadata).toEqual({ gcp_project: "proj", gcp_location: "europe-west1-b", gcp_gce_instance: "vm" });
+  expect(platform.locality.zone).toBe("us-central1-f");
+  expect(platform.isKubernetes).toBe(false);
+  expect(server.calls.every(({ headers }) => headers["metadata-flavor"] === "Google")).toBe(true);
+});
+
+test.each([
+  ["us-central1-f", "us-central1"],
+  ["us-central1", ""],
+  ["", ""],
+])("zone %j lies in %j", (zone, region) => {
+  expect(localityOfZone(zone).region).toBe(region);
+});
