@@ -26,7 +26,7 @@ export async function readBootstrapOverride(words: OverrideWords, warnings: Prob
   try {
     const text = replaceHostIp(await readFile(resolve(words.cwd, words.path), "utf8"), words.hostIp);
     const reading = await parseDocument({ text, source: words.path });
-    return reading.ok ? JSON.stringify(sorted(reading.document.tree ?? null)) : fail(reading.message);
+    return reading.ok ? compactJson(reading.document.tree ?? null) : fail(reading.message);
   } catch (error) {
     return fail(describeError(error));
   }
@@ -39,7 +39,13 @@ export function replaceHostIp(text: string, hostIp: string): string {
   return text.replaceAll("[$(HOST_IP)]", () => inBrackets).replaceAll("$(HOST_IP)", () => shown);
 }
 
+/** Compact, with sorted keys; whole numbers beyond a double, which YAML reading keeps, stay exact. */
+function compactJson(tree: unknown): string {
+  return JSON.stringify(sorted(tree)).replace(/"\\u0000(-?\d+)"/g, "$1");
+}
+
 function sorted(value: unknown): unknown {
+  if (typeof value === "bigint") return `\0${value}`; // a mark that no text of an Envoy configuration begins with
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
