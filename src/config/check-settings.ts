@@ -1,7 +1,8 @@
-import type { Setting, Settings } from "./catalogue.ts";
+import type { Settings } from "./catalogue.ts";
 import { ALL_FLAGS } from "./flags.ts";
 import type { Origin, Problem } from "./problem.ts";
 import { SETTINGS } from "./read-settings.ts";
+import type { Setting } from "./setting.ts";
 
 const LEAST_RSA_BITS = 2048;
 

@@ -7,13 +7,13 @@ import {
   PROXY_CONFIG,
   type ProxyConfig,
 } from "../proto/mesh/index.ts";
-import type { Setting } from "./catalogue.ts";
 import { FIELD_HELP } from "./field-help.ts";
 import { ALL_FLAGS } from "./flags.ts";
 import type { AgentConfig } from "./load-config.ts";
 import { DEFAULT_ORIGIN, type Origin } from "./problem.ts";
 import { SETTINGS } from "./read-settings.ts";
 import { HIDDEN, isSecretHeader, isSecretName, isSecretPath } from "./secret-names.ts";
+import type { Setting } from "./setting.ts";
 
 export type EntryKind = "field" | "flag" | "variable" | "metadata" | "header" | "annotation";
 

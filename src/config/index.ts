@@ -1,4 +1,4 @@
-export { CATALOGUE, type Setting, type Settings } from "./catalogue.ts";
+export { CATALOGUE, type Settings } from "./catalogue.ts";
 export { type ConfigEntry, configEntries, type EntryKind, showField } from "./config-entries.ts";
 export { ConfigError } from "./config-error.ts";
 export { LOG_FLAGS, PROXY_FLAGS, type ProxyFlags } from "./flags.ts";

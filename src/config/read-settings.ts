@@ -1,7 +1,8 @@
-import { CATALOGUE, type Setting, type Settings } from "./catalogue.ts";
+import { CATALOGUE, type Settings } from "./catalogue.ts";
 import { ALL_FLAGS } from "./flags.ts";
 import type { FlagValue } from "./pflag.ts";
 import { DEFAULT_ORIGIN, type Origin, type Problem } from "./problem.ts";
+import type { Setting } from "./setting.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

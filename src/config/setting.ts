@@ -1,0 +1,89 @@
+import { formatGoDuration, fromMs, parseGoDuration, toMs } from "../base/index.ts";
+import { parseGoBool } from "./go-bool.ts";
+
+/** How the text of a variable becomes a value. */
+export interface Parser<T> {
+  /** Undefined for text that is no such value. */
+  readonly parse: (text: string) => T | undefined;
+  /** For the message about a value that cannot be parsed, after "expecting". */
+  readonly wanted: string;
+  readonly print: (value: T) => string;
+}
+
+/** One variable of the environment. */
+export interface Setting<T> {
+  readonly env: string;
+  readonly type: string;
+  readonly parser: Parser<T>;
+  readonly default: T;
+  readonly help: string;
+  /** The room that uses it. */
+  readonly room: string;
+  /** Its value is never shown. */
+  readonly isSecret?: boolean;
+  /** It is read, but the part that it is for does not exist yet: setting it is a warning. A test compares this with the code. */
+  readonly isPending?: boolean;
+}
+
+const STRING: Parser<string> = { parse: (text) => text, wanted: "a string", print: (value) => value };
+const BOOL: Parser<boolean> = { parse: parseGoBool, wanted: "true/false", print: String };
+const INT: Parser<number> = {
+  parse: (text) => (/^[+-]?\d+$/.test(text) && Number.isSafeInteger(Number(text)) ? Number(text) : undefined),
+  wanted: "an integer",
+  print: String,
+};
+const INT32: Parser<number> = {
+  ...INT,
+  parse: (text) => {
+    const value = INT.parse(text);
+    return value !== undefined && value === (value | 0) ? value : undefined;
+  },
+};
+const FLOAT: Parser<number> = {
+  parse: (text) => {
+    const isDecimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text);
+    return isDecimal && Number.isFinite(Number(text)) ? Number(text) : undefined;
+  },
+  wanted: "a floating-point value",
+  print: String,
+};
+const DURATION_MS: Parser<number> = {
+  parse: (text) => {
+    const duration = parseGoDuration(text);
+    return duration === undefined ? undefined : toMs(duration);
+  },
+  wanted: "a duration",
+  print: (ms) => formatGoDuration(fromMs(ms)),
+};
+const LIST: Parser<readonly string[]> = {
+  parse: (text) =>
+    text
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== ""),
+  wanted: "a comma list",
+  print: (value) => value.join(","),
+};
+export const TRI_STATE: Parser<boolean | undefined> = {
+  parse: parseGoBool,
+  wanted: "true/false",
+  print: (value) => (value === undefined ? "" : String(value)),
+};
+export const oneOf = <const V extends readonly string[]>(...values: V): Parser<V[number]> => ({
+  parse: (text) => values.find((value) => value === text),
+  wanted: values.map((value) => (value === "" ? "empty" : value)).join(", "),
+  print: (value) => value,
+});
+
+type Row<T> = Omit<Setting<T>, "type" | "parser">;
+export const string = (row: Row<string>): Setting<string> => ({ ...row, type: "string", parser: STRING });
+export const bool = (row: Row<boolean>): Setting<boolean> => ({ ...row, type: "bool", parser: BOOL });
+export const int = (row: Row<number>): Setting<number> => ({ ...row, type: "int", parser: INT });
+export const int32 = (row: Row<number>): Setting<number> => ({ ...row, type: "int", parser: INT32 });
+export const float = (row: Row<number>): Setting<number> => ({ ...row, type: "float", parser: FLOAT });
+export const durationMs = (row: Row<number>): Setting<number> => ({ ...row, type: "duration", parser: DURATION_MS });
+export const list = (row: Row<readonly string[]>): Setting<readonly string[]> => ({
+  ...row,
+  type: "list",
+  parser: LIST,
+});
