@@ -37,6 +37,17 @@ extensions:
     ).toBe(1);
   });
 
+  test("a message beyond the usual ones is found, too", () => {
+    expect(
+      countOf(`
+extensions:
+  - name: deny
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
+      rules: { action: DENY, policies: { all: { permissions: [{ any: true }], principals: [{ any: true }] } } }`),
+    ).toBe(1);
+  });
+
   test("several documents, comments, anchors, merge keys, empty lists and names in camel case", () => {
     expect(
       countOf(`
