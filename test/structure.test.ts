@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { build } from "esbuild";
 import { expect, test } from "vitest";
 // @ts-expect-error a plain script without types
 import { protoDigest } from "../scripts/proto-digest.mjs";
@@ -39,6 +40,28 @@ test("only the two doors touch the process's arguments, environment, signals and
     /\bprocess\.(env|argv|exit\b|exitCode|on\(|once\(|stdout|stderr|cwd)/.test(withoutComments(file)),
   );
   expect(touching).toEqual(["src/library-host.ts", "src/main.ts"]);
+});
+
+test("what runs before Envoy is spawned loads no library", async () => {
+  const { metafile } = await build({
+    entryPoints: ["src/cli/proxy.ts"],
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    outdir: "nowhere",
+    write: false,
+    metafile: true,
+    loader: { ".yaml": "text" },
+    logLevel: "error",
+  });
+  const reached = new Set(["src/cli/proxy.ts"]);
+  for (const file of reached) {
+    for (const { kind, path } of metafile.inputs[file]?.imports ?? []) {
+      if (kind !== "dynamic-import" && path in metafile.inputs) reached.add(path);
+    }
+  }
+  expect([...reached].filter((file) => file.includes("node_modules"))).toEqual([]);
 });
 
 test("every room has a README and an index", () => {

@@ -10,7 +10,8 @@ import {
   type RequestFacts,
   type ResponseFacts,
 } from "./peek.ts";
-import { classifyEnd, isStatus, oneLine, type StreamStatus, trailers } from "./status.ts";
+import { classifyEnd, isStatus, oneLine, type StreamStatus } from "./status.ts";
+import { trailers } from "./trailers.ts";
 import { type Intercept, isForwardable, type Keepalive, LISTENER_TYPE, type UpstreamOptions } from "./types.ts";
 import { openUpstream, type UpstreamCall } from "./upstream.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";

@@ -1,4 +1,26 @@
-import { status as Code, Metadata } from "@grpc/grpc-js";
+/**
+ * gRPC's status codes by number. A table of our own, because this file is loaded before Envoy is spawned and gRPC is
+ * not. Source: grpc/grpc doc/statuscodes.md.
+ */
+const CODES = [
+  "OK",
+  "CANCELLED",
+  "UNKNOWN",
+  "INVALID_ARGUMENT",
+  "DEADLINE_EXCEEDED",
+  "NOT_FOUND",
+  "ALREADY_EXISTS",
+  "PERMISSION_DENIED",
+  "RESOURCE_EXHAUSTED",
+  "FAILED_PRECONDITION",
+  "ABORTED",
+  "OUT_OF_RANGE",
+  "UNIMPLEMENTED",
+  "INTERNAL",
+  "UNAVAILABLE",
+  "DATA_LOSS",
+  "UNAUTHENTICATED",
+] as const;
 
 /** A gRPC status as grpc-js takes and gives it, without trailing metadata. */
 export interface StreamStatus {
@@ -25,16 +47,17 @@ const ORDINARY_RESETS = [
 
 /** Sorts the end of a stream: clean, ordinary for long streams, or worth a warning. */
 export function classifyEnd(status: StreamStatus): EndClass {
-  if (status.code === Code.OK) return "graceful";
-  if (status.code === Code.CANCELLED || status.code === Code.DEADLINE_EXCEEDED) return "expected";
+  const name = codeName(status.code);
+  if (name === "OK") return "graceful";
+  if (name === "CANCELLED" || name === "DEADLINE_EXCEEDED") return "expected";
   if (ORDINARY_RESETS.some((text) => status.details.includes(text))) return "expected";
   const hasDeparted = ORDINARY_DEPARTURES.some((text) => status.details.includes(text));
-  return status.code === Code.UNAVAILABLE && hasDeparted ? "expected" : "unexpected";
+  return name === "UNAVAILABLE" && hasDeparted ? "expected" : "unexpected";
 }
 
 /** The status's name as it stands in gRPC's documents, or its number when it has none. */
 export function codeName(code: number): string {
-  return Code[code] ?? String(code);
+  return CODES[code] ?? String(code);
 }
 
 /** The part of a status text that stays the same from attempt to attempt, without grpc-js's frame and time stamp. */
@@ -46,24 +69,6 @@ export function plainReason(details: string): string {
     .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, "")
     .replace(/\.? Resolution note: .*$/s, "")
     .trim();
-}
-
-/**
- * The status as grpc-js takes it, with the message encoded as gRPC asks: only `%` and what is not printable ASCII.
- * grpc-js would encode blanks as well, and Envoy, which does not decode, would print `connect%20refused`. A blank at the
- * end would make the header invalid.
- */
-export function trailers(status: StreamStatus): StreamStatus & { readonly metadata: Metadata } {
-  const { code } = status;
-  const details = plainReason(status.details);
-  const metadata = new Metadata();
-  metadata.set("grpc-message", details.replace(/[^ -~]+|%/g, percentEncoded));
-  return { code, details, metadata };
-}
-
-function percentEncoded(text: string): string {
-  const hex = (byte: number): string => byte.toString(16).toUpperCase().padStart(2, "0");
-  return [...Buffer.from(text)].map((byte) => `%${hex(byte)}`).join("");
 }
 
 /** Whether what was thrown is the end of a gRPC stream. */
