@@ -1,6 +1,6 @@
 import { runProxy } from "../agent/index.ts";
 import type { Host } from "../base/index.ts";
-import { LOG_FLAGS, PROXY_FLAGS } from "../config/index.ts";
+import { ALL_FLAGS, flagHelp } from "../config/index.ts";
 
 /** `pilotboat proxy [type]`: the drop-in for pilot-agent. */
 export async function run(args: readonly string[], host: Host): Promise<number> {
@@ -12,7 +12,7 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
 }
 
 function helpText(): string {
-  const rows = [...PROXY_FLAGS, ...LOG_FLAGS].map((flag) => [`  --${flag.name} ${flag.type}`, flag.help] as const);
+  const rows = ALL_FLAGS.map((flag) => [`  --${flag.name} ${flag.type}`, flagHelp(flag)] as const);
   const width = Math.max(...rows.map(([left]) => left.length));
   return [
     "Usage: pilotboat proxy [sidecar|router|waypoint|ztunnel|agentgateway] [flags]",

@@ -7,8 +7,9 @@ import {
   PROXY_CONFIG,
   type ProxyConfig,
 } from "../proto/mesh/index.ts";
+import { CATALOGUE } from "./catalogue.ts";
 import { FIELD_HELP } from "./field-help.ts";
-import { ALL_FLAGS } from "./flags.ts";
+import { ALL_FLAGS, type ProxyFlagSpec } from "./flags.ts";
 import type { AgentConfig } from "./load-config.ts";
 import { DEFAULT_ORIGIN, type Origin } from "./problem.ts";
 import { SETTINGS } from "./read-settings.ts";
@@ -74,15 +75,21 @@ function fieldEntries({ proxy, origins }: AgentConfig): ConfigEntry[] {
 }
 
 function flagEntries({ flags, origins }: AgentConfig): ConfigEntry[] {
-  return ALL_FLAGS.map(({ name, type, help, default: fallback, isPending }) => ({
-    name: `--${name}`,
+  return ALL_FLAGS.map((flag) => ({
+    name: `--${flag.name}`,
     kind: "flag",
-    value: flags[name as keyof typeof flags],
-    default: fallback,
-    origin: origins.get(`--${name}`) ?? DEFAULT_ORIGIN,
-    type,
-    help: helpText(help, isPending),
+    value: flags[flag.name as keyof typeof flags],
+    default: flag.default,
+    origin: origins.get(`--${flag.name}`) ?? DEFAULT_ORIGIN,
+    type: flag.type,
+    help: flagHelp(flag),
   }));
+}
+
+/** The help of a flag, with the truth about one that nothing reads yet. */
+export function flagHelp({ help, setting, isPending }: ProxyFlagSpec): string {
+  const row: Setting<unknown> | undefined = setting && (CATALOGUE[setting] as Setting<unknown>);
+  return helpText(help, isPending ?? row?.isPending);
 }
 
 function helpText(help: string, isPending = false): string {
