@@ -89,7 +89,9 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
           clusterId: settings.clusterId,
           headers: config.xdsHeaders,
         },
-        intercept: {},
+        intercept: settings.isProxyConfigOverXds
+          ? { [PROXY_CONFIG_TYPE]: async (bytes) => secrets.setExtraRoots(await readRoots(bytes)) }
+          : {},
         maxRequestBytes: settings.maxRequestBytes,
         maxStreams: settings.maxStreams,
         keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
@@ -109,6 +111,24 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
     },
     [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
   };
+}
+
+/** The agent's own subscription, with PROXY_CONFIG_XDS_AGENT. */
+const PROXY_CONFIG_TYPE = "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig";
+/** Source: istio/api mesh/v1alpha1/proxy.proto. */
+const CA_CERTIFICATES_PEM = 34;
+
+/** `ca_certificates_pem` of a binary ProxyConfig; nothing else of it is used. Throws for what is no message. */
+async function readRoots(bytes: Uint8Array): Promise<string[]> {
+  const { BinaryReader } = await import("@bufbuild/protobuf/wire");
+  const reader = new BinaryReader(bytes);
+  const roots: string[] = [];
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === CA_CERTIFICATES_PEM) roots.push(reader.string());
+    else reader.skip(wireType, field);
+  }
+  return roots;
 }
 
 /** A secret that is there is sent at once. */

@@ -76,6 +76,7 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
     planIdentity(options.identitySettings(config, sds.isFilesOnly)),
     config.settings.isEnvoyDisabled ? undefined : findBinary(config, context),
   ]);
+  if (sds.isFilesOnly) log.info("Existing workload SDS socket found, serving file certificates only");
   for (const note of plan.notes) log.info(note);
   const bootstrapFile = await life.own("bootstrap file", prepareBootstrap(config, node, log));
   timeline.mark("bootstrap written");
