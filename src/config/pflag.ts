@@ -42,7 +42,7 @@ class FlagParser implements ParsedFlags {
   readonly positionals: string[] = [];
   readonly errors: { flag: string; message: string }[] = [];
   readonly #specs: readonly FlagSpec[];
-  readonly #rest: string[];
+  #rest: string[];
   readonly #isLenient: boolean;
 
   constructor(specs: readonly FlagSpec[], args: readonly string[], { isLenient }: ParseOptions) {
@@ -72,9 +72,14 @@ class FlagParser implements ParsedFlags {
     else if (spec !== undefined) this.#takeValue(spec, inline, `--${name}`);
   }
 
-  /** `-abc` is three flags, unless one takes a value: then the rest is that value. */
+  /**
+   * `-abc` is three flags, unless one takes a value: then the rest is that value. Each letter sees the words after this
+   * one anew, so that only the last letter really takes one.
+   */
   #takeShorts(word: string): void {
+    const following = this.#rest;
     for (let letters = word.slice(1); letters !== ""; ) {
+      this.#rest = [...following];
       const letter = letters.charAt(0);
       const inline = letters.length > 2 && letters[1] === "=" ? letters.slice(2) : undefined;
       const attached = letters.length > 1 ? letters.slice(1) : undefined;
@@ -133,5 +138,6 @@ function invalidText(spec: FlagSpec, text: string): string {
   const parser = spec.type === "int" ? "strconv.ParseInt" : "strconv.ParseBool";
   const quoted = JSON.stringify(text);
   const why = spec.type === "int" && parseGoInteger(text) !== undefined ? "value out of range" : "invalid syntax";
-  return `invalid argument ${quoted} for "--${spec.name}" flag: ${parser}: parsing ${quoted}: ${why}`;
+  const flag = spec.shorthand === undefined ? `--${spec.name}` : `-${spec.shorthand}, --${spec.name}`;
+  return `invalid argument ${quoted} for "${flag}" flag: ${parser}: parsing ${quoted}: ${why}`;
 }

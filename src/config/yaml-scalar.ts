@@ -22,9 +22,7 @@ export function resolvePlain(source: string): string | number | bigint | boolean
   const integer = parseGoInteger(plain);
   if (integer !== undefined) return Number.isSafeInteger(Number(integer)) ? Number(integer) : integer;
   if (!FLOAT.test(plain)) return source;
-  const float = Number(plain);
-  if (!Number.isFinite(float)) throw new NotFinite(`"${source}" is not a number that JSON knows`);
-  return float;
+  return Number.isFinite(Number(plain)) ? Number(plain) : source;
 }
 
 /** Go's strconv.ParseInt with base 0, without its range: `12`, `-0x1F`, `0b11`, `0o10`, `010`. */

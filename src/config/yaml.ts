@@ -16,6 +16,7 @@ export function readYaml(text: string, source: string): DocumentReading {
     const { line, col } = lines.linePos(offset ?? 0);
     return { source, line, column: col };
   };
+  if (text.startsWith("\t")) return { ok: false, origin: { source, line: 1, column: 1 }, message: LEADING_TAB };
   let reading: TreeReader | undefined;
   try {
     const [document] = parseAllDocuments(text, {
@@ -38,6 +39,8 @@ export function readYaml(text: string, source: string): DocumentReading {
     return { ok: false, origin: at(reading?.offset), message };
   }
 }
+
+const LEADING_TAB = "found a TAB where a token should begin";
 
 /** Turns nodes into JSON; a node that several aliases name is converted once and shared. */
 class TreeReader {
@@ -74,13 +77,12 @@ class TreeReader {
   }
 
   #readMap(items: readonly Pair[]): object {
-    const merged: [string, unknown][] = [];
-    const own: [string, unknown][] = [];
+    const entries: [string, unknown][] = [];
     for (const { key, value } of items) {
-      if (isMergeKey(key)) merged.unshift(...this.#mergedEntries(value));
-      else own.push([this.#keyText(key), this.read(value)]);
+      if (isMergeKey(key)) entries.push(...this.#mergedEntries(value));
+      else entries.push([this.#keyText(key), this.read(value)]);
     }
-    return Object.fromEntries([...merged, ...own]); // the later one wins, also under the name __proto__
+    return Object.fromEntries(entries); // the later one wins, a merged one too; safe also under the name __proto__
   }
 
   /** Of several merged maps the first wins. */
@@ -109,10 +111,12 @@ interface ScalarLike {
 
 function scalarValue({ value, tag, type }: ScalarLike): string | number | bigint | boolean | null {
   const text = typeof value === "string" ? value : "";
-  if (tag === undefined || tag === "tag:yaml.org,2002:str") {
-    return type === "PLAIN" && tag === undefined ? resolvePlain(text) : text;
-  }
-  return /:(int|float|bool|null)$/.test(tag) ? resolvePlain(text) : text;
+  if (tag === undefined) return type === "PLAIN" ? resolvePlain(text) : text;
+  if (tag.endsWith(":binary")) return Buffer.from(text, "base64").toString("utf8");
+  const [, kind] = /:(int|float|bool|null)$/.exec(tag) ?? [];
+  const resolved = kind === undefined ? text : resolvePlain(text);
+  if (typeof resolved === "string" && kind !== undefined) throw new Error(`cannot decode "${text}" as a !!${kind}`);
+  return resolved;
 }
 
 function isMergeKey(key: unknown): boolean {

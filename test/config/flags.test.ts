@@ -14,7 +14,7 @@ test.each<[string, string[], Record<string, unknown>, string[]]>([
     ["router"],
   ],
   ["an unknown flag swallows the next word", ["--nope", "router"], {}, []],
-  ["each unknown shorthand swallows a word", ["-xy", "router", "sidecar", "waypoint"], {}, ["waypoint"]],
+  ["the last of unknown shorthands swallows a word", ["-xy", "router", "sidecar"], {}, ["sidecar"]],
   ["an unknown shorthand with =", ["-x=1", "router"], {}, ["router"]],
   ["-- ends the flags", ["--", "--domain", "x"], { domain: "" }, ["--domain", "x"]],
   ["a negative number is a value", ["--concurrency", "-1"], { concurrency: -1 }, []],
@@ -52,6 +52,7 @@ test.each<[string, string[], Record<string, unknown>, string[]]>([
   ["a value after a space", ["-o", "json", "x"], { output: "json" }, ["x"]],
   ["a value that is attached", ["-ojson", "x"], { output: "json" }, ["x"]],
   ["a value after =", ["-o=json"], { output: "json" }, []],
+  ["a last letter that is known and takes nothing", ["-ss", "x"], { short: true }, ["x"]],
   ["several letters", ["-so", "json"], { short: true, output: "json" }, []],
   ["a boolean with =", ["-s=false"], { short: false }, []],
   ["integers in other bases", ["-n", "0x1F", "--count=1_000"], { count: 1000 }, []],
@@ -73,11 +74,11 @@ test.each([
   [["---x"], "bad flag syntax: ---x"],
   [
     ["--short=maybe"],
-    'invalid argument "maybe" for "--short" flag: strconv.ParseBool: parsing "maybe": invalid syntax',
+    'invalid argument "maybe" for "-s, --short" flag: strconv.ParseBool: parsing "maybe": invalid syntax',
   ],
   [
     ["--count", "99999999999999999999"],
-    'invalid argument "99999999999999999999" for "--count" flag: strconv.ParseInt: parsing "99999999999999999999": value out of range',
+    'invalid argument "99999999999999999999" for "-n, --count" flag: strconv.ParseInt: parsing "99999999999999999999": value out of range',
   ],
 ])("%j is refused as pflag refuses it", (args, message) => {
   expect(parseFlags(SHORT, args, { isLenient: false }).errors.map((error) => error.message)).toEqual([message]);

@@ -132,7 +132,7 @@ describe("values of PROXY_CONFIG", () => {
     ["- a", "wanted a mapping"],
     ["text", "wanted a mapping"],
     ["statNameLength: .inf", "not a number that JSON knows"],
-    ["\tmeshId: a", "ab"],
+    ["\tmeshId: a", "TAB"],
     ["privateKeyProvider: {}", "unknown private key provider"],
     ["proxyAdminPort: 70000", "port number 70000 must be in the range 1..65535"],
     ["connectionSettings: {httpIdleTimeout: -1s}", "http_idle_timeout must be non-negative"],
