@@ -169,7 +169,6 @@ export const CATALOGUE = {
     default: false,
     help: "Take additional roots from the control plane",
     room: "xds",
-    isPending: true,
   }),
   cloudPlatform: string({
     env: "CLOUD_PLATFORM",
