@@ -1,4 +1,5 @@
 export { type Clock, systemClock } from "./clock.ts";
+export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
 export { parseDownwardApi, unquote } from "./downward-api.ts";
 export * from "./duration.ts";
 export {

@@ -56,7 +56,7 @@ async function createCertificate(
     );
   }
   const ttlSeconds = options.forcedTtlSeconds() ?? allowedTtl(Number(validityDuration), options.defaultTtlSeconds);
-  const chain = await options.authority().sign(csr, caller.identities, ttlSeconds);
+  const chain = options.authority().sign(csr, caller.identities, ttlSeconds);
   options.log.info("Issued a certificate", { identity: caller.identities.join(), ttlSeconds });
   return chain;
 }

@@ -1,8 +1,9 @@
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { Secret, writeFileAtomically } from "../base/index.ts";
-import { type Authority, createAuthority, createRoot, type ServerNames } from "./authority.ts";
+import { type Authority, createAuthority, createRoot } from "./authority.ts";
 import { readCaMaterial, readIfThere, writeCaMaterial } from "./ca-material.ts";
+import type { AltName } from "./certificate.ts";
 import type { ServerTls } from "./serve-grpc.ts";
 import { createTokenIssuer, createTokenKey, type TokenIssuer, type TokenSettings } from "./tokens.ts";
 
@@ -36,18 +37,18 @@ export interface RootRotation {
 export async function createSigning(options: SigningOptions): Promise<Signing> {
   const { trustDomain, caFolder, host } = options;
   const names = serverNames(host);
-  let authority = await createAuthority(await readOrMake(options));
-  let server = await authority.issueServer(names);
+  let authority = createAuthority(await readOrMake(options));
+  let server = authority.issueServer(names);
   const tokens = createTokenIssuer(await tokenKey(caFolder), options.tokens);
   return {
     tokens,
     authority: () => authority,
     serverTls: () => ({ ...server, roots: authority.material.roots }),
     async rotate({ isOverlapping }) {
-      const fresh = await createRoot(trustDomain);
+      const fresh = createRoot(trustDomain);
       const roots = isOverlapping ? `${fresh.roots}${authority.material.roots}` : fresh.roots;
-      const next = await createAuthority({ ...fresh, roots });
-      if (!isOverlapping) server = await next.issueServer(names);
+      const next = createAuthority({ ...fresh, roots });
+      if (!isOverlapping) server = next.issueServer(names);
       if (caFolder !== undefined) await writeCaMaterial(caFolder, next.material);
       authority = next;
     },
@@ -58,7 +59,7 @@ async function readOrMake({ caFolder, trustDomain }: SigningOptions) {
   if (caFolder === undefined) return createRoot(trustDomain);
   const kept = await readCaMaterial(caFolder);
   if (kept !== undefined) return kept;
-  const made = await createRoot(trustDomain);
+  const made = createRoot(trustDomain);
   await writeCaMaterial(caFolder, made);
   return made;
 }
@@ -70,16 +71,16 @@ async function tokenKey(folder: string | undefined): Promise<Secret> {
   const path = join(folder, TOKEN_KEY_FILE);
   const kept = await readIfThere(path);
   if (kept !== undefined) return new Secret(kept);
-  const made = await createTokenKey();
+  const made = createTokenKey();
   await writeFileAtomically(path, made.reveal());
   return made;
 }
 
 /** Agents expect the first name also when they connect to `localhost`. Source: istio/istio pilot/pkg/grpc/tls.go. */
-function serverNames(host: string): ServerNames {
+function serverNames(host: string): readonly AltName[] {
   const dns = ["istiod.istio-system.svc", "localhost"];
   const ips = ["127.0.0.1", "::1"];
-  const isNew = ![...dns, ...ips, "0.0.0.0", "::"].includes(host);
-  if (!isNew) return { dns, ips };
-  return isIP(host) === 0 ? { dns: [...dns, host], ips } : { dns, ips: [...ips, host] };
+  const own = isIP(host) === 0 ? { dns: host } : { ip: host };
+  const isKnown = [...dns, ...ips, "0.0.0.0", "::"].includes(host);
+  return [...dns.map((name) => ({ dns: name })), ...ips.map((ip) => ({ ip })), ...(isKnown ? [] : [own])];
 }

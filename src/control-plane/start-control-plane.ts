@@ -7,7 +7,7 @@ const TOKEN_TTL_MS = DAY_MS / 2;
 
 /**
  * Starts the control plane. Rejects with RESOURCES_INVALID for a bad file, ADDRESS_IN_USE for a taken port,
- * CA_FOLDER_INVALID for an unusable CA. Everything heavy (x509, Envoy's descriptors, gRPC) is loaded here and not before.
+ * CA_FOLDER_INVALID for an unusable CA. Everything heavy (Envoy's descriptors, gRPC) is loaded here and not before.
  */
 export async function startControlPlane(options: ControlPlaneOptions, stop: AbortSignal): Promise<ControlPlane> {
   stop.throwIfAborted();
@@ -76,7 +76,6 @@ async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: 
 }
 
 async function loadCode() {
-  await import("reflect-metadata"); // first, and by itself: @peculiar/x509 looks for it while it loads
   const parts = await Promise.all([
     import("./signing.ts"),
     import("./envoy-types.ts"),

@@ -1,5 +1,5 @@
-import { createPrivateKey, createPublicKey } from "node:crypto";
-import { exportPKCS8, generateKeyPair, jwtVerify, SignJWT } from "jose";
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
+import { jwtVerify, SignJWT } from "jose";
 import { describeError, Secret } from "../base/index.ts";
 
 /** The workload that a token speaks for. */
@@ -25,9 +25,9 @@ export interface TokenSettings {
 const ALGORITHM = "ES256";
 
 /** A new key to sign tokens with, PKCS#8 in PEM. */
-export async function createTokenKey(): Promise<Secret> {
-  const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
-  return new Secret(await exportPKCS8(privateKey));
+export function createTokenKey(): Secret {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return new Secret(privateKey.export({ type: "pkcs8", format: "pem" }));
 }
 
 /** Throws when `key` is no EC key in PEM. */

@@ -2,6 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as tls from "node:tls";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTokenIssuer, createTokenKey } from "../../src/control-plane/tokens.ts";
@@ -26,7 +27,7 @@ const write = (name: string, text: string): string => {
 };
 
 describe("a certificate", () => {
-  test.each([[["rsa:2048"]], [EC_KEY], [["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]]])(
+  test.each([[["rsa:2048"]], [EC_KEY], [["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]], [["ed25519"]]])(
     "for a key of %j is for the caller's own identity, whatever the request says",
     async (key) => {
       const chain = await rig.sign(makeCsr(key), await token());
@@ -102,6 +103,32 @@ describe("a certificate", () => {
   });
 });
 
+test("the server shows the names under which agents look for it, and the one it listens on", async () => {
+  await using other = await startRig({}, { host: "127.0.0.2" });
+  const { port, rootPem } = other.controlPlane;
+  const raw = await new Promise<Buffer>((resolve, reject) => {
+    const options = {
+      host: "127.0.0.2",
+      port,
+      ca: rootPem,
+      servername: "istiod.istio-system.svc",
+      ALPNProtocols: ["h2"],
+    };
+    const socket = tls.connect(options, () => {
+      resolve(socket.getPeerCertificate().raw);
+      socket.destroy();
+    });
+    socket.once("error", reject); // also when the name is not among them
+  });
+  expect(new X509Certificate(raw).subjectAltName?.split(", ")).toEqual([
+    "DNS:istiod.istio-system.svc",
+    "DNS:localhost",
+    "IP Address:127.0.0.1",
+    "IP Address:0:0:0:0:0:0:0:1",
+    "IP Address:127.0.0.2",
+  ]);
+});
+
 test("a client certificate of this mesh is identity enough", async () => {
   const keyFile = join(folder, "client.key");
   const [certificate = ""] = await rig.sign(makeCsr(EC_KEY, { keyFile }), await token());
@@ -132,13 +159,13 @@ test.each([
   ["another audience", { audience: "vault" }, '"aud"'],
   ["another issuer", { issuer: "somebody" }, '"iss"'],
 ])("a token for %s is refused", async (_name, settings, reason) => {
-  const key = await createTokenKey();
+  const key = createTokenKey();
   const minted = await createTokenIssuer(key, settings).mint(SHOP_WEB, 60_000);
   expect(await createTokenIssuer(key).check(minted.revealText())).toContain(reason);
 });
 
 test("a token for something else than a service account is refused", async () => {
-  const issuer = createTokenIssuer(await createTokenKey());
+  const issuer = createTokenIssuer(createTokenKey());
   const minted = await issuer.mint({ namespace: "a:b", serviceAccount: "c" }, 60_000);
   expect(await issuer.check(minted.revealText())).toContain("no service account");
 });
