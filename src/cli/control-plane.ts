@@ -1,7 +1,15 @@
 import { resolve } from "node:path";
 import { startExampleService } from "../../examples/quickstart/service.ts";
-import { AgentError, createLogger, type Host, Lifetime, systemClock } from "../base/index.ts";
-import { type ControlPlane, startControlPlane, type Workload, writeCredentials } from "../control-plane/index.ts";
+import {
+  AgentError,
+  createLogger,
+  describeError,
+  type Host,
+  Lifetime,
+  type Logger,
+  systemClock,
+} from "../base/index.ts";
+import { startControlPlane, writeCredentials } from "../control-plane/index.ts";
 import { runCommander } from "./command.ts";
 
 interface Flags {
@@ -43,8 +51,8 @@ export function run(args: readonly string[], host: Host): Promise<number> {
         "keep root and token key there; may be one of Istio's cacerts; default: new at each start",
       )
       .option("--write-credentials <folder>", "write a token and the root certificate where a sidecar in it looks")
-      .option("--namespace <name>", "namespace of that token", "default")
-      .option("--service-account <name>", "service account of that token", "quickstart")
+      .option("--namespace <name>", "namespace of that token; in the files NAMESPACE", "default")
+      .option("--service-account <name>", "its service account; in the files SERVICE_ACCOUNT", "quickstart")
       .option("--with-service", "also start the example service, on APP_PORT (15081)")
       .addHelpText("after", EXAMPLES)
       .action((flags: Flags) => serve(flags, host));
@@ -55,7 +63,13 @@ const collect = (value: string, earlier: readonly string[]): readonly string[] =
 
 async function serve(flags: Flags, host: Host): Promise<void> {
   const { stop } = host.signals;
-  const values = parseValues(flags.set);
+  const { namespace, serviceAccount } = flags;
+  const log = createLogger({ write: (line) => host.stderr.write(line) });
+  const values: Record<string, string> = {
+    NAMESPACE: namespace,
+    SERVICE_ACCOUNT: serviceAccount,
+    ...parseValues(flags.set),
+  };
   await using life = new Lifetime();
   const controlPlane = await life.own(
     "control plane",
@@ -63,36 +77,43 @@ async function serve(flags: Flags, host: Host): Promise<void> {
       {
         resources: resolve(host.cwd, flags.dir),
         host: flags.host,
-        port: parsePort(flags.port),
+        port: parsePort("--port", flags.port),
         trustDomain: flags.trustDomain,
         values,
         ...(flags.caDir === undefined ? {} : { caFolder: resolve(host.cwd, flags.caDir) }),
-        log: createLogger({ write: (line) => host.stderr.write(line) }),
+        log,
       },
       stop,
     ),
   );
   if (flags.withService === true) {
-    const service = await life.own("service", startExampleService(Number(values.APP_PORT ?? DEFAULT_APP_PORT)));
+    const service = await life.own(
+      "service",
+      startExampleService(parsePort("APP_PORT", values.APP_PORT ?? DEFAULT_APP_PORT)),
+    );
     host.stdout.write(`service        http://127.0.0.1:${service.port}\n`);
   }
   host.stdout.write(`control plane  ${controlPlane.address}\n`);
   if (flags.writeCredentials !== undefined) {
     const folder = resolve(host.cwd, flags.writeCredentials);
-    await writeCredentials(controlPlane, folder, flags);
+    const write = (): Promise<void> => writeCredentials(controlPlane, folder, { namespace, serviceAccount });
+    await write();
     host.stdout.write(`credentials    ${folder}\n`);
-    await keepFresh(controlPlane, folder, flags, stop);
+    await keepFresh(write, log, stop);
   }
   if (!stop.aborted) await new Promise((done) => stop.addEventListener("abort", done, { once: true }));
 }
 
-const DEFAULT_APP_PORT = 15_081;
+const DEFAULT_APP_PORT = "15081";
 const REFRESH_MS = 6 * 60 * 60 * 1_000; // tokens live twice as long
 
-async function keepFresh(controlPlane: ControlPlane, folder: string, workload: Workload, stop: AbortSignal) {
+async function keepFresh(write: () => Promise<void>, log: Logger, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
     await systemClock.sleep(REFRESH_MS, stop).catch(() => undefined); // a stop ends the loop
-    if (!stop.aborted) await writeCredentials(controlPlane, folder, workload);
+    if (stop.aborted) return;
+    await write().catch((error: unknown) => {
+      log.error("Cannot renew the credentials, trying again later", { error: describeError(error) });
+    });
   }
 }
 
@@ -106,8 +127,8 @@ function parseValues(pairs: readonly string[]): Record<string, string> {
   );
 }
 
-function parsePort(text: string): number {
+function parsePort(name: string, text: string): number {
   const port = Number(text);
   if (/^\d+$/.test(text) && port <= 65_535) return port;
-  throw new AgentError("USAGE", `Cannot use --port "${text}", wanted 0 to 65535`);
+  throw new AgentError("USAGE", `Cannot use ${name} "${text}", wanted 0 to 65535`);
 }

@@ -1,5 +1,5 @@
 import type { Logger, Secret } from "../base/index.ts";
-import type { HealthReport, Rejection } from "./discovery-service.ts";
+import type { HealthReport, Rejection } from "./client-notes.ts";
 import type { Faults } from "./faults.ts";
 import type { RootRotation } from "./signing.ts";
 import type { TokenSettings, Workload } from "./tokens.ts";
@@ -13,7 +13,7 @@ export interface ControlPlaneOptions {
   readonly port?: number;
   /** Default cluster.local. */
   readonly trustDomain?: string;
-  /** What `${NAME}` in the files stands for. */
+  /** What `${NAME}` in the files stands for; TRUST_DOMAIN is there already. */
   readonly values?: Readonly<Record<string, string>>;
   /** Lifetime of certificates whose request names none. Default 24 hours. */
   readonly defaultTtlMs?: number;

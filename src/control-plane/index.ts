@@ -1,5 +1,5 @@
+export type { HealthReport, Rejection } from "./client-notes.ts";
 export type { ControlPlane, ControlPlaneOptions } from "./control-plane.ts";
-export type { HealthReport, Rejection } from "./discovery-service.ts";
 export type { Faults } from "./faults.ts";
 export { startControlPlane } from "./start-control-plane.ts";
 export type { Workload } from "./tokens.ts";

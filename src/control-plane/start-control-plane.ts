@@ -21,7 +21,8 @@ export async function startControlPlane(options: ControlPlaneOptions, stop: Abor
 }
 
 async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: AbortSignal): Promise<ControlPlane> {
-  const { trustDomain = "cluster.local", host = "127.0.0.1", values = {}, log } = options;
+  const { trustDomain = "cluster.local", host = "127.0.0.1", log } = options;
+  const values = { TRUST_DOMAIN: trustDomain, ...options.values };
   const code = await loadCode();
   const types = code.loadEnvoyTypes();
   const versions = countVersions();

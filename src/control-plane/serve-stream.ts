@@ -1,0 +1,48 @@
+import { type ServerDuplexStream, status } from "@grpc/grpc-js";
+import type { Logger } from "../base/index.ts";
+import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
+import type { DeltaDiscoveryRequest, DiscoveryRequest } from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { type Admission, type Refusal, refusalOf } from "./admit.ts";
+import { HEALTH_TYPE } from "./resource-types.ts";
+
+/** A request of either form of ADS. */
+export type AnyRequest = DiscoveryRequest | DeltaDiscoveryRequest;
+
+export interface StreamOptions<Request> {
+  readonly admission: Admission;
+  readonly log: Logger;
+  /** Called once the caller is known; returns what takes the requests. */
+  readonly begin: (node: Node) => (request: Request) => void;
+}
+
+/** Reads a stream: the first request tells the node and is checked, the others are passed on. */
+export function serveStream<Request extends AnyRequest, Response>(
+  call: ServerDuplexStream<Request, Response>,
+  { admission, log, begin }: StreamOptions<Request>,
+): void {
+  let take: ((request: Request) => void) | undefined;
+  const refuse = (refusal: Refusal): void => {
+    log.warn("Refused a stream", { details: refusal.details });
+    call.emit("error", refusal);
+  };
+  const admit = async (request: Request): Promise<void> => {
+    const { node } = request;
+    if (node === undefined || node.id === "") {
+      return refuse({ code: status.INVALID_ARGUMENT, details: "missing node information" });
+    }
+    call.pause(); // later requests wait until the caller is known
+    const refusal = await refusalOf(call, node, admission);
+    if (refusal !== undefined) return refuse(refusal);
+    if (call.cancelled) return;
+    log.info("Connected", { node: node.id });
+    take = begin(node);
+    take(request);
+    call.resume();
+  };
+  call.on("data", (request: Request) => {
+    if (take !== undefined) take(request);
+    else if (request.typeUrl === HEALTH_TYPE) log.warn("Passed over a health report before the first request");
+    else void admit(request); // never rejects: whatever cannot be checked is refused
+  });
+  call.once("end", () => call.end());
+}
