@@ -119,6 +119,6 @@ function failureOf(type: DescMessage, json: JsonValue, registry: Registry): stri
   }
 }
 
-function isObject(json: JsonValue): json is JsonObject {
+export function isObject(json: JsonValue): json is JsonObject {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }

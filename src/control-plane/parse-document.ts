@@ -3,7 +3,7 @@ import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDo
 import { AgentError, describeError } from "../base/index.ts";
 import { NameTableSchema } from "../proto/gen/istio/networking/nds/v1/nds_pb.ts";
 import type { EnvoyTypes } from "./envoy-types.ts";
-import { explainFailure, type FieldPath, FieldProblem } from "./explain-failure.ts";
+import { explainFailure, type FieldPath, FieldProblem, isObject } from "./explain-failure.ts";
 import { RESOURCE_LISTS } from "./resource-types.ts";
 import { type NodeMatch, type Resource, type ResourceGroup, toResource } from "./snapshot.ts";
 
@@ -93,10 +93,9 @@ function parseMatch(json: JsonValue): NodeMatch {
     if (!["id", "type", "namespace", "labels"].includes(key)) {
       throw new FieldProblem(["match", key], "unknown, wanted id, type, namespace or labels");
     }
-    const texts = key === "labels" && isObject(value) ? Object.values(value) : [value];
-    if (!texts.every((text) => typeof text === "string")) {
-      throw new FieldProblem(["match", key], key === "labels" ? "wanted names with texts" : "wanted a text");
-    }
+    const isFitting = key === "labels" ? isObject(value) && Object.values(value).every(isText) : isText(value);
+    if (isFitting) continue;
+    throw new FieldProblem(["match", key], key === "labels" ? "wanted names with texts" : "wanted a text");
   }
   return json as NodeMatch;
 }
@@ -140,6 +139,4 @@ function offsetOf(document: Document, path: FieldPath): number {
 
 const camelCase = (name: string): string => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 
-function isObject(json: JsonValue): json is JsonObject {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
-}
+const isText = (json: JsonValue): boolean => typeof json === "string";
