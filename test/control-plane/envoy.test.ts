@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startExampleService } from "../../examples/quickstart/service.ts";
-import { freePorts } from "../../src/base/index.ts";
+import { createLogger, freePorts } from "../../src/base/index.ts";
 import { CLUSTER_TYPE } from "../../src/control-plane/resource-types.ts";
 import { type RunningCommand, start } from "../support/pilotboat.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
@@ -15,7 +15,10 @@ describe.each(["DELTA_GRPC", "GRPC"])("a real Envoy that speaks ADS with us, %s"
     const [listenerPort = 0, adminPort = 0] = await freePorts(2);
     await using service = await startExampleService();
     const values = { LISTENER_PORT: String(listenerPort), APP_PORT: String(service.port) };
-    await using rig = await startRig({ "mesh.yaml": mesh("first") }, { values });
+    const lines: string[] = [];
+    const log = createLogger({ write: (line) => void lines.push(line) });
+    const connections = (): number => lines.filter((line) => line.includes("Connected")).length;
+    await using rig = await startRig({ "mesh.yaml": mesh("first") }, { values, log });
     await using envoy = await startEnvoy(rig, apiType, adminPort);
     const get = async (path: string): Promise<string> => {
       const response = await fetch(`http://127.0.0.1:${listenerPort}${path}`).catch(() => undefined);
@@ -39,8 +42,9 @@ describe.each(["DELTA_GRPC", "GRPC"])("a real Envoy that speaks ADS with us, %s"
     await expect.poll(() => rig.controlPlane.rejections()).toMatchObject([{ nodeId: NODE_ID, typeUrl: CLUSTER_TYPE }]);
     expect(await get("/")).toBe("200 second");
 
+    expect(connections()).toBe(1);
     rig.controlPlane.closeStreams();
-    await expect.poll(() => rig.controlPlane.connected()).toEqual([]);
+    await expect.poll(connections).toBe(2); // not by `connected`: the way back may be quicker than a look
     await expect.poll(() => rig.controlPlane.connected()).toEqual([NODE_ID]);
     rig.write("mesh.yaml", mesh("third"));
     await expect.poll(() => get("/")).toBe("200 third");
