@@ -18,7 +18,6 @@ const { metafile } = await build({
   keepNames: true,
   metafile: true,
   chunkNames: "chunks/[name]-[hash]",
-  external: ["envsub"],
   loader: { ".yaml": "text" },
   // Bundled CommonJS code asks for these three.
   banner: {
