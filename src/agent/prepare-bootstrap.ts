@@ -8,7 +8,9 @@ import {
   writeGrpcBootstrap,
 } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/index.ts";
+import { readCgroup } from "../envoy/index.ts";
 import type { NodeDescription } from "../node/index.ts";
+import { heapLimit } from "./machine-limits.ts";
 import * as options from "./room-options.ts";
 
 /** Renders and writes what Envoy, and gRPC clients without Envoy, are started with. */
@@ -32,9 +34,22 @@ export async function renderFor(config: AgentConfig, node: NodeDescription) {
   const wanted = options.bootstrapOptions(config);
   const template = config.settings.bootstrapTemplate || config.proxy.proxyBootstrapTemplatePath;
   if (template === "") {
-    const { document, warnings } = renderBootstrap(wanted, node);
-    return { content: document, extension: "json", warnings } as const;
+    const heap = await askHeapLimit(config);
+    const { document, warnings } = renderBootstrap({ ...wanted, heapLimitBytes: heap.bytes }, node);
+    return { content: document, extension: "json", warnings: [...heap.warnings, ...warnings] } as const;
   }
   const { text, extension, warnings } = await renderUserTemplate(template, config.cwd, wanted, node);
-  return { content: text, extension, warnings } as const;
+  return { content: text, extension, warnings: [...ignoredHeapLimit(config), ...warnings] } as const;
+}
+
+function ignoredHeapLimit({ settings }: AgentConfig): readonly string[] {
+  return settings.heapLimit.kind === "off" ? [] : ["PILOTBOAT_HEAP_LIMIT has no effect on a bootstrap of your own"];
+}
+
+/** The machine is asked only when somebody wants to know. */
+async function askHeapLimit(config: AgentConfig) {
+  if (config.proxy.customConfigFile !== "") return { bytes: undefined, warnings: ignoredHeapLimit(config) };
+  const isShare = config.settings.heapLimit.kind === "percent";
+  const limits = isShare ? (await readCgroup()).limits : { cpus: undefined, memoryBytes: undefined };
+  return heapLimit(config, limits);
 }

@@ -1,4 +1,5 @@
-import { AgentError, type Metrics } from "../base/index.ts";
+import { cpus } from "node:os";
+import { AgentError, type Logger, type Metrics } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { askVersion, type FoundEnvoy, findEnvoy } from "../envoy/binary/index.ts";
 import {
@@ -7,11 +8,13 @@ import {
   envoyEnvironment,
   featuresOf,
   findSetpriv,
+  readCgroup,
   type SupervisedEnvoy,
   superviseEnvoy,
 } from "../envoy/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
+import { threadsByQuota } from "./machine-limits.ts";
 import * as options from "./room-options.ts";
 
 /** Finds the executable. Rejects with ENVOY_NOT_FOUND or ENVOY_NOT_EXECUTABLE. */
@@ -39,7 +42,8 @@ export interface SpawnParts {
 export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
   const { config, context, node, bootstrapFile, envoyBinary, metrics } = parts;
   const { host, log } = context;
-  const wanted = options.argumentsOptions(config, node, bootstrapFile);
+  const concurrency = await chooseConcurrency(config, log);
+  const wanted = { ...options.argumentsOptions(config, node, bootstrapFile), ...concurrency };
   // only one optional flag differs between versions: an unknown Envoy is asked only when that flag is wanted
   const version =
     wanted.fileFlushMinSizeKb > 0 ? (envoyBinary.version ?? (await askVersion(envoyBinary.path))) : undefined;
@@ -64,4 +68,14 @@ export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
     log,
     metrics,
   });
+}
+
+/** What the configuration says holds; without a word of it the CPU quota decides. */
+async function chooseConcurrency(config: AgentConfig, log: Logger): Promise<{ readonly concurrency?: number }> {
+  if (config.proxy.concurrency !== undefined) return {};
+  const { limits } = await readCgroup();
+  const threads = threadsByQuota(config, limits, cpus().length);
+  if (threads === undefined) return {};
+  log.info("Envoy gets worker threads by the CPU quota", { threads, quota: limits.cpus, cpus: cpus().length });
+  return { concurrency: threads };
 }

@@ -18,6 +18,8 @@ export interface BootstrapOptions {
   /** Replaces `$(HOST_IP)` as a host; empty leaves it. */
   readonly hostIp: string;
   readonly outlierLogPath: string;
+  /** Most heap in bytes, before Envoy sheds load. Default: no limit. */
+  readonly heapLimitBytes?: number | undefined;
 }
 
 /** Collects what is odd but not fatal: one line each. */

@@ -2,6 +2,8 @@ import base from "../../bootstrap-templates/base.json" with { type: "json" };
 import logJson from "../../bootstrap-templates/log-format-json.json" with { type: "json" };
 import logText from "../../bootstrap-templates/log-format-text.json" with { type: "json" };
 import metadataDiscovery from "../../bootstrap-templates/metadata-discovery.json" with { type: "json" };
+import heapActions from "../../bootstrap-templates/overload/heap-actions.json" with { type: "json" };
+import heapMonitor from "../../bootstrap-templates/overload/heap-monitor.json" with { type: "json" };
 import runtimeFlags from "../../bootstrap-templates/runtime-flags.json" with { type: "json" };
 import metricsSink from "../../bootstrap-templates/sinks/metrics-service.json" with { type: "json" };
 import statsdSink from "../../bootstrap-templates/sinks/statsd.json" with { type: "json" };
@@ -13,7 +15,7 @@ import type { NodeDescription } from "../node/index.ts";
 import type { JsonObject, JsonValue } from "../proto/mesh/index.ts";
 import { socketAddress } from "./address.ts";
 import { clusters, metricsServiceOf } from "./clusters.ts";
-import { fill } from "./fill.ts";
+import { fill, type Values } from "./fill.ts";
 import { listeners } from "./listeners.ts";
 import type { BootstrapOptions } from "./options.ts";
 import { instanceIps, type Sections, sectionsOf } from "./sections.ts";
@@ -57,6 +59,7 @@ export function renderBootstrap(options: BootstrapOptions, node: NodeDescription
     clusters: clusters(sections),
     listeners: listeners(sections),
     max_downstream_connections: sections.maxDownstreamConnections,
+    ...heapLimit(options.heapLimitBytes),
     tracing: tracing(sections),
     stats_sinks: sinks(sections),
     cluster_manager: clusterManager(sections),
@@ -82,6 +85,12 @@ export function runtime(options: BootstrapOptions): JsonObject {
     else flags[name] = value === "true" ? true : value === "false" ? false : value;
   }
   return flags;
+}
+
+/** The overload manager's part for a heap of limited size; the limit on connections is there in any case. */
+function heapLimit(bytes: number | undefined): Values {
+  if (bytes === undefined) return {};
+  return { heap_monitor: fill(heapMonitor, { max_heap_size_bytes: bytes }), heap_actions: heapActions as JsonValue };
 }
 
 function tracing({ proxy, node }: Sections): JsonObject | undefined {

@@ -1,4 +1,17 @@
-import { bool, durationMs, float, int, int32, list, oneOf, type Setting, string, TRI_STATE } from "./setting.ts";
+import {
+  bool,
+  durationMs,
+  float,
+  int,
+  int32,
+  list,
+  MEMORY_LIMIT,
+  type MemoryLimit,
+  oneOf,
+  type Setting,
+  string,
+  TRI_STATE,
+} from "./setting.ts";
 
 /**
  * Every variable the agent reads, except the prefixes ISTIO_META_, ISTIO_METAJSON_, XDS_HEADER_ and CA_HEADER_.
@@ -84,6 +97,14 @@ export const CATALOGUE = {
     help: "When false, Envoy keeps fragments in paths",
     room: "bootstrap",
   }),
+  heapLimit: {
+    env: "PILOTBOAT_HEAP_LIMIT",
+    type: "string",
+    parser: MEMORY_LIMIT,
+    default: { kind: "off" },
+    help: "Most heap of Envoy, as a share of the cgroup's memory limit (80%) or in bytes (512Mi): at 95 % of it Envoy gives memory back, at 98 % it refuses new requests; empty for none",
+    room: "bootstrap",
+  } as Setting<MemoryLimit>,
   compliancePolicy: string({
     env: "COMPLIANCE_POLICY",
     default: "",
@@ -463,7 +484,7 @@ export const CATALOGUE = {
   hasWatchdog: bool({
     env: "PILOTBOAT_WATCHDOG",
     default: false,
-    help: "Treat an Envoy whose admin does not answer as hung",
+    help: "End an Envoy whose admin stops answering (three times in a row, 5 s each) as hung; then the restart policy decides",
     room: "envoy",
     isPending: true,
   }),

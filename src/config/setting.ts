@@ -75,6 +75,28 @@ export const oneOf = <const V extends readonly string[]>(...values: V): Parser<V
   print: (value) => value,
 });
 
+/** How much memory something may take: nothing said, a share of what the machine allows, or so many bytes. */
+export type MemoryLimit =
+  | { readonly kind: "off" }
+  | { readonly kind: "percent"; readonly percent: number }
+  | { readonly kind: "bytes"; readonly bytes: number };
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
+
+export const MEMORY_LIMIT: Parser<MemoryLimit> = {
+  parse(text) {
+    if (text === "") return { kind: "off" };
+    const [, digits = "", unit = ""] = /^(\d+)(%|Ki|Mi|Gi|)$/.exec(text) ?? [];
+    const number = Number(digits);
+    if (number === 0) return undefined;
+    if (unit === "%") return number <= 100 ? { kind: "percent", percent: number } : undefined;
+    const bytes = number * (UNITS[unit] ?? 1);
+    return Number.isSafeInteger(bytes) ? { kind: "bytes", bytes } : undefined;
+  },
+  wanted: 'a percentage such as "80%", or bytes such as "512Mi"',
+  print: (limit) => (limit.kind === "off" ? "" : limit.kind === "percent" ? `${limit.percent}%` : String(limit.bytes)),
+};
+
 type Row<T> = Omit<Setting<T>, "type" | "parser">;
 export const string = (row: Row<string>): Setting<string> => ({ ...row, type: "string", parser: STRING });
 export const bool = (row: Row<boolean>): Setting<boolean> => ({ ...row, type: "bool", parser: BOOL });

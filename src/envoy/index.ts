@@ -1,5 +1,6 @@
 export { type AdminClient, createAdminClient } from "./admin-client.ts";
 export { type ArgumentsOptions, envoyArguments, envoyEnvironment } from "./arguments.ts";
+export { type Cgroup, type CgroupLimits, readCgroup, wholeCpus } from "./cgroup.ts";
 export { describeEnd, exitCodeOf } from "./child.ts";
 export { findSetpriv } from "./parent-death.ts";
 export type { RestartPolicy } from "./restart-policy.ts";

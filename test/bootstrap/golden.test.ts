@@ -101,6 +101,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     proxy: { runtimeValues: { a: "x", b: "true", c: "1", "re2.max_program_size.error_level": "" } },
     bootstrap: { compliancePolicy: "fips-140-2", stripFragmentUnsafeIfDisabled: false },
   },
+  "heap limit": { bootstrap: { heapLimitBytes: 419_430_400 } },
   "connection limit": { proxy: { connectionSettings: { globalDownstreamConnectionLimit: 25000 } } },
   "labels, locality and workload": {
     labels: { app: "web", "istio-locality": "r.z.s", "pod-template-hash": "x" },
