@@ -2,6 +2,10 @@
 export interface EnvoyFeatures {
   /** `--file-flush-min-size-kb`. */
   readonly hasFileFlushMinSize: boolean;
+  /** `graceful` with `inboundonly` leaves connections alone that go out; before, they were told to close as well. */
+  readonly hasInboundDrain: boolean;
+  /** `graceful` with `skip_exit` lets listeners accept after the drain time; before, they closed at its end. */
+  readonly hasOpenDrain: boolean;
 }
 
 interface Row {
@@ -10,10 +14,15 @@ interface Row {
   readonly features: Partial<EnvoyFeatures>;
 }
 
-/** Found by trying Envoy 1.36.4, 1.38.3 and 1.40.0; each row is tested against them. Later rows lie over earlier ones. */
+/**
+ * Later rows lie over earlier ones. Found by trying 1.36.4, 1.37.0, 1.38.3, 1.39.3 and 1.40.0; what is older comes from
+ * envoyproxy/envoy pull requests 30003 (`skip_exit`, 1.29) and 37873 (`inboundonly` with `graceful`, 1.34).
+ */
 const TABLE: readonly Row[] = [
-  { since: 0, features: { hasFileFlushMinSize: false } },
-  { since: 1_038, features: { hasFileFlushMinSize: true } },
+  { since: 0, features: { hasFileFlushMinSize: false, hasInboundDrain: false, hasOpenDrain: false } },
+  { since: 1_029, features: { hasOpenDrain: true } },
+  { since: 1_034, features: { hasInboundDrain: true } },
+  { since: 1_037, features: { hasFileFlushMinSize: true } },
 ];
 
 /** Features of a version such as `1.38.3`; undefined (unknown) counts as the newest. */
@@ -22,4 +31,38 @@ export function featuresOf(version: string | undefined): EnvoyFeatures {
   const number = major === undefined ? Number.POSITIVE_INFINITY : Number(major) * 1_000 + Number(minor);
   const rows = TABLE.filter(({ since }) => since <= number);
   return Object.assign({}, ...rows.map(({ features }) => features)) as EnvoyFeatures;
+}
+
+/** The version in the answer of `/server_info`, such as `1.38.3`, or undefined. */
+export function versionOf(serverInfo: string): string | undefined {
+  return /"version": *"[0-9a-f]+\/(\d+\.\d+\.\d+)/.exec(serverInfo)?.[1];
+}
+
+export interface DrainWish {
+  /** Only listeners whose `traffic_direction` is INBOUND. */
+  readonly isInboundOnly: boolean;
+  /** Listeners accept until Envoy is ended; otherwise they close when `--drain-time-s` is over. */
+  readonly keepsAccepting: boolean;
+}
+
+/**
+ * The call that begins a drain, and what this Envoy will not do of it, one line each. In no version does a drain end
+ * Envoy, whatever the name `skip_exit` says. Since 1.40 `skip_exit` is also a mode of its own; before, it is refused
+ * without `graceful`, so both are sent, which every version takes in the same sense.
+ */
+export function drainCall(wish: DrainWish, features: EnvoyFeatures): { path: string; warnings: readonly string[] } {
+  const words = [
+    ...(wish.isInboundOnly ? ["inboundonly"] : []),
+    "graceful",
+    ...(wish.keepsAccepting ? ["skip_exit"] : []),
+  ];
+  const warnings = [
+    ...(wish.isInboundOnly && !features.hasInboundDrain
+      ? ["This Envoy drains outbound connections together with inbound ones"]
+      : []),
+    ...(wish.keepsAccepting && !features.hasOpenDrain
+      ? ["This Envoy closes its listeners when the drain time is over"]
+      : []),
+  ];
+  return { path: `/drain_listeners?${words.join("&")}`, warnings };
 }

@@ -50,6 +50,7 @@ test("hot restart takes the place of its opposite", () => {
 
 test.each([
   ["1.36.4", false],
+  ["1.37.0", true],
   ["1.38.3", true],
   ["1.40.0", true],
   [undefined, true],
