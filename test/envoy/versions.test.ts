@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { freePorts, noMetrics, silentLogger } from "../../src/base/index.ts";
 import { askVersion, ENVOY_LOCK, thisPlatform } from "../../src/envoy/binary/index.ts";
 import {
@@ -56,7 +56,7 @@ describe.concurrent.each([
     expect(await validate(path, unasked)).toBe(knowsFlushSize ? 0 : 1);
   });
 
-  test("drains what comes in, with and without an end to accepting, and does not end by that", async () => {
+  test("drains what comes in, with and without an end to accepting, and does not end by that", async ({ expect }) => {
     await using open = await startEnvoy(version); // POST /drain: accepts until it is ended
     await using closing = await startEnvoy(version); // the end of a run: closes after the drain time
     const before = await Promise.all([open, closing].map(connectTwice));
@@ -169,7 +169,7 @@ async function startEnvoy(version: string): Promise<Started> {
     log: silentLogger,
     metrics: noMetrics,
   });
-  await expect.poll(() => envoy.state().kind).toBe("running");
+  await vi.waitFor(() => expect(envoy.state().kind).toBe("running"), { timeout: LIMIT_MS });
   const state = envoy.state();
   return {
     envoy,
