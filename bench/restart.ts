@@ -1,0 +1,139 @@
+import { resolve } from "node:path";
+import { DEFAULT_ENVOY_VERSION } from "../src/envoy/binary/index.ts";
+import { RESTART_BACKOFF } from "../src/envoy/restart-policy.ts";
+import { type Runtime, runtimes } from "../test/support/pilotboat.ts";
+import { createSandbox, type Sandbox } from "../test/support/sandbox.ts";
+import { ask, GIVE_UP_MS, nextMillisecond, untilAnswered } from "./support/ask.ts";
+import { startLoneEnvoy, writeLoneBootstrap } from "./support/lone-envoy.ts";
+import { childrenOf } from "./support/processes.ts";
+import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
+
+// Envoy is killed, and a client that asks all the time tells when it is answered again, through the mutual-TLS hop of
+// the quickstart: new process, configuration and certificates included. The floor is the same Envoy alone, from spawn to
+// the first answer, with a fixed answer in its bootstrap. Every crash is the first one of a new agent, so that the
+// backoff is at its first step.
+
+const RUNS = Number(process.env.BENCH_RUNS ?? 20);
+const AIM_OF_FLOOR = 1.25;
+
+interface Crash {
+  /** From SIGKILL to the new process. */
+  readonly spawnedMs: number;
+  /** From SIGKILL to the first answer. */
+  readonly servingMs: number;
+}
+
+interface Samples {
+  readonly crashes: Map<string, Crash[]>;
+  readonly floorMs: number[];
+}
+
+async function main(): Promise<void> {
+  const forms = runtimes();
+  const samples: Samples = { crashes: new Map(forms.map(({ name }) => [name, []])), floorMs: [] };
+  const machine = describeMachine();
+  for (let round = 0; round <= RUNS; round++) {
+    for (const form of forms) {
+      await using sandbox = await createSandbox(form, resolve("examples/quickstart/xds"));
+      const crash = await crashOnce(form, sandbox);
+      const floorMs = await startAlone(sandbox);
+      if (round === 0) continue; // warms the file cache
+      samples.crashes.get(form.name)?.push(crash);
+      samples.floorMs.push(floorMs);
+    }
+  }
+  report(machine, samples);
+}
+
+async function crashOnce(form: Runtime, sandbox: Sandbox): Promise<Crash> {
+  await using controlPlane = await sandbox.startControlPlane();
+  await using proxy = await sandbox.startProxy({ args: ["--restart", "on-failure"] });
+  await proxy.waitFor(/Start: .*ready/);
+  const [killed = 0] = childrenOf(proxy.pid);
+  await untilAnswered(sandbox.ports.outbound);
+
+  const startedMs = performance.now();
+  process.kill(killed, "SIGKILL");
+  const spawned = untilReplaced(proxy.pid, killed);
+  await untilRefused(sandbox.ports.outbound);
+  const servingMs = (await untilAnswered(sandbox.ports.outbound)) - startedMs;
+  const spawnedMs = (await spawned) - startedMs;
+
+  writeLoneBootstrap(sandbox);
+  proxy.kill("SIGTERM");
+  const { code } = await proxy.ended;
+  if (code !== 0) throw new Error(`${form.name} ended with ${code}:\n${proxy.stderr()}`);
+  controlPlane.kill("SIGTERM");
+  return { spawnedMs, servingMs };
+}
+
+async function startAlone(sandbox: Sandbox): Promise<number> {
+  const startedMs = performance.now();
+  const envoy = await startLoneEnvoy(sandbox);
+  const tookMs = (await untilAnswered(sandbox.ports.outbound)) - startedMs;
+  envoy.process.kill("SIGTERM");
+  await envoy.ended;
+  return tookMs;
+}
+
+async function untilRefused(port: number): Promise<void> {
+  const limitMs = performance.now() + GIVE_UP_MS;
+  while (performance.now() < limitMs) if ((await ask(port)) === undefined) return;
+  throw new Error(`Port ${port} went on answering after the crash`);
+}
+
+/** When the agent had another child than `old`. */
+async function untilReplaced(agent: number, old: number): Promise<number> {
+  const limitMs = performance.now() + GIVE_UP_MS;
+  while (performance.now() < limitMs) {
+    if (childrenOf(agent).some((pid) => pid !== old)) return performance.now();
+    await nextMillisecond();
+  }
+  throw new Error("The agent started no other Envoy within the limit");
+}
+
+function report(machine: string, { crashes, floorMs }: Samples): void {
+  const floor = { p50: quantile(floorMs, 0.5), p99: quantile(floorMs, 0.99) };
+  const aimMs = AIM_OF_FLOOR * floor.p50 + RESTART_BACKOFF.initialMs;
+  const cells = (label: string, values: readonly number[]): string[] => [
+    label,
+    ...[0, 0.5, 0.99].map((share) => (values.length === 0 ? "" : quantile(values, share).toFixed(0))),
+  ];
+  console.log(`\n${machine}; Envoy ${DEFAULT_ENVOY_VERSION}; ${RUNS} crashes each; ms\n`);
+  printTable([
+    ["", "min", "p50", "p99"],
+    ...[...crashes].flatMap(([name, list]) => [
+      cells(
+        `${name}: crash to new process`,
+        list.map(({ spawnedMs }) => spawnedMs),
+      ),
+      cells(
+        `${name}: new process to serving`,
+        list.map(({ spawnedMs, servingMs }) => servingMs - spawnedMs),
+      ),
+      cells(
+        `${name}: crash to serving`,
+        list.map(({ servingMs }) => servingMs),
+      ),
+    ]),
+    cells("floor: Envoy alone, spawn to serving", floorMs),
+  ]);
+  const verdicts = [...crashes].map(([name, list]) => {
+    const p50 = quantile(
+      list.map(({ servingMs }) => servingMs),
+      0.5,
+    );
+    return `${name} ${p50 < aimMs ? "meets" : "MISSES"} the aim: ${p50.toFixed(0)} of ${aimMs.toFixed(0)} ms`;
+  });
+  console.log(`\n${verdicts.join("\n")}`);
+  saveResults("restart", {
+    machine,
+    envoy: DEFAULT_ENVOY_VERSION,
+    runs: RUNS,
+    aimMs,
+    crashes: Object.fromEntries(crashes),
+    floorMs,
+  });
+}
+
+await main();

@@ -1,0 +1,82 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ExampleService, startExampleService } from "../../examples/quickstart/service.ts";
+import { freePorts } from "../../src/base/index.ts";
+import { type RunningCommand, type Runtime, start } from "./pilotboat.ts";
+import { realEnvoy } from "./real-envoy.ts";
+
+export interface SandboxPorts {
+  readonly outbound: number;
+  readonly inbound: number;
+  readonly admin: number;
+  readonly status: number;
+  readonly envoyStatus: number;
+  readonly prometheus: number;
+  readonly controlPlane: number;
+}
+
+/** A folder and the ports of one proxy, with the service behind it; control plane and proxy are commands of the product. */
+export interface Sandbox extends AsyncDisposable {
+  readonly folder: string;
+  readonly ports: SandboxPorts;
+  readonly service: ExampleService;
+  /** Resolves when the credentials of the proxy are written. A second one continues where the first left. */
+  startControlPlane(): Promise<RunningCommand>;
+  /** Fields of ProxyConfig and variables are laid over those that the sandbox needs. */
+  startProxy(options?: ProxyOptions): Promise<RunningCommand>;
+}
+
+export interface ProxyOptions {
+  readonly proxyConfig?: Readonly<Record<string, unknown>>;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly args?: readonly string[];
+}
+
+/** `resources` is a folder of YAML for the control plane. Disposing removes the folder, not the commands. */
+export async function createSandbox(runtime: Runtime, resources: string): Promise<Sandbox> {
+  const folder = await mkdtemp(join(tmpdir(), "pb-sandbox-"));
+  const service = await startExampleService();
+  const [outbound = 0, inbound = 0, admin = 0, status = 0, envoyStatus = 0, prometheus = 0, controlPlane = 0] =
+    await freePorts(7);
+  const ports = { outbound, inbound, admin, status, envoyStatus, prometheus, controlPlane };
+  return {
+    folder,
+    ports,
+    service,
+    async startControlPlane() {
+      const values = { OUTBOUND_PORT: outbound, INBOUND_PORT: inbound, APP_PORT: service.port };
+      const set = Object.entries(values).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
+      const where = ["--dir", resources, "--port", String(controlPlane), "--ca-dir", join(folder, "ca")];
+      const command = start(runtime, ["control-plane", ...where, "--write-credentials", folder, ...set]);
+      await command.waitFor(/credentials {4}/);
+      return command;
+    },
+    async startProxy({ proxyConfig, env, args = [] } = {}) {
+      const words = proxyWords(ports, { binaryPath: await realEnvoy(), ...proxyConfig });
+      return start(runtime, ["proxy", "sidecar", ...args], { cwd: folder, env: { ...words, ...env } });
+    },
+    async [Symbol.asyncDispose]() {
+      await service[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function proxyWords(ports: SandboxPorts, proxyConfig: Readonly<Record<string, unknown>>): Record<string, string> {
+  return {
+    PROXY_CONFIG: JSON.stringify({
+      discoveryAddress: `localhost:${ports.controlPlane}`,
+      proxyAdminPort: ports.admin,
+      statusPort: ports.status,
+      terminationDrainDuration: "0s",
+      ...proxyConfig,
+    }),
+    POD_NAME: "quickstart",
+    POD_NAMESPACE: "default",
+    SERVICE_ACCOUNT: "quickstart",
+    INSTANCE_IP: "127.0.0.1",
+    ENVOY_STATUS_PORT: String(ports.envoyStatus),
+    ENVOY_PROMETHEUS_PORT: String(ports.prometheus),
+  };
+}
