@@ -10,15 +10,23 @@ async function main(): Promise<void> {
     stdout: process.stdout,
     stderr: process.stderr,
     signals: listenForSignals(),
+    onSignal: listenForAll,
   });
   process.exit(exitCode);
+}
+
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+const OTHER_SIGNALS = ["SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH"] as const;
+
+function listenForAll(listener: (signal: NodeJS.Signals) => void): void {
+  for (const name of [...STOP_SIGNALS, ...OTHER_SIGNALS]) process.on(name, () => listener(name));
 }
 
 function listenForSignals(): StopSignals {
   const stages = [new AbortController(), new AbortController(), new AbortController()] as const;
   const [stop, hurry, force] = stages;
   let received = 0;
-  for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+  for (const name of STOP_SIGNALS) {
     process.on(name, () => {
       stages[Math.min(received, 2)]?.abort(new Error(`received signal ${name}`));
       received++;

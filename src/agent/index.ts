@@ -6,5 +6,6 @@ export { openLog } from "./log-sink.ts";
 export { renderFor } from "./prepare-bootstrap.ts";
 export { explicitEnvoys } from "./room-options.ts";
 export { runProxy } from "./run-agent.ts";
+export { type RunOptions, runApplication } from "./run-application.ts";
 export { type RunFile, runFilePath } from "./run-file.ts";
 export { type AgentEnd, type RunningAgent, startAgent } from "./start-agent.ts";

@@ -41,7 +41,7 @@ async function runAgent(config: AgentConfig, host: Host, log: Logger): Promise<n
 }
 
 /** Closing waits for Envoy's drain as long as that takes; a third signal does not wait any more. */
-async function closeWithin(agent: AsyncDisposable, force: AbortSignal): Promise<boolean> {
+export async function closeWithin(agent: AsyncDisposable, force: AbortSignal): Promise<boolean> {
   const closed = agent[Symbol.asyncDispose]().then(() => true);
   const forced = new Promise<boolean>((resolve) => {
     const late = (): void => void systemClock.sleep(CLOSE_LIMIT_MS).then(() => resolve(false));

@@ -41,6 +41,8 @@ export interface RunningAgent extends AsyncDisposable {
   readonly statusPort: number;
   readonly timeline: Timeline;
   envoyPid(): number | undefined;
+  /** `POST /drain`: Envoy drains and runs on; disposal then ends it without waiting. */
+  drain(): Promise<void>;
   identity(): IdentityStatus | undefined;
 }
 
@@ -136,6 +138,7 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
       timeline,
       statusPort: sockets.status.port,
       envoyPid: () => pidOf(envoy),
+      drain: async () => envoy?.drain(),
       identity: () => served?.identity(),
       [Symbol.asyncDispose]: closeAll,
     };

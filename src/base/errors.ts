@@ -13,6 +13,14 @@ interface CatalogueEntry {
 /** Every error code of the product. docs/errors.md is generated from this table. */
 export const ERROR_CATALOGUE = {
   ADDRESS_IN_USE: { kind: "environment", summary: "A port or socket that the agent must listen on is taken." },
+  APPLICATION_NOT_EXECUTABLE: {
+    kind: "environment",
+    summary: "The application of `run` is a file that cannot be executed; the exit code is 126, as in a shell.",
+  },
+  APPLICATION_NOT_FOUND: {
+    kind: "environment",
+    summary: "The application of `run` does not exist; the exit code is 127, as in a shell.",
+  },
   CA_ANSWER_INVALID: {
     kind: "peer",
     summary: "The certificate authority answered with something that cannot be used.",
@@ -46,6 +54,10 @@ export const ERROR_CATALOGUE = {
   ROOT_CA_UNUSABLE: {
     kind: "environment",
     summary: "The roots to verify the control plane with are missing or unusable.",
+  },
+  RUN_FOLDER_IN_USE: {
+    kind: "environment",
+    summary: "Another agent runs in the folder that this one should run in; its pid is named.",
   },
   SDS_SOCKET_MISSING: {
     kind: "environment",

@@ -6,6 +6,11 @@ export interface Host {
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
   readonly signals: StopSignals;
+  /**
+   * Gives every signal that can be meant for an application, the stop signals included, to `listener`. What the others
+   * (SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH) would do by default is off from then on. Absent where there is no process.
+   */
+  readonly onSignal?: (listener: (signal: NodeJS.Signals) => void) => void;
 }
 
 /** The three stages of being asked to leave. The reason of each is an Error whose message names the signal. */

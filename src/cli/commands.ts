@@ -23,6 +23,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./proxy.ts"),
   },
   {
+    name: "run",
+    group: "run",
+    summary: "An application beside its sidecar: wait for ready, pass signals, return its exit code",
+    load: () => import("./run.ts"),
+  },
+  {
     name: "envoy",
     group: "run",
     summary: "Find or fetch Envoy's executable",

@@ -1,0 +1,139 @@
+import { join } from "node:path";
+import { freePorts, type Host } from "../base/index.ts";
+import { type AgentConfig, type LoadedConfig, loadConfig } from "../config/index.ts";
+import { type AdminClient, createAdminClient, type DrainOptions } from "../envoy/index.ts";
+import type { AgentContext } from "./agent-context.ts";
+import { type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
+import { drainOptions, inRunFolder, localhostOf } from "./room-options.ts";
+import { type RunningAgent, startAgent } from "./start-agent.ts";
+
+/** The sidecar of an application, and what there is to say about it. */
+export interface RunSidecar extends AsyncDisposable {
+  readonly agent: RunningAgent;
+  readonly limits: DrainOptions;
+  /** Envoy drains and runs on. Calling again returns the same promise. */
+  drain(): Promise<void>;
+  /** Undefined without Envoy. */
+  readonly admin: AdminClient | undefined;
+  /** Who listens where, for people. */
+  readonly addresses: readonly (readonly [name: string, address: string])[];
+  /** What the application is told, beside our own environment. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+/**
+ * What `proxy` would read, with other defaults: an Envoy that crashed is started again, the end waits for connections
+ * instead of a fixed time, lines go to stderr and only from `warn`, and outside a pod, whose probes and redirection
+ * name them, ports are free ones. Whatever somebody has set stays.
+ */
+export async function loadRunConfig(flags: readonly string[], host: Host, isVerbose: boolean): Promise<LoadedConfig> {
+  const isPod = (host.env.KUBERNETES_SERVICE_HOST ?? "") !== "";
+  const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = isPod ? [] : await freePorts(4);
+  const env = {
+    PILOTBOAT_RESTART: "on-failure",
+    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
+    ...(isPod ? {} : { ENVOY_STATUS_PORT: String(envoyStatus), ENVOY_PROMETHEUS_PORT: String(prometheus) }),
+    ...host.env,
+  };
+  const isGiven = (name: string): boolean => flags.some((flag) => flag.startsWith(`--${name}=`));
+  const args = [
+    ...(isGiven("log_target") ? [] : ["--log_target=stderr"]),
+    ...(isVerbose ? [] : ["--log_output_level=all:warn,grpc:none"]),
+    ...flags,
+  ];
+  const { config, warnings } = await loadConfig({ args, env, cwd: host.cwd });
+  if (isPod) return { config, warnings };
+  const proxy = {
+    ...config.proxy,
+    ...(config.origins.has("proxyAdminPort") ? {} : { proxyAdminPort: admin }),
+    ...(config.origins.has("statusPort") ? {} : { statusPort: status }),
+  };
+  return { config: Object.freeze({ ...config, proxy }), warnings };
+}
+
+/** The agent of this configuration, on the path of `pilotboat proxy`. */
+export async function startOwnSidecar(config: AgentConfig, context: AgentContext): Promise<RunSidecar> {
+  const agent = await startAgent(config, context);
+  const { settings, proxy } = config;
+  const at = addressOf(agent);
+  const { adminAddress, admin } = adminOf(agent, settings.isEnvoyDisabled ? undefined : proxy.proxyAdminPort);
+  const grpcBootstrap = settings.grpcBootstrapPath;
+  return {
+    agent,
+    limits: drainOptions(config),
+    drain: drainOf(agent),
+    admin,
+    addresses: [
+      ["status", `${at(agent.statusPort)}/healthz/ready`],
+      ...(adminAddress === undefined
+        ? []
+        : ([
+            ["envoy admin", adminAddress],
+            ["envoy health", `${at(settings.envoyStatusPort)}/healthz/ready`],
+            ["envoy metrics", `${at(settings.envoyPrometheusPort)}/stats/prometheus`],
+          ] as const)),
+    ],
+    variables: {
+      ...variablesOf(agent, adminAddress),
+      PILOTBOAT_RUN_FOLDER: config.cwd,
+      ...(grpcBootstrap === "" ? {} : { GRPC_XDS_BOOTSTRAP: inRunFolder(config, grpcBootstrap) }),
+    },
+    [Symbol.asyncDispose]: () => agent[Symbol.asyncDispose](),
+  };
+}
+
+/** The agent in a mesh of its own, as `pilotboat up` makes it. Nobody else is in it, so its end waits for nobody. */
+export async function startLocalSidecar(config: AgentConfig, options: LocalMeshOptions): Promise<RunSidecar> {
+  const identity = { namespace: "default", serviceAccount: "quickstart" };
+  const mesh = await startLocalMesh({ ...identity, ...options });
+  const { agent, ports, folder, controlPlane } = mesh;
+  const { adminAddress, admin } = adminOf(agent, ports.admin);
+  const outbound = `http://127.0.0.1:${ports.outbound}`;
+  return {
+    agent,
+    limits: { ...drainOptions(config), terminationMs: 0 },
+    drain: drainOf(agent),
+    admin,
+    addresses: [
+      ["listener", outbound],
+      ["status", `${addressOf(agent)(agent.statusPort)}/healthz/ready`],
+      ["envoy admin", adminAddress ?? ""],
+      ["control plane", controlPlane.address],
+    ],
+    variables: {
+      ...variablesOf(agent, adminAddress),
+      PILOTBOAT_OUTBOUND_URL: outbound,
+      PILOTBOAT_RUN_FOLDER: folder,
+      GRPC_XDS_BOOTSTRAP: join(folder, "etc/istio/proxy/grpc-bootstrap.json"),
+      POD_NAMESPACE: identity.namespace,
+      SERVICE_ACCOUNT: identity.serviceAccount,
+    },
+    [Symbol.asyncDispose]: () => mesh[Symbol.asyncDispose](),
+  };
+}
+
+function drainOf(agent: RunningAgent): () => Promise<void> {
+  let drained: Promise<void> | undefined;
+  return () => {
+    drained ??= agent.drain();
+    return drained;
+  };
+}
+
+function variablesOf(agent: RunningAgent, adminAddress: string | undefined): Record<string, string> {
+  return {
+    PILOTBOAT_NODE_ID: agent.node.id,
+    PILOTBOAT_STATUS_URL: addressOf(agent)(agent.statusPort),
+    ...(adminAddress === undefined ? {} : { PILOTBOAT_ADMIN_URL: adminAddress }),
+  };
+}
+
+function adminOf(agent: RunningAgent, port: number | undefined) {
+  if (port === undefined) return { adminAddress: undefined, admin: undefined };
+  return { adminAddress: addressOf(agent)(port), admin: createAdminClient(localhostOf(agent.node), port) };
+}
+
+function addressOf({ node }: RunningAgent): (port: number) => string {
+  const host = localhostOf(node);
+  return (port) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
