@@ -1,13 +1,19 @@
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
-import { writeFileAtomically } from "../base/index.ts";
+import { readFile, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { AgentError, describeError, type Logger, writeFileAtomically } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
+import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy, startOf } from "../envoy/index.ts";
 import { inRunFolder } from "./room-options.ts";
 
-/** What a running agent leaves in its folder, so that `pilotboat status` finds it. */
+/** What a running agent leaves in its folder, so that `pilotboat status` and the next agent find it. */
 export interface RunFile {
   readonly pid: number;
-  readonly statusPort: number;
+  /** When that process started; another one with the same pid has another. */
+  readonly start: string | undefined;
+  /** Absent until the agent listens. */
+  readonly statusPort?: number;
+  /** Every Envoy of this agent that may still run. */
+  readonly envoys: readonly EnvoyMark[];
 }
 
 /** `<configPath>/agent.json`. */
@@ -15,10 +21,107 @@ export function runFilePath(configPath: string): string {
   return join(configPath, "agent.json");
 }
 
-/** Writes the file, mode 0600; disposing it removes it. */
-export async function writeRunFile(config: AgentConfig, statusPort: number): Promise<AsyncDisposable> {
+/** A folder that belongs to this agent. Disposing it gives it back. */
+export interface ClaimedFolder extends AsyncDisposable {
+  /** The agent listens now. */
+  noteStatusPort(port: number): void;
+  /** An Envoy was started. */
+  noteEnvoy(pid: number, command: Pick<EnvoyMark, "binary" | "configFile">): void;
+}
+
+/**
+ * Takes the run folder, before anything is bound or written: ends what Envoy an agent that is gone left there, and
+ * writes the run file, mode 0600. Rejects with RUN_FOLDER_IN_USE when an agent lives in it, or FILE_UNWRITABLE. Two
+ * that start in the same moment both come through; the sockets in the folder part them.
+ */
+export async function claimRunFolder(config: AgentConfig, log: Logger): Promise<ClaimedFolder> {
   const path = inRunFolder(config, runFilePath(config.proxy.configPath));
-  const content: RunFile = { pid: process.pid, statusPort };
-  await writeFileAtomically(path, `${JSON.stringify(content)}\n`);
-  return { [Symbol.asyncDispose]: () => rm(path, { force: true }) };
+  const [earlier, start] = await Promise.all([readRunFile(path), startOf(process.pid)]);
+  if (earlier !== undefined) {
+    await refuseLivingAgent(earlier, path);
+    await Promise.all(earlier.envoys.map((mark) => endStaleEnvoy(mark, log)));
+  }
+  const folder = new RunFolder(path, { pid: process.pid, start, envoys: [] }, log);
+  await folder.write();
+  return folder;
+}
+
+async function refuseLivingAgent({ pid, start }: RunFile, path: string): Promise<void> {
+  if (start === undefined || (await startOf(pid)) !== start) return;
+  throw new AgentError(
+    "RUN_FOLDER_IN_USE",
+    `Cannot start in "${dirname(path)}": the agent with pid ${pid} runs there`,
+    {
+      hint: "Stop that one, or start in another folder",
+    },
+  );
+}
+
+class RunFolder implements ClaimedFolder {
+  readonly #path: string;
+  readonly #log: Logger;
+  #content: RunFile;
+  /** One write after the other, so that the last word stays. */
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(path: string, content: RunFile, log: Logger) {
+    this.#path = path;
+    this.#content = content;
+    this.#log = log;
+  }
+
+  write(mayCreateFolder = true): Promise<void> {
+    return writeFileAtomically(this.#path, `${JSON.stringify(this.#content)}\n`, { mayCreateFolder });
+  }
+
+  noteStatusPort(statusPort: number): void {
+    this.#change(async () => ({ ...this.#content, statusPort }));
+  }
+
+  noteEnvoy(pid: number, command: Pick<EnvoyMark, "binary" | "configFile">): void {
+    const marking = markEnvoy(pid, command); // at once, while the pid is surely its own
+    this.#change(async () => {
+      const mark = await marking;
+      const marks = mark === undefined ? this.#content.envoys : [...this.#content.envoys, mark];
+      const living = await Promise.all(marks.map(async (one) => one === mark || (await isSameEnvoy(one))));
+      return { ...this.#content, envoys: marks.filter((_, at) => living[at]) };
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#last;
+    const found = await readRunFile(this.#path);
+    if (found?.pid === this.#content.pid && found.start === this.#content.start) await rm(this.#path, { force: true });
+  }
+
+  /** The agent runs on without it: only finding it again is at stake. */
+  #change(next: () => Promise<RunFile>): void {
+    this.#last = this.#last.then(async () => {
+      try {
+        this.#content = await next();
+        await this.write(false);
+      } catch (error) {
+        this.#log.warn("Cannot keep the run file up to date", { path: this.#path, error: describeError(error) });
+      }
+    });
+  }
+}
+
+/** Undefined when there is none, or nothing that an agent wrote. */
+async function readRunFile(path: string): Promise<RunFile | undefined> {
+  try {
+    const found = JSON.parse(await readFile(path, "utf8")) as Partial<RunFile>;
+    if (typeof found.pid !== "number") return undefined;
+    return { pid: found.pid, start: found.start, envoys: (found.envoys ?? []).filter(isMark) };
+  } catch {
+    return undefined; // none, or cut off: nobody to find by it
+  }
+}
+
+function isMark(mark: Partial<EnvoyMark>): boolean {
+  return (
+    Number.isSafeInteger(mark.pid) &&
+    Number(mark.pid) > 1 &&
+    [mark.start, mark.binary, mark.configFile].every((word) => typeof word === "string" && word !== "")
+  );
 }

@@ -16,6 +16,7 @@ import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { threadsByQuota } from "./machine-limits.ts";
 import * as options from "./room-options.ts";
+import type { ClaimedFolder } from "./run-file.ts";
 
 /** Finds the executable. Rejects with ENVOY_NOT_FOUND or ENVOY_NOT_EXECUTABLE. */
 export async function findBinary(config: AgentConfig, { host }: AgentContext): Promise<FoundEnvoy> {
@@ -36,6 +37,8 @@ export interface SpawnParts {
   readonly bootstrapFile: string;
   readonly envoyBinary: FoundEnvoy;
   readonly metrics: Metrics;
+  /** Told of each Envoy that is started, by what it can be known again. */
+  readonly onSpawn: ClaimedFolder["noteEnvoy"];
 }
 
 /** Spawns Envoy and supervises it. */
@@ -67,6 +70,7 @@ export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
     signals: host.signals,
     log,
     metrics,
+    onSpawn: (pid) => parts.onSpawn(pid, { binary: envoyBinary.path, configFile: bootstrapFile }),
   });
 }
 

@@ -20,7 +20,7 @@ import { findNode } from "./find-node.ts";
 import { prepareBootstrap } from "./prepare-bootstrap.ts";
 import { firstReason, readinessChecks, waitUntilReady } from "./readiness.ts";
 import * as options from "./room-options.ts";
-import { writeRunFile } from "./run-file.ts";
+import { claimRunFolder } from "./run-file.ts";
 import { type ServedIdentity, serveIdentity } from "./serve-identity.ts";
 import { findBinary, spawnEnvoy } from "./spawn-envoy.ts";
 
@@ -69,8 +69,12 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
   const stop = AbortSignal.any([signals.stop, quitting.signal]);
 
   const keys = startKeyGeneration(keySpec(options.keySettings(config)));
-  const sds = await decideSdsSocket({ cwd: config.cwd, fileName: config.settings.workloadSocketFile });
+  const [runFolder, sds] = await Promise.all([
+    life.own("run folder", claimRunFolder(config, log)),
+    decideSdsSocket({ cwd: config.cwd, fileName: config.settings.workloadSocketFile }),
+  ]);
   const sockets = await bindSockets(config, sds, life);
+  runFolder.noteStatusPort(sockets.status.port);
   timeline.mark("sockets bound");
 
   const [node, plan, envoyBinary] = await Promise.all([
@@ -86,7 +90,15 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
 
   const envoy =
     envoyBinary &&
-    (await spawnEnvoy({ config, context, node, bootstrapFile: bootstrapFile.path, envoyBinary, metrics }));
+    (await spawnEnvoy({
+      config,
+      context,
+      node,
+      bootstrapFile: bootstrapFile.path,
+      envoyBinary,
+      metrics,
+      onSpawn: (pid, command) => runFolder.noteEnvoy(pid, command),
+    }));
   timeline.mark("envoy spawned");
   const closeAll = async (): Promise<void> => {
     quitting.abort(new Error("the agent is closing"));
@@ -125,7 +137,6 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
       "identity and xds",
       serveIdentity({ config, plan, keys, sockets, isFilesOnly: sds.isFilesOnly, timeline, log, metrics }, stop),
     );
-    await life.own("run file", writeRunFile(config, sockets.status.port));
     timeline.mark("grpc loaded");
     const ended = firstEnd(stop, envoy);
     const ready = waitUntilReady(checks, stop, ended).then(() => noteReady(timeline, log));

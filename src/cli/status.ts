@@ -43,6 +43,9 @@ async function askAgent(runFile: string): Promise<AgentReport> {
       cause: error,
     });
   }
+  if (found.statusPort === undefined) {
+    throw new AgentError("REQUEST_FAILED", `Cannot ask the agent with pid ${found.pid}: it does not listen yet`);
+  }
   try {
     return JSON.parse(await get(found.statusPort)) as AgentReport;
   } catch (error) {

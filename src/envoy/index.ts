@@ -3,7 +3,9 @@ export { type ArgumentsOptions, envoyArguments, envoyEnvironment } from "./argum
 export { type Cgroup, type CgroupLimits, readCgroup, wholeCpus } from "./cgroup.ts";
 export { describeEnd, exitCodeOf } from "./child.ts";
 export { findSetpriv } from "./parent-death.ts";
+export { startOf } from "./process-identity.ts";
 export type { RestartPolicy } from "./restart-policy.ts";
+export { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy } from "./stale.ts";
 export type { DrainOptions } from "./stop-envoy.ts";
 export {
   agentExitCode,

@@ -1,0 +1,44 @@
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+
+/**
+ * When a process was started, in a form that a later process with the same pid never has: boot and clock tick on
+ * Linux, the second elsewhere. Undefined when there is no such process, or only what its parent has not yet collected.
+ */
+export async function startOf(pid: number): Promise<string | undefined> {
+  if (process.platform !== "linux") return ask(pid, "lstart=");
+  const [boot, stat] = await Promise.all([text("/proc/sys/kernel/random/boot_id"), text(`/proc/${pid}/stat`)]);
+  // the name in parentheses may hold anything, blanks and parentheses too
+  const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const ticks = fields[START_TIME - STATE - 1];
+  if (ticks === undefined || state === "Z" || state === "X") return undefined;
+  return `${boot.trim()}/${ticks}`;
+}
+
+/** The command line as one text, words divided by single blanks; undefined when there is none. */
+export async function commandLineOf(pid: number): Promise<string | undefined> {
+  if (process.platform !== "linux") return ask(pid, "command=");
+  const words = (await text(`/proc/${pid}/cmdline`)).split("\0").join(" ").trim();
+  return words === "" ? undefined : words;
+}
+
+/** Numbers of two fields, from proc_pid_stat(5). */
+const STATE = 3;
+const START_TIME = 22;
+
+const ASK_LIMIT_MS = 2_000;
+
+/** A locale of its own, because the month's name is part of the answer. */
+function ask(pid: number, column: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const options = { timeout: ASK_LIMIT_MS, env: { PATH: "/bin:/usr/bin", LC_ALL: "C" } };
+    execFile("ps", ["-ww", "-o", column, "-p", String(pid)], options, (error, stdout) => {
+      const answer = stdout.trim();
+      resolve(error !== null || answer === "" ? undefined : answer);
+    });
+  });
+}
+
+async function text(path: string): Promise<string> {
+  return readFile(path, "utf8").catch(() => ""); // it ended
+}
