@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { AgentError, systemCode } from "../../base/index.ts";
 import { cacheFolder, type Env } from "./cache.ts";
 import { DEFAULT_ENVOY_VERSION, ENVOY_LOCK, type Platform } from "./lock.ts";
+import { whyNotRunnable } from "./machine.ts";
 
 export interface FindOptions {
   /** Paths that were asked for by name, best first, each with the word that asked; the first one decides. */
@@ -96,6 +97,8 @@ async function checkExecutable(path: string, from: string): Promise<void> {
   await access(path, constants.X_OK).catch((error: unknown) => {
     throw notExecutable(path, from, "it is not executable", error);
   });
+  const why = await whyNotRunnable(path);
+  if (why !== undefined) throw notExecutable(path, from, why);
 }
 
 const HINT = 'Name another path, or none and run "pilotboat envoy fetch"';

@@ -127,3 +127,27 @@ test("a real Envoy tells the version that it was fetched as", async () => {
   expect(await askVersion(await realEnvoy())).toBe(DEFAULT_ENVOY_VERSION);
   expect(await askVersion("/nowhere")).toBeUndefined();
 });
+
+test.each([
+  ["text without a first line that says by what it is run", "exit 0\n", "it is no program"],
+  ["nothing", "", "it is no program"],
+  [
+    "a program for another machine",
+    elfHeader(process.arch === "x64" ? 183 : 62),
+    `it is built for ${process.arch === "x64" ? "arm64" : "x64"}, this machine is ${process.arch}`,
+  ],
+])("an executable file that is %s is refused before it is tried", async (_what, content, why) => {
+  await writeFile(join(folder, "envoy"), content, { mode: 0o755 });
+  const explicit = [{ path: join(folder, "envoy"), from: "--envoy" }];
+  await expect(findEnvoy({ explicit, env: {}, cwd: folder })).rejects.toMatchObject({
+    code: "ENVOY_NOT_EXECUTABLE",
+    message: `Cannot run Envoy at "${folder}/envoy" (--envoy): ${why}`,
+  });
+});
+
+function elfHeader(machine: number): Buffer {
+  const header = Buffer.alloc(64);
+  header.write("\x7fELF\x02\x01\x01", "latin1");
+  header.writeUInt16LE(machine, 18);
+  return header;
+}
