@@ -1,0 +1,131 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { hideSecrets, hideSecretsInText } from "../../src/envoy/hide-secrets.ts";
+
+const SECRETS = ["hunter2-hunter2", "tok_4711_abcdef", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2ln", "c2VjcmV0LWtleQ=="];
+const [password, token, jwt, bytes] = SECRETS as [string, string, string, string];
+const PEM = `-----BEGIN EC PRIVATE KEY-----\n${bytes}\n-----END EC PRIVATE KEY-----`;
+
+const DOCUMENT = {
+  node: {
+    id: "sidecar~10.0.0.1",
+    metadata: {
+      PROXY_CONFIG: { tracing: { lightstep: { accessToken: token } } },
+      TLS_CLIENT_KEY: "/etc/certs/key.pem",
+      SIGNING_KEY: password,
+    },
+  },
+  dynamic_resources: {
+    ads_config: {
+      grpc_services: [
+        {
+          google_grpc: {
+            target_uri: "istiod:15012",
+            call_credentials: [{ access_token: token }, { google_refresh_token: token }],
+            channel_credentials: { ssl_credentials: { private_key: { inline_string: PEM } } },
+          },
+          initial_metadata: [
+            { key: "authorization", value: `Bearer ${jwt}` },
+            { key: "x-api-key", raw_value: bytes },
+            { key: "clusterid", value: "Kubernetes" },
+          ],
+        },
+      ],
+    },
+  },
+  static_resources: {
+    secrets: [
+      { name: "default", tls_certificate: { private_key: { filename: "/etc/key.pem" } } },
+      { name: "generic", generic_secret: { secret: { inline_string: password } } },
+      { name: "tickets", session_ticket_keys: { keys: [{ inline_bytes: bytes }, { filename: "/etc/ticket" }] } },
+    ],
+    clusters: [
+      {
+        name: "redis",
+        typed_config: {
+          auth_password: { inline_string: password },
+          apiKey: token,
+          url: `https://me:${password}@host/`,
+        },
+        transport_socket: {
+          typed_config: {
+            common_tls_context: {
+              tls_certificate_sds_secret_configs: [{ name: "default", sds_config: { api_config_source: "x" } }],
+              tls_certificates: [{ private_key: { inline_bytes: bytes }, password: { inline_string: password } }],
+            },
+          },
+        },
+      },
+    ],
+  },
+};
+
+test("no secret of a bootstrap is left, and everything else is", () => {
+  const { document, hidden } = hideSecrets(DOCUMENT);
+  const text = JSON.stringify(document);
+  for (const secret of SECRETS) expect(text).not.toContain(secret);
+  expect(document).toMatchObject({
+    node: { id: "sidecar~10.0.0.1", metadata: { TLS_CLIENT_KEY: "/etc/certs/key.pem", SIGNING_KEY: "[hidden]" } },
+    dynamic_resources: {
+      ads_config: {
+        grpc_services: [
+          {
+            google_grpc: { target_uri: "istiod:15012" },
+            initial_metadata: [
+              { key: "authorization", value: "[hidden]" },
+              { key: "x-api-key", raw_value: "[hidden]" },
+              { key: "clusterid", value: "Kubernetes" },
+            ],
+          },
+        ],
+      },
+    },
+    static_resources: {
+      secrets: [
+        { name: "default", tls_certificate: { private_key: { filename: "/etc/key.pem" } } },
+        { name: "generic", generic_secret: { secret: { inline_string: "[hidden]" } } },
+        { name: "tickets", session_ticket_keys: { keys: [{ inline_bytes: "[hidden]" }, { filename: "/etc/ticket" }] } },
+      ],
+      clusters: [
+        {
+          name: "redis",
+          typed_config: { url: "https://me:[hidden]@host/" },
+          transport_socket: {
+            typed_config: {
+              common_tls_context: {
+                tls_certificate_sds_secret_configs: [{ name: "default", sds_config: { api_config_source: "x" } }],
+              },
+            },
+          },
+        },
+      ],
+    },
+  });
+  expect([...hidden].sort()).toEqual([PEM, token, `Bearer ${jwt}`, bytes, password].sort());
+});
+
+test("our own bootstrap without secrets stays as it is", () => {
+  const document: unknown = JSON.parse(readFileSync("test/bootstrap/golden/sidecar.json", "utf8"));
+  const cleaned = hideSecrets(document);
+  expect(cleaned.document).toEqual(document);
+  expect(cleaned.hidden.size).toBe(0);
+});
+
+test.each([
+  [`dump: ${PEM} end`, "dump: [hidden] end"],
+  [`cut off: ${PEM.slice(0, 40)}`, "cut off: [hidden]"],
+  [`jwt ${jwt}, rejected`, "jwt [hidden], rejected"],
+  [`authorization: Bearer ${token}`, "authorization: Bearer [hidden]"],
+  [`{"access_token": "${token}"}`, '{"access_token": [hidden]}'],
+  [`password=${password}&x=1`, "password=[hidden]&x=1"],
+  [`POST https://me:${password}@host:80/x`, "POST https://me:[hidden]@host:80/x"],
+  ["[critical] error initializing configuration", "[critical] error initializing configuration"],
+  ["http://127.0.0.1:15000/ready a@b", "http://127.0.0.1:15000/ready a@b"],
+])("of the line %j this is left: %j", (line, left) => {
+  expect(hideSecretsInText(line)).toBe(left);
+});
+
+test("what was hidden in the bootstrap is hidden in Envoy's lines, too", () => {
+  const { hidden } = hideSecrets(DOCUMENT);
+  expect(hideSecretsInText(`bad value ${password} near line 3`, hidden)).toBe("bad value [hidden] near line 3");
+});
