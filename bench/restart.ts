@@ -1,11 +1,10 @@
-import { resolve } from "node:path";
 import { DEFAULT_ENVOY_VERSION } from "../src/envoy/binary/index.ts";
 import { RESTART_BACKOFF } from "../src/envoy/restart-policy.ts";
 import { type Runtime, runtimes } from "../test/support/pilotboat.ts";
+import { childrenOf } from "../test/support/processes.ts";
 import { createSandbox, type Sandbox } from "../test/support/sandbox.ts";
 import { ask, GIVE_UP_MS, nextMillisecond, untilAnswered } from "./support/ask.ts";
 import { startLoneEnvoy, writeLoneBootstrap } from "./support/lone-envoy.ts";
-import { childrenOf } from "./support/processes.ts";
 import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
 
 // Envoy is killed, and a client that asks all the time tells when it is answered again, through the mutual-TLS hop of
@@ -34,7 +33,7 @@ async function main(): Promise<void> {
   const machine = describeMachine();
   for (let round = 0; round <= RUNS; round++) {
     for (const form of forms) {
-      await using sandbox = await createSandbox(form, resolve("examples/quickstart/xds"));
+      await using sandbox = await createSandbox(form);
       const crash = await crashOnce(form, sandbox);
       const floorMs = await startAlone(sandbox);
       if (round === 0) continue; // warms the file cache

@@ -1,10 +1,10 @@
-import { resolve } from "node:path";
+import { readFileSync } from "node:fs";
 import { DEFAULT_ENVOY_VERSION } from "../src/envoy/binary/index.ts";
 import { type RunningCommand, type Runtime, runtimes } from "../test/support/pilotboat.ts";
+import { childrenOf } from "../test/support/processes.ts";
 import { createSandbox, type ProxyOptions, type Sandbox } from "../test/support/sandbox.ts";
 import { untilAnswered } from "./support/ask.ts";
 import { startLoneEnvoy, writeLoneBootstrap } from "./support/lone-envoy.ts";
-import { childrenOf, cpuMs } from "./support/processes.ts";
 import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
 
 // SIGTERM to exit of an agent that has no client, against an Envoy alone that gets the same signal; and before that,
@@ -36,7 +36,7 @@ async function main(): Promise<void> {
   const floorMs: number[] = [];
   for (let round = 0; round <= RUNS; round++) {
     for (const form of forms) {
-      await using sandbox = await createSandbox(form, resolve("examples/quickstart/xds"));
+      await using sandbox = await createSandbox(form);
       await using _ = await sandbox.startControlPlane();
       for (const [way, options] of Object.entries(WAYS)) {
         const tookMs = await stopOnce(sandbox, options);
@@ -58,7 +58,7 @@ async function startReady(sandbox: Sandbox, options: ProxyOptions): Promise<Runn
 
 /** What the agent and its Envoy use when nobody asks anything; the first seconds still belong to the start. */
 async function idleOnce(form: Runtime): Promise<Idle> {
-  await using sandbox = await createSandbox(form, resolve("examples/quickstart/xds"));
+  await using sandbox = await createSandbox(form);
   await using _ = await sandbox.startControlPlane();
   await using proxy = await startReady(sandbox, {});
   const [envoy = 0] = childrenOf(proxy.pid);
@@ -73,6 +73,15 @@ async function idleOnce(form: Runtime): Promise<Idle> {
     envoyPercent: percent(cpuMs(envoy) - before[1]),
   };
 }
+
+/** CPU time that a process has used, user and system, in milliseconds; its grain is 10 ms. */
+function cpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // the name before may hold spaces
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+}
+
+const TICK_MS = 10; // USER_HZ is 100 on every platform that Node runs on
 
 /** Also writes the bootstrap for an Envoy alone, while it is there to be copied. */
 async function stopOnce(sandbox: Sandbox, options: ProxyOptions): Promise<number> {

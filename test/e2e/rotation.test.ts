@@ -1,6 +1,7 @@
 import { Agent, request } from "node:https";
 import { expect, test } from "vitest";
 import { startSidecar } from "../../src/index.ts";
+import { describeLoad, startLoad } from "../support/load.ts";
 
 // A longer run: ROTATION_SECONDS=60 npx vitest run test/e2e/rotation.test.ts
 const SECONDS = Number(process.env.ROTATION_SECONDS ?? 8);
@@ -13,27 +14,14 @@ test(`certificates that live for seconds are replaced for ${SECONDS} s without o
     env: { SECRET_TTL: "8s", SECRET_GRACE_PERIOD_RATIO: "0.75", ECC_SIGNATURE_ALGORITHM: "ECDSA" },
   });
   const serials = new Set<string>();
-  let answered = 0;
-  const failures: string[] = [];
+  await using load = startLoad({ port: Number(new URL(sidecar.url).port) });
   const endMs = Date.now() + SECONDS * 1_000;
-  const client = async (): Promise<void> => {
-    while (Date.now() < endMs) {
-      const outcome = await fetch(`${sidecar.url}/`).then(
-        ({ status, body }) => body?.cancel().then(() => status),
-        (error: unknown) => String(error),
-      );
-      if (outcome === 200) answered++;
-      else failures.push(String(outcome));
-    }
-  };
-  const observer = async (): Promise<void> => {
-    while (Date.now() < endMs) serials.add(await presentedSerial(sidecar.inboundPort));
-    serials.delete(""); // a connection that was not shown one
-  };
-  await Promise.all([client(), client(), observer()]);
-  console.log(`${answered} requests answered, ${failures.length} failed, ${serials.size} certificates seen`);
-  expect(failures).toEqual([]);
-  expect(answered).toBeGreaterThan(100);
+  while (Date.now() < endMs) serials.add(await presentedSerial(sidecar.inboundPort));
+  serials.delete(""); // a connection that was not shown one
+  const tally = await load.finish();
+  console.log(`${serials.size} certificates seen; ${describeLoad(tally)}`);
+  expect(tally.failures).toEqual([]);
+  for (const count of Object.values(tally.answered)) expect(count).toBeGreaterThan(100);
   expect(serials.size).toBeGreaterThan(1);
 });
 

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type ExampleService, startExampleService } from "../../examples/quickstart/service.ts";
+import { join, resolve } from "node:path";
+import { startExampleService } from "../../examples/quickstart/service.ts";
 import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, type Runtime, start } from "./pilotboat.ts";
 import { realEnvoy } from "./real-envoy.ts";
@@ -16,11 +16,10 @@ export interface SandboxPorts {
   readonly controlPlane: number;
 }
 
-/** A folder and the ports of one proxy, with the service behind it; control plane and proxy are commands of the product. */
+/** A folder and the ports of one proxy; control plane and proxy are commands of the product. */
 export interface Sandbox extends AsyncDisposable {
   readonly folder: string;
   readonly ports: SandboxPorts;
-  readonly service: ExampleService;
   /** Resolves when the credentials of the proxy are written. A second one continues where the first left. */
   startControlPlane(): Promise<RunningCommand>;
   /** Fields of ProxyConfig and variables are laid over those that the sandbox needs. */
@@ -33,19 +32,26 @@ export interface ProxyOptions {
   readonly args?: readonly string[];
 }
 
-/** `resources` is a folder of YAML for the control plane. Disposing removes the folder, not the commands. */
-export async function createSandbox(runtime: Runtime, resources: string): Promise<Sandbox> {
+export interface SandboxOptions {
+  /** Folder of YAML for the control plane. Default: the quickstart. */
+  readonly resources?: string;
+  /** Port of the application. Default: an example service of the sandbox's own. */
+  readonly appPort?: number;
+}
+
+/** Disposing removes the folder, not the commands. */
+export async function createSandbox(runtime: Runtime, options: SandboxOptions = {}): Promise<Sandbox> {
+  const { resources = resolve("examples/quickstart/xds"), appPort } = options;
   const folder = await mkdtemp(join(tmpdir(), "pb-sandbox-"));
-  const service = await startExampleService();
+  const service = appPort === undefined ? await startExampleService() : undefined;
   const [outbound = 0, inbound = 0, admin = 0, status = 0, envoyStatus = 0, prometheus = 0, controlPlane = 0] =
     await freePorts(7);
   const ports = { outbound, inbound, admin, status, envoyStatus, prometheus, controlPlane };
   return {
     folder,
     ports,
-    service,
     async startControlPlane() {
-      const values = { OUTBOUND_PORT: outbound, INBOUND_PORT: inbound, APP_PORT: service.port };
+      const values = { OUTBOUND_PORT: outbound, INBOUND_PORT: inbound, APP_PORT: appPort ?? service?.port };
       const set = Object.entries(values).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
       const where = ["--dir", resources, "--port", String(controlPlane), "--ca-dir", join(folder, "ca")];
       const command = start(runtime, ["control-plane", ...where, "--write-credentials", folder, ...set]);
@@ -57,7 +63,7 @@ export async function createSandbox(runtime: Runtime, resources: string): Promis
       return start(runtime, ["proxy", "sidecar", ...args], { cwd: folder, env: { ...words, ...env } });
     },
     async [Symbol.asyncDispose]() {
-      await service[Symbol.asyncDispose]();
+      await service?.[Symbol.asyncDispose]();
       await rm(folder, { recursive: true, force: true });
     },
   };
