@@ -63,6 +63,14 @@ function hide(text: string, hidden: Set<string>): string {
   return HIDDEN;
 }
 
+/** Every text of a document without what `known` holds, and without what looks like a secret. */
+export function hideSecretsInTexts(value: unknown, known: ReadonlySet<string>): unknown {
+  if (typeof value === "string") return hideSecretsInText(value, known);
+  if (Array.isArray(value)) return value.map((item) => hideSecretsInTexts(item, known));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, hideSecretsInTexts(item, known)]));
+}
+
 /** Shorter ones are words that stand in every log. */
 const LEAST_TELLING = 6;
 
@@ -70,15 +78,18 @@ function isTelling(secret: string): boolean {
   return secret.length >= LEAST_TELLING;
 }
 
+const NAME = "[\\w-]{0,40}(?:token|passw(?:or)?d|passphrase|secret|api_?key|private_?key)";
+/** The quote may be escaped, where JSON stands in a text of JSON. */
+const NAMED = `\\b${NAME}\\\\?["']? *`;
+
 const SHAPES: readonly (readonly [pattern: RegExp, shown: string])[] = [
   [/-----BEGIN ([A-Z ]*)PRIVATE KEY-----[\s\S]*?(-----END \1PRIVATE KEY-----|$)/g, HIDDEN],
   [/\beyJ[\w-]{5,}\.[\w-]+(\.[\w-]*)?/g, HIDDEN], // a JWT
   [/\b(bearer|basic) +[\w.~+/=-]{6,}/gi, `$1 ${HIDDEN}`],
-  [/(\b[a-z][a-z0-9+.-]*:\/\/[^/\s:@]*:)[^/\s@]+@/gi, `$1${HIDDEN}@`],
-  [
-    /("?\b[\w-]*(?:token|passw(?:or)?d|passphrase|secret|api_?key|private_?key)"? *[:=] *)("[^"]*"|'[^']*'|[^\s"',;&]+)/gi,
-    `$1${HIDDEN}`,
-  ],
+  [/(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^/\s:@]*:)[^/\s@]+@/gi, `$1${HIDDEN}@`],
+  [new RegExp(`(${NAMED}[:=] *\\\\?["'])[^"'\\\\]+`, "gi"), `$1${HIDDEN}`],
+  // after a colon words may follow, as in "cannot read the token: permission denied"
+  [new RegExp(`(${NAMED}(?:= *|: *(?=\\S*\\d)))(?![\\\\"'])[^\\s"'\\\\,;&]+`, "gi"), `$1${HIDDEN}`],
 ];
 
 function hideShapes(text: string): string {
