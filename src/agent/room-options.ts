@@ -116,7 +116,7 @@ export function argumentsOptions(config: AgentConfig, node: NodeDescription, con
     isCoreDumpEnabled: settings.isCoreDumpEnabled,
     configOverlay: config.envoyOverlay,
     concurrency: Math.max(0, proxy.concurrency ?? 0),
-    hotRestart: undefined,
+    isHotRestart: config.settings.isHotRestart,
   };
 }
 

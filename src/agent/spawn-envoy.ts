@@ -47,10 +47,11 @@ export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
   const { host, log } = context;
   const concurrency = await chooseConcurrency(config, log);
   const wanted = { ...options.argumentsOptions(config, node, bootstrapFile), ...concurrency };
-  // only one optional flag differs between versions: an unknown Envoy is asked only when that flag is wanted
+  // only one optional flag differs between versions that count: an unknown Envoy is asked only when it is wanted
   const version =
-    wanted.fileFlushMinSizeKb > 0 ? (envoyBinary.version ?? (await askVersion(envoyBinary.path))) : undefined;
-  const { list, warnings } = envoyArguments(wanted, featuresOf(version));
+    envoyBinary.version ?? (wanted.fileFlushMinSizeKb > 0 ? await askVersion(envoyBinary.path) : undefined);
+  const features = featuresOf(version);
+  const { list, warnings } = envoyArguments(wanted, features);
   for (const warning of warnings) log.warn(warning);
   log.info(`Envoy command: ${JSON.stringify(list)}`, { binary: envoyBinary.path });
   return superviseEnvoy({
@@ -64,6 +65,7 @@ export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
       stdout: host.stdout,
       stderr: host.stderr,
     },
+    features,
     admin: createAdminClient(options.localhostOf(node), config.proxy.proxyAdminPort),
     drain: options.drainOptions(config),
     restart: options.restartPolicy(config),

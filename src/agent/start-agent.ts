@@ -148,7 +148,7 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
       node,
       timeline,
       statusPort: sockets.status.port,
-      envoyPid: () => pidOf(envoy),
+      envoyPid: () => envoy?.pid(),
       drain: async () => envoy?.drain(),
       identity: () => served?.identity(),
       [Symbol.asyncDispose]: closeAll,
@@ -196,9 +196,4 @@ function marking(registry: MetricsRegistry, timeline: Timeline): Metrics {
       registry.count(name, labels, by);
     },
   };
-}
-
-function pidOf(envoy: SupervisedEnvoy | undefined): number | undefined {
-  const state = envoy?.state();
-  return state !== undefined && "pid" in state ? state.pid : undefined;
 }

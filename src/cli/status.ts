@@ -76,6 +76,8 @@ function get(port: number): Promise<string> {
   });
 }
 
+type Child = Extract<AgentReport["envoy"], { child: unknown }>["child"];
+
 /** The report for people. */
 export function describe(report: AgentReport, nowMs: number): string {
   const { envoy, controlPlane, identity } = report;
@@ -83,7 +85,7 @@ export function describe(report: AgentReport, nowMs: number): string {
   const rows: [string, string][] = [
     ["agent", `pilotboat ${report.version}, pid ${report.pid}`],
     ["node", report.node],
-    ["envoy", "pid" in envoy ? `${envoy.kind}, pid ${envoy.pid}, for ${span(nowMs - envoy.sinceMs)}` : envoy.kind],
+    ["envoy", "child" in envoy ? describeChild(envoy.kind, envoy.child, nowMs) : envoy.kind],
     ["control plane", `${controlPlane.address}: ${controlPlane.state}`],
   ];
   if (certificate === undefined) rows.push(["certificate", "none yet"]);
@@ -107,6 +109,10 @@ export function describe(report: AgentReport, nowMs: number): string {
   for (const trouble of identity?.troubles ?? []) rows.push(["trouble", trouble]);
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+}
+
+function describeChild(state: string, { pid, epoch, startedMs }: Child, nowMs: number): string {
+  return `${state}, pid ${pid}${epoch === 0 ? "" : `, epoch ${epoch}`}, for ${span(nowMs - startedMs)}`;
 }
 
 function left(untilMs: number, nowMs: number): string {

@@ -20,13 +20,8 @@ export interface ArgumentsOptions {
   readonly configOverlay: string;
   /** Worker threads; 0 is one per hardware thread. */
   readonly concurrency: number;
-  readonly hotRestart: HotRestartArguments | undefined;
-}
-
-export interface HotRestartArguments {
-  readonly baseId: number;
-  readonly epoch: number;
-  readonly parentShutdownSeconds: number;
+  /** Leaves the place for a base id and an epoch, which the supervisor adds. */
+  readonly isHotRestart: boolean;
 }
 
 export interface Arguments {
@@ -47,7 +42,7 @@ export function envoyArguments(options: ArgumentsOptions, features: EnvoyFeature
     ...["--drain-strategy", "immediate"],
     ...["--local-address-ip-version", options.isIpv6Only ? "v6" : "v4"],
     ...["--file-flush-interval-msec", String(options.fileFlushIntervalMs ?? DEFAULT_FLUSH_MS)],
-    ...hotRestartArguments(options.hotRestart),
+    ...(options.isHotRestart ? [] : ["--disable-hot-restart"]),
     "--allow-unknown-static-fields",
   ];
   if (options.fileFlushMinSizeKb > 0) {
@@ -61,15 +56,6 @@ export function envoyArguments(options: ArgumentsOptions, features: EnvoyFeature
   if (options.configOverlay !== "") list.push("--config-yaml", options.configOverlay);
   if (options.concurrency > 0) list.push("--concurrency", String(options.concurrency));
   return { list, warnings };
-}
-
-function hotRestartArguments(hotRestart: HotRestartArguments | undefined): string[] {
-  if (hotRestart === undefined) return ["--disable-hot-restart"];
-  return [
-    ...["--base-id", String(hotRestart.baseId)],
-    ...["--restart-epoch", String(hotRestart.epoch)],
-    ...["--parent-shutdown-time-s", String(hotRestart.parentShutdownSeconds)],
-  ];
 }
 
 /**

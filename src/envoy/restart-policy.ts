@@ -6,9 +6,14 @@ export type RestartPolicy = "never" | "on-failure" | "always";
 
 /** What became of one Envoy. */
 export interface RunRecord {
+  readonly pid: number;
   readonly end: ChildEnd;
   /** It answered as live at some time. */
   readonly wasLive: boolean;
+  /** It stopped answering, and the agent ended it for that. */
+  readonly wasHung?: boolean;
+  /** There was no process at all, for this reason; `end` is the one of the run before. */
+  readonly spawnFailure?: string;
   readonly startedMs: number;
   readonly endedMs: number;
 }
@@ -32,7 +37,7 @@ export function decideRestart(
 ): RestartDecision {
   const last = history.at(-1);
   if (last === undefined || policy === "never") return { kind: "give-up", reason: "restarts are off" };
-  const isFailure = last.end.kind === "signal" || last.end.code !== 0;
+  const isFailure = last.end.kind === "signal" || last.end.code !== 0 || last.spawnFailure !== undefined;
   if (policy === "on-failure" && !isFailure) return { kind: "give-up", reason: "Envoy ended well" };
   if (couldNotStart(last) && history.length === 1) {
     return { kind: "give-up", reason: `Envoy cannot start (${describeEnd(last.end)})` };
@@ -43,7 +48,9 @@ export function decideRestart(
     return { kind: "give-up", reason: `Envoy ended ${recent.length} times within ${minutes} minutes` };
   }
   const attempt = recent.length;
-  return { kind: "restart", waitMs: backoffMs(RESTART_BACKOFF, attempt + 1, random), attempt };
+  // one that worked and crashed once is started at once: waiting would only make the outage longer
+  const waitMs = attempt === 1 && last.wasLive ? 0 : backoffMs(RESTART_BACKOFF, Math.max(attempt, 2), random);
+  return { kind: "restart", waitMs, attempt };
 }
 
 /** It refused its configuration or its machine; one that was killed or crashed might have come up. */

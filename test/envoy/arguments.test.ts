@@ -14,7 +14,7 @@ const DEFAULTS: ArgumentsOptions = {
   isCoreDumpEnabled: false,
   configOverlay: "",
   concurrency: 0,
-  hotRestart: undefined,
+  isHotRestart: false,
 };
 
 const line = (options: Partial<ArgumentsOptions>, version = "1.40.0") =>
@@ -41,10 +41,9 @@ test("everything that is asked for stands in its place", () => {
   );
 });
 
-test("hot restart takes the place of its opposite", () => {
-  const text = line({ hotRestart: { baseId: 7, epoch: 1, parentShutdownSeconds: 60 }, isIpv6Only: true });
+test("with hot restart it is not switched off", () => {
+  const text = line({ isHotRestart: true, isIpv6Only: true });
   expect(text).toContain("--local-address-ip-version v6");
-  expect(text).toContain("--base-id 7 --restart-epoch 1 --parent-shutdown-time-s 60");
   expect(text).not.toContain("--disable-hot-restart");
 });
 

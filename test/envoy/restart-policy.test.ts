@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { decideRestart, RESTART_BUDGET, type RunRecord } from "../../src/envoy/restart-policy.ts";
 
 const run = (changed: Partial<RunRecord> = {}): RunRecord => ({
+  pid: 1,
   end: { kind: "signal", signal: "SIGSEGV" },
   wasLive: true,
   startedMs: 0,
@@ -32,7 +33,7 @@ test("one that was killed before it was live is", () => {
   expect(decideRestart("on-failure", [run({ wasLive: false })], middle)).toMatchObject({ kind: "restart" });
 });
 
-test("waits grow from crash to crash", () => {
+test("the first crash costs no wait, from then on waits grow", () => {
   const history: RunRecord[] = [];
   const waits: number[] = [];
   for (let crash = 1; crash <= 4; crash++) {
@@ -40,7 +41,7 @@ test("waits grow from crash to crash", () => {
     const decision = decideRestart("on-failure", history, middle);
     if (decision.kind === "restart") waits.push(decision.waitMs);
   }
-  expect(waits).toEqual([100, 200, 400, 800]);
+  expect(waits).toEqual([0, 100, 200, 400]);
 });
 
 test("the budget of a window is spent at some time, and a stable run clears the account", () => {
@@ -50,6 +51,10 @@ test("the budget of a window is spent at some time, and a stable run clears the 
   expect(decideRestart("on-failure", crashes, middle)).toMatchObject({ kind: "give-up" });
   const stable = run({ startedMs: 100, endedMs: 100 + RESTART_BUDGET.stableMs });
   expect(decideRestart("on-failure", [...crashes, stable], middle)).toMatchObject({ kind: "restart", attempt: 1 });
+});
+
+test("one that never came up is waited for from the first time on", () => {
+  expect(decideRestart("on-failure", [run({ wasLive: false })], middle)).toMatchObject({ waitMs: 100 });
 });
 
 test("crashes long ago do not count", () => {

@@ -8,6 +8,7 @@ import {
   agentExitCode,
   createAdminClient,
   endError,
+  featuresOf,
   type RestartPolicy,
   superviseEnvoy,
 } from "../../src/envoy/index.ts";
@@ -36,6 +37,7 @@ async function supervise(script: string, restart: RestartPolicy = "never") {
       stderr: nowhere,
     },
     admin: createAdminClient("127.0.0.1", port),
+    features: featuresOf(undefined),
     drain: {
       isInboundOnly: true,
       delayMs: 0,
@@ -85,8 +87,7 @@ test("a configuration that is refused is not tried again", async () => {
 
 test("disposing ends the child and leaves no process", async () => {
   const envoy = await supervise('trap "exit 0" TERM; while :; do sleep 0.02; done');
-  const state = envoy.state();
-  const pid = "pid" in state ? state.pid : 0;
+  const pid = envoy.pid() ?? 0;
   await Promise.all([envoy[Symbol.asyncDispose](), envoy[Symbol.asyncDispose]()]);
   expect(isAlive(pid)).toBe(false);
   expect(await envoy.ended).toEqual({ by: "us" });

@@ -116,7 +116,7 @@ const EVERYTHING: Omit<ArgumentsOptions, "configFile"> = {
   isCoreDumpEnabled: true,
   configOverlay: '{"stats_flush_interval":"60s"}',
   concurrency: 1,
-  hotRestart: undefined,
+  isHotRestart: false,
 };
 
 /** Exit code of `--mode validate` with these arguments. */
@@ -155,6 +155,7 @@ async function startEnvoy(version: string): Promise<Started> {
       stderr: process.stderr,
     },
     admin,
+    features: featuresOf(version),
     drain: {
       isInboundOnly: true,
       delayMs: 0,
@@ -170,11 +171,10 @@ async function startEnvoy(version: string): Promise<Started> {
     metrics: noMetrics,
   });
   await vi.waitFor(() => expect(envoy.state().kind).toBe("running"), { timeout: LIMIT_MS });
-  const state = envoy.state();
   return {
     envoy,
     admin,
-    pid: "pid" in state ? state.pid : 0,
+    pid: envoy.pid() ?? 0,
     ...ports,
     hurry,
     [Symbol.asyncDispose]() {

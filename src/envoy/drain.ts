@@ -1,7 +1,7 @@
-import { type Clock, describeError, type Logger, type StopSignals } from "../base/index.ts";
+import { type Clock, describeError, type Logger } from "../base/index.ts";
 import type { AdminClient } from "./admin-client.ts";
-import type { EnvoyChild } from "./child.ts";
 import { CONNECTIONS_PATH, countConnections } from "./connections.ts";
+import { drainCall, type EnvoyFeatures } from "./version-table.ts";
 
 /** The settings of an orderly end. All times in milliseconds. */
 export interface DrainOptions {
@@ -21,12 +21,10 @@ export interface DrainOptions {
   readonly ownPorts: readonly number[];
 }
 
-export interface StopOptions {
+export interface DrainParts {
   readonly drain: DrainOptions;
-  /** The drain was done before, or is not wanted: Envoy is ended at once. */
-  readonly isDrained: boolean;
+  readonly features: EnvoyFeatures;
   readonly admin: AdminClient;
-  readonly signals: Pick<StopSignals, "hurry" | "force">;
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -35,62 +33,38 @@ const ADMIN_LIMIT_MS = 5_000;
 const POLL_MS = 1_000;
 const POLL_LIMIT_MS = 2_000;
 const POLL_FAILURES = 5;
-/** Envoy ends within some 10 ms of SIGTERM when it is well. */
-const TERM_LIMIT_MS = 2_000;
 
 /**
- * Drains Envoy and ends it: drain, wait, SIGTERM, SIGKILL, each step bounded and cut short when the child ends.
- * A second signal skips the waits, a third kills. Source of the two waiting rules: istio/istio pkg/envoy/agent.go.
+ * Asks Envoy to drain; a failure is logged and otherwise of no effect. `keepsAccepting` is for an Envoy that goes on:
+ * its listeners then stay open beyond the drain time.
  */
-export async function stopEnvoy(child: EnvoyChild, options: StopOptions): Promise<void> {
-  const { log, signals } = options;
-  const gone = new AbortController();
-  void child.ended.then(() => gone.abort(new Error("Envoy has ended")));
-  const cut = AbortSignal.any([gone.signal, signals.hurry, signals.force]);
-  if (!options.isDrained && !cut.aborted) await drainAndWait(cut, options);
-  if (gone.signal.aborted) {
-    log.info("Envoy has exited during the drain");
-    return;
-  }
-  if (!signals.force.aborted) {
-    log.info("Ending Envoy", { signal: "SIGTERM", pid: child.pid });
-    child.kill("SIGTERM");
-    await pause(TERM_LIMIT_MS, AbortSignal.any([gone.signal, signals.force]), options.clock);
-  }
-  if (!gone.signal.aborted) {
-    log.warn("Killing Envoy, it did not end", { signal: "SIGKILL", pid: child.pid });
-    child.kill("SIGKILL");
-  }
-  await child.ended;
-}
-
-/** `POST /drain_listeners`; a failure is logged and otherwise of no effect. */
 export async function requestDrain(
-  options: Pick<StopOptions, "admin" | "log"> & { readonly isInboundOnly: boolean; readonly skipExit: boolean },
+  { admin, drain, features, log }: DrainParts,
+  keepsAccepting: boolean,
   cut?: AbortSignal,
 ): Promise<void> {
-  const query = [
-    options.isInboundOnly ? "inboundonly" : undefined,
-    "graceful",
-    options.skipExit ? "skip_exit" : undefined,
-  ];
-  const path = `/drain_listeners?${query.filter((word) => word !== undefined).join("&")}`;
+  const { path, warnings } = drainCall({ isInboundOnly: drain.isInboundOnly, keepsAccepting }, features);
+  for (const warning of warnings) log.warn(warning);
   try {
-    const body = await options.admin.post(path, ADMIN_LIMIT_MS, cut);
-    options.log.debug("Drain requested", { path, body });
+    const body = await admin.post(path, ADMIN_LIMIT_MS, cut);
+    log.debug("Drain requested", { path, body });
   } catch (error) {
-    options.log.warn("Cannot request the drain, going on", { path, error: describeError(error) });
+    log.warn("Cannot request the drain, going on", { path, error: describeError(error) });
   }
 }
 
-async function drainAndWait(cut: AbortSignal, options: StopOptions): Promise<void> {
+/**
+ * Drains Envoy and waits as configured: for a fixed time, or until no connection is open. Resolves when it may be
+ * ended, at once when `cut` aborts. Source of the two rules: istio/istio pkg/envoy/agent.go.
+ */
+export async function drainAndWait(options: DrainParts, cut: AbortSignal): Promise<void> {
   const { drain, log, clock } = options;
   log.info(`Stopping: ${describePlan(drain)}`);
   const deadline = drain.deadlineMs > 0 ? clock.now() + drain.deadlineMs : Number.POSITIVE_INFINITY;
   const left = (ms: number): number => Math.min(ms, deadline - clock.now());
   await pause(left(drain.delayMs), cut, clock);
   if (cut.aborted) return;
-  await requestDrain({ ...options, isInboundOnly: drain.isInboundOnly, skipExit: false }, cut);
+  await requestDrain(options, false, cut);
   if (!drain.isExitOnZeroConnections) {
     await pause(left(drain.terminationMs), cut, clock);
     return;
@@ -113,12 +87,14 @@ export function describePlan(drain: DrainOptions): string {
   return steps.join(", ") + (drain.deadlineMs > 0 ? `; all within ${drain.deadlineMs} ms` : "");
 }
 
-async function waitForZero(until: number, cut: AbortSignal, options: StopOptions): Promise<void> {
+async function waitForZero(until: number, cut: AbortSignal, options: DrainParts): Promise<void> {
   const { admin, clock, drain, log } = options;
   let failures = 0;
-  while (!cut.aborted && clock.now() < until) {
-    await pause(Math.min(POLL_MS, until - clock.now()), cut, clock);
-    if (cut.aborted) return;
+  for (; !cut.aborted; await pause(Math.min(POLL_MS, until - clock.now()), cut, clock)) {
+    if (clock.now() >= until) {
+      log.warn("Connections are still open at the end of the drain");
+      return;
+    }
     try {
       const { active, odd } = countConnections(await admin.get(CONNECTIONS_PATH, POLL_LIMIT_MS, cut), drain.ownPorts);
       for (const line of odd) log.warn("Cannot understand a statistic of Envoy", { line });
@@ -135,7 +111,6 @@ async function waitForZero(until: number, cut: AbortSignal, options: StopOptions
       if (failures >= POLL_FAILURES) return;
     }
   }
-  if (!cut.aborted) log.warn("Connections are still open at the end of the drain");
 }
 
 /** A wait that may be cut short; it does not say by what. */

@@ -1,0 +1,358 @@
+import type { ChildEnd } from "./child.ts";
+import { decideRestart, type RestartPolicy, type RunRecord } from "./restart-policy.ts";
+
+// The life of a supervised Envoy as a pure function: what it is doing now and what happens give what it does next and
+// what is to be done for that. `supervise.ts` does it and reports what came of it.
+
+/** One process of Envoy. */
+export interface Child {
+  /** Number of the process in this agent's life, from 1. */
+  readonly id: number;
+  readonly pid: number;
+  /** Restart epoch: 0 for a cold start, one more with each hot restart. */
+  readonly epoch: number;
+  /** Milliseconds since the epoch, as all times here. */
+  readonly startedMs: number;
+}
+
+/** How it came to its end. */
+export type Outcome =
+  | { readonly by: "us" }
+  /** Its own end, and nothing is started again; `reason` says why. */
+  | { readonly by: "itself"; readonly run: RunRecord; readonly reason: string };
+
+/** What the supervised Envoy is doing; each state carries what is known in it. */
+export type State =
+  | { readonly kind: "starting"; readonly child: Child }
+  /** It was live at least once. */
+  | { readonly kind: "running"; readonly child: Child; readonly sinceMs: number }
+  /** A hot restart: the next epoch comes up while `child` serves. `next` is absent until it is spawned. */
+  | { readonly kind: "replacing"; readonly child: Child; readonly sinceMs: number; readonly next: Child | undefined }
+  /** It does not answer, and was told to leave traces and die. */
+  | { readonly kind: "hung"; readonly child: Child; readonly sinceMs: number }
+  /** There is none; after `untilMs` there will be. */
+  | { readonly kind: "waiting"; readonly attempt: number; readonly untilMs: number; readonly last: RunRecord }
+  | { readonly kind: "draining"; readonly child: Child; readonly sinceMs: number }
+  /** They were asked to end; nothing comes after them. */
+  | { readonly kind: "stopping"; readonly children: readonly Child[]; readonly end: Outcome; readonly sinceMs: number }
+  | { readonly kind: "ended"; readonly end: Outcome };
+
+export interface Lifecycle {
+  readonly state: State;
+  /** Earlier epochs, which drain beside the one that took over from them. */
+  readonly retiring: readonly Child[];
+  /** Every run that ended by itself. */
+  readonly history: readonly RunRecord[];
+}
+
+export type Event =
+  | { readonly kind: "spawned"; readonly child: Child }
+  | { readonly kind: "spawn failed"; readonly reason: string }
+  | { readonly kind: "live"; readonly id: number }
+  | { readonly kind: "exited"; readonly id: number; readonly end: ChildEnd }
+  | { readonly kind: "hung"; readonly id: number }
+  /** The time of a state is over: backoff, the patience with a next epoch, or that with a deaf process. */
+  | { readonly kind: "time is up" }
+  | { readonly kind: "replace" }
+  /** `isDrained`: connections need not be waited for. */
+  | { readonly kind: "stop"; readonly isDrained: boolean }
+  /** The drain took as long as it may. */
+  | { readonly kind: "drained" };
+
+export type Effect =
+  | { readonly kind: "spawn"; readonly epoch: number }
+  | { readonly kind: "drain"; readonly child: Child }
+  | { readonly kind: "signal"; readonly children: readonly Child[]; readonly signal: NodeJS.Signals }
+  /** `time is up` follows after `ms`, unless the state changes before. */
+  | { readonly kind: "wait"; readonly ms: number }
+  /** A run that ended by itself, and whether another follows. */
+  | { readonly kind: "account"; readonly run: RunRecord; readonly attempt: number | undefined; readonly waitMs: number }
+  | { readonly kind: "replaced"; readonly child: Child; readonly old: Child }
+  | { readonly kind: "not replaced"; readonly reason: string }
+  | { readonly kind: "end"; readonly end: Outcome };
+
+export interface Context {
+  readonly policy: RestartPolicy;
+  readonly nowMs: number;
+  /** In [0, 1); for the backoff's jitter. */
+  readonly random: () => number;
+}
+
+export interface Step {
+  readonly next: Lifecycle;
+  readonly effects: readonly Effect[];
+}
+
+/** A healthy Envoy ends within some 10 ms of SIGTERM, and within a second of SIGABRT with its core written. */
+export const TERM_LIMIT_MS = 2_000;
+/** Longest time that a next epoch may take to be live. */
+export const REPLACE_LIMIT_MS = 60_000;
+/** Envoy keeps at most three epochs at a time: one that retires, one that serves, one that comes up. */
+const MOST_RETIRING = 1;
+
+type StateKind = State["kind"];
+type EventKind = Event["kind"];
+type At<K extends StateKind> = Lifecycle & { readonly state: Extract<State, { kind: K }> };
+type Of<E extends EventKind> = Extract<Event, { kind: E }>;
+type Answer<K extends StateKind, E extends EventKind> = (now: At<K>, event: Of<E>, context: Context) => Step;
+type Table = { readonly [K in StateKind]: { readonly [E in EventKind]: Answer<K, E> } };
+
+const stay = (now: Lifecycle): Step => ({ next: now, effects: [] });
+const refuse =
+  (reason: string) =>
+  (now: Lifecycle): Step => ({ next: now, effects: [{ kind: "not replaced", reason }] });
+const killLate = (now: Lifecycle, { child }: Of<"spawned">): Step => ({
+  next: now,
+  effects: [{ kind: "signal", children: [child], signal: "SIGKILL" }],
+});
+const killHung = ({ state }: At<"hung">): Effect => ({ kind: "signal", children: [state.child], signal: "SIGKILL" });
+
+/** Every event has an answer in every state. */
+const TABLE: Table = {
+  starting: {
+    spawned: killLate,
+    "spawn failed": stay,
+    live: (now, { id }, { nowMs }) =>
+      id === now.state.child.id ? go(now, { kind: "running", child: now.state.child, sinceMs: nowMs }) : stay(now),
+    exited: (now, { end }, context) => ownEnd(now, now.state.child, end, { wasLive: false }, context),
+    hung: stay,
+    "time is up": stay,
+    replace: refuse("Envoy is still starting"),
+    stop: (now, event, context) => beginStop(now, now.state.child, event, context),
+    drained: stay,
+  },
+  running: {
+    spawned: killLate,
+    "spawn failed": stay,
+    live: stay,
+    exited: (now, { end }, context) => ownEnd(now, now.state.child, end, { wasLive: true }, context),
+    hung: beginHung,
+    "time is up": stay,
+    replace: beginReplace,
+    stop: (now, event, context) => beginStop(now, now.state.child, event, context),
+    drained: stay,
+  },
+  replacing: {
+    spawned: (now, { child }) => go(now, { ...now.state, next: child }, [{ kind: "wait", ms: REPLACE_LIMIT_MS }]),
+    "spawn failed": (now, { reason }) => backToOld(now, reason),
+    live: takeOver,
+    exited: (now, { id, end }, context) =>
+      id === now.state.next?.id
+        ? backToOld(now, `the next Envoy ended: ${describe(end)}`)
+        : oldIsGone(now, end, context),
+    hung: stay, // the old one's admin closes when the next one comes up
+    "time is up": giveUpNext,
+    replace: refuse("another replacement is under way"),
+    stop: stopWhileReplacing,
+    drained: stay,
+  },
+  hung: {
+    spawned: killLate,
+    "spawn failed": stay,
+    live: stay,
+    exited: (now, { end }, context) => ownEnd(now, now.state.child, end, { wasLive: true, wasHung: true }, context),
+    hung: stay,
+    "time is up": (now) => ({ next: now, effects: [killHung(now)] }),
+    replace: refuse("Envoy hangs"),
+    stop: (now, _event, context) =>
+      go(now, leaving([now.state.child, ...now.retiring], { by: "us" }, context), [
+        killHung(now),
+        ...endThem(now.retiring),
+      ]),
+    drained: stay,
+  },
+  waiting: {
+    spawned: (now, { child }) => go(now, { kind: "starting", child }),
+    "spawn failed": spawnFailed,
+    live: stay,
+    exited: stay,
+    hung: stay,
+    "time is up": (now) => ({ next: now, effects: [{ kind: "spawn", epoch: 0 }] }),
+    replace: refuse("Envoy is not running"),
+    stop: (now, _event, context) => leave(now, now.retiring, { by: "us" }, context),
+    drained: stay,
+  },
+  draining: {
+    spawned: killLate,
+    "spawn failed": stay,
+    live: stay,
+    exited: (now, _event, context) => leave(now, now.retiring, { by: "us" }, context),
+    hung: stay,
+    "time is up": stay,
+    replace: refuse("the agent is ending"),
+    stop: stay,
+    drained: (now, _event, context) => leave(now, [now.state.child, ...now.retiring], { by: "us" }, context),
+  },
+  stopping: {
+    spawned: killLate,
+    "spawn failed": stay,
+    live: stay,
+    exited: oneIsGone,
+    hung: stay,
+    "time is up": (now) => ({
+      next: now,
+      effects: [{ kind: "signal", children: now.state.children, signal: "SIGKILL" }],
+    }),
+    replace: refuse("the agent is ending"),
+    stop: stay,
+    drained: stay,
+  },
+  ended: {
+    spawned: killLate,
+    "spawn failed": stay,
+    live: stay,
+    exited: stay,
+    hung: stay,
+    "time is up": stay,
+    replace: refuse("Envoy has ended"),
+    stop: stay,
+    drained: stay,
+  },
+};
+
+/** What follows when `event` happens `now`. */
+export function step(now: Lifecycle, event: Event, context: Context): Step {
+  if (event.kind === "exited" && now.state.kind !== "stopping" && now.retiring.some(({ id }) => id === event.id)) {
+    return stay({ ...now, retiring: now.retiring.filter(({ id }) => id !== event.id) });
+  }
+  const answer = TABLE[now.state.kind][event.kind] as Answer<StateKind, EventKind>;
+  return answer(now as At<StateKind>, event as Of<EventKind>, context);
+}
+
+/** Before the first process there is nothing to supervise: a life begins with one. */
+export function begin(child: Child): Lifecycle {
+  return { state: { kind: "starting", child }, retiring: [], history: [] };
+}
+
+function go(now: Lifecycle, state: State, effects: readonly Effect[] = []): Step {
+  return { next: { ...now, state }, effects };
+}
+
+function ownEnd(
+  now: Lifecycle,
+  child: Child,
+  end: ChildEnd,
+  facts: Pick<RunRecord, "wasLive" | "wasHung">,
+  context: Context,
+): Step {
+  return decide(now, { ...facts, end, startedMs: child.startedMs, endedMs: context.nowMs, pid: child.pid }, context);
+}
+
+function spawnFailed(now: At<"waiting">, { reason }: Of<"spawn failed">, context: Context): Step {
+  const { last } = now.state;
+  const run = { ...last, wasLive: false, startedMs: context.nowMs, endedMs: context.nowMs, spawnFailure: reason };
+  return decide(now, run, context);
+}
+
+/** A run is over by itself: another follows, or that was it. */
+function decide(now: Lifecycle, run: RunRecord, context: Context): Step {
+  const history = [...now.history, run];
+  const decision = decideRestart(context.policy, history, context.random);
+  if (decision.kind === "give-up") {
+    const left = leave({ ...now, history }, now.retiring, { by: "itself", run, reason: decision.reason }, context);
+    return {
+      next: left.next,
+      effects: [{ kind: "account", run, attempt: undefined, waitMs: 0 }, ...left.effects],
+    };
+  }
+  const { attempt, waitMs } = decision;
+  return go({ ...now, history }, { kind: "waiting", attempt, untilMs: context.nowMs + waitMs, last: run }, [
+    { kind: "account", run, attempt, waitMs },
+    { kind: "wait", ms: waitMs },
+  ]);
+}
+
+function beginHung(now: At<"running">, { id }: Of<"hung">, { nowMs }: Context): Step {
+  const { child } = now.state;
+  if (id !== child.id) return stay(now);
+  return go(now, { kind: "hung", child, sinceMs: nowMs }, [
+    { kind: "signal", children: [child], signal: "SIGABRT" },
+    { kind: "wait", ms: TERM_LIMIT_MS },
+  ]);
+}
+
+function beginReplace(now: At<"running">): Step {
+  if (now.retiring.length > MOST_RETIRING) return refuse("two earlier Envoys are still draining")(now);
+  const { child, sinceMs } = now.state;
+  return go(now, { kind: "replacing", child, sinceMs, next: undefined }, [{ kind: "spawn", epoch: child.epoch + 1 }]);
+}
+
+function takeOver(now: At<"replacing">, { id }: Of<"live">, { nowMs }: Context): Step {
+  const { child: old, next: child } = now.state;
+  if (child === undefined || id !== child.id) return stay(now);
+  return go({ ...now, retiring: [...now.retiring, old] }, { kind: "running", child, sinceMs: nowMs }, [
+    { kind: "replaced", child, old },
+  ]);
+}
+
+function backToOld(now: At<"replacing">, reason: string): Step {
+  const { child, sinceMs } = now.state;
+  return go(now, { kind: "running", child, sinceMs }, [{ kind: "not replaced", reason }]);
+}
+
+/** The next epoch is killed, never asked: one that ends in order takes the old one with it. */
+function giveUpNext(now: At<"replacing">): Step {
+  const { next } = now.state;
+  return { next: now, effects: next === undefined ? [] : [{ kind: "signal", children: [next], signal: "SIGKILL" }] };
+}
+
+function oldIsGone(now: At<"replacing">, end: ChildEnd, context: Context): Step {
+  const { child, next } = now.state;
+  const retiring = next === undefined ? now.retiring : [...now.retiring, next];
+  const over = ownEnd({ ...now, retiring }, child, end, { wasLive: true }, context);
+  return {
+    next: over.next,
+    effects: [
+      ...(next === undefined ? [] : [{ kind: "signal", children: [next], signal: "SIGKILL" } as const]),
+      { kind: "not replaced", reason: `the Envoy that serves ended: ${describe(end)}` },
+      ...over.effects,
+    ],
+  };
+}
+
+function stopWhileReplacing(now: At<"replacing">, event: Of<"stop">, context: Context): Step {
+  const { child, next } = now.state;
+  const retiring = next === undefined ? now.retiring : [...now.retiring, next];
+  const begun = beginStop({ ...now, retiring }, child, event, context);
+  return {
+    next: begun.next,
+    effects: [
+      ...(next === undefined ? [] : [{ kind: "signal", children: [next], signal: "SIGKILL" } as const]),
+      { kind: "not replaced", reason: "the agent is ending" },
+      ...begun.effects,
+    ],
+  };
+}
+
+function beginStop(now: Lifecycle, child: Child, { isDrained }: Of<"stop">, context: Context): Step {
+  if (isDrained) return leave(now, [child, ...now.retiring], { by: "us" }, context);
+  return go(now, { kind: "draining", child, sinceMs: context.nowMs }, [{ kind: "drain", child }]);
+}
+
+/** Ends what is left; with nothing left that is the end. */
+function leave(now: Lifecycle, children: readonly Child[], end: Outcome, context: Context): Step {
+  if (children.length === 0) return go(now, { kind: "ended", end }, [{ kind: "end", end }]);
+  return go(now, leaving(children, end, context), endThem(children));
+}
+
+function leaving(children: readonly Child[], end: Outcome, { nowMs }: Context): State {
+  return { kind: "stopping", children, end, sinceMs: nowMs };
+}
+
+function endThem(children: readonly Child[]): Effect[] {
+  return [
+    ...(children.length === 0 ? [] : [{ kind: "signal", children, signal: "SIGTERM" } as const]),
+    { kind: "wait", ms: TERM_LIMIT_MS },
+  ];
+}
+
+function oneIsGone(now: At<"stopping">, { id }: Of<"exited">): Step {
+  const { end } = now.state;
+  const children = now.state.children.filter((child) => child.id !== id);
+  if (children.length > 0) return go(now, { ...now.state, children });
+  return go({ ...now, retiring: [] }, { kind: "ended", end }, [{ kind: "end", end }]);
+}
+
+function describe(end: ChildEnd): string {
+  return end.kind === "code" ? `exit status ${end.code}` : end.signal;
+}

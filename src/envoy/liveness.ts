@@ -1,0 +1,35 @@
+import type { Clock } from "../base/index.ts";
+import type { AdminClient } from "./admin-client.ts";
+
+const POLL_MS = 50;
+const LIMIT_MS = 1_000;
+
+/**
+ * Resolves with true once that epoch of Envoy serves, with false when `stop` aborts before. During a hot restart two
+ * epochs share the admin's address, so the answer must come from the right one.
+ */
+export async function waitUntilLive(
+  admin: AdminClient,
+  epoch: number,
+  clock: Clock,
+  stop: AbortSignal,
+): Promise<boolean> {
+  while (!stop.aborted) {
+    try {
+      if (epoch === 0) await admin.get("/ready", LIMIT_MS, stop);
+      if (epoch === 0 || isLive(await admin.get("/server_info", LIMIT_MS, stop), epoch)) return true;
+    } catch {
+      // not yet: Envoy is booting, or waits for its first configuration
+    }
+    await clock.sleep(POLL_MS, stop).catch(() => undefined); // the loop's condition says it
+  }
+  return false;
+}
+
+function isLive(serverInfo: string, epoch: number): boolean {
+  const { state, command_line_options: options } = JSON.parse(serverInfo) as {
+    readonly state?: string;
+    readonly command_line_options?: { readonly restart_epoch?: number };
+  };
+  return state === "LIVE" && options?.restart_epoch === epoch;
+}

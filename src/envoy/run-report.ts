@@ -1,0 +1,56 @@
+import { AgentError, type Logger } from "../base/index.ts";
+import { describeEnd, exitCodeOf } from "./child.ts";
+import { couldNotStart, type RunRecord } from "./restart-policy.ts";
+
+/** Why there is no Envoy any more. */
+export type EnvoyEnd =
+  | { readonly by: "us" }
+  | {
+      readonly by: "itself";
+      readonly run: RunRecord;
+      /** For people: what happened, with Envoy's own complaint. */
+      readonly message: string;
+      /** The last lines of Envoy's stderr, oldest first. */
+      readonly lastLines: readonly string[];
+    };
+
+/** A run that ended by itself, for people: with Envoy's own last complaint when there is one. */
+export function describeRun(run: RunRecord, lastLines: readonly string[]): string {
+  if (run.spawnFailure !== undefined) return run.spawnFailure;
+  const complaint = lastLines.filter((line) => /\[critical\]|\tcritical\t|error initializing/.test(line)).at(-1);
+  return `${headline(run)}: ${describeEnd(run.end)}${complaint === undefined ? "" : `: ${complaint.trim()}`}`;
+}
+
+function headline(run: RunRecord): string {
+  if (run.wasHung === true) return "Envoy did not answer any more and was ended";
+  return couldNotStart(run) ? "Envoy could not start" : "Envoy ended by itself";
+}
+
+export function logRun(run: RunRecord, log: Logger): void {
+  const { end, wasLive, wasHung, pid, spawnFailure } = run;
+  if (spawnFailure !== undefined) {
+    log.error("Cannot start Envoy again", { reason: spawnFailure });
+    return;
+  }
+  if (end.kind === "signal" && end.signal === "SIGKILL" && wasHung !== true) {
+    log.warn("Envoy was killed, perhaps for its memory: check the limits of the container");
+  }
+  const fields = { reason: describeEnd(end), pid, wasLive };
+  if (isGood(run)) log.info("Envoy has exited", fields);
+  else log.error("Envoy has exited", fields);
+}
+
+/** The agent's exit code after this end. */
+export function agentExitCode(end: EnvoyEnd): number {
+  if (end.by === "us") return 0;
+  return end.run.spawnFailure === undefined ? exitCodeOf(end.run.end) : 1;
+}
+
+/** The error that a command ends with after Envoy ended by itself with a failure. */
+export function endError(end: EnvoyEnd): AgentError | undefined {
+  return end.by === "us" || isGood(end.run) ? undefined : new AgentError("ENVOY_ENDED", end.message);
+}
+
+export function isGood({ end, spawnFailure }: RunRecord): boolean {
+  return end.kind === "code" && end.code === 0 && spawnFailure === undefined;
+}
