@@ -1,13 +1,17 @@
 import { X509Certificate } from "node:crypto";
 
-const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----\s[\s\S]*?-----END \1-----/g;
+/**
+ * A block, or the first line of one that is cut off: dashes end a body, so a block without its own END cannot swallow
+ * the next. Unrolled, because a body that never ends must not be tried in many ways.
+ */
+const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----(\s[^-]*(?:-(?!----)[^-]*)*-----END \1-----)?/g;
 
 /** The certificates of a bundle in order. Unusable blocks are told to `onBad` and left out; text between is ignored. */
 export function parseCertificates(
   pem: string | Uint8Array,
   onBad: (reason: string) => void = () => undefined,
 ): X509Certificate[] {
-  return certificateBlocks(pem).flatMap((block) => {
+  return certificateBlocks(pem, onBad).flatMap((block) => {
     try {
       const certificate = new X509Certificate(block);
       if (!certificate.serialNumber.startsWith("-") && !hasNegativeSerial(certificate.raw)) return [certificate];
@@ -38,9 +42,13 @@ export function encode(certificate: X509Certificate): string {
   return certificate.toString().trim();
 }
 
-function certificateBlocks(pem: string | Uint8Array): string[] {
+function certificateBlocks(pem: string | Uint8Array, onBad: (reason: string) => void): string[] {
   const text = typeof pem === "string" ? pem : Buffer.from(pem).toString("latin1");
-  return [...text.matchAll(BLOCK)].filter(([, label]) => label === "CERTIFICATE").map(([block]) => block);
+  return [...text.matchAll(BLOCK)].flatMap(([block, label, rest]) => {
+    if (label !== "CERTIFICATE") return [];
+    if (rest === undefined) onBad("a CERTIFICATE block has no END line of its own");
+    return rest === undefined ? [] : [block];
+  });
 }
 
 /**
