@@ -45,7 +45,8 @@ export async function endApplication(parts: EndParts): Promise<void> {
   await application.ended;
 }
 
-async function beginDrain({ agent, drain }: RunSidecar, cut: AbortSignal): Promise<void> {
+/** Asks Envoy to drain, so that its own end waits for nothing more. Resolves when it has answered, or after a second. */
+export async function beginDrain({ agent, drain }: RunSidecar, cut: AbortSignal): Promise<void> {
   if (agent.envoyPid() === undefined) return;
   const answered = new AbortController();
   const isAnswered = (): void => answered.abort();
@@ -66,9 +67,11 @@ export async function waitUntilQuiet({ sidecar, signals, log }: Omit<EndParts, "
   const { hurry } = signals;
   const deadlineMs = limits.deadlineMs > 0 ? sinceMs + limits.deadlineMs : Number.POSITIVE_INFINITY;
   const untilMs = Math.min(deadlineMs, systemClock.now() + limits.terminationMs);
-  if (admin === undefined || untilMs <= systemClock.now()) return;
-  await sidecar.drain();
-  for (let waitMs = QUIET_POLL_MS; systemClock.now() < untilMs && !hurry.aborted; ) {
+  const leftMs = (): number => untilMs - systemClock.now();
+  if (admin === undefined || leftMs() <= 0) return;
+  await beginDrain(sidecar, hurry);
+  await pause(limits.isExitOnZeroConnections ? Math.min(limits.minimumMs, leftMs()) : leftMs(), hurry);
+  for (let waitMs = QUIET_POLL_MS; leftMs() > 0 && !hurry.aborted; ) {
     try {
       const body = await admin.get(CONNECTIONS_PATH, QUIET_ASK_LIMIT_MS, hurry);
       const { active } = countConnections(body, limits.ownPorts);
@@ -78,7 +81,7 @@ export async function waitUntilQuiet({ sidecar, signals, log }: Omit<EndParts, "
       log.debug("Cannot count connections", { error: describeError(error) });
       return; // an Envoy that does not answer has nothing to pass on
     }
-    await pause(Math.min(waitMs, untilMs - systemClock.now()), hurry);
+    await pause(Math.min(waitMs, leftMs()), hurry);
     waitMs = Math.min(waitMs * 1.5, QUIET_POLL_MOST_MS);
   }
 }

@@ -9,7 +9,7 @@ import {
 import { AgentError, type Host, type Logger, systemClock } from "../base/index.ts";
 import { type AgentConfig, formatProblem } from "../config/index.ts";
 import { agentExitCode, type EnvoyEnd, endError, findSetpriv } from "../envoy/index.ts";
-import { endApplication, waitUntilQuiet } from "./end-application.ts";
+import { beginDrain, endApplication, waitUntilQuiet } from "./end-application.ts";
 import { openLog } from "./log-sink.ts";
 import { closeWithin } from "./run-agent.ts";
 import { loadRunConfig, type RunSidecar, startLocalSidecar, startOwnSidecar } from "./run-sidecar.ts";
@@ -52,6 +52,7 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
     } finally {
       over.abort();
       signals.beginEnd("the application has ended");
+      await beginDrain(sidecar, signals.hurry);
       const isClosed = await closeWithin(sidecar, signals.force);
       if (!isClosed) log.error("The agent could not close all of its parts, leaving anyway");
     }

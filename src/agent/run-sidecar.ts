@@ -32,6 +32,7 @@ export async function loadRunConfig(flags: readonly string[], host: Host, isVerb
   const env = {
     PILOTBOAT_RESTART: "on-failure",
     EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
+    MINIMUM_DRAIN_DURATION: "0s",
     ...(isPod ? {} : { ENVOY_STATUS_PORT: String(envoyStatus), ENVOY_PROMETHEUS_PORT: String(prometheus) }),
     ...host.env,
   };
