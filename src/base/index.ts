@@ -1,3 +1,4 @@
+export { type CallHeader, callMetadata, headersOf } from "./call-metadata.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
 export { parseDownwardApi, unquote } from "./downward-api.ts";

@@ -9,7 +9,14 @@ import {
   connectivityState,
   Metadata,
 } from "@grpc/grpc-js";
-import { grpcTlsCredentials, type Logger, splitHostPort } from "../base/index.ts";
+import {
+  type CallHeader,
+  callMetadata,
+  grpcTlsCredentials,
+  headersOf,
+  type Logger,
+  splitHostPort,
+} from "../base/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
 import type { StreamStatus } from "./status.ts";
 import type { Keepalive, UpstreamOptions, UpstreamTls } from "./types.ts";
@@ -55,7 +62,7 @@ export async function openUpstream({ variant, upstream, keepalive, log }: OpenOp
     tls === "plaintext" ? channelCredentials.createInsecure() : secure(tls, upstream.address),
     channelOptions(upstream.address, tls, keepalive),
   );
-  const metadata = callMetadata([["clusterid", upstream.clusterId], ...(upstream.headers ?? []), ...token], log);
+  const metadata = callMetadata(Metadata, callHeaders(upstream, token), log);
   const stream = client.makeBidiStreamRequest(variant.method, same, same, metadata);
   holdOneMessage(stream);
   stream.on("error", () => undefined); // the status event carries the same, and always comes
@@ -140,16 +147,12 @@ function hostOf(address: string): string {
   return typeof split === "string" ? address : split.host;
 }
 
-function callMetadata(entries: readonly (readonly [string, string])[], log: Logger): Metadata {
-  const metadata = new Metadata();
-  for (const [name, value] of entries) {
-    try {
-      metadata.add(name, name.toLowerCase().endsWith("-bin") ? Buffer.from(value, "base64") : value);
-    } catch {
-      log.warn("call metadata left out: not a valid header", { name }); // the value may be a token
-    }
-  }
-  return metadata;
+function callHeaders({ clusterId, headers = [] }: UpstreamOptions, token: readonly [string, string][]): CallHeader[] {
+  return [
+    { name: "clusterid", value: clusterId, from: "ISTIO_META_CLUSTER_ID" },
+    ...headersOf("XDS_HEADER_", headers),
+    ...token.map(([name, value]) => ({ name, value, from: "credentials" })),
+  ];
 }
 
 interface Connecting {

@@ -48,6 +48,23 @@ test("extra headers and an unset signer are sent", async () => {
   expect(rig.ca.requests[0]?.message.metadata).toEqual({ CertSigner: "" });
 });
 
+test.each([
+  ["", "x"],
+  ["A B", "x"],
+  ["A", "x\ny"],
+  ["Connection", "close"],
+  [":path", "/x"],
+])("a header %j that cannot be sent is left out, naming its variable, and the CA is asked", async (name, value) => {
+  const more = [
+    ["Trace-bin", Buffer.from("bytes").toString("base64")],
+    ["FOO", "foo"],
+  ] as const;
+  await using rig = await start({}, { headers: [[name, value], ...more] });
+  await rig.sign();
+  expect(rig.ca.requests[0]?.metadata.getMap()).toMatchObject({ foo: "foo", "trace-bin": Buffer.from("bytes") });
+  expect(rig.world.lines.join("")).toContain(`not a valid header\tvariable=CA_HEADER_${name} `);
+});
+
 test.each([status.RESOURCE_EXHAUSTED, status.ABORTED, status.INTERNAL, status.UNAVAILABLE, status.DEADLINE_EXCEEDED])(
   "status %d is tried five times, with growing waits, and counts as passing",
   async (code) => {

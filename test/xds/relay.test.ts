@@ -37,6 +37,7 @@ test("call metadata carries the cluster id, also an empty one, and the configure
         ["foo", "a=b"],
         ["Trace-bin", Buffer.from("bytes").toString("base64")],
         ["not a header", "x"],
+        ["Connection", "close"],
       ],
       credentials: { tls: async () => "plaintext", metadata: async () => [["authorization", "Bearer t1"]] },
     },
@@ -48,7 +49,10 @@ test("call metadata carries the cluster id, also an empty one, and the configure
   expect(metadata?.get("foo")).toEqual(["a=b"]);
   expect(metadata?.get("trace-bin")).toEqual([Buffer.from("bytes")]);
   expect(metadata?.get("authorization")).toEqual(["Bearer t1"]);
-  expect(rig.log).toContain("warn\txdsproxy\tcall metadata left out: not a valid header\tname=not a header");
+  for (const name of ["not a header", "Connection"]) {
+    const fields = `variable=XDS_HEADER_${name} name=${name}`;
+    expect(rig.log).toContain(`warn\txdsproxy\tcall metadata left out: not a valid header\t${fields}`);
+  }
 });
 
 test("unknown fields pass unchanged, byte for byte, both ways", async () => {

@@ -2,7 +2,9 @@ import {
   AgentError,
   type Backoff,
   backoffMs,
+  type CallHeader,
   type Clock,
+  headersOf,
   type Logger,
   type Metrics,
   systemClock,
@@ -116,16 +118,19 @@ async function attemptSign(
     : await loadControlPlaneTls({ ...options, log: parts.log.scope("security"), now: () => clock.now() });
   const headers = await callHeaders(options);
   const { callSign } = await import("./sign-call.ts"); // with gRPC, which is not needed before Envoy is spawned
-  return callSign({ ...options, tls, headers, csr, deadlineMs: options.attemptMs ?? ATTEMPT_MS }, signal);
+  const log = parts.log.scope("citadelclient");
+  return callSign({ ...options, tls, headers, csr, log, deadlineMs: options.attemptMs ?? ATTEMPT_MS }, signal);
 }
 
 /** The token is asked for with each attempt; without one the header is left out. */
-async function callHeaders(options: CaClientOptions): Promise<(readonly [string, string])[]> {
+async function callHeaders(options: CaClientOptions): Promise<CallHeader[]> {
   const token = await options.tokens.fetch();
   return [
-    ["clusterid", options.clusterId],
-    ...options.headers,
-    ...(token === undefined ? [] : [["authorization", `Bearer ${token.revealText()}`] as const]),
+    { name: "clusterid", value: options.clusterId, from: "ISTIO_META_CLUSTER_ID" },
+    ...headersOf("CA_HEADER_", options.headers),
+    ...(token === undefined
+      ? []
+      : [{ name: "authorization", value: `Bearer ${token.revealText()}`, from: options.tokenFile ?? "credentials" }]),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Client, Metadata, ServiceError, StatusObject } from "@grpc/grpc-js";
 import * as grpc from "@grpc/grpc-js";
-import { grpcTlsCredentials } from "../../base/index.ts";
+import { type CallHeader, callMetadata, grpcTlsCredentials, type Logger } from "../../base/index.ts";
 import {
   IstioCertificateRequestSchema,
   type IstioCertificateResponse,
@@ -16,11 +16,12 @@ export interface SignCall {
   /** `host:port`. */
   readonly endpoint: string;
   readonly tls: ControlPlaneTls | "plaintext";
-  readonly headers: readonly (readonly [string, string])[];
+  readonly headers: readonly CallHeader[];
   readonly csr: string;
   readonly ttlSeconds: number;
   readonly certSigner: string;
   readonly deadlineMs: number;
+  readonly log: Logger;
 }
 
 /** The CA's refusal, or that it could not be reached, in gRPC's terms. */
@@ -36,8 +37,7 @@ export interface CallFailure {
  */
 export async function callSign(call: SignCall, signal: AbortSignal): Promise<readonly string[] | CallFailure> {
   signal.throwIfAborted();
-  const metadata = new grpc.Metadata();
-  for (const [name, value] of call.headers) metadata.add(name, value);
+  const metadata = callMetadata(grpc.Metadata, call.headers, call.log);
   const request = create(IstioCertificateRequestSchema, {
     csr: call.csr,
     validityDuration: BigInt(Math.trunc(call.ttlSeconds)),
