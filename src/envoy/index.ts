@@ -1,7 +1,7 @@
 export { type AdminClient, createAdminClient } from "./admin-client.ts";
 export { type ArgumentsOptions, envoyArguments, envoyEnvironment } from "./arguments.ts";
 export { type Cgroup, type CgroupLimits, readCgroup, wholeCpus } from "./cgroup.ts";
-export { describeEnd, exitCodeOf } from "./child.ts";
+export { describeEnd, exitCodeOf, type SpawnOptions } from "./child.ts";
 export type { DrainOptions } from "./drain.ts";
 export type { State as EnvoyState } from "./lifecycle.ts";
 export { findSetpriv } from "./parent-death.ts";
@@ -9,5 +9,6 @@ export { startOf } from "./process-identity.ts";
 export type { RestartPolicy } from "./restart-policy.ts";
 export { agentExitCode, type EnvoyEnd, endError } from "./run-report.ts";
 export { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy } from "./stale.ts";
-export { type Replacement, type SupervisedEnvoy, type SuperviseOptions, superviseEnvoy } from "./supervise.ts";
+export { superviseEnvoy } from "./supervise.ts";
+export type { Replacement, SupervisedEnvoy, SuperviseOptions } from "./supervised-envoy.ts";
 export { type EnvoyFeatures, featuresOf } from "./version-table.ts";

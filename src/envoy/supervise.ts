@@ -1,8 +1,6 @@
-import { type Clock, describeError, type Logger, type Metrics, type StopSignals, systemClock } from "../base/index.ts";
-import type { AdminClient } from "./admin-client.ts";
-import { type EnvoyChild, type SpawnOptions, spawnEnvoy } from "./child.ts";
-import { type DrainOptions, drainAndWait, requestDrain } from "./drain.ts";
-import { epochArguments, forgetFailedEpoch, newBaseId, removeSharedMemory } from "./hot-restart.ts";
+import { type Clock, describeError, systemClock } from "../base/index.ts";
+import type { SpawnOptions } from "./child.ts";
+import { drainAndWait, requestDrain } from "./drain.ts";
 import {
   begin,
   type Child,
@@ -14,61 +12,10 @@ import {
   step,
 } from "./lifecycle.ts";
 import { waitUntilLive } from "./liveness.ts";
-import type { RestartPolicy, RunRecord } from "./restart-policy.ts";
-import { describeRun, type EnvoyEnd, logRun } from "./run-report.ts";
-import type { EnvoyFeatures } from "./version-table.ts";
-
-export interface SuperviseOptions {
-  readonly spawn: SpawnOptions;
-  readonly features: EnvoyFeatures;
-  readonly admin: AdminClient;
-  readonly drain: DrainOptions;
-  readonly restart: RestartPolicy;
-  /** Allows `replace`; the arguments must not switch hot restart off. Undefined: it is off. */
-  readonly hotRestart?: { readonly parentShutdownSeconds: number } | undefined;
-  readonly signals: Pick<StopSignals, "hurry" | "force">;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly clock?: Clock;
-  /** Told of every process that was started, with what. */
-  readonly onSpawn?: (pid: number, spawn: SpawnOptions) => void;
-  /** Watches a live Envoy; resolves when it hangs, with what is to be kept of that, or undefined when `stop` aborts. */
-  readonly watchForHang?: (pid: number, stop: AbortSignal) => Promise<string | undefined>;
-  /** Keeps what is to be known of a run that failed; resolves with where. Never rejects. */
-  readonly keepEvidence?: (run: RunRecord, traces: Traces) => Promise<string | undefined>;
-}
-
-/** What one run leaves to be looked at. */
-export interface Traces {
-  readonly lastLines: readonly string[];
-  /** The watchdog's, when it hung. */
-  readonly threads: string | undefined;
-  readonly configFile: string | undefined;
-}
-
-/** Whether the next epoch took over; if not, the old one serves on. */
-export type Replacement =
-  | { readonly kind: "replaced"; readonly pid: number; readonly epoch: number }
-  | { readonly kind: "refused"; readonly reason: string };
-
-/** A supervised Envoy: there is a child, or one is about to be started again. */
-export interface SupervisedEnvoy extends AsyncDisposable {
-  state(): State;
-  /** The process that serves, if there is one now. */
-  pid(): number | undefined;
-  /** How many processes live: two or three during a hot restart and the drain after it. */
-  count(): number;
-  /** Settles once, when there will be no further child; never rejects. */
-  readonly ended: Promise<EnvoyEnd>;
-  /** Hot restart: starts the next epoch, which takes over once it is live. Never rejects. */
-  replace(spawn: SpawnOptions): Promise<Replacement>;
-  /** `POST /drain`: drains and lets Envoy run on; the end then comes without waiting. */
-  drain(): Promise<void>;
-  /** The next stop is immediate (`POST /quitquitquit`). */
-  skipDrain(): void;
-  /** Drains as configured and ends Envoy. Calling again returns the same promise. */
-  [Symbol.asyncDispose](): Promise<void>;
-}
+import { Processes, type Running } from "./processes.ts";
+import type { RunRecord } from "./restart-policy.ts";
+import { describeRun, type EnvoyEnd, isGood, logRun } from "./run-report.ts";
+import type { Replacement, SupervisedEnvoy, SuperviseOptions, Traces } from "./supervised-envoy.ts";
 
 /**
  * Starts Envoy and keeps it as the policy says. Rejects with ENVOY_NOT_FOUND, ENVOY_NOT_EXECUTABLE or
@@ -82,13 +29,11 @@ export async function superviseEnvoy(options: SuperviseOptions): Promise<Supervi
 
 const ADMIN_LIMIT_MS = 1_000;
 
-interface Running {
-  readonly child: Child;
-  readonly process: EnvoyChild;
+interface Replacing {
   readonly spawn: SpawnOptions;
-  threads: string | undefined;
-  /** A next epoch that failed had it closed already; it does not open again. */
-  isAdminLost: boolean;
+  readonly settled: SpawnOptions;
+  readonly done: (result: Replacement) => void;
+  next: Child | undefined;
 }
 
 /** Does what the lifecycle decides, and tells it what came of that. */
@@ -96,24 +41,28 @@ class Supervisor implements SupervisedEnvoy {
   readonly ended: Promise<EnvoyEnd>;
   readonly #options: SuperviseOptions;
   readonly #clock: Clock;
-  readonly #running = new Map<number, Running>();
+  readonly #processes: Processes;
   #end: (end: EnvoyEnd) => void = () => undefined;
   #life: Lifecycle | undefined;
   /** What the next cold start is started with. */
   #spawn: SpawnOptions;
-  #baseId = 0;
-  #lastId = 0;
   #isDrained = false;
   #timer = new AbortController();
-  #replacing: { readonly spawn: SpawnOptions; readonly done: (result: Replacement) => void; next?: Child } | undefined;
+  #replacing: Replacing | undefined;
   /** The last run's traces, and everything that is still to be written about runs. */
-  #traces: Traces = { lastLines: [], threads: undefined, configFile: undefined };
+  #traces: Traces;
   #accounting: Promise<void> = Promise.resolve();
 
   constructor(options: SuperviseOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#spawn = options.spawn;
+    this.#traces = { lastLines: [], threads: undefined, spawn: options.spawn };
+    this.#processes = new Processes({
+      clock: this.#clock,
+      parentShutdownSeconds: options.hotRestart?.parentShutdownSeconds,
+      onSpawn: options.onSpawn ?? (() => undefined),
+    });
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -121,7 +70,7 @@ class Supervisor implements SupervisedEnvoy {
 
   /** Rejects as `spawnEnvoy` does. */
   async start(): Promise<void> {
-    const running = await this.#spawnChild(0);
+    const running = await this.#processes.spawn(this.#spawn, 0);
     this.#life = begin(running.child);
     this.#attend(running);
   }
@@ -137,10 +86,10 @@ class Supervisor implements SupervisedEnvoy {
   }
 
   count(): number {
-    return this.#running.size;
+    return this.#processes.size;
   }
 
-  replace(spawn: SpawnOptions): Promise<Replacement> {
+  replace(spawn: SpawnOptions, settled: SpawnOptions): Promise<Replacement> {
     if (this.#options.hotRestart === undefined) {
       return Promise.resolve({ kind: "refused", reason: "hot restart is off" });
     }
@@ -148,7 +97,7 @@ class Supervisor implements SupervisedEnvoy {
       return Promise.resolve({ kind: "refused", reason: "another replacement is under way" });
     }
     return new Promise((done) => {
-      this.#replacing = { spawn, done };
+      this.#replacing = { spawn, settled, next: undefined, done };
       this.#happens({ kind: "replace" });
     });
   }
@@ -165,8 +114,7 @@ class Supervisor implements SupervisedEnvoy {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#happens({ kind: "stop", isDrained: this.#isDrained });
     await this.ended;
-    await Promise.all([...this.#running.values()].map(({ process }) => process.ended));
-    if (this.#options.hotRestart !== undefined) await removeSharedMemory(this.#baseId);
+    await this.#processes[Symbol.asyncDispose]();
   }
 
   #happens(event: Event): void {
@@ -207,30 +155,11 @@ class Supervisor implements SupervisedEnvoy {
     }
   }
 
-  /** The next process of Envoy; epoch 0 is a cold start with what worked last. */
-  async #spawnChild(epoch: number): Promise<Running> {
-    const { hotRestart, onSpawn } = this.#options;
-    const spawn = epoch === 0 ? this.#spawn : (this.#replacing?.spawn ?? this.#spawn);
-    if (epoch === 0) await this.#freshBaseId();
-    const extra = hotRestart === undefined ? [] : epochArguments(this.#baseId, epoch, hotRestart.parentShutdownSeconds);
-    const process = await spawnEnvoy({ ...spawn, args: [...spawn.args, ...extra] });
-    const child = { id: ++this.#lastId, pid: process.pid, epoch, startedMs: this.#clock.now() };
-    const running = { child, process, spawn, threads: undefined, isAdminLost: false };
-    this.#running.set(child.id, running);
-    if (epoch > 0 && this.#replacing !== undefined) this.#replacing.next = child;
-    onSpawn?.(child.pid, spawn);
-    return running;
-  }
-
-  async #freshBaseId(): Promise<void> {
-    if (this.#options.hotRestart === undefined) return;
-    if (this.#baseId !== 0) await removeSharedMemory(this.#baseId);
-    this.#baseId = newBaseId();
-  }
-
   async #spawnAgain(epoch: number): Promise<void> {
     try {
-      const running = await this.#spawnChild(epoch);
+      const replacing = epoch === 0 ? undefined : this.#replacing;
+      const running = await this.#processes.spawn(replacing?.spawn ?? this.#spawn, epoch);
+      if (replacing !== undefined) replacing.next = running.child;
       this.#happens({ kind: "spawned", child: running.child });
       this.#attend(running);
     } catch (error) {
@@ -244,9 +173,7 @@ class Supervisor implements SupervisedEnvoy {
     const gone = new AbortController();
     void process.ended.then((end) => {
       gone.abort();
-      this.#running.delete(child.id);
-      const configFile = running.spawn.args[running.spawn.args.indexOf("-c") + 1];
-      this.#traces = { lastLines: process.lastLines(), threads: running.threads, configFile };
+      this.#traces = { lastLines: process.lastLines(), threads: running.threads, spawn: running.spawn };
       this.#happens({ kind: "exited", id: child.id, end });
     });
     void waitUntilLive(this.#options.admin, child.epoch, this.#clock, gone.signal).then((isLive) => {
@@ -271,7 +198,7 @@ class Supervisor implements SupervisedEnvoy {
   async #drain({ id }: Child): Promise<void> {
     const { hurry, force } = this.#options.signals;
     const gone = new AbortController();
-    void this.#running.get(id)?.process.ended.then(() => gone.abort());
+    void this.#processes.get(id)?.process.ended.then(() => gone.abort());
     await drainAndWait({ ...this.#options, clock: this.#clock }, AbortSignal.any([gone.signal, hurry, force]));
     this.#happens({ kind: "drained" });
   }
@@ -281,7 +208,7 @@ class Supervisor implements SupervisedEnvoy {
     for (const { id, pid } of children) {
       if (signal === "SIGKILL") log.warn("Killing Envoy", { signal, pid });
       else log.info("Ending Envoy", { signal, pid });
-      this.#running.get(id)?.process.kill(signal);
+      this.#processes.get(id)?.process.kill(signal);
     }
   }
 
@@ -296,7 +223,7 @@ class Supervisor implements SupervisedEnvoy {
   #account(run: RunRecord, attempt: number | undefined, waitMs: number): void {
     const { log, metrics, keepEvidence } = this.#options;
     logRun(run, log);
-    if (keepEvidence !== undefined && run.spawnFailure === undefined) {
+    if (keepEvidence !== undefined && run.spawnFailure === undefined && !isGood(run)) {
       const traces = this.#traces;
       this.#accounting = this.#accounting.then(async () => void (await keepEvidence(run, traces)));
     }
@@ -313,11 +240,11 @@ class Supervisor implements SupervisedEnvoy {
   async #cleanUpAfterFailedEpoch(): Promise<void> {
     const { admin, log } = this.#options;
     try {
-      await forgetFailedEpoch(this.#baseId);
+      await this.#processes.forgetFailedEpoch();
     } catch (error) {
       log.warn("The next hot restart may fail", { error: describeError(error) });
     }
-    const serving = [...this.#running.values()].find(({ child }) => child.pid === this.pid());
+    const serving = this.#processes.ofPid(this.pid());
     if (serving === undefined) return;
     await admin.get("/ready", ADMIN_LIMIT_MS).catch((error: unknown) => {
       serving.isAdminLost = true;
@@ -330,7 +257,7 @@ class Supervisor implements SupervisedEnvoy {
   #settleReplacement(result: Replacement): void {
     const replacing = this.#replacing;
     this.#replacing = undefined;
-    if (result.kind === "replaced" && replacing !== undefined) this.#spawn = replacing.spawn;
+    if (result.kind === "replaced" && replacing !== undefined) this.#spawn = replacing.settled;
     replacing?.done(result);
   }
 

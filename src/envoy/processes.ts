@@ -1,0 +1,78 @@
+import type { Clock } from "../base/index.ts";
+import { type EnvoyChild, type SpawnOptions, spawnEnvoy } from "./child.ts";
+import { epochArguments, forgetFailedEpoch, newBaseId, removeSharedMemory } from "./hot-restart.ts";
+import type { Child } from "./lifecycle.ts";
+
+/** A process of Envoy that was not seen to end yet. */
+export interface Running {
+  readonly child: Child;
+  readonly process: EnvoyChild;
+  readonly spawn: SpawnOptions;
+  threads: string | undefined;
+  /** A next epoch that failed had it closed already; it does not open again. */
+  isAdminLost: boolean;
+}
+
+export interface ProcessesOptions {
+  readonly clock: Clock;
+  /** Undefined: hot restart is off, and the arguments say so. */
+  readonly parentShutdownSeconds: number | undefined;
+  readonly onSpawn: (pid: number, spawn: SpawnOptions) => void;
+}
+
+/** The processes of one supervised Envoy, and what those of a hot restart share. */
+export class Processes implements AsyncDisposable {
+  readonly #options: ProcessesOptions;
+  readonly #running = new Map<number, Running>();
+  #lastId = 0;
+  #baseId: number | undefined;
+
+  constructor(options: ProcessesOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#running.size;
+  }
+
+  get(id: number): Running | undefined {
+    return this.#running.get(id);
+  }
+
+  ofPid(pid: number | undefined): Running | undefined {
+    return [...this.#running.values()].find(({ child }) => child.pid === pid);
+  }
+
+  /** Epoch 0 is a cold start. Rejects as `spawnEnvoy` does. */
+  async spawn(spawn: SpawnOptions, epoch: number): Promise<Running> {
+    const { clock, onSpawn } = this.#options;
+    const process = await spawnEnvoy({ ...spawn, args: [...spawn.args, ...(await this.#epochArguments(epoch))] });
+    const child = { id: ++this.#lastId, pid: process.pid, epoch, startedMs: clock.now() };
+    const running: Running = { child, process, spawn, threads: undefined, isAdminLost: false };
+    this.#running.set(child.id, running);
+    void process.ended.then(() => this.#running.delete(child.id));
+    onSpawn(child.pid, spawn);
+    return running;
+  }
+
+  /** After an epoch that died before it was live: makes the next one possible. Rejects with a system error. */
+  async forgetFailedEpoch(): Promise<void> {
+    if (this.#baseId !== undefined) await forgetFailedEpoch(this.#baseId);
+  }
+
+  /** Waits until all are gone, and removes what they shared. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#running.values()].map(({ process }) => process.ended));
+    if (this.#baseId !== undefined) await removeSharedMemory(this.#baseId);
+  }
+
+  async #epochArguments(epoch: number): Promise<string[]> {
+    const { parentShutdownSeconds } = this.#options;
+    if (parentShutdownSeconds === undefined) return [];
+    if (epoch === 0 || this.#baseId === undefined) {
+      if (this.#baseId !== undefined) await removeSharedMemory(this.#baseId);
+      this.#baseId = newBaseId();
+    }
+    return epochArguments(this.#baseId, epoch, parentShutdownSeconds);
+  }
+}

@@ -1,0 +1,63 @@
+import type { Clock, Logger, Metrics, StopSignals } from "../base/index.ts";
+import type { AdminClient } from "./admin-client.ts";
+import type { SpawnOptions } from "./child.ts";
+import type { DrainOptions } from "./drain.ts";
+import type { State } from "./lifecycle.ts";
+import type { RestartPolicy, RunRecord } from "./restart-policy.ts";
+import type { EnvoyEnd } from "./run-report.ts";
+import type { EnvoyFeatures } from "./version-table.ts";
+
+export interface SuperviseOptions {
+  readonly spawn: SpawnOptions;
+  readonly features: EnvoyFeatures;
+  readonly admin: AdminClient;
+  readonly drain: DrainOptions;
+  readonly restart: RestartPolicy;
+  /** Allows `replace`; the arguments must not switch hot restart off. Undefined: it is off. */
+  readonly hotRestart?: { readonly parentShutdownSeconds: number } | undefined;
+  readonly signals: Pick<StopSignals, "hurry" | "force">;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock?: Clock;
+  /** Told of every process that was started, with what. */
+  readonly onSpawn?: (pid: number, spawn: SpawnOptions) => void;
+  /** Watches a live Envoy; resolves when it hangs, with what is to be kept of that, or undefined when `stop` aborts. */
+  readonly watchForHang?: (pid: number, stop: AbortSignal) => Promise<string | undefined>;
+  /** Keeps what is to be known of a run that failed; resolves with where. Never rejects. */
+  readonly keepEvidence?: (run: RunRecord, traces: Traces) => Promise<string | undefined>;
+}
+
+/** What one run leaves to be looked at. */
+export interface Traces {
+  readonly lastLines: readonly string[];
+  /** The watchdog's, when it hung. */
+  readonly threads: string | undefined;
+  readonly spawn: SpawnOptions;
+}
+
+/** Whether the next epoch took over; if not, the old one serves on. */
+export type Replacement =
+  | { readonly kind: "replaced"; readonly pid: number; readonly epoch: number }
+  | { readonly kind: "refused"; readonly reason: string };
+
+/** A supervised Envoy: there is a child, or one is about to be started again. */
+export interface SupervisedEnvoy extends AsyncDisposable {
+  state(): State;
+  /** The process that serves, if there is one now. */
+  pid(): number | undefined;
+  /** How many processes live: two or three during a hot restart and the drain after it. */
+  count(): number;
+  /** Settles once, when there will be no further child; never rejects. */
+  readonly ended: Promise<EnvoyEnd>;
+  /**
+   * Hot restart: starts the next epoch with `next`, which takes over once it is live. What is started cold after that
+   * is started with `settled`. Never rejects.
+   */
+  replace(next: SpawnOptions, settled: SpawnOptions): Promise<Replacement>;
+  /** `POST /drain`: drains and lets Envoy run on; the end then comes without waiting. */
+  drain(): Promise<void>;
+  /** The next stop is immediate (`POST /quitquitquit`). */
+  skipDrain(): void;
+  /** Drains as configured and ends Envoy. Calling again returns the same promise. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
