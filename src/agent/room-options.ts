@@ -21,6 +21,7 @@ export function nodeOptions({ role, flags, proxy, settings, metadataEnv, origins
     podNamespace: ifSet("POD_NAMESPACE", settings.podNamespace),
     serviceAccount: ifSet("SERVICE_ACCOUNT", settings.serviceAccount),
     instanceIp: settings.instanceIp,
+    isDualStack: settings.isDualStack,
     dnsProxyAddress: ifSet("DNS_PROXY_ADDR", settings.dnsProxyAddress),
     stsPort: flags.stsPort,
     ports: {
@@ -56,7 +57,6 @@ export function bootstrapOptions({ proxy, flags, settings }: AgentConfig): Boots
     proxy,
     isLogJson: flags.log_as_json,
     isDeltaXds: settings.isDeltaXds,
-    isDualStack: settings.isDualStack,
     compliancePolicy: settings.compliancePolicy,
     stripFragmentUnsafeIfDisabled: settings.stripFragmentUnsafeIfDisabled,
     isStatusPortProxyProtocol: settings.isStatusPortProxyProtocol,
@@ -173,5 +173,5 @@ export function envoyStats({ settings }: AgentConfig, node: NodeDescription) {
 
 /** The loopback address that Envoy's own listeners are on. */
 export function localhostOf(node: NodeDescription): string {
-  return node.ipMode === "IPv6" ? "::1" : "127.0.0.1";
+  return node.family.localhost;
 }

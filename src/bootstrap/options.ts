@@ -7,8 +7,6 @@ export interface BootstrapOptions {
   readonly isLogJson: boolean;
   /** `ISTIO_DELTA_XDS`. */
   readonly isDeltaXds: boolean;
-  /** `ISTIO_DUAL_STACK`. */
-  readonly isDualStack: boolean;
   /** `COMPLIANCE_POLICY`. */
   readonly compliancePolicy: string;
   /** `HTTP_STRIP_FRAGMENT_FROM_PATH_UNSAFE_IF_DISABLED`. */

@@ -1,7 +1,6 @@
-import type { NodeDescription } from "../node/index.ts";
+import type { AddressFamily, NodeDescription } from "../node/index.ts";
 import type { ProxyConfig } from "../proto/mesh/index.ts";
 import type { TlsPaths } from "./client-tls.ts";
-import { type AddressFamily, addressFamily } from "./family.ts";
 import type { BootstrapOptions, Warn } from "./options.ts";
 
 /** What every section is made from, worked out once. */
@@ -27,7 +26,7 @@ export function sectionsOf(options: BootstrapOptions, node: NodeDescription, war
     ...options,
     node,
     warn,
-    family: addressFamily(instanceIps(node), options.isDualStack),
+    family: node.family,
     annotations: (node.typed.ANNOTATIONS ?? {}) as Readonly<Record<string, string>>,
     tlsPaths: {
       root: text("TLS_CLIENT_ROOT_CERT"),

@@ -1,4 +1,5 @@
 import { type JsonObject, type ProxyConfig, proxyConfigToJson } from "../proto/mesh/index.ts";
+import { addressFamily } from "./family.ts";
 import { ipModeOf, proxyAddresses } from "./ip.ts";
 import { localityOf } from "./locality.ts";
 import type { NodeDescription, NodeFacts, NodeOptions } from "./node-types.ts";
@@ -49,6 +50,7 @@ export function describeNode(options: NodeOptions, facts: NodeFacts): NodeDescri
     locality,
     addresses,
     ipMode: ipModeOf(addresses),
+    family: addressFamily(addresses, options.isDualStack),
     typed,
     raw: extra,
     metadata: sorted({ ...Object.fromEntries([...extra].map(([key, { value }]) => [key, value])), ...typedJson }),

@@ -1,4 +1,5 @@
 export { describeNode } from "./describe-node.ts";
+export type { AddressFamily } from "./family.ts";
 export { type FactSources, gatherFacts } from "./gather-facts.ts";
 export { type IpMode, isIpv6 } from "./ip.ts";
 export type { Locality } from "./locality.ts";

@@ -1,4 +1,5 @@
 import type { JsonObject, ProxyConfig } from "../proto/mesh/index.ts";
+import type { AddressFamily } from "./family.ts";
 import type { InterfaceAddress, IpMode } from "./ip.ts";
 import type { Locality } from "./locality.ts";
 import type { RawMetadata, TypedMetadata } from "./typed-metadata.ts";
@@ -16,6 +17,8 @@ export interface NodeOptions {
   readonly podNamespace: string | undefined;
   readonly serviceAccount: string | undefined;
   readonly instanceIp: string;
+  /** `ISTIO_DUAL_STACK`. */
+  readonly isDualStack: boolean;
   readonly dnsProxyAddress: string | undefined;
   readonly stsPort: number;
   readonly ports: {
@@ -67,6 +70,8 @@ export interface NodeDescription {
   readonly locality: Locality;
   readonly addresses: readonly string[];
   readonly ipMode: IpMode;
+  /** Where Envoy listens, and so where it is asked. */
+  readonly family: AddressFamily;
   /** Typed fields in memory form. */
   readonly typed: TypedMetadata;
   readonly raw: RawMetadata;

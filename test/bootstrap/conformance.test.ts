@@ -47,6 +47,7 @@ function render(input: Input): unknown {
       podNamespace: environment.POD_NAMESPACE,
       serviceAccount: environment.SERVICE_ACCOUNT,
       instanceIp: "",
+      isDualStack: false,
       dnsProxyAddress: undefined,
       stsPort: 0,
       ports: {
@@ -76,7 +77,6 @@ function render(input: Input): unknown {
       proxy,
       isLogJson: false,
       isDeltaXds: true,
-      isDualStack: false,
       compliancePolicy: input.compliancePolicy,
       stripFragmentUnsafeIfDisabled: true,
       isStatusPortProxyProtocol: false,
