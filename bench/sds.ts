@@ -142,7 +142,7 @@ async function serveOurs(folder: string, caPort: number): Promise<() => Promise<
   const plan = await planIdentity({
     ...{ cwd: folder, caAddress: "", discoveryAddress: `localhost:${caPort}`, isXdsPlaintext: false },
     ...{ caProvider: "Citadel", caRoot: "", xdsRoot: "", pilotCertProvider: "istiod", istiodSan: "", provCert: "" },
-    ...{ outputCerts: "", isFileMountedCerts: false, metadataFiles: {}, hasExternalSds: false },
+    ...{ outputCerts: "", isFileMountedCerts: false, compliance: "", metadataFiles: {}, hasExternalSds: false },
   });
   if (plan.ca === undefined) throw new Error("no CA");
   const call = { compliance: "", tokenFile, clusterId: "", certSigner: "", headers: [], ttlSeconds: 3_600 };

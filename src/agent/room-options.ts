@@ -82,6 +82,7 @@ export function identitySettings({ cwd, proxy, settings }: AgentConfig, hasExter
     provCert: settings.provCert,
     outputCerts: settings.outputCerts,
     isFileMountedCerts: settings.isFileMountedCerts,
+    compliance: settings.compliancePolicy,
     metadataFiles: Object.fromEntries(Object.entries(files).filter(([, path]) => path !== undefined)),
     hasExternalSds,
   };

@@ -56,6 +56,7 @@ export async function serveIdentity(parts: IdentityParts, stop: AbortSignal): Pr
 async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime): Promise<ServedIdentity> {
   const { config, plan, sockets, log, metrics } = parts;
   const { settings } = config;
+  for (const warning of plan.warnings) log.warn(warning);
   const never = new AbortController().signal; // a draining Envoy still needs certificates: only disposal ends these
   const tokens = await life.own("tokens", startTokens(tokensOptions(config, log, metrics), never));
   const secrets = await life.own("secrets", startSecrets({ ...secretsOptions(parts), tokens }, never));

@@ -1,6 +1,6 @@
 import type { Settings } from "./catalogue.ts";
 import { ALL_FLAGS } from "./flags.ts";
-import type { Origin, Problem } from "./problem.ts";
+import { nearest, type Origin, type Problem } from "./problem.ts";
 import { SETTINGS } from "./read-settings.ts";
 import type { Setting } from "./setting.ts";
 
@@ -49,6 +49,30 @@ export function missingIdentity({ podNamespace, serviceAccount }: Settings): Pro
   ];
   const message = "is not set; istiod will not be able to match the workload";
   return missing.map((name) => ({ name, origin: { source: name }, message }));
+}
+
+const COMPLIANCE_POLICIES = ["fips-140-2", "fips-140-3", "pqc"];
+
+/** Words without the effect that somebody may expect of them. Source: istio/istio pilot/cmd/pilot-agent/options, pkg/security. */
+export function wordsWithoutEffect({ compliancePolicy, jwtPolicy }: Settings): Problem[] {
+  const warnings: Problem[] = [];
+  const warn = (name: string, message: string, rest: Partial<Problem> = {}): void =>
+    void warnings.push({ name, origin: { source: name }, message, ...rest });
+  if (compliancePolicy !== "" && !COMPLIANCE_POLICIES.includes(compliancePolicy)) {
+    const close = nearest(compliancePolicy, COMPLIANCE_POLICIES);
+    const wanted = `one of ${COMPLIANCE_POLICIES.join(", ")}`;
+    warn("COMPLIANCE_POLICY", `"${compliancePolicy}" is unknown and restricts nothing, wanted ${wanted}`, {
+      found: compliancePolicy,
+      wanted,
+      ...(close === undefined ? {} : { hint: `Did you mean "${close}"?` }),
+    });
+  }
+  if (jwtPolicy === "first-party-jwt") {
+    warn("JWT_POLICY", "first-party-jwt is deprecated and means third-party-jwt");
+  } else if (jwtPolicy !== "third-party-jwt") {
+    warn("JWT_POLICY", `Using existing certs, but the token is sent all the same: "${jwtPolicy}" has no effect`);
+  }
+  return warnings;
 }
 
 /** Variables and flags that are set and not yet listened to. */

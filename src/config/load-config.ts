@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type { ProxyConfig } from "../proto/mesh/index.ts";
 import { readBootstrapOverride } from "./bootstrap-override.ts";
 import type { Settings } from "./catalogue.ts";
-import { impossibleSettings, missingIdentity, pendingWords } from "./check-settings.ts";
+import { impossibleSettings, missingIdentity, pendingWords, wordsWithoutEffect } from "./check-settings.ts";
 import { ConfigError } from "./config-error.ts";
 import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-files.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
@@ -89,7 +89,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     isPositioned,
   });
   problems.push(...effective.problems);
-  warnings.push(...effective.warnings, ...missingIdentity(settings));
+  warnings.push(...effective.warnings, ...missingIdentity(settings), ...wordsWithoutEffect(settings));
   if (problems.length > 0) throw new ConfigError(problems, effective.warnings);
   const flagOrigins = [...given.keys()].map((name) => [`--${name}`, { source: `--${name}` }] as const);
   const origins = new Map<string, Origin>([...reading.origins, ...flagOrigins, ...effective.origins]);

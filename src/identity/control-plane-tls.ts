@@ -1,7 +1,7 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createPrivateKey, getFips, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { SecureContextOptions } from "node:tls";
+import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { AgentError, describeError, type Logger, Secret, splitHostPort } from "../base/index.ts";
 import { readOsRoots } from "./secrets/os-roots.ts";
 import { parseCertificates } from "./secrets/pem.ts";
@@ -106,6 +106,28 @@ async function loadClientCertificate(
 /** `PROV_CERT`'s file names. */
 export function provisionedFiles(folder: string): { readonly certChain: string; readonly key: string } {
   return { certChain: join(folder, "cert-chain.pem"), key: join(folder, "key.pem") };
+}
+
+/**
+ * Throws CONFIG_INVALID when this runtime's TLS cannot do what `COMPLIANCE_POLICY` asks for. It is tried, not looked up
+ * by version: Node has the post-quantum group with OpenSSL 3.5, Bun always.
+ */
+export function refuseImpossibleTls(compliance: string): void {
+  if (compliance === "") return;
+  try {
+    createSecureContext(tlsLimits(compliance));
+  } catch (error) {
+    const { ecdhCurve } = tlsLimits(compliance);
+    throw new AgentError("CONFIG_INVALID", `Cannot do COMPLIANCE_POLICY=${compliance}: no TLS with ${ecdhCurve} here`, {
+      hint: "Use the executable of pilotboat, or a Node with OpenSSL 3.5 or newer (24 has it)",
+      cause: error,
+    });
+  }
+}
+
+export function complianceWarnings(compliance: string): string[] {
+  if (compliance !== "fips-140-3" || getFips() === 1) return [];
+  return ["COMPLIANCE_POLICY=fips-140-3 limits TLS, but the agent's runtime is not in FIPS mode"];
 }
 
 /** Source: istio/istio pkg/security/security.go and pkg/tls (compliance policies). */

@@ -1,7 +1,13 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AgentError } from "../base/index.ts";
-import { isPlaintext, provisionedFiles, type RootSource } from "./control-plane-tls.ts";
+import {
+  complianceWarnings,
+  isPlaintext,
+  provisionedFiles,
+  type RootSource,
+  refuseImpossibleTls,
+} from "./control-plane-tls.ts";
 import { type CertificateFiles, resolveAll, WELL_KNOWN } from "./paths.ts";
 
 /** The words that decide where certificates come from and how CA and istiod are reached. */
@@ -24,8 +30,8 @@ export interface IdentitySettings {
   readonly isFileMountedCerts: boolean;
   /** ProxyConfig metadata `ISTIO_META_TLS_CLIENT_*`, for file-mounted certificates. */
   readonly metadataFiles: Partial<CertificateFiles>;
-  /** `JWT_POLICY`: has no effect but a line in the log. Default third-party-jwt. */
-  readonly jwtPolicy?: string;
+  /** `COMPLIANCE_POLICY`; empty for none. */
+  readonly compliance: string;
   /** Another program serves the workload's secrets; we serve files only. */
   readonly hasExternalSds: boolean;
 }
@@ -49,11 +55,13 @@ export interface IdentityPlan {
   readonly isFileMounted: boolean;
   /** Facts worth a line in the log, in order. */
   readonly notes: readonly string[];
+  /** What is not as somebody asked for, though the start goes on. */
+  readonly warnings: readonly string[];
 }
 
 /**
  * Decides once, at the start, from words and from which files exist. Rejects with CONFIG_INVALID for words that do
- * not go together, and with ROOT_CA_UNUSABLE when a root file is missing.
+ * not go together or that this runtime cannot do, and with ROOT_CA_UNUSABLE when a root file is missing.
  * Source: istio/istio pkg/istio-agent/agent.go and pilot/cmd/pilot-agent/options/agent.go.
  */
 export async function planIdentity(settings: IdentitySettings): Promise<IdentityPlan> {
@@ -62,25 +70,21 @@ export async function planIdentity(settings: IdentitySettings): Promise<Identity
   const detected = await detectFiles(settings, isGke);
   const isFileMounted = settings.isFileMountedCerts || detected !== undefined;
   const ca = isFileMounted || settings.hasExternalSds ? undefined : await planCa(settings);
+  const xds = await planXds(settings, isFileMounted);
+  if (!xds.isPlaintext || ca?.isPlaintext === false) refuseImpossibleTls(settings.compliance);
   const notes = [
-    ...tokenNotes(settings.jwtPolicy ?? "third-party-jwt"),
     ...(ca === undefined ? [] : caNotes(ca)),
     ...(detected === undefined ? [] : ["workload certificate files detected"]),
     ...(isFileMounted ? ["Workload is using file mounted certificates"] : []),
   ];
   return {
     ca,
-    xds: await planXds(settings, isFileMounted),
+    xds,
     files: detected ?? resolveAll(settings.cwd, WELL_KNOWN.mounted),
     isFileMounted,
     notes,
+    warnings: complianceWarnings(settings.compliance),
   };
-}
-
-function tokenNotes(policy: string): string[] {
-  if (policy === "third-party-jwt") return [];
-  if (policy === "first-party-jwt") return ["JWT_POLICY first-party-jwt is deprecated and means third-party-jwt"];
-  return [`Using existing certs, JWT_POLICY is "${policy}"`];
 }
 
 function caNotes({ endpoint, isPlaintext, roots }: ConnectionPlan): string[] {

@@ -277,6 +277,26 @@ test.each([
   expect((await problemsOf({ env })).map((problem) => problem.name)).toEqual([name]);
 });
 
+test.each<[string, string, string | undefined, RegExp]>([
+  ["COMPLIANCE_POLICY", "weird", undefined, /^"weird" is unknown and restricts nothing, wanted one of fips-140-2, /],
+  ["COMPLIANCE_POLICY", "fips-140", 'Did you mean "fips-140-2"?', /unknown and restricts nothing/],
+  ["JWT_POLICY", "first-party-jwt", undefined, /^first-party-jwt is deprecated and means third-party-jwt$/],
+  ["JWT_POLICY", "none", undefined, /^Using existing certs, .*"none" has no effect/],
+])("%s=%s does not do what its author expects, and a warning says so", async (name, value, hint, message) => {
+  const { warnings } = await loadConfig({ args: [], env: { ...IDENTITY, [name]: value }, cwd });
+  expect(warnings).toMatchObject([{ name, origin: { source: name }, message: expect.stringMatching(message) }]);
+  expect(warnings[0]?.hint).toBe(hint);
+});
+
+test.each([
+  ["COMPLIANCE_POLICY", ["", "fips-140-2", "fips-140-3", "pqc"]],
+  ["JWT_POLICY", ["third-party-jwt"]],
+])("the known words of %s are no warning", async (name, values) => {
+  for (const value of values) {
+    expect((await loadConfig({ args: [], env: { ...IDENTITY, [name]: value }, cwd })).warnings).toEqual([]);
+  }
+});
+
 test("an RSA size does not matter when keys are elliptic", async () => {
   const env = { WORKLOAD_RSA_KEY_SIZE: "1024", ECC_SIGNATURE_ALGORITHM: "ECDSA" };
   expect((await load({ env })).settings.rsaKeySize).toBe(1024);

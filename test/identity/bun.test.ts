@@ -12,6 +12,7 @@ test("the road of a secret is the same on Bun: early connections, own TLS rules,
     subjectAltName: "URI:spiffe://td/ns/ns/sa/sa",
     streams: 100,
     unknown: 2,
+    pqc: "certificate",
     strangers: ["refused", "refused", "refused"],
   });
   expect(facts.turns).toBeGreaterThan(5); // keys are made on another thread

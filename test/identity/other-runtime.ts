@@ -40,6 +40,7 @@ async function main(): Promise<void> {
   await writeFile(file, ca.tlsRootPem);
   await root.response(1);
   const facts = {
+    pqc: await pqc(),
     turns,
     requests: ca.requests.length,
     clientCertificate: ca.requests[0]?.clientCertificate ?? "none",
@@ -74,6 +75,18 @@ async function refusal(how: { hasOtherRoot?: boolean; ips?: string[]; dns?: stri
   );
   if (ca.requests.length > 0) return "saw a request";
   return /certificate/.test(failure.replace("create certificate", "")) ? "refused" : failure;
+}
+
+/** A certificate over TLS with the post-quantum group alone, or why there is none. */
+async function pqc(): Promise<string> {
+  await using ca = await startFakeCa();
+  await using world = await createWorld();
+  await world.write(WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
+  const secrets = await world.secrets(`localhost:${ca.port}`, { ca: { compliance: "pqc" } });
+  return await secrets.get("default").then(
+    ({ kind }) => kind,
+    (error: Error) => error.message,
+  );
 }
 
 async function turnsWhileMakingAKey(): Promise<number> {

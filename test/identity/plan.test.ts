@@ -1,5 +1,7 @@
+import { getFips } from "node:crypto";
 import { symlink } from "node:fs/promises";
 import { join } from "node:path";
+import { createSecureContext } from "node:tls";
 import { expect, test } from "vitest";
 import { type IdentitySettings, planIdentity, WELL_KNOWN } from "../../src/identity/index.ts";
 import { createWorld, SETTINGS } from "./world.ts";
@@ -69,15 +71,33 @@ test("CA_ADDR takes the CA elsewhere, and ISTIOD_SAN then counts for xDS only", 
   expect(elsewhere.xds).toMatchObject({ endpoint: SETTINGS.discoveryAddress, nameOverride: "y" });
 });
 
-test("the notes name the CA, its roots, and a token policy without effect", async () => {
+test("the notes name the CA and its roots", async () => {
   await using world = await createWorld();
   await world.write(ROOT, "x");
-  const { notes } = await planIdentity({ ...SETTINGS, cwd: world.cwd, jwtPolicy: "first-party-jwt" });
+  const { notes } = await planIdentity({ ...SETTINGS, cwd: world.cwd });
   expect(notes).toEqual([
-    "JWT_POLICY first-party-jwt is deprecated and means third-party-jwt",
     "CA Endpoint istiod.istio-system.svc:15012, provider Citadel",
     `Using CA istiod.istio-system.svc:15012 cert with certs: ${join(world.cwd, ROOT)}`,
   ]);
+});
+
+test("pqc is refused at the start where TLS cannot do it, naming the variable, and not without TLS", async () => {
+  await using world = await createWorld();
+  await world.write(ROOT, "x");
+  const settings = { ...SETTINGS, cwd: world.cwd, compliance: "pqc" };
+  const plan = planIdentity(settings).then(() => "can");
+  if (hasGroup("X25519MLKEM768")) expect(await plan).toBe("can");
+  else await expect(plan).rejects.toThrow("Cannot do COMPLIANCE_POLICY=pqc: no TLS with X25519MLKEM768 here");
+  await planIdentity({ ...settings, discoveryAddress: "istiod:15010", isXdsPlaintext: true });
+});
+
+test("fips-140-3 outside of FIPS mode is a warning", async () => {
+  await using world = await createWorld();
+  await world.write(ROOT, "x");
+  const warnings = async (compliance: string) =>
+    (await planIdentity({ ...SETTINGS, cwd: world.cwd, compliance })).warnings;
+  expect(await warnings("fips-140-3")).toEqual(getFips() === 1 ? [] : [expect.stringContaining("not in FIPS mode")]);
+  for (const other of ["", "fips-140-2", "weird"]) expect(await warnings(other)).toEqual([]);
 });
 
 test("without TLS no root is searched", async () => {
@@ -143,3 +163,11 @@ test("a root behind a link counts", async () => {
   await symlink(target, join(world.cwd, ROOT));
   expect((await planIdentity({ ...SETTINGS, cwd: world.cwd })).xds.roots).toMatchObject({ kind: "file" });
 });
+
+function hasGroup(ecdhCurve: string): boolean {
+  try {
+    return createSecureContext({ ecdhCurve }) !== undefined;
+  } catch {
+    return false;
+  }
+}

@@ -43,6 +43,7 @@ export const SETTINGS: Omit<IdentitySettings, "cwd"> = {
   provCert: "",
   outputCerts: "",
   isFileMountedCerts: false,
+  compliance: "",
   metadataFiles: {},
   hasExternalSds: false,
 };
