@@ -36,6 +36,8 @@ describe.each(forms())("under load on $name", { timeout: LIMIT_MS }, (runtime) =
     await leaving.left();
     expect(performance.now() - signalMs).toBeLessThan(drainMs);
     expect(leaving.tally().failures).toEqual([]);
+    expect(leaving.tally().told).toEqual({ "keep-alive": 4, "new connection": 0, "HTTP/2": 2 });
+    application.answerSlow();
     expect(await slow).toBe(200);
 
     const first = await staying.firstFailure(); // these come back however often they are told
@@ -64,10 +66,12 @@ describe.each(forms())("under load on $name", { timeout: LIMIT_MS }, (runtime) =
     proxy.kill("SIGTERM");
     await load.left();
     await proxy.waitFor(/Connections are still open/);
+    application.answerSlow();
     expect(await slow).toBe(200);
     expect((await proxy.ended).code).toBe(0);
     print(runtime, "stop after the last connection", describeLoad(load.tally()));
     expect(load.tally().failures).toEqual([]);
+    expect(load.tally().told).toEqual({ "keep-alive": 4, "new connection": 0, "HTTP/2": 2 });
   });
 
   test("the loss of the control plane, and its return, cost no request", async () => {
@@ -111,24 +115,28 @@ describe.each(forms())("under load on $name", { timeout: LIMIT_MS }, (runtime) =
 /** Timers may fire a little early on another clock than theirs. */
 const TIMER_GRAIN_MS = 5;
 const SLOW_PATH = "/slow";
-const SLOW_MS = 1_500;
 
-/** Answers at once, except that one path takes its time. */
+/** Answers at once, except that one path waits until it is allowed to. */
 async function startApplication() {
-  let noteSlow: () => void;
+  let noteSlow = (): void => undefined;
+  let answerSlow = (): void => undefined;
   const slowRequest = new Promise<void>((resolve) => {
     noteSlow = resolve;
+  });
+  const isAllowed = new Promise<void>((resolve) => {
+    answerSlow = resolve;
   });
   const server = createServer((request, response) => {
     if (request.url !== SLOW_PATH) return void response.end("at once");
     noteSlow();
-    setTimeout(() => response.end("at last"), SLOW_MS);
+    void isAllowed.then(() => response.end("at last"));
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   return {
     port: (server.address() as AddressInfo).port,
-    /** Resolves when the request that takes its time has arrived. */
+    /** Resolves when the request that waits has arrived. */
     slowRequest,
+    answerSlow: () => answerSlow(),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((closed) => server.close(closed));

@@ -16,7 +16,7 @@ export interface LoadOptions {
   readonly pauseMs?: number;
   /**
    * What a client does that was told to go away, by `connection: close` or GOAWAY: come back on a new connection (the
-   * default), or leave for good, as one does that has somewhere else to go.
+   * default), or leave for good, as one does that has somewhere else to go; such a one leaves after a failure, too.
    */
   readonly whenTold?: "come back" | "leave";
 }
@@ -47,7 +47,7 @@ export interface Load extends AsyncDisposable {
   answerAfter(sinceMs: number): Promise<number>;
   /** Resolves with the first failure. */
   firstFailure(): Promise<LoadFailure>;
-  /** Resolves when every client has left because it was told to; rejects when they were stopped before. */
+  /** Resolves when every client has left; rejects when they were stopped before. */
   left(): Promise<void>;
   /** Sends nothing more and resolves when everything sent is answered or has failed. */
   finish(): Promise<LoadTally>;
@@ -66,11 +66,15 @@ export function startLoad(options: LoadOptions): Load {
   const run = async (kind: ClientKind): Promise<void> => {
     await using client = CLIENTS_BY_KIND[kind](port);
     while (!stop.signal.aborted) {
-      await client.send((startedMs, failure) => counts.add(kind, startedMs, failure));
+      let isLost = false;
+      await client.send((startedMs, failure) => {
+        counts.add(kind, startedMs, failure);
+        isLost ||= failure !== undefined;
+      });
       await delay(pauseMs, undefined, { signal: stop.signal }).catch(() => undefined); // stopping ends the pause
-      if (!client.takeTold()) continue;
-      counts.addTold(kind);
-      if (whenTold === "leave") return;
+      const isTold = client.takeTold();
+      if (isTold) counts.addTold(kind);
+      if (whenTold === "leave" && (isTold || isLost)) return;
     }
   };
   const running = Promise.all(
