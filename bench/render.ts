@@ -25,7 +25,7 @@ async function once(): Promise<number> {
   const { config } = await loadConfig({ args: ["sidecar"], env, cwd: folder });
   const node = await findNode(config, false, silentLogger, new AbortController().signal);
   const { document } = renderBootstrap(bootstrapOptions(config), node);
-  await writeBootstrap(config.proxy, folder, document);
+  await writeBootstrap({ proxy: config.proxy, cwd: folder }, document);
   return performance.now() - startedMs;
 }
 

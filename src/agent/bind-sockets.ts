@@ -1,11 +1,15 @@
+import { dirname } from "node:path";
 import { AgentError, type BoundSocket, bindTcp, bindUnix, type Lifetime } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { SocketPlan } from "../identity/index.ts";
-import { xdsSocketPath } from "./room-options.ts";
+import { runAs, xdsSocketPath } from "./room-options.ts";
+import { makeRunFolder } from "./run-folders.ts";
 import type { Sockets } from "./serve-identity.ts";
 
 /** Binds everything that the agent listens on. Rejects with ADDRESS_IN_USE or SOCKET_PATH_TOO_LONG. */
 export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {
+  const owner = runAs(config, process.getuid?.());
+  await life.own("sds folder", makeRunFolder(dirname(sds.path), { mode: sds.folderMode, owner }));
   const [status, xds, secrets] = await Promise.all([
     life.own("status port", bindTcp("::", config.proxy.statusPort).catch(bindIpv4(config.proxy.statusPort))),
     life.own("xds socket", bindUnix(xdsSocketPath(config), { mode: 0o666, folderMode: 0o700 })),

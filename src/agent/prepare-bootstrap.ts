@@ -19,14 +19,15 @@ export async function prepareBootstrap(
   node: NodeDescription,
   log: Logger,
 ): Promise<BootstrapFile> {
+  const { content, extension, warnings } = await renderFor(config, node); // first: a refused template leaves no file
+  for (const warning of warnings) log.warn(warning);
   const { grpcBootstrapPath, outputCerts } = config.settings;
   if (grpcBootstrapPath !== "") {
     const document = renderGrpcBootstrap(config.proxy.configPath, outputCerts, node);
     await writeGrpcBootstrap(options.inRunFolder(config, grpcBootstrapPath), document);
   }
-  const { content, extension, warnings } = await renderFor(config, node);
-  for (const warning of warnings) log.warn(warning);
-  return writeBootstrap(config.proxy, config.cwd, content, extension);
+  const owner = options.runAs(config, process.getuid?.());
+  return writeBootstrap({ proxy: config.proxy, cwd: config.cwd, owner }, content, extension);
 }
 
 /** The bootstrap of this configuration: our own document, or the user's template. Nothing is written. */

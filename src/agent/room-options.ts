@@ -1,5 +1,5 @@
 import { isAbsolute, join, resolve } from "node:path";
-import { toMs } from "../base/index.ts";
+import { type Owner, toMs } from "../base/index.ts";
 import type { BootstrapOptions } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { ArgumentsOptions, DrainOptions, RestartPolicy } from "../envoy/index.ts";
@@ -157,7 +157,7 @@ export function xdsSocketPath({ cwd, proxy }: AgentConfig): string {
 }
 
 /** Envoy runs as istio-proxy when the agent is root and answers DNS on port 53. Source: istio/istio pkg/envoy/proxy.go. */
-export function runAs({ settings }: AgentConfig, uid: number | undefined) {
+export function runAs({ settings }: AgentConfig, uid: number | undefined): Owner | undefined {
   return uid === 0 && settings.dnsProxyAddress.endsWith(":53") ? { uid: 1337, gid: 1337 } : undefined;
 }
 

@@ -3,7 +3,8 @@ import { dirname, join } from "node:path";
 import { AgentError, describeError, type Logger, writeFileAtomically } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy, startOf } from "../envoy/index.ts";
-import { inRunFolder } from "./room-options.ts";
+import { inRunFolder, runAs } from "./room-options.ts";
+import { makeRunFolder } from "./run-folders.ts";
 
 /** What a running agent leaves in its folder, so that `pilotboat status` and the next agent find it. */
 export interface RunFile {
@@ -41,9 +42,15 @@ export async function claimRunFolder(config: AgentConfig, log: Logger): Promise<
     await refuseLivingAgent(earlier, path);
     await Promise.all(earlier.envoys.map((mark) => endStaleEnvoy(mark, log)));
   }
-  const folder = new RunFolder(path, { pid: process.pid, start, envoys: [] }, log);
-  await folder.write();
-  return folder;
+  const place = await makeRunFolder(dirname(path), { owner: runAs(config, process.getuid?.()) });
+  const folder = new RunFolder({ path, place, log }, { pid: process.pid, start, envoys: [] });
+  try {
+    await folder.write();
+    return folder;
+  } catch (error) {
+    await place[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 async function refuseLivingAgent({ pid, start }: RunFile, path: string): Promise<void> {
@@ -59,13 +66,15 @@ async function refuseLivingAgent({ pid, start }: RunFile, path: string): Promise
 
 class RunFolder implements ClaimedFolder {
   readonly #path: string;
+  readonly #place: AsyncDisposable;
   readonly #log: Logger;
   #content: RunFile;
   /** One write after the other, so that the last word stays. */
   #last: Promise<void> = Promise.resolve();
 
-  constructor(path: string, content: RunFile, log: Logger) {
+  constructor({ path, place, log }: { path: string; place: AsyncDisposable; log: Logger }, content: RunFile) {
     this.#path = path;
+    this.#place = place;
     this.#content = content;
     this.#log = log;
   }
@@ -92,6 +101,7 @@ class RunFolder implements ClaimedFolder {
     await this.#last;
     const found = await readRunFile(this.#path);
     if (found?.pid === this.#content.pid && found.start === this.#content.start) await rm(this.#path, { force: true });
+    await this.#place[Symbol.asyncDispose]();
   }
 
   /** The agent runs on without it: only finding it again is at stake. */

@@ -4,6 +4,12 @@ import { mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AgentError, describeError, systemCode } from "./errors.ts";
 
+/** A user and group of the machine, by number. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface WriteOptions {
   /** Permission bits of the file, exactly, whatever the umask. Default 0600. */
   readonly mode?: number;
@@ -11,6 +17,8 @@ export interface WriteOptions {
   readonly folderMode?: number;
   /** False: a missing folder is a failure. Default true. */
   readonly mayCreateFolder?: boolean;
+  /** Whose the file is. Default: whoever writes it. */
+  readonly owner?: Owner | undefined;
 }
 
 /** A file that is complete on disk under a temporary name. */
@@ -45,7 +53,7 @@ export async function stageFile(
   content: string | Uint8Array,
   options: WriteOptions = {},
 ): Promise<StagedFile> {
-  const { mode = 0o600, folderMode = 0o700, mayCreateFolder = true } = options;
+  const { mode = 0o600, folderMode = 0o700, mayCreateFolder = true, owner } = options;
   const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   let isStaged = false;
   const discard = async (): Promise<void> => {
@@ -57,6 +65,7 @@ export async function stageFile(
     isStaged = true;
     try {
       await file.chmod(mode);
+      if (owner !== undefined) await file.chown(owner.uid, owner.gid);
       await file.writeFile(content);
     } finally {
       await file.close();

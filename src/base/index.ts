@@ -12,7 +12,7 @@ export {
   type ErrorKind,
   systemCode,
 } from "./errors.ts";
-export { makeFolder, type StagedFile, stageFile, type WriteOptions, writeFileAtomically } from "./files.ts";
+export { makeFolder, type Owner, type StagedFile, stageFile, type WriteOptions, writeFileAtomically } from "./files.ts";
 export { type GrpcTls, grpcTlsCredentials } from "./grpc-tls.ts";
 export type { Host, StopSignals } from "./host.ts";
 export { type Ending, Lifetime } from "./lifetime.ts";

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join, normalize, resolve } from "node:path";
-import { writeFileAtomically } from "../base/index.ts";
+import { type Owner, writeFileAtomically } from "../base/index.ts";
 import type { JsonObject, ProxyConfig } from "../proto/mesh/index.ts";
 import { LIGHTSTEP_TOKEN_FILE } from "./render-bootstrap.ts";
 
@@ -10,13 +10,20 @@ export interface BootstrapFile extends AsyncDisposable {
   readonly path: string;
 }
 
+export interface BootstrapPlace {
+  readonly proxy: ProxyConfig;
+  /** Relative paths start here. */
+  readonly cwd: string;
+  /** Who Envoy runs as, where that is another user. */
+  readonly owner?: Owner | undefined;
+}
+
 /**
  * Writes the bootstrap into `configPath`, mode 0600, and the Lightstep token beside it. A `customConfigFile` is used
  * as it is and never removed. Rejects with FILE_UNWRITABLE.
  */
 export async function writeBootstrap(
-  proxy: ProxyConfig,
-  cwd: string,
+  { proxy, cwd, owner }: BootstrapPlace,
   content: JsonObject | string,
   extension: "json" | "yaml" = "json",
 ): Promise<BootstrapFile> {
@@ -26,9 +33,9 @@ export async function writeBootstrap(
   const path = normalize(join(proxy.configPath, `envoy-rev.${extension}`));
   const token = proxy.tracing?.lightstep?.accessToken;
   if (token !== undefined) {
-    await writeFileAtomically(resolve(cwd, proxy.configPath, LIGHTSTEP_TOKEN_FILE), token);
+    await writeFileAtomically(resolve(cwd, proxy.configPath, LIGHTSTEP_TOKEN_FILE), token, { owner });
   }
   const text = typeof content === "string" ? content : JSON.stringify(content);
-  await writeFileAtomically(resolve(cwd, path), text);
+  await writeFileAtomically(resolve(cwd, path), text, { owner });
   return { path, [Symbol.asyncDispose]: () => rm(resolve(cwd, path), { force: true }) };
 }

@@ -1,21 +1,27 @@
+import { chmod, copyFile, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { createServer } from "node:net";
-import { networkInterfaces } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
-import { type LocalMeshOptions, startLocalMesh } from "../../src/agent/index.ts";
-import { createLogger, type Host, silentLogger } from "../../src/base/index.ts";
+import { type LocalMeshOptions, startAgent, startLocalMesh } from "../../src/agent/index.ts";
+import { createLogger, freePorts, type Host, silentLogger } from "../../src/base/index.ts";
+import { writeBootstrap } from "../../src/bootstrap/index.ts";
+import { loadConfig } from "../../src/config/index.ts";
+import { startControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
+import { proxyConfigFromJson } from "../../src/proto/mesh/index.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
 const never = new AbortController().signal;
+const host: Host = {
+  env: { PATH: process.env.PATH, HOME: process.env.HOME },
+  cwd: process.cwd(),
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signals: { stop: never, hurry: never, force: never },
+};
 
 /** A mesh of one with a real Envoy; the working directory of this process is not its folder. */
 async function start(options: Partial<LocalMeshOptions>) {
-  const host: Host = {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME },
-    cwd: process.cwd(),
-    stdout: process.stdout,
-    stderr: process.stderr,
-    signals: { stop: never, hurry: never, force: never },
-  };
   const env = { ...options.env, PILOTBOAT_RESTART: "never" };
   return startLocalMesh({ host, log: silentLogger, envoy: await realEnvoy(), ...options, env });
 }
@@ -48,4 +54,86 @@ test.skipIf(!canBeDual)("dual stack with IPv6 first: the agent asks and drains E
   expect(lines.filter((line) => /Drain requested|Cannot request/.test(line))).toEqual([
     expect.stringMatching(/Drain requested\t.*body=OK/),
   ]);
+});
+
+/** An agent in a folder that others may enter but not make, whose control plane has no resources. */
+async function startInFolder(folder: string, proxyConfig: object, env: Readonly<Record<string, string>>) {
+  const resources = await mkdtemp(join(folder, "xds-"));
+  const controlPlane = await startControlPlane({ resources, log: silentLogger }, never);
+  await writeCredentials(controlPlane, folder, { namespace: "default", serviceAccount: "web" });
+  const [admin, status, envoyStatus, prometheus] = await freePorts(4);
+  const { config } = await loadConfig({
+    args: [],
+    cwd: folder,
+    env: {
+      POD_NAMESPACE: "default",
+      SERVICE_ACCOUNT: "web",
+      INSTANCE_IP: "127.0.0.1",
+      ENVOY_STATUS_PORT: String(envoyStatus),
+      ENVOY_PROMETHEUS_PORT: String(prometheus),
+      PROXY_CONFIG: JSON.stringify({
+        discoveryAddress: `localhost:${controlPlane.port}`,
+        proxyAdminPort: admin,
+        statusPort: status,
+        terminationDrainDuration: "0s",
+        ...proxyConfig,
+      }),
+      ...env,
+    },
+  });
+  const agent = await startAgent(config, { host, log: silentLogger });
+  return {
+    agent,
+    async [Symbol.asyncDispose]() {
+      await agent[Symbol.asyncDispose]();
+      await controlPlane[Symbol.asyncDispose]();
+    },
+  };
+}
+
+// becoming another user takes root; everybody else's Envoy stays themselves
+test.skipIf(process.getuid?.() !== 0)(
+  "as root with DNS on port 53, Envoy runs as 1337 and reads its files",
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "pb-root-"));
+    try {
+      await chmod(folder, 0o711);
+      const binaryPath = join(folder, "envoy"); // root's cache is closed to others
+      await copyFile(await realEnvoy(), binaryPath);
+      await chmod(binaryPath, 0o755);
+      await using one = await startInFolder(folder, { binaryPath }, { DNS_PROXY_ADDR: "localhost:53" });
+      await expect
+        .poll(() => readFile(`/proc/${one.agent.envoyPid()}/status`, "utf8"))
+        .toMatch(/^Name:\s+envoy[\s\S]*^Uid:\s+1337\s[\s\S]*^Gid:\s+1337\s/m);
+      await one.agent.ready;
+      expect(await ownerOf(folder, "etc/istio/proxy")).toEqual([1337, "700"]);
+      expect(await ownerOf(folder, "etc/istio/proxy/envoy-rev.json")).toEqual([1337, "600"]);
+      expect(await ownerOf(folder, "var/run/secrets/workload-spiffe-uds")).toEqual([1337, "750"]);
+      // no released Envoy has this tracer any more, so only the file can be looked at
+      const tracing = { lightstep: { address: "127.0.0.1:9", accessToken: "t" } };
+      const proxy = proxyConfigFromJson({ configPath: ".", tracing });
+      await writeBootstrap({ proxy, cwd: folder, owner: { uid: 1337, gid: 1337 } }, {});
+      expect(await ownerOf(folder, "lightstep_access_token.txt")).toEqual([1337, "600"]);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+);
+
+async function ownerOf(folder: string, path: string): Promise<[uid: number, mode: string]> {
+  const { uid, mode } = await stat(resolve(folder, path));
+  return [uid, (mode & 0o777).toString(8)];
+}
+
+test("a start that failed takes the folders along that it made, and no others", async () => {
+  const outside = await mkdtemp(join(tmpdir(), "pb-gone-"));
+  try {
+    const [statusPort] = await freePorts(1);
+    const env = { PROXY_CONFIG: JSON.stringify({ statusPort, binaryPath: "/no/such/envoy" }) };
+    const { config } = await loadConfig({ args: ["--run-folder", join(outside, "new/folder")], env, cwd: outside });
+    await expect(startAgent(config, { host, log: silentLogger })).rejects.toThrow();
+    expect(await readdir(outside)).toEqual([]);
+  } finally {
+    await rm(outside, { recursive: true, force: true });
+  }
 });
