@@ -1,229 +1,173 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
-import { bindUnix, createMetrics, silentLogger } from "../src/base/index.ts";
-import {
-  keySpec,
-  planIdentity,
-  serveSds,
-  startKeyGeneration,
-  startSecrets,
-  startTokens,
-  WELL_KNOWN,
-} from "../src/identity/index.ts";
-import { startFakeCa } from "../test/support/fake-ca.ts";
-import { createMovableClock } from "../test/support/movable-clock.ts";
-import { connectSds, type SdsClientStream } from "../test/support/sds-client.ts";
+import { join } from "node:path";
+import { type FakeCa, startFakeCa } from "../test/support/fake-ca.ts";
+import { describeMachine, quantile, saveResults } from "./support/report.ts";
+import { type BenchClient, type BenchStream, connectClient } from "./support/sds-client.ts";
+import { type Order, type ServerName, type ServerSettings, serve, type Usage } from "./support/sds-servers.ts";
 
 // Secrets over SDS, from the opening of a stream to its first answer, against a floor: a bare grpc-js server that
-// answers the same number of bytes without asking anyone. Server and client are two processes.
+// answers the same number of bytes without asking anyone. Servers and client are processes of their own. The servers
+// take turns, so that whatever else the machine does meets both. `push` is from the order to the last of all open
+// streams; `rotation` has a new key and the CA's answer before that, for which there is no floor.
 
-const SINGLE = 300;
+const TURNS = 5;
+const SINGLE = 200;
 const AT_ONCE = 100;
 const ROUNDS = 10;
-const OPEN = 1_000;
-const METHOD = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets";
+const OPEN = 2_000;
 const HOUR_MS = 3_600_000;
 
-interface Result {
-  readonly server: string;
-  readonly oneP50Ms: number;
-  readonly oneP99Ms: number;
-  readonly hundredP50Ms: number;
-  readonly hundredP99Ms: number;
-  readonly rotationP50Ms: number;
-  readonly rotationWorstMs: number;
-  readonly rssPerStreamKb: number;
+/** Milliseconds, one for each time. */
+interface Samples {
+  readonly one: number[];
+  readonly hundred: number[];
+  readonly push: number[];
+  readonly rotation: number[];
+  /** Microseconds of the server's processor time for one of a hundred streams, from opening to end. */
+  readonly cpuUs: number[];
+}
+
+interface Running extends AsyncDisposable {
+  readonly name: ServerName;
+  readonly child: ChildProcess;
+  readonly client: BenchClient;
+  readonly samples: Samples;
 }
 
 async function main(): Promise<void> {
-  const results = [await measure("pilotboat"), await measure("floor")];
+  await using ca = await startFakeCa();
+  ca.behaviour = { kind: "sign", lifeMs: 1_000 * HOUR_MS };
+  await using ours = await startServer("pilotboat", ca);
+  await using floor = await startServer("floor", ca);
+  const servers = [ours, floor];
+  for (const { client } of servers) for (let i = 0; i < 10; i++) await openAll(client, AT_ONCE).then(endAll); // warm up
+  for (let turn = 0; turn < TURNS; turn++) for (const server of servers) await takeTurn(server);
+  await measureRotations(ours);
+  const results = [];
+  for (const server of servers) results.push({ ...summary(server), ...(await measureMemory(server)) });
+  console.log(describeMachine());
   console.table(Object.fromEntries(results.map(({ server, ...figures }) => [server, figures])));
-  const json = JSON.stringify({ bench: "sds", node: process.version, streamsAtOnce: AT_ONCE, results }, null, 2);
-  console.log(json);
-  await mkdir("bench/results", { recursive: true });
-  await writeFile("bench/results/sds.json", `${json}\n`);
+  saveResults("sds", { machine: describeMachine(), node: process.version, streamsAtOnce: AT_ONCE, results });
 }
 
-async function measure(server: "pilotboat" | "floor"): Promise<Result> {
+async function startServer(name: ServerName, ca: FakeCa): Promise<Running> {
   const folder = await mkdtemp(join(tmpdir(), "pb-bench-sds-"));
-  await using ca = await startFakeCa();
-  for (const [path, text] of [
-    [WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem],
-    [WELL_KNOWN.token, "token"],
-  ] as const) {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await writeFile(join(folder, path), text);
-  }
-  ca.behaviour = { kind: "sign", lifeMs: 1_000 * HOUR_MS };
-  const child = fork(process.argv[1] ?? "", ["--serve", server, folder, String(ca.port)], {
+  const settings: ServerSettings = { folder, ca: { port: ca.port, tlsRootPem: ca.tlsRootPem } };
+  const child = fork(process.argv[1] ?? "", ["--serve", name, JSON.stringify(settings)], {
     execArgv: ["--expose-gc"],
   });
-  try {
-    await reply(child, "ready");
-    return { server, ...(await measureServer(child, join(folder, "s"))) };
-  } finally {
-    child.kill();
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-async function measureServer(child: ChildProcess, path: string): Promise<Omit<Result, "server">> {
-  await using client = connectSds(path);
-  const open = async (): Promise<{ ms: number; stream: SdsClientStream }> => {
-    const startedAt = performance.now();
-    const stream = client.open();
-    stream.ask("default");
-    await stream.response(0);
-    return { ms: performance.now() - startedAt, stream };
-  };
-  const timed = async (count: number): Promise<number[]> => {
-    const opened = await Promise.all(Array.from({ length: count }, open));
-    for (const { stream } of opened) stream.end();
-    await Promise.all(opened.map(({ stream }) => stream.ended));
-    return opened.map(({ ms }) => ms);
-  };
-  for (let i = 0; i < 50; i++) await timed(1); // warm up
-  await timed(AT_ONCE);
-  const one: number[] = [];
-  for (let i = 0; i < SINGLE; i++) one.push(...(await timed(1)));
-  const hundred: number[] = [];
-  for (let i = 0; i < ROUNDS; i++) hundred.push(...(await timed(AT_ONCE)));
-  const rotations = await measureRotations(child, await Promise.all(Array.from({ length: AT_ONCE }, open)));
-  const before = Number(await ask(child, "rss"));
-  await Promise.all(Array.from({ length: OPEN }, open));
-  const after = Number(await ask(child, "rss"));
+  await reply(child);
+  const client = connectClient(join(folder, "s"));
   return {
-    oneP50Ms: quantile(one, 0.5),
-    oneP99Ms: quantile(one, 0.99),
-    hundredP50Ms: quantile(hundred, 0.5),
-    hundredP99Ms: quantile(hundred, 0.99),
-    rotationP50Ms: quantile(rotations, 0.5),
-    rotationWorstMs: quantile(rotations, 1),
-    rssPerStreamKb: round((after - before) / OPEN / 1_024),
+    ...{ name, child, client, samples: { one: [], hundred: [], push: [], rotation: [], cpuUs: [] } },
+    async [Symbol.asyncDispose]() {
+      client[Symbol.dispose]();
+      child.removeAllListeners("exit").kill();
+      await rm(folder, { recursive: true, force: true });
+    },
   };
 }
 
-/** From the order to rotate until the last stream has the new certificate; key and CA included. */
-async function measureRotations(
-  child: ChildProcess,
-  opened: readonly { stream: SdsClientStream }[],
-): Promise<number[]> {
-  const times: number[] = [];
-  for (let i = 1; i <= ROUNDS; i++) {
-    const startedAt = performance.now();
-    child.send("rotate");
-    await Promise.all(opened.map(({ stream }) => stream.response(i)));
-    times.push(performance.now() - startedAt);
-    for (const { stream } of opened) stream.acknowledge("default");
+async function takeTurn({ child, client, samples }: Running): Promise<void> {
+  for (let i = 0; i < SINGLE; i++) samples.one.push(...(await openAll(client, 1).then(endAll)));
+  for (let i = 0; i < ROUNDS; i++) {
+    const before = await usage(child, "cpu");
+    samples.hundred.push(...(await openAll(client, AT_ONCE).then(endAll)));
+    samples.cpuUs.push(((await usage(child, "cpu")).cpuUs - before.cpuUs) / AT_ONCE);
   }
-  return times;
+  const opened = await openAll(client, AT_ONCE);
+  for (let i = 1; i <= ROUNDS; i++) samples.push.push(await timeOrder(child, "push", opened, i));
+  await endAll(opened);
 }
 
-async function serve(server: string, folder: string, caPort: number): Promise<void> {
-  const rotate = server === "floor" ? await serveFloor(join(folder, "s")) : await serveOurs(folder, caPort);
-  process.on("message", (order) => {
-    if (order === "rotate") void rotate();
-    if (order !== "rss") return;
-    globalThis.gc?.();
-    process.send?.(String(process.memoryUsage().rss));
-  });
-  process.send?.("ready");
+async function measureRotations({ child, client, samples }: Running): Promise<void> {
+  const opened = await openAll(client, AT_ONCE);
+  for (let i = 1; i <= ROUNDS; i++) samples.rotation.push(await timeOrder(child, "rotate", opened, i));
+  await endAll(opened);
 }
 
-async function serveOurs(folder: string, caPort: number): Promise<() => Promise<void>> {
-  const stop = new AbortController().signal;
-  const [log, metrics, clock] = [silentLogger, createMetrics(), createMovableClock()];
-  const socket = await bindUnix(join(folder, "s"));
-  const tokenFile = join(folder, WELL_KNOWN.token);
-  const tokens = startTokens({ fetcher: "JWT", path: tokenFile, trustDomain: "td", log, metrics, clock }, stop);
-  const plan = await planIdentity({
-    ...{ cwd: folder, caAddress: "", discoveryAddress: `localhost:${caPort}`, isXdsPlaintext: false },
-    ...{ caProvider: "Citadel", caRoot: "", xdsRoot: "", pilotCertProvider: "istiod", istiodSan: "", provCert: "" },
-    ...{ outputCerts: "", isFileMountedCerts: false, compliance: "", metadataFiles: {}, hasExternalSds: false },
-  });
-  if (plan.ca === undefined) throw new Error("no CA");
-  const call = { compliance: "", tokenFile, clusterId: "", certSigner: "", headers: [], ttlSeconds: 3_600 };
-  const secrets = await startSecrets(
-    {
-      ...{ cwd: folder, ca: { ...plan.ca, ...call }, files: plan.files, output: undefined, crlFile: undefined },
-      keys: startKeyGeneration(keySpec({ rsaKeySize: 2048, eccAlgorithm: "ECDSA", eccCurve: "P256", isPkcs8: false })),
-      identity: { trustDomain: "td", namespace: "ns", serviceAccount: "sa" },
-      rotation: { ratio: 0.5, jitter: 0 },
-      ...{ tokens, log, metrics, clock },
-    },
-    stop,
+async function measureMemory({ child, client }: Running): Promise<{ heapPerStreamKb: number; rssPerStreamKb: number }> {
+  const before = await usage(child, "usage");
+  for (let i = 0; i < OPEN / AT_ONCE; i++) await openAll(client, AT_ONCE);
+  const after = await usage(child, "usage");
+  return {
+    heapPerStreamKb: round((after.heapKb - before.heapKb) / OPEN),
+    rssPerStreamKb: round((after.rssKb - before.rssKb) / OPEN),
+  };
+}
+
+interface Opened {
+  readonly stream: BenchStream;
+  readonly ms: number;
+}
+
+function openAll(client: BenchClient, count: number): Promise<Opened[]> {
+  return Promise.all(
+    Array.from({ length: count }, async () => {
+      const startedAt = performance.now();
+      const stream = client.open();
+      await stream.response(0);
+      return { stream, ms: performance.now() - startedAt };
+    }),
   );
-  await serveSds({ socket, secrets, log, metrics });
-  await secrets.get("default");
-  return async () => {
-    const { nextRotationMs = 0 } = secrets.status();
-    clock.jump(nextRotationMs - clock.now());
-    await clock.advance(60_000); // the next look at the wall clock
-  };
 }
 
-async function serveFloor(path: string): Promise<() => Promise<void>> {
-  // a version_info of about the length of a real answer (0x640 bytes as a varint)
-  const envelope = Buffer.concat([Buffer.from([0x0a, 0xc0, 0x0c]), Buffer.alloc(0x640, "x")]);
-  const open = new Set<ServerDuplexStream<Buffer, Buffer>>();
-  const same = (bytes: Buffer): Buffer => bytes;
-  const codec = {
-    requestSerialize: same,
-    requestDeserialize: same,
-    responseSerialize: same,
-    responseDeserialize: same,
-  };
-  const server = new Server();
-  server.addService(
-    { stream: { path: METHOD, requestStream: true, responseStream: true, ...codec } },
-    {
-      stream: (call: ServerDuplexStream<Buffer, Buffer>) => {
-        open.add(call);
-        call.once("data", () => call.write(envelope));
-        call.on("data", () => undefined);
-        call.on("end", () => call.end());
-        call.on("cancelled", () => open.delete(call));
-      },
-    },
-  );
-  await new Promise((resolve) => server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), resolve));
-  return async () => {
-    for (const call of open) call.write(envelope);
-  };
+/** Returns how long each took to open. */
+async function endAll(opened: readonly Opened[]): Promise<number[]> {
+  await Promise.all(opened.map(({ stream }) => stream.end()));
+  return opened.map(({ ms }) => ms);
 }
 
-function ask(child: ChildProcess, order: string): Promise<string> {
-  const answered = reply(child);
+/** From the order until the last stream has response number `index`, in milliseconds. */
+async function timeOrder(child: ChildProcess, order: Order, opened: readonly Opened[], index: number): Promise<number> {
+  const startedAt = performance.now();
   child.send(order);
-  return answered;
+  const responses = await Promise.all(opened.map(({ stream }) => stream.response(index)));
+  const ms = performance.now() - startedAt;
+  for (const [at, { stream }] of opened.entries()) stream.acknowledge(responses[at] ?? Buffer.alloc(0));
+  return ms;
 }
 
-function reply(child: ChildProcess, wanted?: string): Promise<string> {
+async function usage(child: ChildProcess, order: "cpu" | "usage"): Promise<Usage> {
+  const answered = reply(child);
+  child.send(order satisfies Order);
+  return (await answered) as Usage;
+}
+
+function reply(child: ChildProcess): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    child.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
-    const listen = (text: unknown): void => {
-      if (wanted !== undefined && text !== wanted) return;
-      child.off("message", listen);
-      resolve(String(text));
-    };
-    child.on("message", listen);
+    const fail = (code: number | null): void => reject(new Error(`the server ended with ${code}`));
+    child.once("exit", fail);
+    child.once("message", (message) => {
+      child.off("exit", fail);
+      resolve(message);
+    });
   });
 }
 
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN);
+function summary({ name, samples }: Running) {
+  const { one, hundred, push, rotation, cpuUs } = samples;
+  return {
+    server: name,
+    oneP50Ms: round(quantile(one, 0.5)),
+    oneP99Ms: round(quantile(one, 0.99)),
+    hundredP50Ms: round(quantile(hundred, 0.5)),
+    hundredP99Ms: round(quantile(hundred, 0.99)),
+    pushP50Ms: round(quantile(push, 0.5)),
+    pushWorstMs: round(quantile(push, 1)),
+    ...(rotation.length === 0 ? {} : { rotationP50Ms: round(quantile(rotation, 0.5)) }),
+    cpuPerStreamUs: round(quantile(cpuUs, 0.5)),
+  };
 }
 
 function round(value: number): number {
   return Math.round(value * 100) / 100;
 }
 
-const [, , mode, server = "", folder = "", port = ""] = process.argv;
-void (mode === "--serve" ? serve(server, folder, Number(port)) : main()).catch((error: unknown) => {
+const [, , mode, server = "", settings = ""] = process.argv;
+void (mode === "--serve" ? serve(server as ServerName, JSON.parse(settings)) : main()).catch((error: unknown) => {
   console.error(error);
   process.exit(1);
 });
