@@ -31,6 +31,8 @@ export interface IdentityParts {
   readonly isFilesOnly: boolean;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** How many Envoys may use the relay at the same time. */
+  readonly envoys: () => number;
 }
 
 /** Certificates, their SDS server, and the xDS relay. */
@@ -89,12 +91,14 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
           credentials,
           clusterId: settings.clusterId,
           headers: config.xdsHeaders,
+          proxy: config.egressProxy,
         },
         intercept: settings.isProxyConfigOverXds
           ? { [PROXY_CONFIG_TYPE]: async (bytes) => secrets.setExtraRoots(await readRoots(bytes)) }
           : {},
         maxRequestBytes: settings.maxRequestBytes,
         maxStreams: settings.maxStreams,
+        clients: parts.envoys,
         keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
         log,
         metrics,
@@ -151,7 +155,7 @@ function tokensOptions({ cwd, settings }: AgentConfig, log: Logger, metrics: Met
 }
 
 function secretsOptions({ config, plan, keys, log, metrics }: IdentityParts) {
-  const { cwd, settings, caHeaders } = config;
+  const { cwd, settings, caHeaders, egressProxy } = config;
   return {
     cwd,
     keys,
@@ -165,6 +169,7 @@ function secretsOptions({ config, plan, keys, log, metrics }: IdentityParts) {
             clusterId: settings.clusterId,
             certSigner: settings.certSigner,
             headers: caHeaders,
+            proxy: egressProxy,
             ttlSeconds: Math.trunc(settings.secretTtlMs / 1_000),
             attemptMs: settings.caRequestTimeoutMs,
           },

@@ -3,6 +3,7 @@ export { type Clock, systemClock } from "./clock.ts";
 export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
 export { parseDownwardApi, unquote } from "./downward-api.ts";
 export * from "./duration.ts";
+export { type EgressProxy, grpcTarget, isProxied } from "./egress-proxy.ts";
 export {
   AgentError,
   type AgentErrorOptions,

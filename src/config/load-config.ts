@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
+import type { EgressProxy } from "../base/index.ts";
 import type { ProxyConfig } from "../proto/mesh/index.ts";
 import { readBootstrapOverride } from "./bootstrap-override.ts";
 import type { Settings } from "./catalogue.ts";
@@ -7,6 +8,7 @@ import { impossibleSettings, missingIdentity, pendingWords, wordsWithoutEffect }
 import { ConfigError } from "./config-error.ts";
 import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-files.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
+import { readEgressProxy } from "./egress-proxy.ts";
 import { type FlagsReading, type ProxyFlags, readProxyFlags } from "./flags.ts";
 import type { FieldLayer } from "./layered-config.ts";
 import { type LogConfig, readLogConfig } from "./log-config.ts";
@@ -51,6 +53,8 @@ export interface AgentConfig {
   readonly metadataEnv: readonly (readonly [name: string, value: string])[];
   readonly xdsHeaders: readonly (readonly [name: string, value: string])[];
   readonly caHeaders: readonly (readonly [name: string, value: string])[];
+  /** `HTTPS_PROXY` and `NO_PROXY`, for the connections to the CA and to istiod. */
+  readonly egressProxy: EgressProxy | undefined;
   /** From ./etc/istio/pod/annotations. */
   readonly podAnnotations: ReadonlyMap<string, string>;
   /** Where each ProxyConfig field, variable and flag comes from; what is not named is at its default. */
@@ -106,6 +110,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     metadataEnv: withPrefix(env, "").filter(([name]) => /^ISTIO_META(JSON)?_/.test(name)),
     xdsHeaders: withPrefix(env, "XDS_HEADER_"),
     caHeaders: withPrefix(env, "CA_HEADER_"),
+    egressProxy: readEgressProxy(env, warnings),
     podAnnotations,
     origins,
     layers: effective.layers,

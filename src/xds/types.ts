@@ -1,4 +1,4 @@
-import type { GrpcTls } from "../base/index.ts";
+import type { EgressProxy, GrpcTls } from "../base/index.ts";
 
 export const TYPE_PREFIX = "type.googleapis.com/";
 export const LISTENER_TYPE = `${TYPE_PREFIX}envoy.config.listener.v3.Listener`;
@@ -37,6 +37,8 @@ export interface UpstreamOptions {
   readonly clusterId: string;
   /** Further call metadata (`XDS_HEADER_*`). Values of keys that end in `-bin` are base64. */
   readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** Default: none. Never asked for the machine itself. */
+  readonly proxy?: EgressProxy | undefined;
   /** Limit for credentials, DNS, TCP, TLS and HTTP/2 set-up together. Default 8 s. */
   readonly connectTimeoutMs?: number;
 }

@@ -12,6 +12,7 @@ import {
 import {
   type CallHeader,
   callMetadata,
+  grpcTarget,
   grpcTlsCredentials,
   headersOf,
   type Logger,
@@ -57,10 +58,11 @@ export async function openUpstream({ variant, upstream, keepalive, log }: OpenOp
   const token = await until(deadlineMs, credentials.metadata()).catch(
     failWith(Code.UNAUTHENTICATED, "cannot get credentials"),
   );
+  const { target, options } = grpcTarget(upstream.address, upstream.proxy);
   const client = new Client(
-    `dns:${upstream.address}`,
+    target,
     tls === "plaintext" ? channelCredentials.createInsecure() : secure(tls, upstream.address),
-    channelOptions(upstream.address, tls, keepalive),
+    { ...channelOptions(upstream.address, tls, keepalive), ...options },
   );
   const metadata = callMetadata(Metadata, callHeaders(upstream, token), log);
   const stream = client.makeBidiStreamRequest(variant.method, same, same, metadata);
@@ -131,15 +133,8 @@ function channelOptions(address: string, tls: "plaintext" | UpstreamTls, keepali
     "grpc.use_local_subchannel_pool": 1, // a connection per stream, never one of an earlier stream
     "grpc.enable_retries": 0, // Envoy retries; buffering for a second try would only cost memory
     "grpc.service_config_disable_resolution": 1,
-    "grpc.enable_http_proxy": isLoopback(address) ? 0 : 1,
     "grpc.enable_channelz": 0,
   };
-}
-
-/** Go's HTTP client, which users know, never asks a proxy for the machine itself; grpc-js would. */
-function isLoopback(address: string): boolean {
-  const host = hostOf(address);
-  return host === "localhost" || host.startsWith("127.") || host === "::1";
 }
 
 function hostOf(address: string): string {

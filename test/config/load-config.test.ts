@@ -297,6 +297,29 @@ test.each([
   }
 });
 
+test.each<[Readonly<Record<string, string>>, string | undefined, string | undefined, readonly string[]]>([
+  [{}, undefined, undefined, []],
+  [{ HTTPS_PROXY: "", https_proxy: "" }, undefined, undefined, []],
+  [{ HTTPS_PROXY: "http://p:3128", https_proxy: "http://q:1" }, "p:3128", undefined, []],
+  [{ https_proxy: "p:3128", no_proxy: "a, b,," }, "p:3128", undefined, ["a", " b"]],
+  [{ HTTPS_PROXY: "http://me:p%40w@p", NO_PROXY: "*", no_proxy: "x" }, "p:80", "me:p@w", ["*"]],
+  [{ HTTP_PROXY: "http://p:1" }, undefined, undefined, []],
+])("the proxy of %j is %s", async (env, address, credentials, except) => {
+  const { egressProxy } = await load({ env: { ...IDENTITY, ...env } });
+  expect(egressProxy?.address).toBe(address);
+  expect(egressProxy?.credentials?.revealText()).toBe(credentials);
+  expect(egressProxy?.except ?? []).toEqual(except);
+});
+
+test.each(["https://p:3128", "socks5://p:1", "http://", "http://a b"])(
+  "a proxy that cannot be used, %s, is a warning with the name",
+  async (HTTPS_PROXY) => {
+    const { config, warnings } = await loadConfig({ args: [], env: { ...IDENTITY, HTTPS_PROXY }, cwd });
+    expect(config.egressProxy).toBeUndefined();
+    expect(warnings).toMatchObject([{ name: "HTTPS_PROXY", wanted: "http://host:port" }]);
+  },
+);
+
 test("an RSA size does not matter when keys are elliptic", async () => {
   const env = { WORKLOAD_RSA_KEY_SIZE: "1024", ECC_SIGNATURE_ALGORITHM: "ECDSA" };
   expect((await load({ env })).settings.rsaKeySize).toBe(1024);

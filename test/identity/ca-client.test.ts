@@ -3,12 +3,13 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { type Clock, freePorts } from "../../src/base/index.ts";
+import { type Clock, freePorts, Secret } from "../../src/base/index.ts";
 import { type CaClientOptions, createCaClient } from "../../src/identity/ca/ca-client.ts";
 import { createCsr } from "../../src/identity/ca/csr.ts";
 import { issueCertificate } from "../../src/identity/ca/issue.ts";
 import { serverNameOf } from "../../src/identity/control-plane-tls.ts";
 import { keySpec, startKeyGeneration, WELL_KNOWN } from "../../src/identity/index.ts";
+import { startConnectProxy } from "../support/connect-proxy.ts";
 import { createSigner, type FakeCaOptions, startFakeCa } from "../support/fake-ca.ts";
 import { createTestCa } from "../support/test-ca.ts";
 import { createWorld } from "./world.ts";
@@ -121,6 +122,25 @@ test("a token that is replaced between two attempts is used by the second", asyn
   await expect(rig.sign()).rejects.toThrow();
   const sent = rig.ca.requests.map(({ metadata }) => metadata.get("authorization")[0]);
   expect(sent.slice(0, 2)).toEqual(["Bearer first", "Bearer second"]);
+});
+
+test("a CA behind a proxy is reached by its name, the one of loopback without the proxy", async () => {
+  await using rig = await start({ dns: ["ca.test", "istiod.istio-system.svc"] }, { endpoint: "ca.test:15012" });
+  await using proxy = await startConnectProxy({ "ca.test:15012": rig.ca.port });
+  const through = { address: proxy.address, credentials: new Secret("me:pw"), except: [] };
+  expect(await rig.clientWith({ proxy: through }).sign(await csr(), never)).toHaveLength(2);
+  const authorization = `Basic ${Buffer.from("me:pw").toString("base64")}`;
+  expect(proxy.asked).toEqual([{ target: "ca.test:15012", authorization }]);
+  const local = rig.clientWith({ proxy: through, endpoint: `localhost:${rig.ca.port}` });
+  expect(await local.sign(await csr(), never)).toHaveLength(2);
+  expect(proxy.asked).toHaveLength(1);
+});
+
+test("a proxy that refuses is a reason with its name", async () => {
+  await using proxy = await startConnectProxy({});
+  const through = { address: proxy.address, credentials: undefined, except: [] };
+  await using rig = await start({}, { endpoint: "ca.test:15012", proxy: through });
+  await expect(rig.sign()).rejects.toMatchObject({ code: "CA_UNREACHABLE", message: /proxy/ });
 });
 
 test("a CA that accepts and says nothing is given up at the deadline, and tried again", async () => {
@@ -322,26 +342,32 @@ async function start(
     },
   };
   const folder = provCert === undefined ? undefined : join(world.cwd, provCert);
-  const client = createCaClient(
-    {
-      endpoint: `${host}:${ca.port}`,
-      roots: { kind: "file", path: join(world.cwd, WELL_KNOWN.controlPlaneRoot) },
-      nameOverride: "",
-      clientFiles:
-        folder === undefined ? undefined : { certChain: join(folder, "cert-chain.pem"), key: join(folder, "key.pem") },
-      compliance: "",
-      tokens: world.tokens(),
-      tokenFile: undefined,
-      clusterId: "c",
-      certSigner: "signer",
-      headers: [],
-      ttlSeconds: 60,
-      ...options,
-    },
-    { log: world.log, metrics: world.metrics, clock },
-  );
+  const clientWith = (more: Partial<CaClientOptions>) =>
+    createCaClient(
+      {
+        endpoint: `${host}:${ca.port}`,
+        roots: { kind: "file", path: join(world.cwd, WELL_KNOWN.controlPlaneRoot) },
+        nameOverride: "",
+        clientFiles:
+          folder === undefined
+            ? undefined
+            : { certChain: join(folder, "cert-chain.pem"), key: join(folder, "key.pem") },
+        compliance: "",
+        tokens: world.tokens(),
+        tokenFile: undefined,
+        clusterId: "c",
+        certSigner: "signer",
+        headers: [],
+        ttlSeconds: 60,
+        ...options,
+        ...more,
+      },
+      { log: world.log, metrics: world.metrics, clock },
+    );
+  const client = clientWith({});
   return Object.assign(rig, {
     client,
+    clientWith,
     sign: async () => client.sign(await csr(), never),
     issue: () =>
       issueCertificate({ ca: client, keys: startKeyGeneration(SPEC), identity: "spiffe://a", now: Date.now }, never),

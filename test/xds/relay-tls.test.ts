@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { Secret } from "../../src/base/index.ts";
 import type { UpstreamTls } from "../../src/xds/index.ts";
+import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeIstiod } from "../support/fake-istiod.ts";
 import { createTestCa } from "../support/test-ca.ts";
 import { CDS, startRig } from "./relay-rig.ts";
@@ -63,6 +64,18 @@ test("a client certificate is shown when there is one", async () => {
   isShown = false;
   expect((await client.open("sotw").ended).code).toBe(14);
   expect(rig.relay.describeTrouble()).toMatch(/certificate.required|handshake|socket/i);
+});
+
+test("a control plane behind a proxy is reached by its name, and verified by it", async () => {
+  const ca = await createTestCa();
+  await using istiod = await startFakeIstiod({ tls: await ca.issue({ dns: ["istiod.test"] }) });
+  await using proxy = await startConnectProxy({ "istiod.test:15012": istiod.port });
+  const credentials = over(() => ({ roots: Buffer.from(ca.certPem), serverName: "istiod.test" }));
+  const through = { address: proxy.address, credentials: undefined, except: [] };
+  await using rig = await startRig(0, { upstream: { address: "istiod.test:15012", credentials, proxy: through } });
+  rig.connect().open("delta").request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams[0]?.authority).toBe("istiod.test");
+  expect(proxy.asked).toEqual([{ target: "istiod.test:15012", authorization: undefined }]);
 });
 
 test("a control plane without TLS is told apart from one that is away", async () => {

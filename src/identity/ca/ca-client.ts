@@ -4,6 +4,7 @@ import {
   backoffMs,
   type CallHeader,
   type Clock,
+  type EgressProxy,
   headersOf,
   type Logger,
   type Metrics,
@@ -35,6 +36,8 @@ export interface CaClientOptions {
   readonly certSigner: string;
   /** Metadata of each call (`CA_HEADER_*`). */
   readonly headers: readonly (readonly [string, string])[];
+  /** Default: none. Never asked for the machine itself. */
+  readonly proxy?: EgressProxy | undefined;
   /** Lifetime to ask for. */
   readonly ttlSeconds: number;
   /** Longest wait for one attempt. Default 15 s. */

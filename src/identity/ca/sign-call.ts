@@ -1,7 +1,14 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Client, Metadata, ServiceError, StatusObject } from "@grpc/grpc-js";
 import * as grpc from "@grpc/grpc-js";
-import { type CallHeader, callMetadata, grpcTlsCredentials, type Logger } from "../../base/index.ts";
+import {
+  type CallHeader,
+  callMetadata,
+  type EgressProxy,
+  grpcTarget,
+  grpcTlsCredentials,
+  type Logger,
+} from "../../base/index.ts";
 import {
   IstioCertificateRequestSchema,
   type IstioCertificateResponse,
@@ -15,6 +22,7 @@ const METHOD = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 export interface SignCall {
   /** `host:port`. */
   readonly endpoint: string;
+  readonly proxy?: EgressProxy | undefined;
   readonly tls: ControlPlaneTls | "plaintext";
   readonly headers: readonly CallHeader[];
   readonly csr: string;
@@ -44,7 +52,8 @@ export async function callSign(call: SignCall, signal: AbortSignal): Promise<rea
     metadata: { CertSigner: call.certSigner },
   });
   const credentials = call.tls === "plaintext" ? grpc.credentials.createInsecure() : grpcTlsCredentials(grpc, call.tls);
-  const client = new grpc.Client(call.endpoint, credentials, channelOptions(call.tls));
+  const { target, options } = grpcTarget(call.endpoint, call.proxy);
+  const client = new grpc.Client(target, credentials, { ...channelOptions(call), ...options });
   try {
     return await unary(client, call, {
       metadata,
@@ -57,14 +66,13 @@ export async function callSign(call: SignCall, signal: AbortSignal): Promise<rea
   }
 }
 
-function channelOptions(tls: ControlPlaneTls | "plaintext"): Record<string, string | number> {
+function channelOptions({ endpoint, tls }: SignCall): Record<string, string | number> {
   return {
     "grpc.enable_retries": 0, // ours are counted and logged
-    "grpc.enable_http_proxy": 0,
     "grpc.use_local_subchannel_pool": 1, // a shared one would hand out the old connection
     "grpc.service_config_disable_resolution": 1,
     "grpc.max_receive_message_length": -1,
-    ...(tls === "plaintext" ? {} : { "grpc.default_authority": tls.serverName }),
+    "grpc.default_authority": tls === "plaintext" ? endpoint : tls.serverName,
   };
 }
 
