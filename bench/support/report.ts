@@ -1,11 +1,10 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, loadavg, release, totalmem } from "node:os";
+import { cpus, loadavg, totalmem } from "node:os";
 
 /** What a figure was measured on, in one line; the load is that of the minute before. */
 export function describeMachine(): string {
   const cores = `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"})`;
-  const system = `${process.platform} ${release()} ${process.arch}`;
-  return `${cores}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${system}, load ${loadavg()[0]?.toFixed(1)}`;
+  return `${cores}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${process.arch}, load ${loadavg()[0]?.toFixed(1)}`;
 }
 
 /** The value below which `share` of the values lie, nearest rank; NaN of none. */
