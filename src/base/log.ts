@@ -39,7 +39,13 @@ export function createLogger(options: LogOptions): Logger {
   return loggerOf("default", options);
 }
 
-export const silentLogger: Logger = createLogger({ write: () => undefined });
+const nothing = (): void => undefined;
+
+export const silentLogger: Logger = {
+  ...{ debug: nothing, info: nothing, warn: nothing, error: nothing },
+  scope: () => silentLogger,
+  isEnabled: () => false,
+};
 
 function loggerOf(scope: string, options: LogOptions): Logger {
   const least = RANK[options.levels?.get(scope) ?? "info"];

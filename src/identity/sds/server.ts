@@ -1,4 +1,3 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   Server,
   ServerCredentials,
@@ -7,22 +6,17 @@ import {
   status,
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
-import {
-  type DiscoveryRequest,
-  DiscoveryRequestSchema,
-  type DiscoveryResponse,
-  DiscoveryResponseSchema,
-} from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import type { SdsOptions } from "./options.ts";
+import { readRequest, type SecretRequest } from "./request.ts";
 import { createResponder } from "./response.ts";
-import { SdsStream, type StreamOptions } from "./stream.ts";
+import { SdsStream, type StreamParts } from "./stream.ts";
 
 /** Source: istio/istio pkg/istio-agent and security/pkg/nodeagent/sds/server.go. */
 const MOST_STREAMS = 100_000;
 const SEND_BUCKETS = [0.01, 0.1, 1, 3, 5, 10, 20, 30]; // seconds
 const SERVICE = "/envoy.service.secret.v3.SecretDiscoveryService";
 
-type Call = ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>;
+type Call = ServerDuplexStream<SecretRequest, Buffer>;
 
 export function startServer(options: SdsOptions): AsyncDisposable {
   const server = new Server({
@@ -31,9 +25,9 @@ export function startServer(options: SdsOptions): AsyncDisposable {
     "grpc.enable_channelz": 0,
   });
   const streams = new Set<SdsStream>();
-  const parts = { ...options, log: options.log.scope("sds"), respond: createResponder(options.keyProvider), streams };
+  const parts = { ...options, log: options.log.scope("sds"), respond: createResponder(options.keyProvider) };
   server.addService(SERVICE_DEFINITION, {
-    streamSecrets: ((call: Call) => serveStream(call, parts)) as UntypedHandleCall,
+    streamSecrets: ((call: Call) => serveStream(call, parts, streams)) as UntypedHandleCall,
     deltaSecrets: ((call: Call) => refuse(call, "DeltaSecrets")) as UntypedHandleCall,
     fetchSecrets: ((_call: unknown, answer: (error: object) => void) =>
       answer(unimplemented("FetchSecrets"))) as UntypedHandleCall,
@@ -51,17 +45,12 @@ export function startServer(options: SdsOptions): AsyncDisposable {
   };
 }
 
-interface StreamParts extends Pick<StreamOptions, "secrets" | "respond" | "log" | "metrics"> {
-  readonly streams: Set<SdsStream>;
-}
-
-function serveStream(call: Call, parts: StreamParts): void {
-  const { metrics, streams } = parts;
-  const stream = new SdsStream({
-    ...parts,
-    send(response) {
+function serveStream(call: Call, parts: StreamParts, streams: Set<SdsStream>): void {
+  const { metrics } = parts;
+  const stream = new SdsStream(parts, {
+    send(bytes) {
       const startedAt = performance.now();
-      call.write(response, () =>
+      call.write(bytes, () =>
         metrics.observe("pilot_xds_send_time", (performance.now() - startedAt) / 1_000, SEND_BUCKETS),
       );
     },
@@ -72,7 +61,7 @@ function serveStream(call: Call, parts: StreamParts): void {
     stream.close();
     streams.delete(stream);
   };
-  call.on("data", (request: DiscoveryRequest) => stream.receive(request));
+  call.on("data", (request: SecretRequest) => stream.receive(request));
   call.on("end", () => {
     end();
     call.end();
@@ -97,13 +86,14 @@ function method(name: string, isStream: boolean) {
     path: `${SERVICE}/${name}`,
     requestStream: isStream,
     responseStream: isStream,
-    requestDeserialize: (bytes: Buffer): DiscoveryRequest => fromBinary(DiscoveryRequestSchema, bytes),
-    requestSerialize: (request: DiscoveryRequest): Buffer => Buffer.from(toBinary(DiscoveryRequestSchema, request)),
-    responseDeserialize: (bytes: Buffer): DiscoveryResponse => fromBinary(DiscoveryResponseSchema, bytes),
-    responseSerialize: (response: DiscoveryResponse): Buffer =>
-      Buffer.from(toBinary(DiscoveryResponseSchema, response)),
+    requestDeserialize: readRequest,
+    responseSerialize: asItIs,
+    requestSerialize: asItIs, // a client's business, as is the next: never called
+    responseDeserialize: asItIs,
   };
 }
+
+const asItIs = (bytes: Buffer): Buffer => bytes;
 
 const SERVICE_DEFINITION = {
   streamSecrets: method("StreamSecrets", true),

@@ -1,6 +1,7 @@
 import { AgentError, describeError, type Logger, type Metrics } from "../../base/index.ts";
-import type { DiscoveryRequest, DiscoveryResponse } from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { isSameItem, type SecretItem } from "../secrets/secret-item.ts";
+import type { SecretRequest } from "./request.ts";
+import type { EncodedResponse } from "./response.ts";
 import { decide, type Subscription } from "./subscription.ts";
 
 /** What a stream needs of the secrets. */
@@ -9,14 +10,26 @@ export interface SecretSource {
   subscribe(name: string, listener: () => void): () => void;
 }
 
-export interface StreamOptions {
+/** What all streams share. */
+export interface StreamParts {
   readonly secrets: SecretSource;
-  readonly respond: (items: readonly SecretItem[]) => DiscoveryResponse;
-  readonly send: (response: DiscoveryResponse) => void;
-  /** Ends the stream with a gRPC status. */
-  readonly fail: (status: number, details: string) => void;
+  readonly respond: (items: readonly SecretItem[]) => EncodedResponse;
   readonly log: Logger;
   readonly metrics: Metrics;
+}
+
+/** The other end of one stream. */
+export interface StreamPeer {
+  send(response: Buffer): void;
+  /** Ends the stream with a gRPC status. */
+  fail(status: number, details: string): void;
+}
+
+/** One name that a stream watches. */
+interface Watch {
+  readonly stop: () => void;
+  /** What the stream was sent last under that name. */
+  sent: SecretItem | undefined;
 }
 
 const UNKNOWN = 2;
@@ -32,21 +45,23 @@ const PASSING: ReadonlySet<string> = new Set(["CA_UNREACHABLE", "TOKEN_UNREADABL
  * the stream is busy become one, and a secret that this stream already has is not sent again.
  */
 export class SdsStream {
-  readonly #options: StreamOptions;
-  readonly #requests: DiscoveryRequest[] = [];
-  readonly #pending = new Set<string>();
-  readonly #unsubscribe = new Map<string, () => void>();
-  readonly #sent = new Map<string, SecretItem>();
+  readonly #parts: StreamParts;
+  readonly #peer: StreamPeer;
+  readonly #requests: SecretRequest[] = [];
+  /** Names that changed, in the order of their changes. */
+  readonly #pending: string[] = [];
+  readonly #watches = new Map<string, Watch>();
   #subscription: Subscription | undefined;
   #isKnown = false;
   #isBusy = false;
   #isClosed = false;
 
-  constructor(options: StreamOptions) {
-    this.#options = options;
+  constructor(parts: StreamParts, peer: StreamPeer) {
+    this.#parts = parts;
+    this.#peer = peer;
   }
 
-  receive(request: DiscoveryRequest): void {
+  receive(request: SecretRequest): void {
     this.#requests.push(request);
     this.#wake();
   }
@@ -68,7 +83,7 @@ export class SdsStream {
       while (!this.#isClosed) {
         const request = this.#requests.shift();
         if (request !== undefined) await this.#handle(request);
-        else if (this.#pending.size > 0) await this.#push();
+        else if (this.#pending.length > 0) await this.#push(this.#pending[0] ?? "");
         else return;
       }
     } catch (error) {
@@ -78,20 +93,15 @@ export class SdsStream {
     }
   }
 
-  async #handle(request: DiscoveryRequest): Promise<void> {
-    if (!this.#isKnown && (request.node?.id ?? "") === "")
-      return this.#fail(INVALID_ARGUMENT, "missing node information");
+  async #handle(request: SecretRequest): Promise<void> {
+    if (!this.#isKnown && request.nodeId === "") return this.#fail(INVALID_ARGUMENT, "missing node information");
     this.#isKnown = true;
-    const { log, metrics } = this.#options;
-    const decision = decide(this.#subscription, {
-      names: request.resourceNames,
-      responseNonce: request.responseNonce,
-      rejection: request.errorDetail && `${request.errorDetail.code}: ${request.errorDetail.message}`,
-    });
+    const { log, metrics } = this.#parts;
+    const decision = decide(this.#subscription, request);
     switch (decision.kind) {
       case "rejected":
         metrics.count("pilot_total_xds_rejects", SDS);
-        return log.warn("Envoy refused a secret", { names: request.resourceNames.join(), reason: decision.reason });
+        return log.warn("Envoy refused a secret", { names: request.names.join(), reason: decision.reason });
       case "stale":
         return metrics.count("pilot_xds_expired_nonce", SDS);
       case "quiet":
@@ -104,22 +114,20 @@ export class SdsStream {
     }
   }
 
-  /** All that changed since; what the stream already has is left out. */
-  async #push(): Promise<void> {
-    const [name = ""] = this.#pending;
-    this.#pending.delete(name);
+  /** What the stream already has is not sent again. */
+  async #push(name: string): Promise<void> {
     const [item] = await this.#getAll([name]);
-    const sent = this.#sent.get(name);
-    if (item === undefined || (sent !== undefined && isSameItem(sent, item))) return;
-    if (this.#subscription?.names.includes(name) === true) this.#send([item]);
+    const watch = this.#watches.get(name);
+    if (item === undefined || watch === undefined) return;
+    if (watch.sent === undefined || !isSameItem(watch.sent, item)) this.#send([item]);
   }
 
   async #getAll(names: readonly string[]): Promise<SecretItem[]> {
     const items: SecretItem[] = [];
     for (const name of names) {
-      this.#pending.delete(name); // what is read now is newer than that push
+      this.#settle(name); // what is read now is newer than that push
       try {
-        items.push(await this.#options.secrets.get(name));
+        items.push(await this.#parts.secrets.get(name));
       } catch (error) {
         const code = error instanceof AgentError ? error.code : "INTERNAL";
         throw new AgentError(code, `failed to generate secret for ${name}`, { cause: error });
@@ -130,36 +138,43 @@ export class SdsStream {
 
   #send(items: readonly SecretItem[]): void {
     if (this.#isClosed) return;
-    const response = this.#options.respond(items);
-    for (const item of items) this.#sent.set(item.name, item);
+    const response = this.#parts.respond(items);
+    for (const item of items) {
+      const watch = this.#watches.get(item.name);
+      if (watch !== undefined) watch.sent = item;
+    }
     if (this.#subscription !== undefined) this.#subscription = { ...this.#subscription, nonce: response.nonce };
-    this.#options.send(response);
+    this.#peer.send(response.bytes);
   }
 
   #watch(names: readonly string[]): void {
-    for (const [name, unsubscribe] of this.#unsubscribe) {
+    for (const [name, watch] of this.#watches) {
       if (names.includes(name)) continue;
-      unsubscribe();
-      this.#unsubscribe.delete(name);
-      this.#sent.delete(name);
-      this.#pending.delete(name);
+      watch.stop();
+      this.#watches.delete(name);
+      this.#settle(name);
     }
     for (const name of names) {
-      if (!this.#unsubscribe.has(name)) this.#unsubscribe.set(name, this.#subscribe(name));
+      if (!this.#watches.has(name)) this.#watches.set(name, { stop: this.#subscribe(name), sent: undefined });
     }
   }
 
   #subscribe(name: string): () => void {
-    return this.#options.secrets.subscribe(name, () => {
-      this.#pending.add(name);
+    return this.#parts.secrets.subscribe(name, () => {
+      if (!this.#pending.includes(name)) this.#pending.push(name);
       this.#wake();
     });
+  }
+
+  #settle(name: string): void {
+    const at = this.#pending.indexOf(name);
+    if (at >= 0) this.#pending.splice(at, 1);
   }
 
   #fail(status: number, details: string): void {
     if (this.#isClosed) return;
     this.close();
-    this.#options.log.warn("SDS stream ends", { status, reason: details });
-    this.#options.fail(status, details);
+    this.#parts.log.warn("SDS stream ends", { status, reason: details });
+    this.#peer.fail(status, details);
   }
 }

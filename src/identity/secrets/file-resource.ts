@@ -16,6 +16,8 @@ export interface FileResourceOptions {
 
 /** A secret that comes from files: what was read well last stays in use while the files are missing or half written. */
 export interface FileResource extends AsyncDisposable {
+  /** Resolves when the watch is in place: what is found on the disk from then on cannot change unseen. */
+  watched(): Promise<void>;
   /** Reads the files now. Without a good version yet, tries for ten seconds, then rejects as `readFileSecret` does. */
   get(stop: AbortSignal): Promise<SecretItem>;
   readonly lastGood: SecretItem | undefined;
@@ -41,6 +43,10 @@ class WatchedFileResource implements FileResource {
     this.#options = options;
     this.#watching = this.#watch();
     this.#watching.catch(() => undefined); // watchPaths reports trouble through onTrouble and does not reject
+  }
+
+  async watched(): Promise<void> {
+    await this.#watching;
   }
 
   async get(stop: AbortSignal): Promise<SecretItem> {

@@ -1,4 +1,5 @@
-import { realpath, stat } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { realpath } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { CertificateFiles } from "../paths.ts";
 import type { FileResource } from "./file-resource.ts";
@@ -31,8 +32,8 @@ export async function watchMounted(options: MountedOptions): Promise<Mounted> {
     return { certificate: async () => undefined, roots: async () => undefined };
   }
   const read = async (resource: FileResource, paths: readonly string[]): Promise<SecretItem | undefined> => {
-    const areThere = (await Promise.all(paths.map(hasContent))).every(Boolean);
-    if (areThere) return resource.get(stop);
+    await resource.watched();
+    if (paths.every(hasContent)) return resource.get(stop);
     return hasCa ? undefined : resource.lastGood;
   };
   const { certChain, key, root } = files;
@@ -53,7 +54,15 @@ async function isSameFolder(a: string, b: string): Promise<boolean> {
   return realA === realB;
 }
 
-async function hasContent(path: string): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined); // absent: the CA's turn
-  return found?.isFile() === true && found.size > 0;
+/**
+ * Asked with each request for a secret, and most often there is nothing: that is known in microseconds, while a
+ * way through the thread pool takes longer than all the rest of an answer.
+ */
+function hasContent(path: string): boolean {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found?.isFile() === true && found.size > 0;
+  } catch {
+    return false; // out of reach counts as absent: the CA's turn
+  }
 }

@@ -38,6 +38,7 @@ class RunningSecrets implements Secrets {
   readonly #stop: AbortSignal;
   readonly #listeners = new Listeners();
   readonly #lookUps = new Map<string, Promise<SecretItem>>();
+  readonly #certificates = new WeakMap<IssuedCertificate, SecretItem>();
   readonly #files: FileResources;
   #mounted: Mounted | undefined;
   #workload: Workload | undefined;
@@ -157,7 +158,7 @@ class RunningSecrets implements Secrets {
 
   async #certificate(): Promise<SecretItem> {
     const mounted = await this.#mounted?.certificate();
-    return mounted ?? certificateItem(await this.#askWorkload("returned workload certificate from cache"));
+    return mounted ?? this.#certificateItem(await this.#askWorkload("returned workload certificate from cache"));
   }
 
   async #ownRoots(): Promise<string | Uint8Array> {
@@ -222,21 +223,27 @@ class RunningSecrets implements Secrets {
   /** What there is now, for the output folder. */
   async #collect(): Promise<SecretItem[]> {
     const issued = this.#workload?.current;
-    const certificate = this.#files.lastGood(WORKLOAD) ?? (issued && certificateItem(issued));
+    const certificate = this.#files.lastGood(WORKLOAD) ?? (issued && this.#certificateItem(issued));
     const bundle = rootsOf(this.#files.lastGood(ROOTS)) ?? issued?.root;
     const roots = bundle === undefined ? undefined : await this.#rootsItem(bundle);
     return [certificate, roots].filter((item) => item !== undefined);
+  }
+
+  /** One object for each certificate: what is made of it for one stream serves all. */
+  #certificateItem(issued: IssuedCertificate): SecretItem {
+    const known = this.#certificates.get(issued);
+    if (known !== undefined) return known;
+    const { key, notAfterMs } = issued;
+    const certChain = Buffer.from(issued.certChain);
+    const item: SecretItem = { kind: "certificate", name: WORKLOAD, certChain, key, notAfterMs };
+    this.#certificates.set(issued, item);
+    return item;
   }
 
   #secondsLeft(): number | undefined {
     const issued = this.#workload?.current;
     return issued === undefined ? undefined : (issued.notAfterMs - this.#clock.now()) / 1_000;
   }
-}
-
-function certificateItem(issued: IssuedCertificate): SecretItem {
-  const certChain = Buffer.from(issued.certChain);
-  return { kind: "certificate", name: WORKLOAD, certChain, key: issued.key, notAfterMs: issued.notAfterMs };
 }
 
 function rootsOf(item: SecretItem | undefined): Buffer | undefined {
