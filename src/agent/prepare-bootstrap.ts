@@ -23,7 +23,10 @@ export async function prepareBootstrap(
   for (const warning of warnings) log.warn(warning);
   const { grpcBootstrapPath, outputCerts } = config.settings;
   if (grpcBootstrapPath !== "") {
-    const document = renderGrpcBootstrap(config.proxy.configPath, outputCerts, node);
+    // applications do not work in a run folder of its own
+    const isElsewhere = outputCerts !== "" && config.cwd !== config.startedIn;
+    const certs = isElsewhere ? options.inRunFolder(config, outputCerts) : outputCerts;
+    const document = renderGrpcBootstrap(config.proxy.configPath, certs, node);
     await writeGrpcBootstrap(options.inRunFolder(config, grpcBootstrapPath), document);
   }
   const owner = options.runAs(config, process.getuid?.());

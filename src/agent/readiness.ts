@@ -18,7 +18,7 @@ export function readinessChecks(parts: {
   const { grpcBootstrapPath, isEnvoyDisabled } = config.settings;
   return [
     ...(isEnvoyDisabled ? [] : [envoy]),
-    ...(grpcBootstrapPath === "" ? [] : [grpcBootstrapReadiness(inRunFolder(config, grpcBootstrapPath))]),
+    ...(grpcBootstrapPath === "" ? [] : [grpcBootstrapReadiness(inRunFolder(config, grpcBootstrapPath), config.cwd)]),
   ];
 }
 

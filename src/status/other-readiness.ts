@@ -1,12 +1,13 @@
 import { readFile, stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { describeError, systemCode } from "../base/index.ts";
 import type { ReadinessCheck } from "./readiness-board.ts";
 
 /**
- * Ready once the gRPC bootstrap at `path` has been read, and as long as the certificate files that it names exist.
- * Source: istio/istio pilot/cmd/pilot-agent/status/grpcready/probe.go.
+ * Ready once the gRPC bootstrap at `path` has been read, and as long as the certificate files that it names exist;
+ * relative ones start at `cwd`. Source: istio/istio pilot/cmd/pilot-agent/status/grpcready/probe.go.
  */
-export function grpcBootstrapReadiness(path: string): ReadinessCheck {
+export function grpcBootstrapReadiness(path: string, cwd: string): ReadinessCheck {
   let files: readonly string[] | undefined;
   return {
     name: "grpc bootstrap",
@@ -17,7 +18,7 @@ export function grpcBootstrapReadiness(path: string): ReadinessCheck {
         return `failed loading ${path}: ${describeError(error)}`;
       }
       for (const file of files) {
-        if (await isMissing(file)) return `${file} does not exist`;
+        if (await isMissing(resolve(cwd, file))) return `${file} does not exist`;
       }
       return undefined;
     },

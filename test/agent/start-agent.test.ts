@@ -1,4 +1,4 @@
-import { chmod, copyFile, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -63,8 +63,8 @@ async function startInFolder(folder: string, proxyConfig: object, env: Readonly<
   await writeCredentials(controlPlane, folder, { namespace: "default", serviceAccount: "web" });
   const [admin, status, envoyStatus, prometheus] = await freePorts(4);
   const { config } = await loadConfig({
-    args: [],
-    cwd: folder,
+    args: ["--run-folder", folder],
+    cwd: host.cwd,
     env: {
       POD_NAMESPACE: "default",
       SERVICE_ACCOUNT: "web",
@@ -135,5 +135,20 @@ test("a start that failed takes the folders along that it made, and no others", 
     expect(await readdir(outside)).toEqual([]);
   } finally {
     await rm(outside, { recursive: true, force: true });
+  }
+});
+
+test("a relative OUTPUT_CERTS lies in the run folder, and applications are told so", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pb-certs-"));
+  try {
+    await mkdir(join(folder, "certs"));
+    await using one = await startInFolder(folder, { binaryPath: await realEnvoy() }, { OUTPUT_CERTS: "certs" });
+    await one.agent.ready;
+    const grpc = JSON.parse(await readFile(join(folder, "etc/istio/proxy/grpc-bootstrap.json"), "utf8"));
+    const key = grpc.certificate_providers.default.config.private_key_file;
+    expect(key).toBe(join(folder, "certs/key.pem"));
+    expect(await readFile(key, "utf8")).toContain("PRIVATE KEY");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 });

@@ -152,20 +152,24 @@ test("a gRPC bootstrap must be there, and the files that it names", async () => 
   const folder = await mkdtemp(join(tmpdir(), "pb-status-"));
   const path = join(folder, "grpc-bootstrap.json");
   const key = join(folder, "key.pem");
-  const check = grpcBootstrapReadiness(path);
+  const check = grpcBootstrapReadiness(path, folder);
+  const write = (file: string) => {
+    const provider = { plugin_name: "file_watcher", config: { private_key_file: file } };
+    return writeFile(path, JSON.stringify({ certificate_providers: { default: provider } }));
+  };
   try {
     expect(await check.check()).toContain(`failed loading ${path}: `);
-    await writeFile(
-      path,
-      JSON.stringify({
-        certificate_providers: { default: { plugin_name: "file_watcher", config: { private_key_file: key } } },
-      }),
-    );
+    await write(key);
     expect(await check.check()).toBe(`${key} does not exist`);
     await writeFile(key, "");
     expect(await check.check()).toBeUndefined();
     await unlink(key);
     expect(await check.check()).toBe(`${key} does not exist`);
+    await write("key.pem");
+    const relative = grpcBootstrapReadiness(path, folder);
+    expect(await relative.check()).toBe("key.pem does not exist");
+    await writeFile(key, "");
+    expect(await relative.check()).toBeUndefined();
   } finally {
     await rm(folder, { recursive: true });
   }
