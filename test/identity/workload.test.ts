@@ -260,6 +260,15 @@ test("a vanished token is a trouble that the status names", async () => {
   await expect.poll(() => rig.secrets.status().troubles.join()).toContain("the file does not exist");
 });
 
+test("a stop while the CA is being asked is no error", async () => {
+  await using rig = await start({ behaviour: { kind: "silent" } });
+  await expect.poll(() => rig.ca.requests.length).toBe(1);
+  const asked = rig.secrets.get("default").catch((error: Error) => error);
+  await rig.secrets[Symbol.asyncDispose]();
+  expect(await asked).toMatchObject({ code: "STOPPED" });
+  expect(rig.world.lines.filter((line) => /\t(warn|error)\t/.test(line) && !line.includes("OS CA Cert"))).toEqual([]);
+});
+
 interface Rig extends AsyncDisposable {
   readonly ca: FakeCa;
   readonly world: World;

@@ -67,7 +67,7 @@ async function issueLogged(
     }
     return issued;
   } catch (error) {
-    if (!(error instanceof AgentError)) throw error; // the stop, or a bug: not the CA's doing
+    if (signal.aborted || !(error instanceof AgentError)) throw error; // the stop, or a bug: not the CA's doing
     log.error("failed to sign CSR", { error });
     const { code, message, hint, cause } = error;
     throw new AgentError(code, `failed to generate workload certificate: ${message}`, {
