@@ -4,6 +4,7 @@ export { findNode } from "./find-node.ts";
 export { type LocalMesh, type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
 export { openLog } from "./log-sink.ts";
 export { renderFor } from "./prepare-bootstrap.ts";
+export type { ReloadReport } from "./reload.ts";
 export { explicitEnvoys } from "./room-options.ts";
 export { runProxy } from "./run-agent.ts";
 export { type RunOptions, runApplication } from "./run-application.ts";

@@ -18,6 +18,7 @@ export async function prepareBootstrap(
   config: AgentConfig,
   node: NodeDescription,
   log: Logger,
+  { isNext = false } = {},
 ): Promise<BootstrapFile> {
   const { content, extension, warnings } = await renderFor(config, node); // first: a refused template leaves no file
   for (const warning of warnings) log.warn(warning);
@@ -30,7 +31,7 @@ export async function prepareBootstrap(
     await writeGrpcBootstrap(options.inRunFolder(config, grpcBootstrapPath), document);
   }
   const owner = options.runAs(config, process.getuid?.());
-  return writeBootstrap({ proxy: config.proxy, cwd: config.cwd, owner }, content, extension);
+  return writeBootstrap({ proxy: config.proxy, cwd: config.cwd, owner }, content, { extension, isNext });
 }
 
 /** The bootstrap of this configuration: our own document, or the user's template. Nothing is written. */

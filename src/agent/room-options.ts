@@ -138,6 +138,15 @@ export function drainOptions({ role, proxy, settings }: AgentConfig): DrainOptio
   };
 }
 
+/** A replaced Envoy ends itself that long after its successor began; by default its drain fits into it with a reserve. */
+export function hotRestart({ proxy, settings }: AgentConfig): { readonly parentShutdownSeconds: number } | undefined {
+  if (!settings.isHotRestart) return undefined;
+  const wantedMs = settings.parentShutdownMs || toMs(proxy.drainDuration ?? 0n) + PARENT_RESERVE_MS;
+  return { parentShutdownSeconds: Math.ceil(wantedMs / 1_000) };
+}
+
+const PARENT_RESERVE_MS = 15_000;
+
 export function restartPolicy({ flags, settings }: AgentConfig): RestartPolicy {
   return flags.restart === "" ? settings.restart : (flags.restart as RestartPolicy);
 }

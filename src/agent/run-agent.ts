@@ -1,7 +1,15 @@
 import { type Host, type Logger, systemClock } from "../base/index.ts";
-import { type AgentConfig, type ConfigWords, formatOrigin, loadConfig, type Problem } from "../config/index.ts";
+import {
+  type AgentConfig,
+  type ConfigWords,
+  formatOrigin,
+  type LoadedConfig,
+  loadConfig,
+  type Problem,
+} from "../config/index.ts";
 import { agentExitCode, endError } from "../envoy/index.ts";
 import { VERSION } from "../version.ts";
+import type { AgentContext } from "./agent-context.ts";
 import { openLog } from "./log-sink.ts";
 import { type AgentEnd, startAgent } from "./start-agent.ts";
 
@@ -11,7 +19,8 @@ export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Pr
   const { log, close } = openLog(config, host);
   try {
     announce(config, warnings, log);
-    return await runAgent(config, host, log);
+    const readAgain = (): Promise<LoadedConfig> => loadConfig({ ...words, env: host.env, cwd: host.cwd });
+    return await runAgent(config, { host, log, readAgain });
   } finally {
     close();
   }
@@ -20,9 +29,10 @@ export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Pr
 /** Longest time that closing may take after the end was decided and Envoy is gone. */
 const CLOSE_LIMIT_MS = 10_000;
 
-async function runAgent(config: AgentConfig, host: Host, log: Logger): Promise<number> {
+async function runAgent(config: AgentConfig, context: AgentContext): Promise<number> {
+  const { host, log } = context;
   const { signals } = host;
-  const agent = await startAgent(config, { host, log }).catch((error: unknown) => {
+  const agent = await startAgent(config, context).catch((error: unknown) => {
     if (signals.stop.aborted) return undefined; // asked to stop while starting: nothing is left
     throw error;
   });

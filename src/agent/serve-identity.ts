@@ -31,6 +31,8 @@ export interface IdentityParts {
   readonly isFilesOnly: boolean;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** How many Envoys may use the relay at the same time. */
+  readonly envoys: () => number;
 }
 
 /** Certificates, their SDS server, and the xDS relay. */
@@ -96,6 +98,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
           : {},
         maxRequestBytes: settings.maxRequestBytes,
         maxStreams: settings.maxStreams,
+        clients: parts.envoys,
         keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
         log,
         metrics,

@@ -1,19 +1,26 @@
 import { cpus } from "node:os";
-import { AgentError, type Logger, type Metrics } from "../base/index.ts";
+import { AgentError, type Logger, type Metrics, systemClock } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { askVersion, type FoundEnvoy, findEnvoy } from "../envoy/binary/index.ts";
 import {
+  type AdminClient,
   createAdminClient,
+  dumpThreads,
+  type EnvoyFeatures,
   envoyArguments,
   envoyEnvironment,
   featuresOf,
   findSetpriv,
   readCgroup,
+  type SpawnOptions,
   type SupervisedEnvoy,
   superviseEnvoy,
+  WATCHDOG,
+  watchForHang,
 } from "../envoy/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
+import { evidenceKeeper } from "./crash-evidence.ts";
 import { threadsByQuota } from "./machine-limits.ts";
 import * as options from "./room-options.ts";
 import type { ClaimedFolder } from "./run-file.ts";
@@ -30,20 +37,23 @@ export async function findBinary(config: AgentConfig, { host }: AgentContext): P
   );
 }
 
-export interface SpawnParts {
+export interface PlanParts {
   readonly config: AgentConfig;
   readonly context: AgentContext;
   readonly node: NodeDescription;
   readonly bootstrapFile: string;
   readonly envoyBinary: FoundEnvoy;
-  readonly metrics: Metrics;
-  /** Told of each Envoy that is started, by what it can be known again. */
-  readonly onSpawn: ClaimedFolder["noteEnvoy"];
 }
 
-/** Spawns Envoy and supervises it. */
-export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
-  const { config, context, node, bootstrapFile, envoyBinary, metrics } = parts;
+/** What Envoy is to be started with. */
+export interface EnvoyPlan {
+  readonly spawn: SpawnOptions;
+  readonly version: string | undefined;
+  readonly features: EnvoyFeatures;
+}
+
+export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
+  const { config, context, node, bootstrapFile, envoyBinary } = parts;
   const { host, log } = context;
   const concurrency = await chooseConcurrency(config, log);
   const wanted = { ...options.argumentsOptions(config, node, bootstrapFile), ...concurrency };
@@ -53,27 +63,56 @@ export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
   const features = featuresOf(version);
   const { list, warnings } = envoyArguments(wanted, features);
   for (const warning of warnings) log.warn(warning);
-  log.info(`Envoy command: ${JSON.stringify(list)}`, { binary: envoyBinary.path });
+  const spawn = {
+    binary: envoyBinary.path,
+    args: list,
+    cwd: config.cwd,
+    env: envoyEnvironment(host.env, config.settings.compliancePolicy),
+    runAs: options.runAs(config, process.getuid?.()),
+    setpriv: await findSetpriv(host.env.PATH),
+    stdout: host.stdout,
+    stderr: host.stderr,
+  };
+  return { spawn, version, features };
+}
+
+export interface SpawnParts extends EnvoyPlan {
+  readonly config: AgentConfig;
+  readonly context: AgentContext;
+  readonly node: NodeDescription;
+  readonly metrics: Metrics;
+  /** Told of each Envoy that is started, by what it can be known again. */
+  readonly onSpawn: ClaimedFolder["noteEnvoy"];
+}
+
+/** Spawns Envoy and supervises it. */
+export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
+  const { config, context, node, metrics, spawn, version, features } = parts;
+  const { host, log } = context;
+  log.info(`Envoy command: ${JSON.stringify(spawn.args)}`, { binary: spawn.binary });
+  const admin = createAdminClient(options.localhostOf(node), config.proxy.proxyAdminPort);
+  const evidence = evidenceKeeper(config, version, log);
   return superviseEnvoy({
-    spawn: {
-      binary: envoyBinary.path,
-      args: list,
-      cwd: config.cwd,
-      env: envoyEnvironment(host.env, config.settings.compliancePolicy),
-      runAs: options.runAs(config, process.getuid?.()),
-      setpriv: await findSetpriv(host.env.PATH),
-      stdout: host.stdout,
-      stderr: host.stderr,
-    },
-    features,
-    admin: createAdminClient(options.localhostOf(node), config.proxy.proxyAdminPort),
+    ...{ spawn, features, admin, log, metrics },
     drain: options.drainOptions(config),
     restart: options.restartPolicy(config),
+    hotRestart: options.hotRestart(config),
     signals: host.signals,
-    log,
-    metrics,
-    onSpawn: (pid) => parts.onSpawn(pid, { binary: envoyBinary.path, configFile: bootstrapFile }),
+    onSpawn(pid, { binary, args }) {
+      evidence.noteSpawn();
+      parts.onSpawn(pid, { binary, configFile: args[args.indexOf("-c") + 1] ?? "" });
+    },
+    keepEvidence: (run, traces) => evidence.keep(run, traces),
+    ...(config.settings.hasWatchdog ? { watchForHang: watchdog(admin, log) } : {}),
   });
+}
+
+/** Resolves with what the threads of a silent Envoy do, before anything is done to it. */
+function watchdog(admin: AdminClient, log: Logger): (pid: number, stop: AbortSignal) => Promise<string | undefined> {
+  return async (pid, stop) => {
+    const hang = await watchForHang({ admin, clock: systemClock, ...WATCHDOG, stop, log });
+    return hang === undefined ? undefined : ((await dumpThreads(pid)) ?? "");
+  };
 }
 
 /** What the configuration says holds; without a word of it the CPU quota decides. */

@@ -10,19 +10,18 @@ import {
 } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { EnvoyEnd, SupervisedEnvoy } from "../envoy/index.ts";
-import { decideSdsSocket, type IdentityStatus, keySpec, planIdentity, startKeyGeneration } from "../identity/index.ts";
+import type { IdentityStatus } from "../identity/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { createReadinessBoard, serveStatus } from "../status/index.ts";
 import type { AgentContext } from "./agent-context.ts";
-import { describeAgent } from "./agent-report.ts";
-import { bindSockets } from "./bind-sockets.ts";
-import { findNode } from "./find-node.ts";
-import { prepareBootstrap } from "./prepare-bootstrap.ts";
+import { type AgentReport, describeAgent } from "./agent-report.ts";
+import { type PreparedAgent, prepareAgent } from "./prepare-agent.ts";
 import { firstReason, readinessChecks, waitUntilReady } from "./readiness.ts";
+import type { Reload } from "./reload.ts";
 import * as options from "./room-options.ts";
-import { claimRunFolder } from "./run-file.ts";
 import { type ServedIdentity, serveIdentity } from "./serve-identity.ts";
-import { findBinary, spawnEnvoy } from "./spawn-envoy.ts";
+import { type EnvoyPlan, spawnEnvoy } from "./spawn-envoy.ts";
+import { watchConfig } from "./watch-config.ts";
 
 /** Why the agent is done. */
 export type AgentEnd =
@@ -58,47 +57,16 @@ export async function startAgent(config: AgentConfig, context: AgentContext): Pr
 }
 
 async function assemble(config: AgentConfig, context: AgentContext, life: Lifetime): Promise<RunningAgent> {
-  const { host, log } = context;
-  const { signals } = host;
   refuseWhatIsMissing(config);
   const timeline = createTimeline();
   timeline.mark("configuration read");
   const registry = createMetrics();
-  const metrics = marking(registry, timeline);
   const quitting = new AbortController();
-  const stop = AbortSignal.any([signals.stop, quitting.signal]);
-
-  const keys = startKeyGeneration(keySpec(options.keySettings(config)));
-  const [runFolder, sds] = await Promise.all([
-    life.own("run folder", claimRunFolder(config, log)),
-    decideSdsSocket({ cwd: config.cwd, fileName: config.settings.workloadSocketFile }),
-  ]);
-  const sockets = await bindSockets(config, sds, life);
-  runFolder.noteStatusPort(sockets.status.port);
-  timeline.mark("sockets bound");
-
-  const [node, plan, envoyBinary] = await Promise.all([
-    findNode(config, sds.isFilesOnly, log, stop),
-    planIdentity(options.identitySettings(config, sds.isFilesOnly)),
-    config.settings.isEnvoyDisabled ? undefined : findBinary(config, context),
-  ]);
-  if (sds.isFilesOnly) log.info("Existing workload SDS socket found, serving file certificates only");
-  for (const note of plan.notes) log.info(note);
-  const bootstrapFile = await life.own("bootstrap file", prepareBootstrap(config, node, log));
-  timeline.mark("bootstrap written");
+  const stop = AbortSignal.any([context.host.signals.stop, quitting.signal]);
+  const prepared = await prepareAgent(config, context, { life, timeline, stop });
   stop.throwIfAborted();
-
-  const envoy =
-    envoyBinary &&
-    (await spawnEnvoy({
-      config,
-      context,
-      node,
-      bootstrapFile: bootstrapFile.path,
-      envoyBinary,
-      metrics,
-      onSpawn: (pid, command) => runFolder.noteEnvoy(pid, command),
-    }));
+  const metrics = marking(registry, timeline);
+  const envoy = prepared.envoy && (await superviseEnvoy(prepared.envoy, { config, context, prepared, metrics }));
   timeline.mark("envoy spawned");
   const closeAll = async (): Promise<void> => {
     quitting.abort(new Error("the agent is closing"));
@@ -109,54 +77,118 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
     }
   };
   try {
-    let served: ServedIdentity | undefined; // the status port answers before there is one
-    const because = (): string | undefined => served?.describeTrouble();
-    const checks = readinessChecks({ config, node, metrics, log, because });
-    await life.own(
-      "status",
-      serveStatus(
-        {
-          socket: sockets.status,
-          board: createReadinessBoard({ checks, stop, log }),
-          metrics: registry,
-          envoyStats: options.envoyStats(config, node),
-          metricsForLocalhostOnly: config.settings.isMetricsLocalOnly,
-          quit() {
-            envoy?.skipDrain();
-            quitting.abort(new Error("/quitquitquit called"));
-          },
-          drain: async () => envoy?.drain(),
-          agentReport: () => describeAgent({ config, node, timeline, envoy, served }),
-          commandLine: config.flags.profiling ? ["pilotboat", "proxy", config.role] : undefined,
-          log,
-        },
-        stop,
-      ),
-    );
-    served = await life.own(
-      "identity and xds",
-      serveIdentity({ config, plan, keys, sockets, isFilesOnly: sds.isFilesOnly, timeline, log, metrics }, stop),
-    );
-    timeline.mark("grpc loaded");
-    const ended = firstEnd(stop, envoy);
-    const ready = waitUntilReady(checks, stop, ended).then(() => noteReady(timeline, log));
-    ready.catch(() => undefined); // whoever waits for it is told; nobody has to wait
-    return {
-      ended,
-      ready,
-      whyNotReady: () => firstReason(checks),
-      node,
+    return await serve({
+      config,
+      context,
+      life,
+      prepared,
       timeline,
-      statusPort: sockets.status.port,
-      envoyPid: () => envoy?.pid(),
-      drain: async () => envoy?.drain(),
-      identity: () => served?.identity(),
-      [Symbol.asyncDispose]: closeAll,
-    };
+      registry,
+      metrics,
+      envoy,
+      quitting,
+      stop,
+      closeAll,
+    });
   } catch (error) {
     await closeAll();
     throw error;
   }
+}
+
+function superviseEnvoy(
+  plan: EnvoyPlan,
+  parts: { config: AgentConfig; context: AgentContext; prepared: PreparedAgent; metrics: Metrics },
+): Promise<SupervisedEnvoy> {
+  const { node, runFolder } = parts.prepared;
+  return spawnEnvoy({ ...plan, ...parts, node, onSpawn: (pid, command) => runFolder.noteEnvoy(pid, command) });
+}
+
+interface ServeParts {
+  readonly config: AgentConfig;
+  readonly context: AgentContext;
+  readonly life: Lifetime;
+  readonly prepared: PreparedAgent;
+  readonly timeline: Timeline;
+  readonly registry: MetricsRegistry;
+  readonly metrics: Metrics;
+  readonly envoy: SupervisedEnvoy | undefined;
+  readonly quitting: AbortController;
+  readonly stop: AbortSignal;
+  readonly closeAll: () => Promise<void>;
+}
+
+/** While Envoy boots: everything that it and others will ask for. */
+async function serve(parts: ServeParts): Promise<RunningAgent> {
+  const { config, context, life, prepared, timeline, metrics, envoy, stop } = parts;
+  const { node, sockets, isFilesOnly, keys, identity: plan } = prepared;
+  const { log } = context;
+  let served: ServedIdentity | undefined; // the status port answers before there is one
+  const checks = readinessChecks({ config, node, metrics, log, because: () => served?.describeTrouble() });
+  const board = createReadinessBoard({ checks, stop, log });
+  const reload = reloading(parts);
+  const statusOptions = { ...statusPort(parts), board, reload, agentReport: () => report(parts, served) };
+  await life.own("status", serveStatus(statusOptions, stop));
+  const envoys = (): number => Math.max(1, envoy?.count() ?? 0);
+  served = await life.own(
+    "identity and xds",
+    serveIdentity({ config, plan, keys, sockets, isFilesOnly, timeline, log, metrics, envoys }, stop),
+  );
+  if (config.flags.watch && reload !== undefined) {
+    await life.own(
+      "configuration watch",
+      watchConfig(config, log, () => reload({ evenIfUnchanged: false })),
+    );
+  }
+  timeline.mark("grpc loaded");
+  const ended = firstEnd(stop, envoy);
+  const ready = waitUntilReady(checks, stop, ended).then(() => noteReady(timeline, log));
+  ready.catch(() => undefined); // whoever waits for it is told; nobody has to wait
+  return {
+    ...{ ended, ready, node, timeline },
+    whyNotReady: () => firstReason(checks),
+    statusPort: sockets.status.port,
+    envoyPid: () => envoy?.pid(),
+    drain: async () => envoy?.drain(),
+    identity: () => served?.identity(),
+    [Symbol.asyncDispose]: parts.closeAll,
+  };
+}
+
+function report({ config, prepared, timeline, envoy }: ServeParts, served: ServedIdentity | undefined): AgentReport {
+  return describeAgent({ config, node: prepared.node, timeline, envoy, served });
+}
+
+function statusPort({ config, context, prepared, registry, envoy, quitting }: ServeParts) {
+  return {
+    socket: prepared.sockets.status,
+    metrics: registry,
+    envoyStats: options.envoyStats(config, prepared.node),
+    metricsForLocalhostOnly: config.settings.isMetricsLocalOnly,
+    quit() {
+      envoy?.skipDrain();
+      quitting.abort(new Error("/quitquitquit called"));
+    },
+    drain: async () => envoy?.drain(),
+    commandLine: config.flags.profiling ? ["pilotboat", "proxy", config.role] : undefined,
+    log: context.log,
+  };
+}
+
+/** Its code is loaded where it may be needed. */
+function reloading({ config, context, prepared, envoy, stop }: ServeParts): Reload | undefined {
+  const { spawn } = prepared.envoy ?? {};
+  if (envoy === undefined || spawn === undefined) return undefined;
+  const make = async (): Promise<Reload> => {
+    const { createReload } = await import("./reload.ts");
+    return createReload({ config, context, envoy, spawn, hasExternalSds: prepared.isFilesOnly, stop });
+  };
+  let made = config.settings.isHotRestart ? make() : undefined;
+  made?.catch(() => undefined); // told to whoever asks
+  return async (wanted) => {
+    made ??= make();
+    return (await made)(wanted);
+  };
 }
 
 /** Asked for, but not part of this version: better said at the start than found out later. */

@@ -18,6 +18,13 @@ export function diffByPath(before: JsonValue, after: JsonValue, path = ""): Diff
   return JSON.stringify(before) === JSON.stringify(after) ? [] : [{ path, before, after }];
 }
 
+/** One line: `+` added, `-` removed, `~` changed. */
+export function describeDifference({ path, before, after }: Difference): string {
+  if (before === undefined) return `+ ${path}: ${JSON.stringify(after)}`;
+  if (after === undefined) return `- ${path}: ${JSON.stringify(before)}`;
+  return `~ ${path}: ${JSON.stringify(before)} -> ${JSON.stringify(after)}`;
+}
+
 type Members = Readonly<Record<string, JsonValue>>;
 
 function diffMembers(before: Members, after: Members, pathOf: (key: string) => string): Difference[] {

@@ -1,4 +1,4 @@
-export { type Difference, diffByPath } from "./diff.ts";
+export { describeDifference, diffByPath } from "./diff.ts";
 export { renderGrpcBootstrap, writeGrpcBootstrap } from "./grpc-bootstrap.ts";
 export type { BootstrapOptions } from "./options.ts";
 export { type RenderedBootstrap, renderBootstrap } from "./render-bootstrap.ts";

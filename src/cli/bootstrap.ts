@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { explicitEnvoys, findNode, renderFor } from "../agent/index.ts";
 import { AgentError, describeError, type Host, silentLogger } from "../base/index.ts";
-import { type Difference, diffByPath } from "../bootstrap/index.ts";
+import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, loadConfig } from "../config/index.ts";
 import { findEnvoy } from "../envoy/binary/index.ts";
 import type { JsonValue } from "../proto/mesh/index.ts";
@@ -110,10 +110,4 @@ async function readJson(path: string): Promise<JsonValue> {
   } catch (error) {
     throw new AgentError("FILE_UNREADABLE", `Cannot read "${path}": ${describeError(error)}`, { cause: error });
   }
-}
-
-function describeDifference({ path, before, after }: Difference): string {
-  if (before === undefined) return `+ ${path}: ${JSON.stringify(after)}`;
-  if (after === undefined) return `- ${path}: ${JSON.stringify(before)}`;
-  return `~ ${path}: ${JSON.stringify(before)} -> ${JSON.stringify(after)}`;
 }

@@ -41,6 +41,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./control-plane.ts"),
   },
   {
+    name: "reload",
+    group: "run",
+    summary: "Replace the Envoy of a running agent without losing a request",
+    load: () => import("./reload.ts"),
+  },
+  {
     name: "status",
     group: "look",
     summary: "Certificate, control plane and Envoy of a running agent",

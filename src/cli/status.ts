@@ -1,15 +1,13 @@
-import { readFile } from "node:fs/promises";
-import { request } from "node:http";
-import { resolve } from "node:path";
-import { type AgentReport, type RunFile, runFilePath } from "../agent/index.ts";
-import { AgentError, describeError, type Host } from "../base/index.ts";
+import type { AgentReport } from "../agent/index.ts";
+import type { Host } from "../base/index.ts";
+import { type AgentPlace, callAgent } from "./call-agent.ts";
 import { runCommander } from "./command.ts";
 
-interface Flags {
-  readonly runFolder: string;
-  readonly configPath: string;
+interface Flags extends AgentPlace {
   readonly output?: string;
 }
+
+const LIMIT_MS = 5_000;
 
 const EXAMPLES = `
 Examples:
@@ -26,53 +24,11 @@ export function run(args: readonly string[], host: Host): Promise<number> {
       .option("-o, --output <format>", "json")
       .addHelpText("after", EXAMPLES)
       .action(async (flags: Flags) => {
-        const report = await askAgent(resolve(host.cwd, flags.runFolder, runFilePath(flags.configPath)));
+        const { body } = await callAgent(host, flags, { method: "GET", path: "/debug/agent", limitMs: LIMIT_MS });
+        const report = JSON.parse(body) as AgentReport;
         const text = flags.output === "json" ? JSON.stringify(report, null, 2) : describe(report, Date.now());
         host.stdout.write(`${text}\n`);
       });
-  });
-}
-
-async function askAgent(runFile: string): Promise<AgentReport> {
-  let found: RunFile;
-  try {
-    found = JSON.parse(await readFile(runFile, "utf8")) as RunFile;
-  } catch (error) {
-    throw new AgentError("REQUEST_FAILED", `Cannot find a running agent: there is no usable "${runFile}"`, {
-      hint: "Name its folder with --run-folder",
-      cause: error,
-    });
-  }
-  if (found.statusPort === undefined) {
-    throw new AgentError("REQUEST_FAILED", `Cannot ask the agent with pid ${found.pid}: it does not listen yet`);
-  }
-  try {
-    return JSON.parse(await get(found.statusPort)) as AgentReport;
-  } catch (error) {
-    throw new AgentError(
-      "REQUEST_FAILED",
-      `Cannot ask the agent at port ${found.statusPort} (pid ${found.pid}): ${describeError(error)}`,
-      { hint: "It may have been killed; its file stays behind then" },
-    );
-  }
-}
-
-const LIMIT_MS = 5_000;
-
-function get(port: number): Promise<string> {
-  return new Promise((done, fail) => {
-    const call = request({ host: "127.0.0.1", port, path: "/debug/agent", timeout: LIMIT_MS }, (response) => {
-      let body = "";
-      response.setEncoding("utf8").on("data", (text: string) => {
-        body += text;
-      });
-      response.once("end", () =>
-        response.statusCode === 200 ? done(body) : fail(new Error(`status ${response.statusCode}`)),
-      );
-    });
-    call.once("timeout", () => call.destroy(new Error(`no answer within ${LIMIT_MS} ms`)));
-    call.once("error", fail);
-    call.end();
   });
 }
 

@@ -479,14 +479,24 @@ export const CATALOGUE = {
     default: false,
     help: "Run Envoy so that it can be replaced without losing a request",
     room: "envoy",
-    isPending: true,
+  }),
+  parentShutdownMs: durationMs({
+    env: "PILOTBOAT_PARENT_SHUTDOWN",
+    default: 0,
+    help: "How long a replaced Envoy may live on to drain, in whole seconds; 0 for drainDuration and 15 s",
+    room: "envoy",
   }),
   hasWatchdog: bool({
     env: "PILOTBOAT_WATCHDOG",
     default: false,
-    help: "End an Envoy whose admin stops answering (three times in a row, 5 s each) as hung; then the restart policy decides",
+    help: "End an Envoy whose admin stays silent (asked every 10 s, three times in a row 5 s long) as hung; then the restart policy decides",
     room: "envoy",
-    isPending: true,
+  }),
+  crashFolder: string({
+    env: "PILOTBOAT_CRASH_FOLDER",
+    default: "",
+    help: "Where evidence of Envoy's crashes is kept, the newest five; default crashes in configPath",
+    room: "envoy",
   }),
   // status
   isEnvoyStatsMerged: bool({

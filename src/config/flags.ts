@@ -86,8 +86,7 @@ export const PROXY_FLAGS = [
     name: "watch",
     type: "bool",
     default: false,
-    help: "Replace Envoy when a file of its configuration changes",
-    isPending: true,
+    help: "Replace Envoy when a file of its configuration changes; needs hot restart",
   },
   {
     name: "run-folder",

@@ -87,9 +87,6 @@ export interface Step {
 export const TERM_LIMIT_MS = 2_000;
 /** Longest time that a next epoch may take to be live. */
 export const REPLACE_LIMIT_MS = 60_000;
-/** Envoy keeps at most three epochs at a time: one that retires, one that serves, one that comes up. */
-const MOST_RETIRING = 1;
-
 type StateKind = State["kind"];
 type EventKind = Event["kind"];
 type At<K extends StateKind> = Lifecycle & { readonly state: Extract<State, { kind: K }> };
@@ -157,7 +154,7 @@ const TABLE: Table = {
     stop: (now, _event, context) =>
       go(now, leaving([now.state.child, ...now.retiring], { by: "us" }, context), [
         killHung(now),
-        ...endThem(now.retiring),
+        { kind: "wait", ms: TERM_LIMIT_MS },
       ]),
     drained: stay,
   },
@@ -272,7 +269,8 @@ function beginHung(now: At<"running">, { id }: Of<"hung">, { nowMs }: Context): 
 }
 
 function beginReplace(now: At<"running">): Step {
-  if (now.retiring.length > MOST_RETIRING) return refuse("two earlier Envoys are still draining")(now);
+  // an epoch that is asked to make room ends its own predecessor at once, in the middle of its drain
+  if (now.retiring.length > 0) return refuse("an earlier Envoy is still draining")(now);
   const { child, sinceMs } = now.state;
   return go(now, { kind: "replacing", child, sinceMs, next: undefined }, [{ kind: "spawn", epoch: child.epoch + 1 }]);
 }
@@ -339,9 +337,10 @@ function leaving(children: readonly Child[], end: Outcome, { nowMs }: Context): 
   return { kind: "stopping", children, end, sinceMs: nowMs };
 }
 
-function endThem(children: readonly Child[]): Effect[] {
+/** The newest first, the others after it: an epoch whose predecessor is gone waits for that one's answers. */
+function endThem([newest]: readonly Child[]): Effect[] {
   return [
-    ...(children.length === 0 ? [] : [{ kind: "signal", children, signal: "SIGTERM" } as const]),
+    ...(newest === undefined ? [] : [{ kind: "signal", children: [newest], signal: "SIGTERM" } as const]),
     { kind: "wait", ms: TERM_LIMIT_MS },
   ];
 }
@@ -349,7 +348,7 @@ function endThem(children: readonly Child[]): Effect[] {
 function oneIsGone(now: At<"stopping">, { id }: Of<"exited">): Step {
   const { end } = now.state;
   const children = now.state.children.filter((child) => child.id !== id);
-  if (children.length > 0) return go(now, { ...now.state, children });
+  if (children.length > 0) return go(now, { ...now.state, children }, endThem(children));
   return go({ ...now, retiring: [] }, { kind: "ended", end }, [{ kind: "end", end }]);
 }
 

@@ -7,7 +7,8 @@ import type { Child } from "./lifecycle.ts";
 export interface Running {
   readonly child: Child;
   readonly process: EnvoyChild;
-  readonly spawn: SpawnOptions;
+  /** With what it could be started now; a bootstrap gets its lasting name when its Envoy has taken over. */
+  spawn: SpawnOptions;
   threads: string | undefined;
   /** A next epoch that failed had it closed already; it does not open again. */
   isAdminLost: boolean;

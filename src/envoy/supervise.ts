@@ -257,7 +257,11 @@ class Supervisor implements SupervisedEnvoy {
   #settleReplacement(result: Replacement): void {
     const replacing = this.#replacing;
     this.#replacing = undefined;
-    if (result.kind === "replaced" && replacing !== undefined) this.#spawn = replacing.settled;
+    if (result.kind === "replaced" && replacing !== undefined) {
+      this.#spawn = replacing.settled;
+      const serving = this.#processes.ofPid(result.pid);
+      if (serving !== undefined) serving.spawn = replacing.settled;
+    }
     replacing?.done(result);
   }
 

@@ -27,6 +27,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
   "/metrics": { answer: metrics, isLocalOnly: (options) => options.metricsForLocalhostOnly === true },
   "/quitquitquit": { answer: quit, isLocalOnly: true, method: "POST" },
   "/drain": { answer: drain, isLocalOnly: true, method: "POST" },
+  "/reload": { answer: reload, isLocalOnly: true, method: "POST" },
   "/debug/agent": { answer: agentReport, isLocalOnly: true },
   "/debug/ndsz": { answer: nameTable, isLocalOnly: true },
 };
@@ -82,6 +83,14 @@ async function drain({ options }: Call): Promise<Outcome> {
     options.log.warn("drain failed", { reason: describeError(error) }); // a preStop hook can do nothing about it
   }
   return { status: 200, body: "OK" };
+}
+
+/** A refusal is no fault of the server: 409 with the same report. */
+async function reload({ options }: Call): Promise<Outcome> {
+  if (options.reload === undefined) return { ...plainError("There is no Envoy to reload"), status: 409 };
+  const report = await options.reload();
+  const status = report.outcome === "refused" ? 409 : 200;
+  return { status, body: JSON.stringify(report), contentType: "application/json" };
 }
 
 function nameTable({ options }: Call): Outcome {

@@ -11,6 +11,8 @@ export interface XdsRelayOptions {
   readonly maxRequestBytes?: number;
   /** Default 100000, as in Istio (`ISTIO_GPRC_MAXSTREAMS`). */
   readonly maxStreams?: number;
+  /** How many Envoys may have a stream at the same time: more than one during a hot restart. Default: one. */
+  readonly clients?: () => number;
   /** For both sides. Default: ping after 30 s, give up after 10 s more. */
   readonly keepalive?: Keepalive;
   readonly log: Logger;

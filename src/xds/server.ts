@@ -44,12 +44,13 @@ export function startServer(options: XdsRelayOptions & ServerParts): AsyncDispos
   };
 }
 
-/** The live streams; normally one. A new one ends the one before, as in Istio: Envoy has only one that counts. */
+/** The live streams; normally one. A new one ends the oldest, as in Istio: an Envoy has only one that counts. */
 class Streams {
   readonly #options: XdsRelayOptions & ServerParts;
   readonly #keepalive: Keepalive;
   readonly #running = new Set<Promise<void>>();
-  #current: AbortController | undefined;
+  /** Of the live streams, the oldest first. */
+  readonly #current: AbortController[] = [];
   #lastId = 0;
   #largestRequest = 0;
 
@@ -79,23 +80,29 @@ class Streams {
       mine.signal,
     ).finally(() => {
       this.#running.delete(running);
-      if (this.#current === mine) this.#current = undefined;
+      this.#forget(mine);
     });
     this.#running.add(running);
   }
 
   async endAll(): Promise<void> {
-    this.#current?.abort();
+    for (const stream of this.#current) stream.abort();
     await Promise.all(this.#running);
   }
 
   #register(): AbortController {
-    if (this.#current !== undefined) {
+    const mine = new AbortController();
+    this.#current.push(mine);
+    for (let over = this.#current.length - (this.#options.clients?.() ?? 1); over > 0; over--) {
       this.#options.log.warn("registered overlapping stream; closing previous");
-      this.#current.abort();
+      this.#current.shift()?.abort();
     }
-    this.#current = new AbortController();
-    return this.#current;
+    return mine;
+  }
+
+  #forget(stream: AbortController): void {
+    const at = this.#current.indexOf(stream);
+    if (at >= 0) this.#current.splice(at, 1);
   }
 
   #noteRequestSize(bytes: number): void {

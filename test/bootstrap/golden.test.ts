@@ -194,7 +194,16 @@ async function expectValid(text: string): Promise<void> {
   try {
     const file = join(folder, "bootstrap.json");
     await writeFile(file, text);
-    const args = ["--mode", "validate", "-c", file, "-l", "error", "--allow-unknown-static-fields"];
+    const args = [
+      "--mode",
+      "validate",
+      "-c",
+      file,
+      "-l",
+      "error",
+      "--allow-unknown-static-fields",
+      "--disable-hot-restart",
+    ];
     const outcome = await promisify(execFile)(await realEnvoy(), args, { cwd: folder }).then(
       () => "accepted",
       (error: { readonly stderr: string }) => error.stderr,

@@ -66,7 +66,7 @@ const ANSWERS: Readonly<Record<State["kind"], Readonly<Record<string, string>>>>
     "time is up": "replacing: SIGKILL 102",
     replace: "replacing: not replaced",
     stop: "draining: SIGKILL 102, not replaced, drain",
-    "stop, drained": "stopping: SIGKILL 102, not replaced, SIGTERM 101 102, wait",
+    "stop, drained": "stopping: SIGKILL 102, not replaced, SIGTERM 101, wait",
   },
   hung: {
     spawned: "hung: SIGKILL 103",
@@ -126,20 +126,22 @@ test("the end of an earlier epoch is forgotten, whatever is going on", () => {
   }
 });
 
-test("stopping waits for every epoch, and kills what is left", () => {
+test("stopping ends the newest epoch first, then those before it, and kills what is left", () => {
   const running: Lifecycle = { state: { ...STATES.running, child: second }, retiring: [first], history: [] };
   const draining = go(running, { kind: "stop", isDrained: false }).next;
   const stopping = go(draining, { kind: "drained" });
-  expect(stopping.effects[0]).toMatchObject({ kind: "signal", signal: "SIGTERM", children: [second, first] });
+  expect(stopping.effects[0]).toMatchObject({ kind: "signal", signal: "SIGTERM", children: [second] });
+  expect(told(stopping.next, { kind: "time is up" })).toBe("stopping: SIGKILL 102 101");
   const half = go(stopping.next, exit(2)).next;
+  expect(told(stopping.next, exit(2))).toBe("stopping: SIGTERM 101, wait");
   expect(told(half, { kind: "time is up" })).toBe("stopping: SIGKILL 101");
   expect(told(half, exit(1))).toBe("ended: end");
 });
 
-test("a fourth epoch has to wait until one of the first has gone", () => {
-  const busy: Lifecycle = { state: STATES.running, retiring: [second, third], history: [] };
+test("a third epoch has to wait until the first has gone", () => {
+  const busy: Lifecycle = { state: STATES.running, retiring: [second], history: [] };
   expect(told(busy, { kind: "replace" })).toBe("running: not replaced");
-  expect(told({ ...busy, retiring: [second] }, { kind: "replace" })).toBe("replacing: spawn 1");
+  expect(told({ ...busy, retiring: [] }, { kind: "replace" })).toBe("replacing: spawn 1");
 });
 
 test("without restarts its own end is the end, told with the run", () => {

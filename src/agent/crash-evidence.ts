@@ -1,0 +1,59 @@
+import { resolve } from "node:path";
+import type { Logger } from "../base/index.ts";
+import type { AgentConfig } from "../config/index.ts";
+import {
+  type CrashFacts,
+  couldNotStart,
+  describeEnd,
+  exitCodeOf,
+  keepEvidence,
+  type RunRecord,
+  readCgroup,
+  type Traces,
+} from "../envoy/index.ts";
+import { inRunFolder } from "./room-options.ts";
+
+/** Keeps what is to be known of Envoys that failed. */
+export interface EvidenceKeeper {
+  /** To be called at each spawn: what the kernel has killed before is not this Envoy. */
+  noteSpawn(): void;
+  keep(run: RunRecord, traces: Traces): Promise<string | undefined>;
+}
+
+export function evidenceKeeper(config: AgentConfig, version: string | undefined, log: Logger): EvidenceKeeper {
+  const folder = inRunFolder(config, config.settings.crashFolder || `${config.proxy.configPath}/crashes`);
+  const oomKills = async (): Promise<number | undefined> => (await readCgroup()).oomKills();
+  let before: Promise<number | undefined> = Promise.resolve(undefined);
+  return {
+    noteSpawn() {
+      before = oomKills();
+    },
+    async keep(run, traces) {
+      const [oomKillsBefore, oomKillsAfter] = await Promise.all([before, oomKills()]);
+      return keepEvidence(folder, { ...crashFacts(run, traces), version, oomKillsBefore, oomKillsAfter }, { log });
+    },
+  };
+}
+
+function crashFacts(
+  run: RunRecord,
+  { lastLines, threads, spawn }: Traces,
+): Omit<CrashFacts, "version" | "oomKillsBefore" | "oomKillsAfter"> {
+  const { end, pid, startedMs, endedMs, wasLive } = run;
+  const { binary, args, cwd } = spawn;
+  const configFile = args[args.indexOf("-c") + 1];
+  return {
+    what: verdict(run),
+    reason: run.wasHung === true ? "the admin did not answer any more" : describeEnd(end),
+    ...{ pid, startedMs, endedMs, wasLive, lastLines, threads, binary, args, cwd },
+    exitCode: end.kind === "code" ? exitCodeOf(end) : undefined,
+    signal: end.kind === "signal" ? end.signal : undefined,
+    bootstrapFile: configFile === undefined ? undefined : resolve(cwd, configFile),
+  };
+}
+
+function verdict(run: RunRecord): string {
+  if (run.wasHung === true) return "hung";
+  if (couldNotStart(run)) return "could not start";
+  return run.end.kind === "signal" ? "crashed" : "exited";
+}

@@ -1,0 +1,57 @@
+import type { Lifetime, Timeline } from "../base/index.ts";
+import type { AgentConfig } from "../config/index.ts";
+import { decideSdsSocket, type IdentityPlan, keySpec, planIdentity, startKeyGeneration } from "../identity/index.ts";
+import type { NodeDescription } from "../node/index.ts";
+import type { AgentContext } from "./agent-context.ts";
+import { bindSockets } from "./bind-sockets.ts";
+import { findNode } from "./find-node.ts";
+import { prepareBootstrap } from "./prepare-bootstrap.ts";
+import * as options from "./room-options.ts";
+import { type ClaimedFolder, claimRunFolder } from "./run-file.ts";
+import type { Sockets } from "./serve-identity.ts";
+import { type EnvoyPlan, findBinary, planEnvoy } from "./spawn-envoy.ts";
+
+/** Everything that is there before Envoy is spawned. */
+export interface PreparedAgent {
+  readonly node: NodeDescription;
+  readonly identity: IdentityPlan;
+  readonly keys: ReturnType<typeof startKeyGeneration>;
+  readonly sockets: Sockets;
+  /** Another program serves the workload's secrets. */
+  readonly isFilesOnly: boolean;
+  readonly runFolder: ClaimedFolder;
+  /** Undefined with DISABLE_ENVOY. */
+  readonly envoy: EnvoyPlan | undefined;
+}
+
+/**
+ * Binds, looks around and writes, in the order of docs/architecture.md, "Start". Nothing in here loads a library. What
+ * it makes belongs to `life`. Rejects with ADDRESS_IN_USE, RUN_FOLDER_IN_USE, ENVOY_NOT_FOUND, FILE_UNWRITABLE and what
+ * the configuration of identity and bootstrap can be refused with.
+ */
+export async function prepareAgent(
+  config: AgentConfig,
+  context: AgentContext,
+  { life, timeline, stop }: { readonly life: Lifetime; readonly timeline: Timeline; readonly stop: AbortSignal },
+): Promise<PreparedAgent> {
+  const { log } = context;
+  const keys = startKeyGeneration(keySpec(options.keySettings(config)));
+  const [runFolder, sds] = await Promise.all([
+    life.own("run folder", claimRunFolder(config, log)),
+    decideSdsSocket({ cwd: config.cwd, fileName: config.settings.workloadSocketFile }),
+  ]);
+  const sockets = await bindSockets(config, sds, life);
+  runFolder.noteStatusPort(sockets.status.port);
+  timeline.mark("sockets bound");
+  const [node, identity, envoyBinary] = await Promise.all([
+    findNode(config, sds.isFilesOnly, log, stop),
+    planIdentity(options.identitySettings(config, sds.isFilesOnly)),
+    config.settings.isEnvoyDisabled ? undefined : findBinary(config, context),
+  ]);
+  if (sds.isFilesOnly) log.info("Existing workload SDS socket found, serving file certificates only");
+  for (const note of identity.notes) log.info(note);
+  const file = await life.own("bootstrap file", prepareBootstrap(config, node, log));
+  const envoy = envoyBinary && (await planEnvoy({ config, context, node, bootstrapFile: file.path, envoyBinary }));
+  timeline.mark("bootstrap written");
+  return { node, identity, keys, sockets, isFilesOnly: sds.isFilesOnly, runFolder, envoy };
+}

@@ -1,0 +1,34 @@
+import { resolve } from "node:path";
+import { describeError, type Logger, watchPaths } from "../base/index.ts";
+import type { AgentConfig } from "../config/index.ts";
+
+/** Calls `onChange` when a file that the configuration or the bootstrap was made from has another content. */
+export async function watchConfig(
+  config: AgentConfig,
+  log: Logger,
+  onChange: () => Promise<unknown>,
+): Promise<AsyncDisposable> {
+  const paths = configFiles(config);
+  log.info("Watching the files of the configuration", { paths });
+  return watchPaths({
+    paths,
+    onChange: () => void onChange(),
+    onTrouble: (error) => log.warn("Cannot watch every file, looking now and then", { error: describeError(error) }),
+  });
+}
+
+function configFiles({ cwd, startedIn, flags, settings, proxy }: AgentConfig): string[] {
+  const inRunFolder = [
+    flags.meshConfig,
+    settings.bootstrapOverride,
+    settings.bootstrapTemplate,
+    proxy.proxyBootstrapTemplatePath,
+    proxy.customConfigFile,
+    "./etc/istio/pod/annotations",
+    "./etc/istio/pod/labels",
+  ];
+  return [
+    ...(flags["proxy-config"] === "" ? [] : [resolve(startedIn, flags["proxy-config"])]),
+    ...inRunFolder.filter((path) => path !== "").map((path) => resolve(cwd, path)),
+  ];
+}

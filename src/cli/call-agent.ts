@@ -1,0 +1,70 @@
+import { readFile } from "node:fs/promises";
+import { request } from "node:http";
+import { resolve } from "node:path";
+import { type RunFile, runFilePath } from "../agent/index.ts";
+import { AgentError, describeError, type Host } from "../base/index.ts";
+
+/** By which a running agent is found. */
+export interface AgentPlace {
+  readonly runFolder: string;
+  readonly configPath: string;
+}
+
+export interface AgentCall {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly limitMs: number;
+}
+
+export interface AgentAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/**
+ * Asks the agent that runs in a folder, at its status port. Rejects with REQUEST_FAILED when there is none, it does not
+ * answer in time, or its answer is neither 200 nor 409, which is a refusal with a reason.
+ */
+export async function callAgent(host: Host, place: AgentPlace, call: AgentCall): Promise<AgentAnswer> {
+  const { pid, statusPort } = await findAgent(resolve(host.cwd, place.runFolder, runFilePath(place.configPath)));
+  if (statusPort === undefined) {
+    throw new AgentError("REQUEST_FAILED", `Cannot ask the agent with pid ${pid}: it does not listen yet`);
+  }
+  try {
+    return await send(statusPort, call);
+  } catch (error) {
+    const text = `Cannot ask the agent at port ${statusPort} (pid ${pid}): ${describeError(error)}`;
+    throw new AgentError("REQUEST_FAILED", text, { hint: "It may have been killed; its file stays behind then" });
+  }
+}
+
+async function findAgent(runFile: string): Promise<RunFile> {
+  try {
+    return JSON.parse(await readFile(runFile, "utf8")) as RunFile;
+  } catch (error) {
+    throw new AgentError("REQUEST_FAILED", `Cannot find a running agent: there is no usable "${runFile}"`, {
+      hint: "Name its folder with --run-folder",
+      cause: error,
+    });
+  }
+}
+
+function send(port: number, { method, path, limitMs }: AgentCall): Promise<AgentAnswer> {
+  return new Promise((done, fail) => {
+    const call = request({ host: "127.0.0.1", port, method, path, timeout: limitMs }, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text: string) => {
+        body += text;
+      });
+      response.once("error", fail);
+      response.once("end", () => {
+        const status = response.statusCode ?? 0;
+        if (status === 200 || status === 409) done({ status, body });
+        else fail(new Error(`status ${status}`));
+      });
+    });
+    call.once("timeout", () => call.destroy(new Error(`no answer within ${limitMs / 1_000} s`)));
+    call.once("error", fail);
+    call.end();
+  });
+}

@@ -1,0 +1,51 @@
+import type { ReloadReport } from "../agent/index.ts";
+import type { Host } from "../base/index.ts";
+import { type AgentPlace, callAgent } from "./call-agent.ts";
+import { runCommander } from "./command.ts";
+
+interface Flags extends AgentPlace {
+  readonly output?: string;
+}
+
+/** Validation, an earlier epoch's drain and the start of the next one have limits of their own; this one is for the sum. */
+const LIMIT_MS = 300_000;
+
+const EXAMPLES = `
+Exit code 1 when the old Envoy serves on; the reason is printed.
+
+Examples:
+  pilotboat proxy sidecar --hot-restart --proxy-config proxy.yaml --run-folder /tmp/sidecar &
+  pilotboat reload --run-folder /tmp/sidecar      # after proxy.yaml was edited, or Envoy upgraded`;
+
+/** `pilotboat reload`. */
+export function run(args: readonly string[], host: Host): Promise<number> {
+  return runCommander("reload", args, host, (program, exitWith) => {
+    program
+      .description("Replace the Envoy of a running agent by a hot restart, with its configuration read again")
+      .option("--run-folder <folder>", "the folder in which the agent runs; default: the working directory", ".")
+      .option("--config-path <folder>", "its configPath", "./etc/istio/proxy")
+      .option("-o, --output <format>", "json")
+      .addHelpText("after", EXAMPLES)
+      .action(async (flags: Flags) => {
+        const { body } = await callAgent(host, flags, { method: "POST", path: "/reload", limitMs: LIMIT_MS });
+        const report = readReport(body);
+        host.stdout.write(flags.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : describe(report));
+        if (report.outcome === "refused") exitWith(1);
+      });
+  });
+}
+
+/** An agent without Envoy answers in plain words. */
+function readReport(body: string): ReloadReport {
+  try {
+    return JSON.parse(body) as ReloadReport;
+  } catch {
+    return { outcome: "refused", reason: body.trim(), changes: [], pid: undefined, ms: 0 };
+  }
+}
+
+function describe({ outcome, reason, changes, pid, ms }: ReloadReport): string {
+  const last =
+    outcome === "refused" ? `refused, the old Envoy serves on: ${reason}` : `${outcome}: pid ${pid}, ${ms} ms`;
+  return [...changes, last].map((line) => `${line}\n`).join("");
+}
