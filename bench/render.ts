@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { findNode } from "../src/agent/index.ts";
+import { lookAtNode } from "../src/agent/index.ts";
 import { bootstrapOptions } from "../src/agent/room-options.ts";
 import { silentLogger } from "../src/base/index.ts";
 import { renderBootstrap, writeBootstrap } from "../src/bootstrap/index.ts";
@@ -23,7 +23,7 @@ const env = {
 async function once(): Promise<number> {
   const startedMs = performance.now();
   const { config } = await loadConfig({ args: ["sidecar"], env, cwd: folder });
-  const node = await findNode(config, false, silentLogger, new AbortController().signal);
+  const node = await lookAtNode(config, silentLogger, new AbortController().signal);
   const { document } = renderBootstrap(bootstrapOptions(config), node);
   await writeBootstrap({ proxy: config.proxy, cwd: folder }, document);
   return performance.now() - startedMs;

@@ -4,10 +4,24 @@ import { hasCredentialSocket } from "../identity/index.ts";
 import { describeNode, discoverPlatform, gatherFacts, type NodeDescription } from "../node/index.ts";
 import { nodeOptions, platformWords } from "./room-options.ts";
 
-/** Who this proxy is, from the configuration and what the machine says. */
-export async function findNode(
+/** Who this proxy is, from the configuration and what the machine says. A dead credential socket is removed. */
+export function findNode(
   config: AgentConfig,
   hasExternalSds: boolean,
+  log: Logger,
+  stop: AbortSignal,
+): Promise<NodeDescription> {
+  return askNode(config, { hasExternalSds, mayRemove: true }, log, stop);
+}
+
+/** The same for those who only want to see it: nothing is changed. Our own SDS socket, if any, is taken for ours. */
+export function lookAtNode(config: AgentConfig, log: Logger, stop: AbortSignal): Promise<NodeDescription> {
+  return askNode(config, { hasExternalSds: false, mayRemove: false }, log, stop);
+}
+
+async function askNode(
+  config: AgentConfig,
+  { hasExternalSds, mayRemove }: { readonly hasExternalSds: boolean; readonly mayRemove: boolean },
   log: Logger,
   stop: AbortSignal,
 ): Promise<NodeDescription> {
@@ -16,7 +30,7 @@ export async function findNode(
       cwd: config.cwd,
       podAnnotations: config.podAnnotations.size === 0 ? undefined : config.podAnnotations,
       platform: discoverPlatform(platformWords(config)),
-      hasCredentialSocket: await hasCredentialSocket(config.cwd),
+      hasCredentialSocket: await hasCredentialSocket(config.cwd, { mayRemove }),
       hasExternalSds,
       log,
     },

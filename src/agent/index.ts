@@ -1,6 +1,6 @@
 export type { AgentContext } from "./agent-context.ts";
 export type { AgentReport } from "./agent-report.ts";
-export { findNode } from "./find-node.ts";
+export { lookAtNode } from "./find-node.ts";
 export { type LocalMesh, type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
 export { openLog } from "./log-sink.ts";
 export { renderFor } from "./prepare-bootstrap.ts";

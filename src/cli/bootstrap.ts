@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { explicitEnvoys, findNode, renderFor } from "../agent/index.ts";
+import { explicitEnvoys, lookAtNode, renderFor } from "../agent/index.ts";
 import { AgentError, describeError, type Host, silentLogger } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, loadConfig } from "../config/index.ts";
@@ -42,7 +42,7 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
 
 async function render(args: readonly string[], host: Host): Promise<{ config: AgentConfig; text: string }> {
   const { config } = await loadConfig({ args, env: host.env, cwd: host.cwd });
-  const node = await findNode(config, false, silentLogger, host.signals.stop);
+  const node = await lookAtNode(config, silentLogger, host.signals.stop);
   const { content, warnings } = await renderFor(config, node);
   for (const warning of warnings) host.stderr.write(`warning: ${warning}\n`);
   return { config, text: typeof content === "string" ? content : `${JSON.stringify(content, null, 2)}\n` };

@@ -1,11 +1,11 @@
-import { findNode } from "../agent/index.ts";
+import { lookAtNode } from "../agent/index.ts";
 import { type Host, silentLogger } from "../base/index.ts";
 import { loadConfig } from "../config/index.ts";
 
 /** `pilotboat config node`: the node, and where each metadata key comes from. */
 export async function showNode(args: readonly string[], isJson: boolean, host: Host): Promise<number> {
   const { config } = await loadConfig({ args, env: host.env, cwd: host.cwd });
-  const node = await findNode(config, false, silentLogger, host.signals.stop);
+  const node = await lookAtNode(config, silentLogger, host.signals.stop);
   const { id, cluster, locality, metadata, origins } = node;
   const rows = Object.entries(metadata).map(([name, value]) => ({
     name,

@@ -66,10 +66,24 @@ test.each(["a/b", "", "/socket", "../socket", "."])("the name %j is refused", as
 
 test("credentials of another program count only while it lives", async () => {
   await using world = await createWorld();
-  expect(await hasCredentialSocket(world.cwd)).toBe(false);
+  const look = { mayRemove: false };
+  expect(await hasCredentialSocket(world.cwd, look)).toBe(false);
   const path = join(world.cwd, WELL_KNOWN.credentialSocket);
   await using _live = await startGrpc(path);
-  expect(await hasCredentialSocket(world.cwd)).toBe(true);
+  expect(await hasCredentialSocket(world.cwd, look)).toBe(true);
+});
+
+test("a dead socket for credentials is removed only by who may, anything else there by nobody", async () => {
+  await using world = await createWorld();
+  const path = join(world.cwd, WELL_KNOWN.credentialSocket);
+  await startStale(path);
+  expect(await hasCredentialSocket(world.cwd, { mayRemove: false })).toBe(false);
+  expect((await lstat(path)).isSocket()).toBe(true);
+  expect(await hasCredentialSocket(world.cwd, { mayRemove: true })).toBe(false);
+  await expect(lstat(path)).rejects.toThrow("ENOENT");
+  await world.write(WELL_KNOWN.credentialSocket, "x");
+  expect(await hasCredentialSocket(world.cwd, { mayRemove: true })).toBe(false);
+  expect((await lstat(path)).isFile()).toBe(true);
 });
 
 async function startGrpc(path: string): Promise<AsyncDisposable> {

@@ -56,10 +56,16 @@ export async function decideSdsSocket(options: SocketOptions): Promise<SocketPla
 }
 
 /**
- * Whether another program serves credentials for gateways; a dead socket is removed. Rejects with FILE_UNWRITABLE.
+ * Whether another program serves credentials for gateways. A dead socket is removed where `mayRemove` says so; any
+ * other kind of file is nobody's socket and stays. Rejects with FILE_UNWRITABLE.
  */
-export async function hasCredentialSocket(cwd: string): Promise<boolean> {
-  return isServed(resolve(cwd, WELL_KNOWN.credentialSocket));
+export async function hasCredentialSocket(cwd: string, { mayRemove }: { mayRemove: boolean }): Promise<boolean> {
+  const path = resolve(cwd, WELL_KNOWN.credentialSocket);
+  const found = await stat(path).catch(() => undefined); // nothing there
+  if (found?.isSocket() !== true) return false;
+  if (await speaksHttp2(path)) return true;
+  if (mayRemove) await remove(path, found);
+  return false;
 }
 
 /** True when gRPC is spoken there. Anything else at that place is removed. */
