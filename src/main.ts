@@ -1,18 +1,32 @@
 #!/usr/bin/env node
-import type { StopSignals } from "./base/index.ts";
+import type { Writable } from "node:stream";
+import { type StopSignals, steadyOutput } from "./base/index.ts";
 import { runCli } from "./cli/index.ts";
 
 /** The only file that touches `process`: arguments, environment, streams and signals in, exit code out. */
 async function main(): Promise<void> {
+  const stdout = steadyOutput(process.stdout);
+  const stderr = steadyOutput(process.stderr);
   const exitCode = await runCli(process.argv.slice(2), {
     env: process.env,
     cwd: process.cwd(),
-    stdout: process.stdout,
-    stderr: process.stderr,
+    stdout,
+    stderr,
     signals: listenForSignals(),
     onSignal: listenForAll,
   });
+  await Promise.all([flush(stdout), flush(stderr)]);
   process.exit(exitCode);
+}
+
+/** A reader that does not read must not keep the process. */
+const FLUSH_LIMIT_MS = 1_000;
+
+function flush(output: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, FLUSH_LIMIT_MS);
+    output.end(resolve);
+  });
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;

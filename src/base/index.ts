@@ -22,5 +22,6 @@ export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetri
 export { type BoundSocket, bindTcp, bindUnix, checkSocketPath, freePorts, splitHostPort } from "./net.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { Secret } from "./secret.ts";
+export { lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
 export { contentDigest, type WatchOptions, watchPaths } from "./watch.ts";

@@ -1,5 +1,5 @@
 import { runProxy } from "../agent/index.ts";
-import type { Host } from "../base/index.ts";
+import { type Host, lossyOutput } from "../base/index.ts";
 import { ALL_FLAGS, flagHelp } from "../config/index.ts";
 
 /** `pilotboat proxy [type]`: the drop-in for pilot-agent. */
@@ -8,7 +8,8 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
     host.stdout.write(helpText());
     return 0;
   }
-  return runProxy({ args }, host);
+  // who does not read the log must not hold up Envoy, whose lines go the same way
+  return runProxy({ args }, { ...host, stdout: lossyOutput(host.stdout), stderr: lossyOutput(host.stderr) });
 }
 
 function helpText(): string {

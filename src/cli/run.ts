@@ -1,5 +1,5 @@
 import { type RunOptions, runApplication } from "../agent/index.ts";
-import { AgentError, type Host, parseGoDuration, toMs } from "../base/index.ts";
+import { AgentError, type Host, lossyOutput, parseGoDuration, toMs } from "../base/index.ts";
 import { ALL_FLAGS, type FlagSpec, LOG_FLAGS, type ParsedFlags, parseFlags } from "../config/index.ts";
 
 const HELP = `Usage: pilotboat run [flags] [--] COMMAND [ARGS...]
@@ -57,7 +57,8 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
   const [file, ...rest] = command;
   if (file === undefined || file === "") throw usage("Cannot run nothing: a command is wanted after the flags");
   try {
-    return await runApplication({ ...readOptions(given), command: [file, ...rest] }, host);
+    const patient = { ...host, stderr: lossyOutput(host.stderr) }; // an unread log must not hold up Envoy
+    return await runApplication({ ...readOptions(given), command: [file, ...rest] }, patient);
   } catch (error) {
     const code = error instanceof AgentError ? SHELL_CODES[error.code] : undefined;
     if (code === undefined) throw error;

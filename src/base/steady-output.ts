@@ -1,0 +1,69 @@
+import { fstatSync, writeSync } from "node:fs";
+import { Writable } from "node:stream";
+import { isatty } from "node:tty";
+
+/** One of the two outputs of a process. */
+export type ProcessOutput = NodeJS.WritableStream & { readonly fd: number; readonly isTTY?: boolean };
+
+/**
+ * An output that never fails, whatever became of its other end: a reader that left, a closed terminal, a full disk. What
+ * cannot be written is lost; a disk that has room again takes what comes then. A reader that is slow makes the writer
+ * wait. `finish` is emitted when everything has left.
+ */
+export function steadyOutput(output: ProcessOutput): Writable & { readonly isTTY: boolean } {
+  output.on("error", () => undefined); // told by the callback of each write as well
+  const write = isFile(output.fd) ? writeToFile : writeToStream;
+  const steady = new Writable({ write: (chunk: Buffer, _encoding, done) => write(output, chunk, done) });
+  return Object.assign(steady, { isTTY: output.isTTY === true });
+}
+
+/** Regular files and devices other than terminals, which Node closes for good at the first error. */
+function isFile(fd: number): boolean {
+  try {
+    const kind = fstatSync(fd);
+    return !kind.isFIFO() && !kind.isSocket() && !isatty(fd);
+  } catch {
+    return false; // closed before we began
+  }
+}
+
+function writeToFile({ fd }: ProcessOutput, chunk: Buffer, done: () => void): void {
+  try {
+    for (let rest = chunk; rest.length > 0; ) rest = rest.subarray(writeSync(fd, rest));
+  } catch {
+    // lost: there is nowhere else to tell it
+  }
+  done();
+}
+
+function writeToStream(output: ProcessOutput, chunk: Buffer, done: () => void): void {
+  output.write(chunk, () => done());
+}
+
+/** So long a writer waits for a reader that has stopped reading. */
+const STALL_MS = 1_000;
+
+/**
+ * The same output for a writer that must not be stopped by its reader: what is written while the other end has not read
+ * for a second is lost, and the writer goes on.
+ */
+export function lossyOutput(output: NodeJS.WritableStream): Writable {
+  let isStalled = false;
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      if (isStalled) {
+        done();
+        return;
+      }
+      const stalled = setTimeout(() => {
+        isStalled = true;
+        done();
+      }, STALL_MS).unref();
+      output.write(chunk, () => {
+        clearTimeout(stalled);
+        if (isStalled) isStalled = false;
+        else done();
+      });
+    },
+  });
+}
