@@ -111,6 +111,11 @@ async function assemble(options: LocalMeshOptions, life: Lifetime): Promise<Loca
   return { agent, controlPlane, service, ports, folder, [Symbol.asyncDispose]: () => life[Symbol.asyncDispose]() };
 }
 
+/** `$XDG_STATE_HOME/pilotboat/crashes`, by the XDG Base Directory Specification. */
+function crashFolder({ XDG_STATE_HOME, HOME = tmpdir() }: Host["env"]): string {
+  return join(XDG_STATE_HOME || join(HOME, ".local/state"), "pilotboat/crashes");
+}
+
 type Ports = LocalMesh["ports"] & { readonly envoyStatus: number; readonly prometheus: number };
 
 async function choosePorts(wanted: number | undefined): Promise<Ports> {
@@ -121,7 +126,13 @@ async function choosePorts(wanted: number | undefined): Promise<Ports> {
 
 /** The words that an injected pod would be told, for this machine. */
 function agentWords(
-  { namespace, serviceAccount, proxyConfig, env }: LocalMeshOptions & { namespace: string; serviceAccount: string },
+  {
+    namespace,
+    serviceAccount,
+    proxyConfig,
+    env,
+    host,
+  }: LocalMeshOptions & { namespace: string; serviceAccount: string },
   ports: Ports,
   controlPlanePort: number,
 ): Record<string, string> {
@@ -134,6 +145,7 @@ function agentWords(
     ENVOY_STATUS_PORT: String(ports.envoyStatus),
     ENVOY_PROMETHEUS_PORT: String(ports.prometheus),
     PILOTBOAT_RESTART: "on-failure",
+    PILOTBOAT_CRASH_FOLDER: crashFolder(host.env), // the run folder does not outlive the run
     PROXY_CONFIG: JSON.stringify({
       discoveryAddress: `localhost:${controlPlanePort}`,
       proxyAdminPort: ports.admin,

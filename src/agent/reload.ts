@@ -3,11 +3,12 @@ import { resolve } from "node:path";
 import { AgentError, describeError, systemClock } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, formatProblem } from "../config/index.ts";
-import { type SpawnOptions, type SupervisedEnvoy, validateConfig } from "../envoy/index.ts";
+import type { SpawnOptions, SupervisedEnvoy } from "../envoy/index.ts";
 import type { JsonValue, ProxyConfig } from "../proto/mesh/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { findNode } from "./find-node.ts";
 import { prepareBootstrap } from "./prepare-bootstrap.ts";
+import { refuseInvalid, refuseTakenPorts } from "./reload-checks.ts";
 import { hotRestart } from "./room-options.ts";
 import { findBinary, planEnvoy } from "./spawn-envoy.ts";
 
@@ -63,6 +64,7 @@ export async function createReload(parts: ReloadParts): Promise<Reload> {
       if (changes.length === 0 && !evenIfUnchanged) return { outcome: "unchanged", changes };
       for (const change of changes) log.info(`Reload: ${change}`);
       await refuseInvalid(spawn);
+      await refuseTakenPorts(served.bootstrap, next.bootstrap);
       await waitForEarlierEpochs(parts);
       const settledPath = file.path.replace(NEXT, ".$1");
       const settled = { ...spawn, args: spawn.args.map((word) => (word === file.path ? settledPath : word)) };
@@ -131,8 +133,14 @@ function text(value: unknown): string {
   return JSON.stringify(value, (_key, one: unknown) => (typeof one === "bigint" ? String(one) : one)) ?? "";
 }
 
+interface StartDocument extends Record<string, JsonValue> {
+  readonly envoy: string;
+  readonly arguments: Record<string, string>;
+  readonly bootstrap: JsonValue;
+}
+
 /** A start as a document: its arguments, and the content of its bootstrap as far as that is JSON. */
-async function describeStart({ binary, args, cwd }: SpawnOptions): Promise<JsonValue> {
+async function describeStart({ binary, args, cwd }: SpawnOptions): Promise<StartDocument> {
   const file = args[args.indexOf("-c") + 1] ?? "";
   const content = await readFile(resolve(cwd, file), "utf8");
   return { envoy: binary, arguments: byFlag(args.filter((word) => word !== file)), bootstrap: parse(content) };
@@ -158,14 +166,6 @@ function parse(content: string): JsonValue {
 
 function differencesOf(before: JsonValue, after: JsonValue): string[] {
   return diffByPath(before, after).map(describeDifference);
-}
-
-/** An epoch that refuses its configuration would take the one that serves with it. */
-async function refuseInvalid(spawn: SpawnOptions): Promise<void> {
-  const { isValid, output } = await validateConfig(spawn);
-  if (isValid) return;
-  const complaint = output.trim().split("\n").at(-1) ?? "";
-  throw new AgentError("CONFIG_INVALID", `Envoy refuses the configuration: ${complaint}`);
 }
 
 const LOOK_MS = 100;

@@ -1,5 +1,5 @@
 import type { Settings } from "./catalogue.ts";
-import { ALL_FLAGS } from "./flags.ts";
+import { ALL_FLAGS, type ProxyFlags } from "./flags.ts";
 import { nearest, type Origin, type Problem } from "./problem.ts";
 import { SETTINGS } from "./read-settings.ts";
 import type { Setting } from "./setting.ts";
@@ -39,6 +39,13 @@ export function impossibleSettings(settings: Settings): Problem[] {
     refuse("WORKLOAD_IDENTITY_SOCKET_FILE", `"${workloadSocketFile}" must be a filename, not a path`);
   }
   return problems;
+}
+
+/** A file that changes leads to a hot restart: to ask for one without the other cannot be meant. */
+export function watchWithoutHotRestart(flags: Pick<ProxyFlags, "watch">, settings: Settings): Problem[] {
+  if (!flags.watch || settings.isHotRestart) return [];
+  const hint = "Add --hot-restart";
+  return [{ name: "--watch", origin: { source: "--watch" }, message: "--watch needs hot restart", hint }];
 }
 
 /** Without these istiod cannot tell which workload is asking; the reference starts all the same. */

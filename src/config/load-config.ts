@@ -4,7 +4,13 @@ import type { EgressProxy } from "../base/index.ts";
 import type { ProxyConfig } from "../proto/mesh/index.ts";
 import { readBootstrapOverride } from "./bootstrap-override.ts";
 import type { Settings } from "./catalogue.ts";
-import { impossibleSettings, missingIdentity, pendingWords, wordsWithoutEffect } from "./check-settings.ts";
+import {
+  impossibleSettings,
+  missingIdentity,
+  pendingWords,
+  watchWithoutHotRestart,
+  wordsWithoutEffect,
+} from "./check-settings.ts";
 import { ConfigError } from "./config-error.ts";
 import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-files.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
@@ -78,7 +84,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   const problems = [...flagProblems(errors), ...roleProblems(positionals), ...reading.problems];
   const warnings = [...reading.warnings];
   const log = readLogConfig(flags, problems);
-  problems.push(...impossibleSettings(settings));
+  problems.push(...impossibleSettings(settings), ...watchWithoutHotRestart(flags, settings));
   const podAnnotations = await readAnnotations(cwd, warnings);
   const override = { cwd, path: settings.bootstrapOverride, hostIp: settings.hostIp };
   const envoyOverlay = await readBootstrapOverride(override, warnings);
