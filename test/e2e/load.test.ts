@@ -11,8 +11,9 @@ import { createSandbox } from "../support/sandbox.ts";
 const LONGER_SECONDS = Number(process.env.LOAD_SECONDS ?? 0);
 /** Answers between two events; some 700 come in a second. */
 const SOME = Math.max(300, LONGER_SECONDS * 200);
+const RELOADS = 10;
 const PLAIN_MESH = resolve("test/fixtures/load-mesh");
-const LIMIT_MS = 60_000 + LONGER_SECONDS * 3_000;
+const LIMIT_MS = 120_000 + LONGER_SECONDS * 3_000;
 
 const forms = (): Runtime[] => (LONGER_SECONDS > 0 ? runtimes() : runtimes().slice(0, 1));
 
@@ -90,6 +91,33 @@ describe.each(forms())("under load on $name", { timeout: LIMIT_MS }, (runtime) =
     const tally = await load.finish();
     print(runtime, "control plane lost and back", describeLoad(tally));
     expect(tally.failures).toEqual([]);
+  });
+
+  test(`${RELOADS} hot restarts, one after the other, cost no request`, async () => {
+    await using sandbox = await createSandbox(runtime);
+    await using _ = await sandbox.startControlPlane();
+    await using proxy = await sandbox.startProxy({
+      args: ["--hot-restart"],
+      proxyConfig: { drainDuration: "1s" },
+      env: { PILOTBOAT_PARENT_SHUTDOWN: "1s" },
+    });
+    await proxy.waitFor(/Start: .*ready/);
+    await using load = startLoad({ port: sandbox.ports.outbound });
+    const pids = new Set(childrenOf(proxy.pid));
+    const times: number[] = [];
+    for (let reload = 0; reload < RELOADS; reload++) {
+      await load.moreAnswers(100);
+      const report = await sandbox.reload();
+      expect(report).toMatchObject({ outcome: "replaced" });
+      if (report.pid !== undefined) pids.add(report.pid);
+      times.push(report.ms);
+    }
+    await load.moreAnswers(SOME);
+    const tally = await load.finish();
+    const shown = times.map((ms) => Math.round(ms)).join(", ");
+    print(runtime, `hot restarts in ${shown} ms, the drain of the epoch before included`, describeLoad(tally));
+    expect(tally.failures).toEqual([]);
+    expect(pids.size).toBe(1 + RELOADS);
   });
 
   test("an Envoy that crashes is replaced, and requests fail only in between", async () => {

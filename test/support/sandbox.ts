@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { startExampleService } from "../../examples/quickstart/service.ts";
+import type { ReloadReport } from "../../src/agent/index.ts";
 import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, type Runtime, start } from "./pilotboat.ts";
 import { realEnvoy } from "./real-envoy.ts";
@@ -24,6 +25,8 @@ export interface Sandbox extends AsyncDisposable {
   startControlPlane(): Promise<RunningCommand>;
   /** Fields of ProxyConfig and variables are laid over those that the sandbox needs. */
   startProxy(options?: ProxyOptions): Promise<RunningCommand>;
+  /** `POST /reload` to the running proxy. */
+  reload(): Promise<ReloadReport>;
 }
 
 export interface ProxyOptions {
@@ -61,6 +64,10 @@ export async function createSandbox(runtime: Runtime, options: SandboxOptions = 
     async startProxy({ proxyConfig, env, args = [] } = {}) {
       const words = proxyWords(ports, { binaryPath: await realEnvoy(), ...proxyConfig });
       return start(runtime, ["proxy", "sidecar", ...args], { cwd: folder, env: { ...words, ...env } });
+    },
+    async reload() {
+      const answer = await fetch(`http://127.0.0.1:${status}/reload`, { method: "POST" });
+      return (await answer.json()) as ReloadReport;
     },
     async [Symbol.asyncDispose]() {
       await service?.[Symbol.asyncDispose]();
