@@ -1,7 +1,7 @@
 import { parse } from "yaml";
 import { AgentError, describeError, type Host } from "../base/index.ts";
 import { exchange } from "./http-exchange.ts";
-import { parseStrictFlags, wholeNumber } from "./strict-flags.ts";
+import { parseStrictFlags } from "./strict-flags.ts";
 
 const HELP = `Usage: pilotboat request <method> <path> [<body>] [--debug-port PORT]
 
@@ -18,12 +18,12 @@ Examples:
 
 /** Source: istio/istio pilot/cmd/pilot-agent/app/request.go. */
 const ALLOWED_PORTS = [15000, 15004, 15020, 15021];
-const DEFAULT_PORT = 15000;
+const FLAGS = [{ name: "debug-port", type: "int", default: 15000, help: "" }] as const;
 const TIMEOUT_MS = 60_000;
 
 /** Drop-in for `pilot-agent request`: a status below 400, and 404, prints the body; others reject with REQUEST_FAILED. */
 export async function run(args: readonly string[], host: Host): Promise<number> {
-  const { flags, positionals, wantsHelp } = parseStrictFlags("request", args, ["debug-port"]);
+  const { flags, positionals, wantsHelp } = parseStrictFlags("request", args, FLAGS);
   if (wantsHelp) {
     host.stdout.write(HELP);
     return 0;
@@ -34,7 +34,7 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
       hint: 'See "pilotboat request --help"',
     });
   }
-  const port = wholeNumber("debug-port", flags["debug-port"], DEFAULT_PORT);
+  const port = flags["debug-port"];
   checkPort(port, host.env);
   const url = new URL(`http://localhost:${port}/${path.replace(/^\//, "")}`);
   host.stdout.write(`${await fetchBody(url, { method, body, stop: host.signals.stop })}\n`);

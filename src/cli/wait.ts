@@ -1,6 +1,6 @@
 import { AgentError, createLogger, describeError, type Host, type Logger, systemClock } from "../base/index.ts";
 import { exchange } from "./http-exchange.ts";
-import { parseStrictFlags, wholeNumber } from "./strict-flags.ts";
+import { parseStrictFlags } from "./strict-flags.ts";
 
 const HELP = `Usage: pilotboat wait [flags]
 
@@ -17,7 +17,12 @@ Examples:
   pilotboat wait --timeoutSeconds=5 --url=http://localhost:15020/healthz/ready
 `;
 
-const FLAGS = ["timeoutSeconds", "requestTimeoutMillis", "periodMillis", "url"];
+const FLAGS = [
+  { name: "timeoutSeconds", type: "int", default: 60, help: "" },
+  { name: "requestTimeoutMillis", type: "int", default: 500, help: "" },
+  { name: "periodMillis", type: "int", default: 500, help: "" },
+  { name: "url", type: "string", default: "http://localhost:15021/healthz/ready", help: "" },
+] as const;
 
 interface Wait {
   readonly url: URL;
@@ -34,10 +39,10 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
     return 0;
   }
   const wait: Wait = {
-    url: parseUrl(flags.url ?? "http://localhost:15021/healthz/ready"),
-    timeoutMs: wholeNumber("timeoutSeconds", flags.timeoutSeconds, 60) * 1_000,
-    requestTimeoutMs: wholeNumber("requestTimeoutMillis", flags.requestTimeoutMillis, 500),
-    periodMs: wholeNumber("periodMillis", flags.periodMillis, 500),
+    url: parseUrl(flags.url),
+    timeoutMs: flags.timeoutSeconds * 1_000,
+    requestTimeoutMs: flags.requestTimeoutMillis,
+    periodMs: flags.periodMillis,
   };
   const log = createLogger({ write: (line) => void host.stdout.write(line) });
   const { stop } = host.signals;

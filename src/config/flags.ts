@@ -1,5 +1,5 @@
 import type { Settings } from "./catalogue.ts";
-import { type FlagSpec, type ParsedFlags, parseFlags } from "./pflag.ts";
+import { type FlagSpec, type FlagValues, type ParsedFlags, parseFlags } from "./pflag.ts";
 
 /** A flag of `proxy`; some say the same as a variable, and then beat it. */
 export interface ProxyFlagSpec extends FlagSpec {
@@ -96,17 +96,8 @@ export const PROXY_FLAGS = [
   },
 ] as const satisfies readonly ProxyFlagSpec[];
 
-type ValueOfFlag<F extends FlagSpec> = F["type"] extends "bool"
-  ? boolean
-  : F["type"] extends "int"
-    ? number
-    : F["type"] extends "strings"
-      ? readonly string[]
-      : string;
-type ValuesOf<L extends readonly FlagSpec[]> = { readonly [F in L[number] as F["name"]]: ValueOfFlag<F> };
-
 /** The value of every flag, given or default. */
-export type ProxyFlags = ValuesOf<typeof PROXY_FLAGS> & ValuesOf<typeof LOG_FLAGS>;
+export type ProxyFlags = FlagValues<typeof PROXY_FLAGS> & FlagValues<typeof LOG_FLAGS>;
 
 export interface FlagsReading extends Pick<ParsedFlags, "positionals" | "errors" | "given"> {
   readonly flags: ProxyFlags;

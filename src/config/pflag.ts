@@ -11,6 +11,17 @@ export interface FlagSpec {
   readonly help: string;
 }
 
+type ValueOfFlag<F extends FlagSpec> = F["type"] extends "bool"
+  ? boolean
+  : F["type"] extends "int"
+    ? number
+    : F["type"] extends "strings"
+      ? readonly string[]
+      : string;
+
+/** The values of a list of flags, by name. */
+export type FlagValues<L extends readonly FlagSpec[]> = { readonly [F in L[number] as F["name"]]: ValueOfFlag<F> };
+
 export type FlagValue = string | boolean | number | readonly string[];
 
 export interface ParsedFlags {

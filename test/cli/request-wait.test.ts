@@ -91,9 +91,20 @@ test("request refuses ports that are nobody's, and mistyped command lines", asyn
     usage("debug port 15025 is not in allowed list [15000 15004 15020 15021]"),
   );
   await expect(request(["GET"], host)).rejects.toMatchObject(usage("requires at least 2 arg(s), only received 1"));
-  await expect(request(["GET", "x", "--nope"], host)).rejects.toMatchObject(usage("--nope"));
+  await expect(request(["GET", "x", "--nope"], host)).rejects.toMatchObject(usage("unknown flag: --nope"));
+  await expect(wait(["-x"], host)).rejects.toMatchObject(usage("unknown shorthand flag: 'x' in -x"));
   await expect(request(["GET", "x", "--debug-port=abc"], host)).rejects.toMatchObject(usage("abc"));
   await expect(request(["GE T", "x", "--debug-port=16020"], host)).rejects.toThrow("Method must be a valid HTTP token");
+});
+
+test("the logging flags of every command are taken, without effect", async () => {
+  await using envoy = await serve((_request, response) => response.end("done"));
+  const words = ["--log_output_level=all:debug", "--log_as_json", "--log_target", "stderr", "--vklog=9"];
+  expect(await envoy.ask(...words, "GET", "x")).toBe(0);
+  await expect.poll(envoy.host.printed).toBe("done\n");
+  const host = hostWith();
+  expect(await wait([...words, `--url=http://localhost:${envoy.port}/`, "--periodMillis=10"], host)).toBe(0);
+  await expect.poll(host.printed).toMatch(/\tinfo\tWaiting[^{]*\tinfo\tEnvoy is ready!/);
 });
 
 test("wait returns once the proxy is ready", async () => {

@@ -1,0 +1,53 @@
+import { PassThrough } from "node:stream";
+import { expect, test } from "vitest";
+import { run } from "../../src/cli/version.ts";
+import { VERSION } from "../../src/version.ts";
+
+const never = new AbortController().signal;
+
+async function version(...args: readonly string[]): Promise<string> {
+  const stdout = new PassThrough({ encoding: "utf8" });
+  const signals = { stop: never, hurry: never, force: never };
+  expect(await run(args, { env: {}, cwd: "/", stdout, stderr: new PassThrough(), signals })).toBe(0);
+  return String(stdout.read());
+}
+
+const JSON_FORM = {
+  clientVersion: {
+    version: VERSION,
+    revision: "unknown",
+    golang_version: "unknown",
+    status: "unknown",
+    tag: "unknown",
+  },
+};
+
+test.each([
+  [
+    [],
+    `client version: version.BuildInfo{Version:"${VERSION}", GitRevision:"unknown", GolangVersion:"unknown", BuildStatus:"unknown", GitTag:"unknown"}\n`,
+  ],
+  [["--short"], `client version: ${VERSION}\n`],
+  [["-s", "--log_as_json", "ignored"], `client version: ${VERSION}\n`],
+  [["-o", "json"], `${JSON.stringify(JSON_FORM, null, 2)}\n`],
+  [["-s", "--output=json"], `${JSON.stringify(JSON_FORM, null, 2)}\n`],
+  [
+    ["-oyaml"],
+    `clientVersion:\n  golang_version: unknown\n  revision: unknown\n  status: unknown\n  tag: unknown\n  version: ${VERSION}\n\n`,
+  ],
+])("version %j", async (args, expected) => {
+  expect(await version(...args)).toBe(expected);
+});
+
+test.each([
+  [["--typo"], "unknown flag: --typo"],
+  [["-x"], "unknown shorthand flag: 'x' in -x"],
+  [["-o", "xml"], "--output must be 'yaml' or 'json'"],
+  [["--remote"], "unknown flag: --remote"],
+])("version %j is refused", async (args, message) => {
+  await expect(version(...args)).rejects.toMatchObject({ code: "USAGE", message });
+});
+
+test("--help has examples", async () => {
+  expect(await version("-h")).toContain("Examples:");
+});
