@@ -25,12 +25,14 @@ async function askNode(
   log: Logger,
   stop: AbortSignal,
 ): Promise<NodeDescription> {
+  const hasCredentials = await hasCredentialSocket(config.cwd, { mayRemove });
+  if (hasCredentials) log.info("Credential SDS socket found");
   const facts = await gatherFacts(
     {
       cwd: config.cwd,
       podAnnotations: config.podAnnotations.size === 0 ? undefined : config.podAnnotations,
       platform: discoverPlatform(platformWords(config)),
-      hasCredentialSocket: await hasCredentialSocket(config.cwd, { mayRemove }),
+      hasCredentialSocket: hasCredentials,
       hasExternalSds,
       log,
     },

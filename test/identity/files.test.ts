@@ -9,6 +9,7 @@ import {
   type SecretsOptions,
   startKeyGeneration,
   startSecrets,
+  WELL_KNOWN,
 } from "../../src/identity/index.ts";
 import { findOsBundle } from "../../src/identity/secrets/os-roots.ts";
 import { createTestCa, type IssuedCertificate, type TestCa } from "../support/test-ca.ts";
@@ -28,6 +29,9 @@ test("a pair is served as it is on disk, under the name that was asked for", asy
   const item = await rig.secrets.get("file-cert:cert~key");
   expect(item).toMatchObject({ kind: "certificate", name: "file-cert:cert~key" });
   expect(item.kind === "certificate" && item.certChain.toString()).toBe(pair(0).certPem);
+  expect(rig.world.lines.join("")).toMatch(
+    /adding watcher for file certificate\tresource=file-cert:cert~key files=\S+cert,/,
+  );
 });
 
 test("a replaced pair is told once and served", async () => {
@@ -221,6 +225,24 @@ test("mounted files are the workload's certificate and roots; extra roots join t
   expect(await rig.text("ROOTCA")).toBe([ca.certPem.trim(), extra.trim()].sort().join("\n"));
   expect(await rig.text("file-root:etc/certs/root-cert.pem")).toBe(ca.certPem.trim());
   expect(rig.secrets.status().certificate).toMatchObject({ source: "file", subject: "CN=leaf" });
+});
+
+test("mounted files that are there and unusable are told while warming up", async () => {
+  await using world = await createWorld();
+  await world.write("etc/certs/cert-chain.pem", "x");
+  await world.write("etc/certs/key.pem", "x");
+  await world.write("etc/certs/root-cert.pem", "x");
+  let waited = 0;
+  const clock = {
+    now: () => waited,
+    sleep: async (ms: number) => {
+      waited += ms;
+    },
+  };
+  await using _rig = await start({ cwd: world.cwd, files: WELL_KNOWN.mounted, clock, log: world.log });
+  for (const text of ["failed to warm certificate", "failed to warm root certificate"]) {
+    await expect.poll(() => world.lines.join("")).toMatch(new RegExp(`warn\tcache\t${text}\terror=Cannot use`));
+  }
 });
 
 test("mounted files that appear late are told, and outlive their removal", async () => {

@@ -24,6 +24,22 @@ test("a first request is answered with everything it names, in its order", async
   expect(response.typeUrl).toBe("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret");
 });
 
+test.each([
+  [false, /Starting default Istio SDS Server[\s\S]*Starting SDS server for workload certificates, will listen on/],
+  [true, /^[^\n]*Starting SDS server for file certificates only, will listen on[^\n]*\n$/],
+])("the start of the server is told, with files only: %s", async (isFilesOnly, expected) => {
+  await using world = await createWorld();
+  await using socket = await bindUnix(join(world.cwd, "s"));
+  await using _server = await serveSds({
+    socket,
+    secrets: fakeSecrets(),
+    log: world.log,
+    metrics: createMetrics(),
+    isFilesOnly,
+  });
+  expect(world.lines.join("")).toMatch(expected);
+});
+
 test("names added with an acknowledgement are answered alone, removed ones not at all", async () => {
   await using sds = await start();
   const stream = sds.client.open();

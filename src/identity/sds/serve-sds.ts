@@ -6,5 +6,6 @@ import type { SdsOptions } from "./options.ts";
  */
 export async function serveSds(options: SdsOptions): Promise<AsyncDisposable> {
   const { startServer } = await import("./server.ts");
+  if (options.isFilesOnly !== true) options.log.info("Starting default Istio SDS Server");
   return startServer(options);
 }

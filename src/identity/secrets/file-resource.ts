@@ -82,10 +82,17 @@ class WatchedFileResource implements FileResource {
     if (this.problem !== undefined)
       this.#options.log.scope("cache").info("file is usable again", { resource: item.name });
     this.problem = undefined;
+    if (this.lastGood === undefined) this.#noteWatch();
     if (this.lastGood === undefined || !isSameItem(this.lastGood, item)) {
       this.#options.log.scope("cache").info("read certificate from file", { resource: item.name });
     }
     this.lastGood = item;
+  }
+
+  /** The folders were watched from the start; a file that is there now is what operators look for in the log. */
+  #noteWatch(): void {
+    const { name, source, log } = this.#options;
+    log.scope("cache").info("adding watcher for file certificate", { resource: name, files: pathsOf(source).join() });
   }
 
   #refuse(error: unknown): void {
@@ -103,7 +110,7 @@ class WatchedFileResource implements FileResource {
 
   #watch(): Promise<AsyncDisposable> {
     const { source, log, metrics, debounceMs } = this.#options;
-    const paths = source.kind === "roots" ? [source.path] : [source.certChain, source.key];
+    const paths = pathsOf(source);
     return watchPaths({
       paths,
       debounceMs: Math.max(debounceMs, LEAST_WAIT_MS),
@@ -126,4 +133,8 @@ class WatchedFileResource implements FileResource {
     this.#options.log.scope("cache").info("event for file certificate, pushing to proxy", { resource: now.name });
     this.#options.onChange();
   }
+}
+
+function pathsOf(source: FileSource): string[] {
+  return source.kind === "roots" ? [source.path] : [source.certChain, source.key];
 }

@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { dirname } from "node:path";
+import { describeError, type Logger } from "../../base/index.ts";
 import type { CertificateFiles } from "../paths.ts";
 import type { FileResource } from "./file-resource.ts";
 import type { FileResources } from "./file-resources.ts";
@@ -12,6 +13,8 @@ export interface Mounted {
   /** Undefined when the files are not there, so that the CA is to be asked. Rejects when they are there and unusable. */
   certificate(): Promise<SecretItem | undefined>;
   roots(): Promise<Buffer | undefined>;
+  /** Whether both are there, usable or not: somebody means them to be used. What cannot be used is logged. */
+  warmUp(): Promise<boolean>;
 }
 
 export interface MountedOptions {
@@ -23,13 +26,14 @@ export interface MountedOptions {
   /** Without a CA the last good version outlives missing files. */
   readonly hasCa: boolean;
   readonly stop: AbortSignal;
+  readonly log: Logger;
 }
 
 /** Starts watching for the files, whether they are there or not. */
 export async function watchMounted(options: MountedOptions): Promise<Mounted> {
-  const { files, outputFolder, resources, hasCa, stop } = options;
+  const { files, outputFolder, resources, hasCa, stop, log } = options;
   if (outputFolder !== undefined && (await isSameFolder(dirname(files.certChain), outputFolder))) {
-    return { certificate: async () => undefined, roots: async () => undefined };
+    return { certificate: async () => undefined, roots: async () => undefined, warmUp: async () => false };
   }
   const read = async (resource: FileResource, paths: readonly string[]): Promise<SecretItem | undefined> => {
     await resource.watched();
@@ -39,11 +43,27 @@ export async function watchMounted(options: MountedOptions): Promise<Mounted> {
   const { certChain, key, root } = files;
   const certificate = resources.want(WORKLOAD, { kind: "certificate", certChain, key });
   const roots = resources.want(ROOTS, { kind: "roots", path: root });
-  return {
+  const mounted = {
     certificate: () => read(certificate, [certChain, key]),
     async roots() {
       const item = await read(roots, [root]);
       return item?.kind === "roots" ? item.roots : undefined;
+    },
+  };
+  const isThere = async (item: Promise<unknown>, failure: string): Promise<boolean> => {
+    try {
+      return (await item) !== undefined;
+    } catch (error) {
+      if (!stop.aborted) log.warn(failure, { error: describeError(error) });
+      return true;
+    }
+  };
+  return {
+    ...mounted,
+    async warmUp() {
+      const pair = isThere(mounted.certificate(), "failed to warm certificate");
+      const bundle = isThere(mounted.roots(), "failed to warm root certificate");
+      return (await pair) && (await bundle);
     },
   };
 }

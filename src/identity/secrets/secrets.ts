@@ -72,6 +72,7 @@ class RunningSecrets implements Secrets {
       resources: this.#files,
       hasCa: ca !== undefined,
       stop: this.#stop,
+      log: log.scope("cache"),
     });
     if (crlFile !== undefined) {
       const watching = watchPaths({ paths: [crlFile], onChange: () => this.#changed(ROOTS) });
@@ -213,11 +214,8 @@ class RunningSecrets implements Secrets {
 
   /** Asks the CA before anyone else does, unless mounted files make that needless. */
   async #warmUp(): Promise<void> {
-    const isMounted = await Promise.all([this.#mounted?.certificate(), this.#mounted?.roots()]).then(
-      (items) => items.every((item) => item !== undefined),
-      () => true, // the files are there, but unusable: noted in the status
-    );
-    if (!isMounted) this.#workload?.get().catch(() => undefined); // logged by the workload, which goes on trying
+    if ((await this.#mounted?.warmUp()) === true) return;
+    this.#workload?.get().catch(() => undefined); // logged by the workload, which goes on trying
   }
 
   /** What there is now, for the output folder. */
