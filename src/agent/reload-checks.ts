@@ -13,6 +13,15 @@ export async function refuseInvalid(spawn: SpawnOptions): Promise<void> {
   throw new AgentError("CONFIG_INVALID", `Envoy refuses the configuration: ${complaint}`);
 }
 
+/** Without the admin at its place the agent could neither drain nor watch the next Envoy. Throws CONFIG_INVALID. */
+export function refuseOtherAdmin(served: JsonValue, next: JsonValue): void {
+  const [before, after] = [served, next].map((document) => JSON.stringify((document as Bootstrap).admin?.address));
+  if (before === after) return;
+  throw new AgentError("CONFIG_INVALID", "Cannot change the address of Envoy's admin while the agent runs", {
+    hint: "Restart the agent",
+  });
+}
+
 interface Address {
   readonly address: string;
   readonly port: number;

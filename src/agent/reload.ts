@@ -8,7 +8,7 @@ import type { JsonValue, ProxyConfig } from "../proto/mesh/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { findNode } from "./find-node.ts";
 import { prepareBootstrap } from "./prepare-bootstrap.ts";
-import { refuseInvalid, refuseTakenPorts } from "./reload-checks.ts";
+import { refuseInvalid, refuseOtherAdmin, refuseTakenPorts } from "./reload-checks.ts";
 import { hotRestart } from "./room-options.ts";
 import { findBinary, planEnvoy } from "./spawn-envoy.ts";
 
@@ -64,6 +64,7 @@ export async function createReload(parts: ReloadParts): Promise<Reload> {
       if (changes.length === 0 && !evenIfUnchanged) return { outcome: "unchanged", changes };
       for (const change of changes) log.info(`Reload: ${change}`);
       await refuseInvalid(spawn);
+      refuseOtherAdmin(served.bootstrap, next.bootstrap);
       await refuseTakenPorts(served.bootstrap, next.bootstrap);
       await waitForEarlierEpochs(parts);
       const settledPath = file.path.replace(NEXT, ".$1");

@@ -296,6 +296,10 @@ function giveUpNext(now: At<"replacing">): Step {
 
 function oldIsGone(now: At<"replacing">, end: ChildEnd, context: Context): Step {
   const { child, next } = now.state;
+  // an old epoch ends in order when the next one has told it to: that one serves, whether it answers us or not
+  if (next !== undefined && end.kind === "code" && end.code === 0) {
+    return go(now, { kind: "starting", child: next }, [{ kind: "replaced", child: next, old: child }]);
+  }
   const retiring = next === undefined ? now.retiring : [...now.retiring, next];
   const over = ownEnd({ ...now, retiring }, child, end, { wasLive: true }, context);
   return {

@@ -138,6 +138,13 @@ test("stopping ends the newest epoch first, then those before it, and kills what
   expect(told(half, exit(1))).toBe("ended: end");
 });
 
+test("an old epoch that ends in order has been told to by the next one, which serves", () => {
+  const ended: Event = { kind: "exited", id: 1, end: { kind: "code", code: 0 } };
+  const replacing: Lifecycle = { state: STATES.replacing, retiring: [], history: [] };
+  expect(told(replacing, ended)).toBe("starting: replaced");
+  expect(go(replacing, ended).next.state).toEqual({ kind: "starting", child: second });
+});
+
 test("a third epoch has to wait until the first has gone", () => {
   const busy: Lifecycle = { state: STATES.running, retiring: [second], history: [] };
   expect(told(busy, { kind: "replace" })).toBe("running: not replaced");

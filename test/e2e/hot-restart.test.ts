@@ -1,0 +1,180 @@
+import { existsSync } from "node:fs";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import type { AgentReport, ReloadReport, RunFile } from "../../src/agent/index.ts";
+import { bindTcp } from "../../src/base/index.ts";
+import { type RunningCommand, type Runtime, run, runtimes } from "../support/pilotboat.ts";
+import { isAlive } from "../support/processes.ts";
+import { createSandbox, type ProxyOptions, type Sandbox } from "../support/sandbox.ts";
+
+const ENV = { PILOTBOAT_HOT_RESTART: "true", PILOTBOAT_PARENT_SHUTDOWN: "2s", PILOTBOAT_RESTART: "on-failure" };
+
+interface Rig extends AsyncDisposable {
+  readonly sandbox: Sandbox;
+  readonly proxy: RunningCommand;
+  readonly controlPlane: RunningCommand;
+  reload(): Promise<ReloadReport & { code: number | null }>;
+  envoy(): Promise<Extract<AgentReport["envoy"], { child: unknown }>["child"]>;
+  answer(): Promise<number>;
+  /** Lays fields over the ProxyConfig that the agent reads again. */
+  change(fields: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+async function startRig(runtime: Runtime, { args = [], env = {}, proxyConfig = {} }: ProxyOptions = {}): Promise<Rig> {
+  const sandbox = await createSandbox(runtime);
+  const controlPlane = await sandbox.startControlPlane();
+  const { ports, folder } = sandbox;
+  const file = join(folder, "proxy.yaml");
+  const base = {
+    discoveryAddress: `localhost:${ports.controlPlane}`,
+    proxyAdminPort: ports.admin,
+    statusPort: ports.status,
+    drainDuration: "1s",
+    terminationDrainDuration: "0s",
+    ...proxyConfig,
+  };
+  const change = (fields: Readonly<Record<string, unknown>>): Promise<void> =>
+    writeFile(file, JSON.stringify({ ...base, ...fields }));
+  await change({});
+  const proxy = await sandbox.startProxy({
+    args: ["--proxy-config", file, ...args],
+    env: { ...ENV, PROXY_CONFIG: "", ...env },
+  });
+  await proxy.waitFor(/Readiness succeeded/);
+  return {
+    sandbox,
+    proxy,
+    controlPlane,
+    change,
+    async reload() {
+      const { code, stdout } = await run(runtime, ["reload", "--run-folder", folder, "-o", "json"]);
+      return { code, ...(JSON.parse(stdout) as ReloadReport) };
+    },
+    async envoy() {
+      const response = await fetch(`http://127.0.0.1:${ports.status}/debug/agent`);
+      const { envoy } = (await response.json()) as AgentReport;
+      if (!("child" in envoy)) throw new Error(`Envoy is ${envoy.kind}`);
+      return envoy.child;
+    },
+    async answer() {
+      return (await fetch(`http://127.0.0.1:${ports.outbound}/hello`)).status;
+    },
+    async [Symbol.asyncDispose]() {
+      await proxy[Symbol.asyncDispose]();
+      await controlPlane[Symbol.asyncDispose]();
+      await sandbox[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe.each(runtimes())("hot restart, $name", (runtime) => {
+  test("a reload puts the next epoch in the place of the old one, and nothing is left of either", async () => {
+    await using rig = await startRig(runtime);
+    const first = await rig.envoy();
+    const shared = await sharedMemoryOf(first.pid);
+    expect(existsSync(shared)).toBe(process.platform === "linux");
+    await rig.change({ concurrency: 1 });
+    const report = await rig.reload();
+    expect(report).toMatchObject({ code: 0, outcome: "replaced" });
+    expect(report.changes).toContain('+ arguments.--concurrency: "1"');
+    const second = await rig.envoy();
+    expect(second).toMatchObject({ epoch: 1, pid: report.pid });
+    expect(second.pid).not.toBe(first.pid);
+    expect(await rig.answer()).toBe(200);
+    await expect.poll(() => isAlive(first.pid)).toBe(false);
+    rig.proxy.kill("SIGTERM");
+    expect(await rig.proxy.ended).toMatchObject({ code: 0 });
+    expect(isAlive(second.pid)).toBe(false);
+    expect(existsSync(shared)).toBe(false);
+    expect(existsSync(join(rig.sandbox.folder, "etc/istio/proxy/envoy-rev.json"))).toBe(false);
+  });
+
+  test("what cannot come up is refused, says why, and the old one serves on; the next good one takes over", async () => {
+    await using rig = await startRig(runtime);
+    const { pid } = await rig.envoy();
+    const refusal = async (fields: Readonly<Record<string, unknown>>): Promise<string> => {
+      await rig.change(fields);
+      const report = await rig.reload();
+      expect(report).toMatchObject({ code: 1, outcome: "refused", pid });
+      expect(await rig.answer()).toBe(200);
+      return report.reason ?? "";
+    };
+    await using taken = await bindTcp("127.0.0.1", 0);
+    const template = async (text: string): Promise<string> => {
+      const file = join(rig.sandbox.folder, "template.json");
+      await writeFile(file, text);
+      return file;
+    };
+    expect(await refusal({ drainDuration: "soon" })).toContain("drainDuration");
+    expect(await refusal({ statusPort: 1 })).toContain("Cannot change statusPort while the agent runs");
+    const refusedTemplate = async (text: string) => refusal({ proxyBootstrapTemplatePath: await template(text) });
+    const { admin } = rig.sandbox.ports;
+    expect(await refusedTemplate(bootstrap(admin, taken.port))).toContain(`127.0.0.1:${taken.port}`);
+    expect(await refusedTemplate(bootstrap(taken.port))).toContain("Cannot change the address of Envoy's admin");
+    expect(await refusedTemplate('{"admin": 7}')).toMatch(/Envoy refuses the configuration: .*admin/);
+    await rig.change({});
+    expect(await rig.reload()).toMatchObject({ code: 0, outcome: "replaced" });
+    expect(await rig.answer()).toBe(200);
+  });
+
+  test("a next epoch that dies on the way leaves the old one serving, and another may follow", async () => {
+    await using rig = await startRig(runtime);
+    const { pid } = await rig.envoy();
+    await rig.controlPlane[Symbol.asyncDispose](); // so that it cannot be live
+    const reloading = rig.reload();
+    process.kill(await nextEnvoy(rig, pid), "SIGKILL");
+    const reason = expect.stringContaining("SIGKILL");
+    expect(await reloading).toMatchObject({ code: 1, outcome: "refused", pid, reason });
+    expect(await rig.answer()).toBe(200);
+    await using _ = await rig.sandbox.startControlPlane();
+    expect(await rig.reload()).toMatchObject({ code: 0, outcome: "replaced" });
+  });
+
+  test("with --watch a changed file is enough, an equal one is not", async () => {
+    await using rig = await startRig(runtime, { args: ["--watch"] });
+    await rig.change({ concurrency: 1 });
+    await rig.proxy.waitFor(/Reload: the next Envoy serves/);
+    expect(await rig.envoy()).toMatchObject({ epoch: 1 });
+    expect(rig.proxy.stdout()).toContain('Reload: + arguments.--concurrency: "1"');
+  });
+
+  test("one that crashes after a takeover is started with the configuration that it had, and leaves evidence", async () => {
+    await using rig = await startRig(runtime);
+    await rig.change({ concurrency: 1 });
+    const { pid = 0 } = await rig.reload();
+    process.kill(pid, "SIGSEGV");
+    const [, evidence = ""] = await rig.proxy.waitFor(/Envoy crashed: signal: segmentation fault.*; evidence in (\S+)/);
+    await expect.poll(async () => (await rig.envoy().catch(() => undefined))?.epoch).toBe(0);
+    await expect.poll(() => rig.answer().catch(() => 0)).toBe(200);
+    const report = JSON.parse(await readFile(join(evidence, "report.json"), "utf8")) as { args: string[] };
+    expect(report.args).toContain("--concurrency");
+    expect(await readdir(evidence)).toContain("bootstrap.json");
+  });
+});
+
+/** Where an Envoy with hot restart keeps what its epochs share. */
+async function sharedMemoryOf(pid: number): Promise<string> {
+  const words = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0");
+  return `/dev/shm/envoy_shared_memory_${words[words.indexOf("--base-id") + 1]}0`;
+}
+
+/** The pid of the epoch that comes up beside `old`. */
+async function nextEnvoy({ sandbox }: Rig, old: number): Promise<number> {
+  const file = join(sandbox.folder, "etc/istio/proxy/agent.json");
+  let pid: number | undefined;
+  await expect
+    .poll(async () => {
+      const { envoys } = JSON.parse(await readFile(file, "utf8")) as RunFile;
+      pid = envoys.map((mark) => mark.pid).find((one) => one !== old);
+      return pid;
+    })
+    .toBeDefined();
+  return pid ?? 0;
+}
+
+function bootstrap(adminPort: number, listenerPort?: number): string {
+  const at = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
+  const listeners = listenerPort === undefined ? [] : [{ name: "one", address: at(listenerPort), filter_chains: [{}] }];
+  return JSON.stringify({ admin: { address: at(adminPort) }, static_resources: { listeners } });
+}
