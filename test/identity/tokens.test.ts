@@ -1,7 +1,7 @@
-import { chmod, readFile, rm } from "node:fs/promises";
+import { chmod, lstat, mkdir, readdir, readFile, rm, symlink } from "node:fs/promises";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { WELL_KNOWN } from "../../src/identity/index.ts";
 import { needsGceRefresh } from "../../src/identity/tokens/gce.ts";
@@ -139,6 +139,31 @@ test("Google's fetcher rejects, with 5xx tried again and 404 not", async () => {
   expect(google.requests).toHaveLength(4);
   await rm(join(world.cwd, "var"), { recursive: true });
   await expect(tokens.fetch()).rejects.toMatchObject({ code: "TOKEN_UNREADABLE" });
+});
+
+test("Google's token is written as a whole, for us alone, and not through a link that somebody planted", async () => {
+  await using world = await createWorld();
+  await using google = await startMetadataServer();
+  const elsewhere = await world.write("elsewhere", "untouched");
+  await mkdir(dirname(join(world.cwd, WELL_KNOWN.token)), { recursive: true });
+  await symlink(elsewhere, join(world.cwd, WELL_KNOWN.token));
+  await world.tokens({ fetcher: "GoogleComputeEngine", gceMetadataHost: google.host }).fetch();
+  const found = await lstat(join(world.cwd, WELL_KNOWN.token));
+  expect([found.isFile(), found.mode & 0o777]).toEqual([true, 0o600]);
+  expect(await readFile(elsewhere, "utf8")).toBe("untouched");
+  expect(await readdir(dirname(join(world.cwd, WELL_KNOWN.token)))).toEqual(["istio-token"]);
+});
+
+test("a token that cannot be written is not called one that cannot be fetched", async () => {
+  await using world = await createWorld();
+  await using google = await startMetadataServer();
+  const tokens = world.tokens({ fetcher: "GoogleComputeEngine", gceMetadataHost: google.host });
+  const failure = await tokens.fetch().catch((error: Error) => error);
+  expect(failure).toMatchObject({
+    code: "TOKEN_UNREADABLE",
+    message: expect.stringMatching(/^Cannot keep the platform credential: Cannot write ".*istio-token": ENOENT/),
+  });
+  expect(google.requests).toHaveLength(1);
 });
 
 test("Google's fetcher without a path asks nobody", async () => {

@@ -1,5 +1,4 @@
-import { writeFile } from "node:fs/promises";
-import { AgentError, describeError, retry, Secret } from "../../base/index.ts";
+import { AgentError, describeError, retry, Secret, writeFileAtomically } from "../../base/index.ts";
 import type { TokenReading } from "./token-state.ts";
 
 /** How often a Google token is looked at. Source: istio/istio security/pkg/credentialfetcher/plugin/gce.go. */
@@ -24,8 +23,8 @@ export function needsGceRefresh(reading: TokenReading, nowMs: number): boolean {
 }
 
 /**
- * A fetcher that asks Google's metadata server for an identity token and keeps a copy in the token file. Fetches run
- * one after the other, so that the file never mixes two tokens. Rejects with TOKEN_UNREADABLE.
+ * A fetcher that asks Google's metadata server for an identity token and keeps a copy in the token file, mode 0600.
+ * Fetches run one after the other, so that the file holds the last one. Rejects with TOKEN_UNREADABLE.
  */
 export function fetchGceToken(options: GceOptions): () => Promise<Secret | undefined> {
   let last: Promise<unknown> = Promise.resolve();
@@ -38,18 +37,28 @@ export function fetchGceToken(options: GceOptions): () => Promise<Secret | undef
 
 async function fetchAndStore(options: GceOptions): Promise<Secret | undefined> {
   if (options.path === "") throw new AgentError("TOKEN_UNREADABLE", "jwtPath is unset");
+  const body = await fetchToken(options);
+  try {
+    await writeFileAtomically(options.path, body, { mayCreateFolder: false });
+  } catch (error) {
+    throw new AgentError("TOKEN_UNREADABLE", `Cannot keep the platform credential: ${describeError(error)}`, {
+      cause: error,
+    });
+  }
+  return body.trim() === "" ? undefined : new Secret(body.trim());
+}
+
+async function fetchToken(options: GceOptions): Promise<string> {
   const host = options.gceMetadataHost ?? "169.254.169.254";
   // The audience goes in unescaped, as the reference sends it.
   const url = `http://${host}/computeMetadata/v1/instance/service-accounts/default/identity?audience=${options.trustDomain}&format=full`;
   try {
-    const body = await retry(() => request(url), {
+    return await retry(() => request(url), {
       backoff: { initialMs: 100, factor: 2, maxMs: 1_000, jitter: 0.1 },
       attempts: ATTEMPTS,
       signal: AbortSignal.timeout(ATTEMPTS * REQUEST_TIMEOUT_MS),
       isRetryable: (error) => !(error instanceof AgentError),
     });
-    await writeFile(options.path, body, { mode: 0o640 });
-    return body.trim() === "" ? undefined : new Secret(body.trim());
   } catch (error) {
     if (error instanceof AgentError) throw error;
     throw new AgentError(
