@@ -15,13 +15,22 @@ export {
 } from "./errors.ts";
 export { makeFolder, type Owner, type StagedFile, stageFile, type WriteOptions, writeFileAtomically } from "./files.ts";
 export { type GrpcTls, grpcTlsCredentials } from "./grpc-tls.ts";
+export {
+  type Cleaned,
+  hideMetadataSecrets,
+  hideSecrets,
+  hideSecretsInText,
+  hideSecretsInTexts,
+  isSecretHeader,
+  isSecretName,
+} from "./hide-secrets.ts";
 export type { Host, StopSignals } from "./host.ts";
 export { type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
 export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetrics } from "./metrics.ts";
 export { type BoundSocket, bindTcp, bindUnix, checkSocketPath, freePorts, splitHostPort } from "./net.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
-export { Secret } from "./secret.ts";
+export { HIDDEN, Secret } from "./secret.ts";
 export { lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
 export { contentDigest, type WatchOptions, watchPaths } from "./watch.ts";

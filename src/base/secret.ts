@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 
-const HIDDEN = "[hidden]";
+/** What stands in the place of a secret. */
+export const HIDDEN = "[hidden]";
 
 /**
  * A private key or token. It prints itself as hidden in templates, JSON, `console.log` and errors; the only way to

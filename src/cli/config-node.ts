@@ -1,13 +1,14 @@
 import { lookAtNode } from "../agent/index.ts";
-import { type Host, silentLogger } from "../base/index.ts";
+import { type Host, hideMetadataSecrets, silentLogger } from "../base/index.ts";
 import { loadConfig } from "../config/index.ts";
+import type { JsonObject } from "../proto/mesh/index.ts";
 
-/** `pilotboat config node`: the node, and where each metadata key comes from. */
+/** `pilotboat config node`: the node, and where each metadata key comes from; secrets are hidden. */
 export async function showNode(args: readonly string[], isJson: boolean, host: Host): Promise<number> {
   const { config } = await loadConfig({ args, env: host.env, cwd: host.cwd });
   const node = await lookAtNode(config, silentLogger, host.signals.stop);
   const { id, cluster, locality, metadata, origins } = node;
-  const rows = Object.entries(metadata).map(([name, value]) => ({
+  const rows = Object.entries(hideMetadataSecrets(metadata) as JsonObject).map(([name, value]) => ({
     name,
     value,
     origin: origins.get(name) ?? "machine",

@@ -1,4 +1,12 @@
 import {
+  HIDDEN,
+  hideMetadataSecrets,
+  hideSecrets,
+  hideSecretsInText,
+  isSecretHeader,
+  isSecretName,
+} from "../base/index.ts";
+import {
   DEFAULT_PROXY_CONFIG,
   encodeValue,
   type Field,
@@ -13,7 +21,6 @@ import { ALL_FLAGS, type ProxyFlagSpec } from "./flags.ts";
 import type { AgentConfig } from "./load-config.ts";
 import { DEFAULT_ORIGIN, type Origin } from "./problem.ts";
 import { SETTINGS } from "./read-settings.ts";
-import { HIDDEN, isSecretHeader, isSecretName, isSecretPath } from "./secret-names.ts";
 import type { Setting } from "./setting.ts";
 
 export type EntryKind = "field" | "flag" | "variable" | "metadata" | "header" | "annotation";
@@ -41,7 +48,8 @@ export function configEntries(config: AgentConfig): readonly ConfigEntry[] {
 export function showField(name: string, value: unknown): JsonValue {
   const field: Field | undefined = PROXY_CONFIG[name as keyof ProxyConfig];
   if (value === undefined || field === undefined) return null;
-  return hideSecrets([name], encodeValue(field, value));
+  const { document } = hideSecrets({ [name]: encodeValue(field, value) });
+  return (document as Readonly<Record<string, JsonValue>>)[name] ?? null;
 }
 
 /** `duration`, `list of string`, `one of NONE, MUTUAL_TLS`. */
@@ -136,7 +144,7 @@ function passedOn({ metadataEnv, xdsHeaders, caHeaders, podAnnotations }: AgentC
     ...metadataEnv
       .filter(([name]) => !known.has(name))
       .map(([name, value]) =>
-        entry("metadata", name, isSecretName(name) ? HIDDEN : value, "Node metadata, told to the control plane"),
+        entry("metadata", name, metadataValue(name, value), "Node metadata, told to the control plane"),
       ),
     ...xdsHeaders.map(header("XDS_HEADER_")),
     ...caHeaders.map(header("CA_HEADER_")),
@@ -146,14 +154,16 @@ function passedOn({ metadataEnv, xdsHeaders, caHeaders, podAnnotations }: AgentC
 
 /** The annotation that holds a ProxyConfig may hold its secrets; the fields are shown one by one. */
 function annotationValue(name: string, value: string): string {
-  return name === "proxy.istio.io/config" ? HIDDEN : value;
+  return name === "proxy.istio.io/config" || isSecretName(name) ? HIDDEN : hideSecretsInText(value);
 }
 
-function hideSecrets(path: readonly string[], value: JsonValue): JsonValue {
-  if (isSecretPath(path) && value !== "") return HIDDEN;
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map((item) => hideSecrets(path, item as JsonValue));
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [name, hideSecrets([...path, name], member as JsonValue)]),
-  );
+/** A whole document, or one text. */
+function metadataValue(name: string, value: string): string {
+  if (isSecretName(name)) return HIDDEN;
+  if (!name.startsWith("ISTIO_METAJSON_")) return hideSecretsInText(value);
+  try {
+    return JSON.stringify(hideMetadataSecrets(JSON.parse(value)));
+  } catch {
+    return HIDDEN; // who knows what it was meant to be
+  }
 }

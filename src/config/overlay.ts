@@ -1,8 +1,9 @@
+import { HIDDEN } from "../base/index.ts";
 import { type DecodeSink, decodePresent, type Path, PROXY_CONFIG } from "../proto/mesh/index.ts";
 import { parseDocument, type Source } from "./document.ts";
 import type { ParsedDocument } from "./parsed-document.ts";
 import { mismatch, nearest, type Origin, type Problem, showFound } from "./problem.ts";
-import { HIDDEN, isSecretPath } from "./secret-names.ts";
+import { isSecretPath } from "./secret-names.ts";
 
 export type Tree = Readonly<Record<string, unknown>>;
 

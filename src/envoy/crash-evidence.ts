@@ -1,8 +1,14 @@
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describeError, type Logger, makeFolder } from "../base/index.ts";
+import {
+  describeError,
+  hideSecrets,
+  hideSecretsInText,
+  hideSecretsInTexts,
+  type Logger,
+  makeFolder,
+} from "../base/index.ts";
 import { findCoreDump } from "./core-dump.ts";
-import { hideSecrets, hideSecretsInText, hideSecretsInTexts } from "./hide-secrets.ts";
 
 /** What is known of an Envoy that ended, or was ended, without having been asked to. */
 export interface CrashFacts {

@@ -1,3 +1,4 @@
+import { hideSecretsInText } from "../base/index.ts";
 import type { NodeOptions } from "./node-types.ts";
 import type { MetadataObject, MetadataValue, RawMetadata } from "./typed-metadata.ts";
 
@@ -20,7 +21,7 @@ export function readRawMetadata(options: NodeOptions, warnings: string[]): RawMe
     const object = parseMembers(text);
     if (typeof object === "string") {
       const suffix = name.slice(JSON_PREFIX.length);
-      warnings.push(`Env variable ${suffix} [${text}] failed json unmarshal: ${object}`);
+      warnings.push(hideSecretsInText(`Env variable ${suffix} [${text}] failed json unmarshal: ${object}`));
       continue;
     }
     for (const [key, value] of Object.entries(object)) raw.set(key, { value, from: name });

@@ -84,6 +84,9 @@ const ENV = {
   XDS_HEADER_Authorization: "Bearer hunter2",
   XDS_HEADER_tenant: "blue",
   ISTIO_META_API_KEY: "hunter2",
+  ISTIO_META_MY_TOKEN: "hunter2",
+  ISTIO_METAJSON_X: '{"signing":{"secretKey":"hunter2","size":1},"apiToken":"hunter2"}',
+  ISTIO_METAJSON_BROKEN: '{"token":"hunter2"',
   SECRET_TTL: "1h",
 };
 
@@ -123,6 +126,9 @@ test("no form shows a secret", async () => {
     [...WORDS, "-o", "json"],
     ["config", "explain", "tracing"],
     ["config", "explain", "proxyMetadata"],
+    ["config", "explain", "ISTIO_METAJSON_X"],
+    ["config", "node"],
+    ["config", "node", "-o", "json"],
   ];
   for (const args of forms) {
     const { code, stdout, stderr } = await pilotboat(args, ENV);

@@ -226,6 +226,7 @@ describe("metadata", () => {
     expect(describeWith({ env: { ISTIO_METAJSON_X: "nonsense" } }).warnings[0]).toMatch(
       /^Env variable X \[nonsense\] failed json unmarshal/,
     );
+    expect(describeWith({ env: { ISTIO_METAJSON_X: '{"token":"hunter2"' } }).warnings.join()).not.toContain("hunter2");
     expect(describeWith({ env: { ISTIO_METAJSON_X: "null" } }).warnings).toEqual([]);
   });
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { hideSecrets, hideSecretsInText } from "../../src/envoy/hide-secrets.ts";
+import { hideMetadataSecrets, hideSecrets, hideSecretsInText, isSecretName } from "../../src/base/index.ts";
 
 const SECRETS = ["hunter2-hunter2", "tok_4711_abcdef", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2ln", "c2VjcmV0LWtleQ=="];
 const [password, token, jwt, bytes] = SECRETS as [string, string, string, string];
@@ -102,6 +102,41 @@ test("no secret of a bootstrap is left, and everything else is", () => {
     },
   });
   expect([...hidden].sort()).toEqual([PEM, token, `Bearer ${jwt}`, bytes, password].sort());
+});
+
+test("metadata may be named by anybody; names of files and flags stay", () => {
+  const metadata = {
+    PROXY_CONFIG: {
+      proxyMetadata: { MY_PASSWORD: password, signingKey: password, A: "b" },
+      tracing: { tlsSettings: { privateKey: "/etc/key.pem" } },
+    },
+    TLS_CLIENT_KEY: "/etc/certs/key",
+    credential: "true",
+    session: { "jwt-key": password, tokenFile: "/etc/token" },
+    runtime_key: password,
+  };
+  expect(hideMetadataSecrets(metadata)).toEqual({
+    PROXY_CONFIG: {
+      proxyMetadata: { MY_PASSWORD: "[hidden]", signingKey: "[hidden]", A: "b" },
+      tracing: { tlsSettings: { privateKey: "/etc/key.pem" } },
+    },
+    TLS_CLIENT_KEY: "/etc/certs/key",
+    credential: "true",
+    session: { "jwt-key": "[hidden]", tokenFile: "/etc/token" },
+    runtime_key: "[hidden]",
+  });
+  expect(hideSecrets({ metadata }).document).toEqual({ metadata: hideMetadataSecrets(metadata) });
+  expect(hideSecrets({ runtime_key: "overload.a" }).document).toEqual({ runtime_key: "overload.a" });
+});
+
+test.each([
+  ["ISTIO_META_API_KEY", true],
+  ["ISTIO_META_MY_TOKEN", true],
+  ["ISTIO_META_TLS_CLIENT_KEY", false],
+  ["TOKEN_PATH", false],
+  ["monkey", false],
+])("%s speaks of a secret: %s", (name, isSecret) => {
+  expect(isSecretName(name)).toBe(isSecret);
 });
 
 test("our own bootstrap without secrets stays as it is", () => {

@@ -1,4 +1,4 @@
-const HIDDEN = "[hidden]";
+import { HIDDEN } from "./secret.ts";
 
 /** A document without its secrets, and the texts that were taken out of it. */
 export interface Cleaned {
@@ -7,13 +7,31 @@ export interface Cleaned {
 }
 
 /**
- * Hides what a bootstrap may hold of secrets: every value below a name that speaks of one (`access_token`,
- * `private_key`, `secrets`, ...), values of headers and pairs with such a name, and in all other texts what looks like
- * one. Rather too much than too little; names of files stay, because where a key lies is what one wants to know.
+ * Hides what a bootstrap, a configuration or node metadata may hold of secrets: every value below a name that speaks of
+ * one (`access_token`, `private_key`, `secrets`, ...), values of headers and pairs with such a name, and in all other
+ * texts what looks like one. Rather too much than too little; names of files stay, because where a key lies is what one
+ * wants to know.
  */
 export function hideSecrets(document: unknown): Cleaned {
   const hidden = new Set<string>();
-  return { document: clean(document, "", false, hidden), hidden };
+  return { document: clean(document, "", { isSecret: false, isMetadata: false }, hidden), hidden };
+}
+
+/** The same for a list or object of node metadata, whose names are anybody's. */
+export function hideMetadataSecrets(metadata: unknown): unknown {
+  return clean(metadata, "", { isSecret: false, isMetadata: true }, new Set());
+}
+
+/** Whether the value of a variable or metadata entry of this name should not be shown. */
+export function isSecretName(name: string): boolean {
+  const own = name.replace(/^ISTIO_META_/, "");
+  const isKey = /[_-]key$/i.test(snake(own)) && !FILE_KEY.test(own);
+  return (SECRET_NAME.test(snake(own)) || isKey) && !isHarmless(own);
+}
+
+/** Whether the value of this header should not be shown. */
+export function isSecretHeader(name: string): boolean {
+  return SECRET_PAIR.test(name);
 }
 
 /** The same for a text without structure, where also the given texts are hidden. */
@@ -26,27 +44,44 @@ const SECRET_NAME = /token|passw(or)?d|passphrase|secret|credential|api_?key|pri
 /** These speak of secrets but hold none: places, kinds, and how to ask an SDS server. */
 const HARMLESS_NAME =
   /(_|^)(file|filename|path|dir|directory|size|type|name|url|uri|provider|cluster|environment_variable|duration|timeout)$|secret_configs?$|^@type$/i;
-/** Metadata is named as variables are. Istio's own TLS_CLIENT_KEY and TLS_SERVER_KEY are names of files. */
-const SECRET_VARIABLE = /^(?!TLS_(CLIENT|SERVER)_KEY$)[A-Z0-9_]+_KEY$/;
+/** Istio's own names of files in metadata. */
+const FILE_KEY = /^TLS_(CLIENT|SERVER)_KEY$/;
+/** Metadata is named as variables are. In Envoy's own fields, as in `runtime_key`, a key is mostly a name. */
+const SECRET_VARIABLE = /^[A-Z0-9_]+_KEY$/;
 const SECRET_PAIR = /auth|cookie|token|key|secret|passw/i;
+/** No bytes in base64 have a dot. */
+const FILE = /^\.{0,2}\/[\w./-]*\.[a-z]{1,8}$/i;
 
-function clean(value: unknown, name: string, isSecret: boolean, hidden: Set<string>): unknown {
-  if (Array.isArray(value)) return value.map((item) => clean(item, name, isSecret, hidden));
-  if (typeof value === "object" && value !== null) return cleanObject(value, isSecret, hidden);
-  if (value === null || typeof value === "boolean" || value === "") return value;
-  if (isSecret && !isHarmless(name)) return hide(String(value), hidden);
+/** What stands around a value. */
+interface Around {
+  readonly isSecret: boolean;
+  readonly isMetadata: boolean;
+}
+
+function clean(value: unknown, name: string, around: Around, hidden: Set<string>): unknown {
+  if (Array.isArray(value)) return value.map((item) => clean(item, name, around, hidden));
+  if (typeof value === "object" && value !== null) return cleanObject(value, around, hidden);
+  if (value === null || typeof value === "boolean" || ["", "true", "false"].includes(String(value))) return value;
+  if (around.isSecret && !isHarmless(name) && !FILE.test(String(value))) return hide(String(value), hidden);
   return typeof value === "string" ? hideShapes(value) : value;
 }
 
-function cleanObject(object: object, isSecret: boolean, hidden: Set<string>): Record<string, unknown> {
+function cleanObject(object: object, around: Around, hidden: Set<string>): Record<string, unknown> {
   const { key, name, header } = object as Record<string, unknown>;
   const isSecretPair = [key, name, header].some((word) => typeof word === "string" && SECRET_PAIR.test(word));
   const entries = Object.entries(object).map(([member, value]): [string, unknown] => {
-    const isHere = (SECRET_NAME.test(snake(member)) || SECRET_VARIABLE.test(member)) && !isHarmless(member);
     const isValue = isSecretPair && /^(raw_?)?(value|string_?value|bytes_?value)$/i.test(member);
-    return [member, clean(value, member, isSecret || isHere || isValue, hidden)];
+    const isSecret = around.isSecret || isValue || isSecretMember(member, around);
+    const isMetadata = around.isMetadata || /^(proxy_?)?metadata$/i.test(member);
+    return [member, clean(value, member, { isSecret, isMetadata }, hidden)];
   });
   return Object.fromEntries(entries);
+}
+
+function isSecretMember(member: string, { isMetadata }: Around): boolean {
+  if (isMetadata) return isSecretName(member);
+  const isVariable = SECRET_VARIABLE.test(member) && !FILE_KEY.test(member);
+  return (SECRET_NAME.test(snake(member)) || isVariable) && !isHarmless(member);
 }
 
 /** Envoy takes both spellings of a field. */
