@@ -17,8 +17,14 @@ export type EnvoyEnd =
 /** A run that ended by itself, for people: with Envoy's own last complaint when there is one. */
 export function describeRun(run: RunRecord, lastLines: readonly string[]): string {
   if (run.spawnFailure !== undefined) return run.spawnFailure;
-  const complaint = lastLines.filter((line) => /\[critical\]|\tcritical\t|error initializing/.test(line)).at(-1);
+  const complaint = lastLines.filter(isComplaint).at(-1);
   return `${headline(run)}: ${describeEnd(run.end)}${complaint === undefined ? "" : `: ${complaint.trim()}`}`;
+}
+
+/** Of a backtrace only the line that says what was caught. */
+function isComplaint(line: string): boolean {
+  if (line.includes("backtrace.h") && !line.includes("Caught ")) return false;
+  return /\[critical\]|\tcritical\t|error initializing/.test(line);
 }
 
 function headline(run: RunRecord): string {
