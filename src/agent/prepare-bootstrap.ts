@@ -1,4 +1,6 @@
-import type { Logger } from "../base/index.ts";
+import { readFile } from "node:fs/promises";
+import { extname } from "node:path";
+import { AgentError, describeError, type Logger } from "../base/index.ts";
 import {
   type BootstrapFile,
   renderBootstrap,
@@ -10,18 +12,23 @@ import {
 import type { AgentConfig } from "../config/index.ts";
 import { readCgroup } from "../envoy/index.ts";
 import type { NodeDescription } from "../node/index.ts";
+import type { JsonObject } from "../proto/mesh/index.ts";
 import { heapLimit } from "./machine-limits.ts";
 import * as options from "./room-options.ts";
 
-/** Renders and writes what Envoy, and gRPC clients without Envoy, are started with. */
+/**
+ * Renders and writes what Envoy, and gRPC clients without Envoy, are started with. A `customConfigFile` is used as it is
+ * and never removed.
+ */
 export async function prepareBootstrap(
   config: AgentConfig,
   node: NodeDescription,
   log: Logger,
   { isNext = false } = {},
 ): Promise<BootstrapFile> {
-  const { content, extension, warnings } = await renderFor(config, node); // first: a refused template leaves no file
-  for (const warning of warnings) log.warn(warning);
+  const { customConfigFile } = config.proxy;
+  const rendered = customConfigFile === "" ? await renderFor(config, node) : undefined; // first: a refused one leaves no file
+  for (const warning of rendered?.warnings ?? ignoredHeapLimit(config)) log.warn(warning);
   const { grpcBootstrapPath, outputCerts } = config.settings;
   if (grpcBootstrapPath !== "") {
     // applications do not work in a run folder of its own
@@ -30,21 +37,46 @@ export async function prepareBootstrap(
     const document = renderGrpcBootstrap(config.proxy.configPath, certs, node);
     await writeGrpcBootstrap(options.inRunFolder(config, grpcBootstrapPath), document);
   }
+  if (rendered === undefined) return { path: customConfigFile, [Symbol.asyncDispose]: async () => undefined };
+  const { content, extension } = rendered;
   const owner = options.runAs(config, process.getuid?.());
   return writeBootstrap({ proxy: config.proxy, cwd: config.cwd, owner }, content, { extension, isNext });
 }
 
-/** The bootstrap of this configuration: our own document, or the user's template. Nothing is written. */
-export async function renderFor(config: AgentConfig, node: NodeDescription) {
+/** What Envoy is, or would be, started with: a document, or a text and the form that it is in. */
+export interface Rendered {
+  readonly content: JsonObject | string;
+  readonly extension: "json" | "yaml";
+  readonly warnings: readonly string[];
+}
+
+/**
+ * The bootstrap of this configuration: `customConfigFile` as it is, the user's template, or our own document. Nothing is
+ * written. Rejects with CONFIG_INVALID, or FILE_UNREADABLE for a file of the user's own.
+ */
+export async function renderFor(config: AgentConfig, node: NodeDescription): Promise<Rendered> {
+  if (config.proxy.customConfigFile !== "") return readCustomFile(config);
   const wanted = options.bootstrapOptions(config);
   const template = config.settings.bootstrapTemplate || config.proxy.proxyBootstrapTemplatePath;
   if (template === "") {
     const heap = await askHeapLimit(config);
     const { document, warnings } = renderBootstrap({ ...wanted, heapLimitBytes: heap.bytes }, node);
-    return { content: document, extension: "json", warnings: [...heap.warnings, ...warnings] } as const;
+    return { content: document, extension: "json", warnings: [...heap.warnings, ...warnings] };
   }
   const { text, extension, warnings } = await renderUserTemplate(template, config.cwd, wanted, node);
-  return { content: text, extension, warnings: [...ignoredHeapLimit(config), ...warnings] } as const;
+  return { content: text, extension, warnings: [...ignoredHeapLimit(config), ...warnings] };
+}
+
+async function readCustomFile(config: AgentConfig): Promise<Rendered> {
+  const { customConfigFile: path } = config.proxy;
+  try {
+    const content = await readFile(options.inRunFolder(config, path), "utf8");
+    return { content, extension: extname(path) === ".json" ? "json" : "yaml", warnings: ignoredHeapLimit(config) };
+  } catch (error) {
+    throw new AgentError("FILE_UNREADABLE", `Cannot read customConfigFile "${path}": ${describeError(error)}`, {
+      cause: error,
+    });
+  }
 }
 
 function ignoredHeapLimit({ settings }: AgentConfig): readonly string[] {
@@ -53,7 +85,6 @@ function ignoredHeapLimit({ settings }: AgentConfig): readonly string[] {
 
 /** The machine is asked only when somebody wants to know. */
 async function askHeapLimit(config: AgentConfig) {
-  if (config.proxy.customConfigFile !== "") return { bytes: undefined, warnings: ignoredHeapLimit(config) };
   const isShare = config.settings.heapLimit.kind === "percent";
   const limits = isShare ? (await readCgroup()).limits : { cpus: undefined, memoryBytes: undefined };
   return heapLimit(config, limits);

@@ -19,17 +19,14 @@ export interface BootstrapPlace {
 }
 
 /**
- * Writes the bootstrap into `configPath`, mode 0600, and the Lightstep token beside it. A `customConfigFile` is used
- * as it is and never removed. `isNext` is for an Envoy that is to take over. Rejects with FILE_UNWRITABLE.
+ * Writes the bootstrap into `configPath`, mode 0600, and the Lightstep token beside it. `isNext` is for an Envoy that is
+ * to take over. Rejects with FILE_UNWRITABLE.
  */
 export async function writeBootstrap(
   { proxy, cwd, owner }: BootstrapPlace,
   content: JsonObject | string,
   { extension = "json", isNext = false }: { extension?: "json" | "yaml"; isNext?: boolean } = {},
 ): Promise<BootstrapFile> {
-  if (proxy.customConfigFile !== "") {
-    return { path: proxy.customConfigFile, [Symbol.asyncDispose]: async () => undefined };
-  }
   const path = normalize(join(proxy.configPath, `envoy-rev.${isNext ? "next." : ""}${extension}`));
   const token = proxy.tracing?.lightstep?.accessToken;
   if (token !== undefined) {

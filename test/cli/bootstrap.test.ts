@@ -58,3 +58,14 @@ test("looking changes nothing: files at the places of sockets stay", async () =>
   expect((await lstat(credentials)).isSocket()).toBe(true);
   expect(await readFile(workload, "utf8")).toBe("mine");
 });
+
+test("a customConfigFile is what Envoy gets: no template is looked at", async () => {
+  const own = "node: {id: mine}\n";
+  await writeFile(join(cwd, "own.yaml"), own);
+  await writeFile(join(cwd, "broken.json"), "{{ nosuch }}");
+  const env = { PROXY_CONFIG: "customConfigFile: own.yaml", ISTIO_BOOTSTRAP: "broken.json" };
+  expect(await pilotboat(["bootstrap", "render"], env)).toMatchObject({ code: 0, stdout: own });
+  const gone = await pilotboat(["bootstrap", "render"], { PROXY_CONFIG: "customConfigFile: gone.json" });
+  expect(gone).toMatchObject({ code: 1, stdout: "" });
+  expect(gone.stderr).toContain('Cannot read customConfigFile "gone.json"');
+});
