@@ -37,6 +37,9 @@ export const LIGHTSTEP_TOKEN_FILE = "lightstep_access_token.txt";
 export function renderBootstrap(options: BootstrapOptions, node: NodeDescription): RenderedBootstrap {
   const warnings: string[] = [];
   const sections = sectionsOf(options, node, (message) => warnings.push(message));
+  const { discoveryAddress } = options.proxy;
+  // stock templates print it nowhere, but the reference refuses what cannot be split, and so says where the mistake is
+  if (discoveryAddress !== "") socketAddress("pilot_grpc_address", discoveryAddress, options.hostIp);
   const document = fill(base, {
     log_format: (options.isLogJson ? logJson : logText) as JsonObject,
     node_id: node.id,

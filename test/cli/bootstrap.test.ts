@@ -69,3 +69,13 @@ test("a customConfigFile is what Envoy gets: no template is looked at", async ()
   expect(gone).toMatchObject({ code: 1, stdout: "" });
   expect(gone.stderr).toContain('Cannot read customConfigFile "gone.json"');
 });
+
+test("a discovery address from an annotation that cannot be split ends the rendering", async () => {
+  await mkdir(join(cwd, "etc/istio/pod"), { recursive: true });
+  await writeFile(join(cwd, "etc/istio/pod/annotations"), 'sidecar.istio.io/discoveryAddress="nohost"\n');
+  const { code, stdout, stderr } = await pilotboat(["bootstrap", "render"]);
+  expect([code, stdout]).toEqual([2, ""]);
+  expect(stderr).toContain(
+    'unable to parse pilot_grpc_address address "nohost": address nohost: missing port in address',
+  );
+});
