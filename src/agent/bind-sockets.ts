@@ -6,16 +6,24 @@ import { runAs, xdsSocketPath } from "./room-options.ts";
 import { makeRunFolder } from "./run-folders.ts";
 import type { Sockets } from "./serve-identity.ts";
 
-/** Binds everything that the agent listens on. Rejects with ADDRESS_IN_USE or SOCKET_PATH_TOO_LONG. */
+/**
+ * Binds everything that the agent listens on; without Envoy nobody asks for secrets, and there is no SDS socket. Rejects
+ * with ADDRESS_IN_USE or SOCKET_PATH_TOO_LONG.
+ */
 export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {
-  const owner = runAs(config, process.getuid?.());
-  await life.own("sds folder", makeRunFolder(dirname(sds.path), { mode: sds.folderMode, owner }));
+  const { statusPort } = config.proxy;
   const [status, xds, secrets] = await Promise.all([
-    life.own("status port", bindTcp("::", config.proxy.statusPort).catch(bindIpv4(config.proxy.statusPort))),
+    life.own("status port", bindTcp("::", statusPort).catch(bindIpv4(statusPort))),
     life.own("xds socket", bindUnix(xdsSocketPath(config), { mode: 0o666, folderMode: 0o700 })),
-    life.own("sds socket", bindUnix(sds.path, { mode: sds.mode, folderMode: sds.folderMode })),
+    config.settings.isEnvoyDisabled ? undefined : bindSds(config, sds, life),
   ]);
   return { status, xds, sds: secrets };
+}
+
+async function bindSds(config: AgentConfig, { path, mode, folderMode }: SocketPlan, life: Lifetime) {
+  const owner = runAs(config, process.getuid?.());
+  await life.own("sds folder", makeRunFolder(dirname(path), { mode: folderMode, owner }));
+  return life.own("sds socket", bindUnix(path, { mode, folderMode }));
 }
 
 /** Machines without IPv6 cannot listen on `::`; a taken port stays taken. */

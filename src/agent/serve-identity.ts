@@ -5,6 +5,8 @@ import {
   type IdentityPlan,
   type IdentityStatus,
   type KeySource,
+  type SdsOptions,
+  type Secrets,
   serveSds,
   startSecrets,
   startTokens,
@@ -18,7 +20,8 @@ import * as options from "./room-options.ts";
 export interface Sockets {
   readonly status: BoundSocket;
   readonly xds: BoundSocket;
-  readonly sds: BoundSocket;
+  /** Undefined without Envoy, whose question for certificates it answers. */
+  readonly sds: BoundSocket | undefined;
 }
 
 export interface IdentityParts {
@@ -62,21 +65,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
   const never = new AbortController().signal; // a draining Envoy still needs certificates: only disposal ends these
   const tokens = await life.own("tokens", startTokens(tokensOptions(config, log, metrics), never));
   const secrets = await life.own("secrets", startSecrets({ ...secretsOptions(parts), tokens }, never));
-  const provider = options.keyProvider(config);
-  const sds = life.own(
-    "sds",
-    serveSds({
-      socket: sockets.sds,
-      secrets: {
-        get: (name) => noted(secrets.get(name), parts.timeline),
-        subscribe: (name, listener) => secrets.subscribe(name, listener),
-      },
-      isFilesOnly: parts.isFilesOnly,
-      log,
-      metrics,
-      ...(provider === undefined ? {} : { keyProvider: provider }),
-    }),
-  );
+  const sds = sockets.sds && life.own("sds", serveSds(sdsOptions(parts, sockets.sds, secrets)));
   const credentials = await life.own(
     "xds identity",
     xdsIdentity({ plan: plan.xds, compliance: settings.compliancePolicy, tokens, log }),
@@ -141,6 +130,22 @@ async function noted<T>(secret: Promise<T>, timeline: Timeline): Promise<T> {
   const item = await secret;
   timeline.mark("first secret sent");
   return item;
+}
+
+function sdsOptions(parts: IdentityParts, socket: BoundSocket, secrets: Secrets): SdsOptions {
+  const { config, isFilesOnly, log, metrics, timeline } = parts;
+  const keyProvider = options.keyProvider(config);
+  return {
+    socket,
+    secrets: {
+      get: (name) => noted(secrets.get(name), timeline),
+      subscribe: (name, listener) => secrets.subscribe(name, listener),
+    },
+    isFilesOnly,
+    log,
+    metrics,
+    ...(keyProvider === undefined ? {} : { keyProvider }),
+  };
 }
 
 function tokensOptions({ cwd, settings }: AgentConfig, log: Logger, metrics: Metrics) {
