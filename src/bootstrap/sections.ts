@@ -36,7 +36,7 @@ export function sectionsOf(options: BootstrapOptions, node: NodeDescription, war
     xdsType,
     isMetadataDiscovery: wantsDiscovery && xdsType === "DELTA_GRPC",
     isSelfDiscovery: node.typed.ENABLE_SELF_DISCOVERY === true,
-    maxDownstreamConnections: maxDownstreamConnections(options.proxy),
+    maxDownstreamConnections: maxDownstreamConnections(options.proxy, warn),
   };
 }
 
@@ -45,15 +45,19 @@ export function instanceIps(node: NodeDescription): readonly string[] {
 }
 
 const UNLIMITED = 2_147_483_647;
+const CONNECTIONS_METADATA = "ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS";
+const CONNECTIONS_FLAG = "overload.global_downstream_max_connections";
 
 /** Source: istio/istio pkg/bootstrap/config.go (getGlobalDownstreamMaxConnections). */
-function maxDownstreamConnections(proxy: ProxyConfig): number {
+function maxDownstreamConnections(proxy: ProxyConfig, warn: Warn): number {
   const limit = proxy.connectionSettings?.globalDownstreamConnectionLimit ?? 0;
   if (limit > 0) return limit;
-  const texts = [
-    proxy.proxyMetadata.ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS,
-    proxy.runtimeValues["overload.global_downstream_max_connections"],
-  ];
-  const text = texts.find((one) => one !== undefined && /^[+-]?\d+$/.test(one));
-  return text === undefined ? UNLIMITED : Number(text);
+  const names = [
+    ["proxyMetadata.ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS", proxy.proxyMetadata[CONNECTIONS_METADATA]],
+    ["runtimeValues.overload.global_downstream_max_connections", proxy.runtimeValues[CONNECTIONS_FLAG]],
+  ] as const;
+  const [name, text] = names.find(([, one]) => one !== undefined && /^[+-]?\d+$/.test(one)) ?? [];
+  if (text === undefined) return UNLIMITED;
+  if (Number(text) < 1) warn(`${name} is ${text}: Envoy takes 1 or more and will not start`);
+  return Number(text);
 }

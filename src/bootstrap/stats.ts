@@ -1,4 +1,4 @@
-import { formatProtoDuration, parseGoDuration } from "../base/index.ts";
+import { formatGoDuration, formatProtoDuration, parseGoDuration } from "../base/index.ts";
 import type { JsonObject, ProxyConfig } from "../proto/mesh/index.ts";
 import type { Warn } from "./options.ts";
 
@@ -22,7 +22,6 @@ export interface StatsValues {
 
 /** Envoy's own flush interval, when none is configured. */
 const DEFAULT_FLUSH_NS = 5_000_000_000n;
-const SECOND_NS = 1_000_000_000n;
 
 // Source of names and required parts: istio/istio pkg/bootstrap/config.go, api/annotation.
 const REQUIRED_PREFIXES = ["cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm"];
@@ -102,22 +101,28 @@ function parseBuckets(text: string): Record<string, number[]> | undefined {
   }
 }
 
+const LEAST_NS = 1_000_000n;
+const FLUSH_LIMIT_NS = 300_000_000_000n;
+
+/** Envoy's limits: envoyproxy/envoy api/envoy/config/bootstrap/v3/bootstrap.proto. */
 function flushInterval({ annotations, warn }: StatsInputs): bigint | undefined {
-  const text = annotations["sidecar.istio.io/statsFlushInterval"];
+  const name = "sidecar.istio.io/statsFlushInterval";
+  const text = annotations[name];
   const interval = text === undefined ? undefined : parseGoDuration(text);
-  if (text !== undefined && interval === undefined) {
-    warn(`Annotation sidecar.istio.io/statsFlushInterval is no duration: ${text}`);
-  }
-  return interval;
+  if (interval !== undefined && interval >= LEAST_NS && interval < FLUSH_LIMIT_NS) return interval;
+  if (text !== undefined)
+    warn(`Annotation ${name} is left out: found "${text}", wanted a duration from 1ms to below 5m`);
+  return undefined;
 }
 
 function evictionInterval({ annotations, warn }: StatsInputs, flush: bigint): string | undefined {
-  const text = annotations["sidecar.istio.io/statsEvictionInterval"];
+  const name = "sidecar.istio.io/statsEvictionInterval";
+  const text = annotations[name];
   if (text === undefined) return undefined;
   const interval = parseGoDuration(text);
-  if (interval === undefined || flush === 0n || interval % flush !== 0n) {
-    warn(`Annotation sidecar.istio.io/statsEvictionInterval is no whole multiple of the flush interval: ${text}`);
-    return undefined;
-  }
-  return `${interval / SECOND_NS}s`;
+  // not cut to whole seconds as in the reference: Envoy refuses what is no multiple any more
+  if (interval !== undefined && interval > 0n && interval % flush === 0n) return formatProtoDuration(interval);
+  const wanted = `a multiple of the flush interval, ${formatGoDuration(flush)}`;
+  warn(`Annotation ${name} is left out: found "${text}", wanted ${wanted}`);
+  return undefined;
 }

@@ -123,6 +123,38 @@ describe.each(Object.entries(SCENARIOS))("%s", (name, scenario) => {
   });
 });
 
+const FLUSH = "sidecar.istio.io/statsFlushInterval";
+const EVICTION = "sidecar.istio.io/statsEvictionInterval";
+
+test.each([
+  [{ [FLUSH]: "0s" }, undefined, undefined, FLUSH],
+  [{ [FLUSH]: "1ns" }, undefined, undefined, FLUSH],
+  [{ [FLUSH]: "0.5ms" }, undefined, undefined, FLUSH],
+  [{ [FLUSH]: "-5s" }, undefined, undefined, FLUSH],
+  [{ [FLUSH]: "5m" }, undefined, undefined, FLUSH],
+  [{ [FLUSH]: "10m", [EVICTION]: "10s" }, undefined, "10s", FLUSH],
+  [{ [FLUSH]: "soon" }, undefined, undefined, FLUSH],
+  [{ [EVICTION]: "0s" }, undefined, undefined, EVICTION],
+  [{ [EVICTION]: "-10s" }, undefined, undefined, EVICTION],
+  [{ [EVICTION]: "11s" }, undefined, undefined, EVICTION],
+  [{ [FLUSH]: "1ms" }, "0.001s", undefined, undefined],
+  [{ [FLUSH]: "4m59.999s" }, "299.999s", undefined, undefined],
+  [{ [FLUSH]: "400ms", [EVICTION]: "1.2s" }, "0.400s", "1.200s", undefined],
+  [{ [FLUSH]: "10s", [EVICTION]: "20s" }, "10s", "20s", undefined],
+])("of the intervals %j Envoy gets %s and %s, and accepts it", async (annotations, flush, eviction, warned) => {
+  const { document, warnings } = renderAll({ annotations });
+  expect([document.stats_flush_interval, document.stats_eviction_interval]).toEqual([flush, eviction]);
+  expect(warnings).toEqual(warned === undefined ? [] : [expect.stringContaining(warned)]);
+  await expectValid(JSON.stringify(document));
+});
+
+test.each(["0", "-5"])("a connection limit of %s stays as it was written, with a warning", (limit) => {
+  const proxyMetadata = { ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS: limit };
+  const { document, warnings } = renderAll({ proxy: { proxyMetadata } });
+  expect(JSON.stringify(document)).toContain(`"max_active_downstream_connections":${limit}`);
+  expect(warnings).toEqual([expect.stringContaining(`ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS is ${limit}`)]);
+});
+
 /** Without the metadata extension, which only Istio's build has, and the Lightstep tracer, which Envoy has dropped. */
 function stockPart(document: JsonObject): JsonObject {
   const extensions = document.bootstrap_extensions as readonly { readonly name: string }[];
@@ -132,6 +164,10 @@ function stockPart(document: JsonObject): JsonObject {
 }
 
 function render(scenario: Scenario) {
+  return renderAll(scenario).document;
+}
+
+function renderAll(scenario: Scenario) {
   const proxy = proxyConfigFromJson({
     configPath: "./etc/istio/proxy",
     serviceCluster: "istio-proxy",
@@ -186,7 +222,7 @@ function render(scenario: Scenario) {
       ...scenario.bootstrap,
     },
     node,
-  ).document;
+  );
 }
 
 async function expectValid(text: string): Promise<void> {
