@@ -11,8 +11,9 @@ export interface Seen {
 export function fault(name: FaultName, body: () => Promise<Seen>): void {
   test(name, async ({ task }) => {
     const { exit, seen } = await body();
-    expect(exit).toBe(FAULTS[name].exit);
-    Object.assign(task.meta, { fault: { exit, seen } }); // scripts/reliability.mjs reads it from the report
+    const row = FAULTS[name];
+    expect(exit).toBe(row.exit);
+    Object.assign(task.meta, { fault: { ...row, seen } }); // scripts/reliability.mjs reads it from the report
   });
 }
 

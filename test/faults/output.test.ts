@@ -141,7 +141,7 @@ interface Disk extends AsyncDisposable {
   isFull(): Promise<boolean>;
 }
 
-/** A file system of one megabyte. Mounting takes root; `unshare` gives that to everybody where the kernel allows it. */
+/** A file system of one megabyte. Mounting takes root. */
 async function smallDisk(): Promise<Disk> {
   const path = join(rig.sandbox.folder, "disk");
   await mkdir(path);
