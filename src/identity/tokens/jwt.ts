@@ -1,3 +1,5 @@
+import { decodeJwt } from "jose/jwt/decode";
+
 /** The claims that tell how long a token is good for; seconds since the epoch. */
 export interface JwtTimes {
   readonly expiresAtSeconds: number;
@@ -6,21 +8,18 @@ export interface JwtTimes {
 
 /**
  * Reads the times of a JWT without checking its signature, which is the CA's business. Undefined when the text is not
- * a JWT or has no numeric `exp`. Shape: RFC 7519 section 3.
+ * a JWT (the token is then opaque) or has no numeric `exp`. Loads jose, so it is itself to be loaded late.
  */
 export function readJwtTimes(token: string): JwtTimes | undefined {
-  const segments = token.split(".");
-  if (segments.length !== 3) return undefined;
-  const claims = parseObject(Buffer.from(segments[1] ?? "", "base64url").toString("utf8"));
-  if (typeof claims?.exp !== "number") return undefined;
-  return { expiresAtSeconds: claims.exp, issuedAtSeconds: typeof claims.iat === "number" ? claims.iat : undefined };
+  const { exp, iat } = claimsOf(token);
+  if (typeof exp !== "number") return undefined;
+  return { expiresAtSeconds: exp, issuedAtSeconds: typeof iat === "number" ? iat : undefined };
 }
 
-function parseObject(text: string): Record<string, unknown> | undefined {
+function claimsOf(token: string): { readonly exp?: unknown; readonly iat?: unknown } {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? { ...value } : undefined;
+    return decodeJwt(token);
   } catch {
-    return undefined; // not JSON, hence not a JWT: the caller treats the token as opaque
+    return {};
   }
 }

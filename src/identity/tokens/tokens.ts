@@ -8,7 +8,6 @@ import {
   systemClock,
 } from "../../base/index.ts";
 import { fetchGceToken, GCE_CHECK_MS, needsGceRefresh } from "./gce.ts";
-import { readJwtTimes } from "./jwt.ts";
 import { readTokenFile } from "./token-file.ts";
 import { describeTokenTrouble, type TokenReading, type TokenState, tokenState } from "./token-state.ts";
 
@@ -63,8 +62,7 @@ export function startTokens(options: TokensOptions, stop: AbortSignal): Tokens {
   const fetch = async (): Promise<Secret | undefined> => {
     try {
       const token = await read();
-      const times = token === undefined ? undefined : readJwtTimes(token.revealText());
-      note(token === undefined ? { kind: "missing", reason: "the token is empty" } : { kind: "read", times });
+      note(token === undefined ? { kind: "missing", reason: "the token is empty" } : await readingOf(token));
       return token;
     } catch (error) {
       note({ kind: "missing", reason: describeError(error) });
@@ -95,6 +93,11 @@ export function startTokens(options: TokensOptions, stop: AbortSignal): Tokens {
       await watching;
     },
   };
+}
+
+async function readingOf(token: Secret): Promise<TokenReading> {
+  const { readJwtTimes } = await import("./jwt.ts"); // with jose, which is not needed before Envoy is spawned
+  return { kind: "read", times: readJwtTimes(token.revealText()) };
 }
 
 function fetcherOf(options: TokensOptions): () => Promise<Secret | undefined> {
