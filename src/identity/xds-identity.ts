@@ -21,21 +21,19 @@ export interface XdsIdentity extends AsyncDisposable {
    * TOKEN_UNREADABLE (Google's fetcher only).
    */
   metadata(): Promise<[string, string][]>;
-  /** Calls `listener` when the root file holds something else. Returns how to stop listening. */
-  onRootChange(listener: () => void): () => void;
 }
 
-/** Starts watching the root file; nothing else is read before it is asked for. */
+/**
+ * Starts watching the root file, to tell of changes; nothing else is read before it is asked for. A running connection
+ * was verified when it was made and is left alone, as in Istio.
+ */
 export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdentity> {
   const { plan, compliance, tokens, clock = systemClock } = options;
   const log = options.log.scope("xdsproxy");
-  const listeners = new Set<() => void>();
   const watching = await watchPaths({
     paths: plan.isPlaintext || plan.roots.kind === "system" ? [] : [plan.roots.path],
-    onChange: () => {
-      log.info("root certificate of the control plane changed");
-      for (const listener of [...listeners]) listener();
-    },
+    onChange: () =>
+      log.info("root certificate of the control plane changed, connections from now on are verified by it"),
     onTrouble: (error) => log.warn("Failed to add file watcher, polling instead", { error }),
   });
   return {
@@ -47,11 +45,6 @@ export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdent
       if (plan.isPlaintext && !isPlaintext(plan.endpoint)) return []; // a token is never sent in clear by accident
       const token = await tokens.fetch();
       return token === undefined ? [] : [["authorization", `Bearer ${token.revealText()}`]];
-    },
-    onRootChange(listener) {
-      const own = (): void => listener();
-      listeners.add(own);
-      return () => void listeners.delete(own);
     },
     [Symbol.asyncDispose]: () => watching[Symbol.asyncDispose](),
   };
