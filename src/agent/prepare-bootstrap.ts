@@ -18,7 +18,7 @@ import * as options from "./room-options.ts";
 
 /**
  * Renders and writes what Envoy, and gRPC clients without Envoy, are started with. A `customConfigFile` is used as it is
- * and never removed.
+ * and never removed; with DISABLE_ENVOY nothing is written for Envoy.
  */
 export async function prepareBootstrap(
   config: AgentConfig,
@@ -27,7 +27,8 @@ export async function prepareBootstrap(
   { isNext = false } = {},
 ): Promise<BootstrapFile> {
   const { customConfigFile } = config.proxy;
-  const rendered = customConfigFile === "" ? await renderFor(config, node) : undefined; // first: a refused one leaves no file
+  const isOurs = customConfigFile === "" && !config.settings.isEnvoyDisabled;
+  const rendered = isOurs ? await renderFor(config, node) : undefined; // first: a refused one leaves no file
   for (const warning of rendered?.warnings ?? ignoredHeapLimit(config)) log.warn(warning);
   const { grpcBootstrapPath, outputCerts } = config.settings;
   if (grpcBootstrapPath !== "") {
