@@ -1,11 +1,6 @@
 import { setMaxListeners } from "node:events";
-import { Agent, type ClientRequest, request } from "node:http";
-import { type ClientHttp2Session, connect, constants } from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
-
-export const CLIENT_KINDS = ["keep-alive", "new connection", "HTTP/2"] as const;
-/** How a client of HTTP/1.1 or HTTP/2 uses its connections. */
-export type ClientKind = (typeof CLIENT_KINDS)[number];
+import { CLIENT_KINDS, type ClientKind, openClient } from "./load-clients.ts";
 
 export interface LoadOptions {
   /** On 127.0.0.1, without TLS. */
@@ -55,8 +50,6 @@ export interface Load extends AsyncDisposable {
 
 const CLIENTS: Readonly<Record<ClientKind, number>> = { "keep-alive": 4, "new connection": 4, "HTTP/2": 2 };
 const PAUSE_MS = 15;
-/** No request takes longer: what hangs has failed. */
-const ANSWER_LIMIT_MS = 5_000;
 
 export function startLoad(options: LoadOptions): Load {
   const { port, clients = {}, pauseMs = PAUSE_MS, whenTold = "come back" } = options;
@@ -64,7 +57,7 @@ export function startLoad(options: LoadOptions): Load {
   setMaxListeners(0, stop.signal); // one per client, by intention
   const counts = new Counts();
   const run = async (kind: ClientKind): Promise<void> => {
-    await using client = CLIENTS_BY_KIND[kind](port);
+    await using client = openClient(kind, port);
     while (!stop.signal.aborted) {
       let isLost = false;
       await client.send((startedMs, failure) => {
@@ -164,123 +157,4 @@ class Counts {
       this.#listeners.add(listener);
     });
   }
-}
-
-/** Told of every request: when it was sent, and why it failed if it did. */
-type Note = (startedMs: number, failure: string | undefined) => void;
-
-interface LoadClient extends AsyncDisposable {
-  /** One request, or a few at the same time. Resolves when all have ended; never rejects. */
-  send(note: Note): Promise<void>;
-  /** Whether the server has told this client to go away since the last time of asking. */
-  takeTold(): boolean;
-}
-
-const CLIENTS_BY_KIND: Readonly<Record<ClientKind, (port: number) => LoadClient>> = {
-  "keep-alive": (port) => http1Client(port, new Agent({ keepAlive: true, maxSockets: 1 })),
-  "new connection": (port) => http1Client(port, undefined),
-  "HTTP/2": http2Client,
-};
-
-function http1Client(port: number, agent: Agent | undefined): LoadClient {
-  let isTold = false;
-  const once = (): Promise<string | undefined> =>
-    new Promise((resolve) => {
-      const call: ClientRequest = request({ host: "127.0.0.1", port, agent: agent ?? false }, (response) => {
-        if (agent !== undefined && response.headers.connection === "close") isTold = true;
-        response.resume();
-        response.once("error", (error) => end(reasonOf(error)));
-        response.once("end", () => end(response.statusCode === 200 ? undefined : `status ${response.statusCode}`));
-      });
-      const limit = setTimeout(() => call.destroy(new Error(LATE)), ANSWER_LIMIT_MS);
-      const end = (failure: string | undefined): void => {
-        clearTimeout(limit);
-        resolve(failure);
-      };
-      call.once("error", (error) => end(reasonOf(error)));
-      call.end();
-    });
-  return {
-    async send(note) {
-      const startedMs = performance.now();
-      note(startedMs, await once());
-    },
-    takeTold() {
-      const was = isTold;
-      isTold = false;
-      return was;
-    },
-    async [Symbol.asyncDispose]() {
-      agent?.destroy();
-    },
-  };
-}
-
-const HTTP2_REQUESTS_AT_ONCE = 3;
-
-/** One connection at a time; after GOAWAY it is left to finish, and the next request opens another. */
-function http2Client(port: number): LoadClient {
-  let isTold = false;
-  let current: ClientHttp2Session | undefined;
-  const usable = (): ClientHttp2Session => {
-    if (current !== undefined && !current.closed && !current.destroyed) return current;
-    current = connect(`http://127.0.0.1:${port}`);
-    current.once("goaway", () => {
-      isTold = true;
-    });
-    current.on("error", () => undefined); // its requests end with it and tell why
-    return current;
-  };
-  return {
-    async send(note) {
-      const session = usable();
-      const startedMs = performance.now();
-      const requests = Array.from({ length: HTTP2_REQUESTS_AT_ONCE }, () => requestOn(session));
-      await Promise.all(requests.map(async (ended) => note(startedMs, await ended)));
-    },
-    takeTold() {
-      const was = isTold;
-      isTold = false;
-      return was;
-    },
-    async [Symbol.asyncDispose]() {
-      current?.destroy();
-    },
-  };
-}
-
-/** Why the request failed; undefined when it did not. */
-function requestOn(session: ClientHttp2Session): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const stream = session.request({ ":path": "/" });
-    let failure: string | undefined = "closed before the whole answer";
-    let status: number | undefined;
-    const limit = setTimeout(() => stream.destroy(new Error(LATE)), ANSWER_LIMIT_MS);
-    stream.once("response", (headers) => {
-      status = headers[":status"];
-    });
-    stream.once("end", () => {
-      if (status === undefined) failure = "closed before the response";
-      else failure = status === 200 ? undefined : `status ${status}`;
-    });
-    stream.once("error", (error) => {
-      failure = reasonOf(error);
-    });
-    stream.once("close", () => {
-      clearTimeout(limit);
-      const isReset = stream.rstCode !== undefined && stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-      resolve(failure === undefined && isReset ? `reset with code ${stream.rstCode}` : failure);
-    });
-    stream.resume();
-    stream.end();
-  });
-}
-
-const LATE = `no answer within ${ANSWER_LIMIT_MS} ms`;
-
-function reasonOf(error: Error): string {
-  if (error.cause instanceof Error) return reasonOf(error.cause); // of a stream whose connection failed
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === undefined) return error.message;
-  return code === "ECONNRESET" ? `${code} (${error.message})` : code;
 }
