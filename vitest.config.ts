@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { RealEnvoyReporter } from "./test/support/real-envoy-reporter.ts";
 
 export default defineConfig({
   plugins: [
@@ -14,6 +15,8 @@ export default defineConfig({
     expect: { poll: { timeout: 30_000 } }, // conditions, not times: the limit is for what never comes
     hookTimeout: 120_000,
     slowTestThreshold: 3_000,
+    setupFiles: ["test/support/note-real-envoy.ts"],
+    reporters: ["default", new RealEnvoyReporter()],
     globalSetup: ["test/support/global-setup.ts"],
   },
 });

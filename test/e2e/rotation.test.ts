@@ -1,7 +1,10 @@
 import { Agent, request } from "node:https";
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { startSidecar } from "../../src/index.ts";
 import { describeLoad, startLoad } from "../support/load.ts";
+import { realEnvoy } from "../support/real-envoy.ts";
+
+beforeAll(() => realEnvoy());
 
 // A longer run: ROTATION_SECONDS=60 npx vitest run test/e2e/rotation.test.ts
 const SECONDS = Number(process.env.ROTATION_SECONDS ?? 8);

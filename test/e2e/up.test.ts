@@ -2,9 +2,12 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type RunningCommand, runtimes, start } from "../support/pilotboat.ts";
 import { isAlive } from "../support/processes.ts";
+import { realEnvoy } from "../support/real-envoy.ts";
+
+beforeAll(() => realEnvoy());
 
 let temporary: string;
 beforeEach(async () => {

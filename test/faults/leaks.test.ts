@@ -1,11 +1,14 @@
 import { existsSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import { expect } from "vitest";
+import { beforeAll, expect } from "vitest";
 import { type Sidecar, startSidecar } from "../../src/index.ts";
 import { isAlive } from "../support/processes.ts";
+import { realEnvoy } from "../support/real-envoy.ts";
 import { fault } from "./fault.ts";
 import { openFiles } from "./rig.ts";
+
+beforeAll(() => realEnvoy());
 
 const ROUNDS = 4;
 const SETTLE_LIMIT_MS = 5_000;

@@ -62,7 +62,8 @@ export async function createSandbox(runtime: Runtime, options: SandboxOptions = 
       return command;
     },
     async startProxy({ proxyConfig, env, args = [] } = {}) {
-      const words = proxyWords(ports, { binaryPath: await realEnvoy(), ...proxyConfig });
+      const envoy = env?.DISABLE_ENVOY === undefined ? { binaryPath: await realEnvoy() } : {};
+      const words = proxyWords(ports, { ...envoy, ...proxyConfig });
       return start(runtime, ["proxy", "sidecar", ...args], { cwd: folder, env: { ...words, ...env } });
     },
     async reload() {
