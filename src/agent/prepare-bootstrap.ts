@@ -64,7 +64,7 @@ export async function renderFor(config: AgentConfig, node: NodeDescription): Pro
     const { document, warnings } = renderBootstrap({ ...wanted, heapLimitBytes: heap.bytes }, node);
     return { content: document, extension: "json", warnings: [...heap.warnings, ...warnings] };
   }
-  const { text, extension, warnings } = await renderUserTemplate(template, config.cwd, wanted, node);
+  const { text, extension, warnings } = await renderUserTemplate(template, options.templateWords(config), wanted, node);
   return { content: text, extension, warnings: [...ignoredHeapLimit(config), ...warnings] };
 }
 

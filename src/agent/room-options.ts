@@ -1,6 +1,6 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { type Owner, toMs } from "../base/index.ts";
-import type { BootstrapOptions } from "../bootstrap/index.ts";
+import type { BootstrapOptions, TemplateWords } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { ArgumentsOptions, DrainOptions, RestartPolicy } from "../envoy/index.ts";
 import type { IdentitySettings, KeyProvider, KeySettings } from "../identity/index.ts";
@@ -63,6 +63,10 @@ export function bootstrapOptions({ proxy, flags, settings }: AgentConfig): Boots
     hostIp: settings.hostIp,
     outlierLogPath: flags.outlierLogPath,
   };
+}
+
+export function templateWords({ cwd, environment, settings }: AgentConfig): TemplateWords {
+  return { cwd, environment, xdsRoot: settings.xdsRoot };
 }
 
 export function identitySettings({ cwd, proxy, settings }: AgentConfig, hasExternalSds: boolean): IdentitySettings {

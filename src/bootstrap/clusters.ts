@@ -83,7 +83,7 @@ function serviceCluster(sections: Sections, template: unknown, name: string, ser
 }
 
 /** Plain numbers: the wrapped form that Istio's template prints is no regular protobuf JSON. */
-function keepalive(settings: RemoteService["tcpKeepalive"]): JsonValue | undefined {
+export function keepalive(settings: RemoteService["tcpKeepalive"]): JsonValue | undefined {
   if (settings === undefined) return undefined;
   const seconds = (duration: bigint | undefined): number => Number((duration ?? 0n) / 1_000_000_000n);
   const entries = [

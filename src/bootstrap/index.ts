@@ -2,5 +2,5 @@ export { describeDifference, diffByPath } from "./diff.ts";
 export { renderGrpcBootstrap, writeGrpcBootstrap } from "./grpc-bootstrap.ts";
 export type { BootstrapOptions } from "./options.ts";
 export { type RenderedBootstrap, renderBootstrap } from "./render-bootstrap.ts";
-export { type RenderedTemplate, renderUserTemplate } from "./user-template.ts";
+export { type RenderedTemplate, renderUserTemplate, type TemplateWords } from "./user-template.ts";
 export { type BootstrapFile, writeBootstrap } from "./write-bootstrap.ts";

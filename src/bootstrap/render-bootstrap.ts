@@ -103,13 +103,18 @@ function tracing({ proxy, node }: Sections): JsonObject | undefined {
     return { http: fill(lightstepTracer, { token_file: `${proxy.configPath}/${LIGHTSTEP_TOKEN_FILE}` }) };
   }
   if (settings?.datadog?.address) return { http: fill(datadogTracer, { service_name: node.cluster }) };
-  if (settings?.stackdriver !== undefined && platformMetadata(node).gcp_project === undefined) {
-    throw new AgentError("CONFIG_INVALID", "unable to process Stackdriver tracer: missing GCP Project");
-  }
+  if (settings?.stackdriver !== undefined) gcpProject(node); // without one it is refused, with one there is nothing to say
   return undefined;
 }
 
-function platformMetadata(node: NodeDescription): Readonly<Record<string, string>> {
+/** What the Stackdriver tracer needs. Throws CONFIG_INVALID when it is not known. */
+export function gcpProject(node: NodeDescription): string {
+  const { gcp_project: project } = platformMetadata(node);
+  if (project !== undefined) return project;
+  throw new AgentError("CONFIG_INVALID", "unable to process Stackdriver tracer: missing GCP Project");
+}
+
+export function platformMetadata(node: NodeDescription): Readonly<Record<string, string>> {
   return (node.typed.PLATFORM_METADATA ?? {}) as Readonly<Record<string, string>>;
 }
 

@@ -1,47 +1,30 @@
-import {
-  createEngine,
-  sprigConversions,
-  sprigDefaults,
-  sprigDicts,
-  sprigFlow,
-  sprigLists,
-  sprigMath,
-  sprigRegex,
-  sprigStrings,
-  sprigTypes,
-  type TemplateFunc,
-} from "@promptctl/go-template-js";
+import { createEngine } from "@promptctl/go-template-js";
+import { type Environment, templateFunctions } from "./template-functions.ts";
 
-/** Compiles a template of Go's text/template language; the result renders it with a root object. */
-export function createTemplate(source: string): (root: Record<string, unknown>) => string {
-  const toJson: TemplateFunc = {
-    fn: (value: unknown) => goJson(value),
-    argTypes: ["serializable"],
-    returnType: "string",
-  };
+/**
+ * Compiles a template of Go's text/template language; the result renders it with a root object. Throws for a function
+ * that does not exist, also in a branch that is never taken.
+ */
+export function createTemplate(
+  source: string,
+  environment: Environment,
+): (root: Readonly<Record<string, unknown>>) => string {
+  const funcs = templateFunctions(environment);
   const engine = createEngine<string>({
     fromString: (text) => text,
     isT: (value): value is string => typeof value === "string",
-    funcs: {
-      ...sprigConversions(),
-      ...sprigDefaults(),
-      ...sprigDicts(),
-      ...sprigFlow(),
-      ...sprigLists(),
-      ...sprigMath(),
-      ...sprigRegex(),
-      ...sprigStrings(),
-      ...sprigTypes(),
-      toJson,
-      toJSON: toJson,
-    },
+    funcs,
   });
   const template = engine.parse(source);
+  for (const name of template.referencedFunctions()) {
+    if (!BUILT_IN.has(name) && !Object.hasOwn(funcs, name)) throw new Error(`function "${name}" not defined`);
+  }
   return (root) => template.evaluate(root).join("");
 }
 
-/** Compact JSON with `<`, `>` and `&` escaped, as Go's encoding/json writes it. */
-function goJson(value: unknown): string {
-  const escapes: Readonly<Record<string, string>> = { "<": "\\u003c", ">": "\\u003e", "&": "\\u0026" };
-  return JSON.stringify(value ?? null).replace(/[<>&]/g, (character) => escapes[character] ?? character);
-}
+/** The language's own, and two that the engine always has. */
+const BUILT_IN = new Set(
+  "and or not eq ne lt le gt ge len index slice print println printf call html js urlquery toString toStrings".split(
+    " ",
+  ),
+);

@@ -1,16 +1,27 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { AgentError, describeError } from "../base/index.ts";
-import { type NodeDescription, TYPED_FIELDS } from "../node/index.ts";
-import type { JsonValue } from "../proto/mesh/index.ts";
+import type { NodeDescription } from "../node/index.ts";
+import type { JsonObject, JsonValue, RemoteService } from "../proto/mesh/index.ts";
 import { socketAddress } from "./address.ts";
 import { clientTransportSocket } from "./client-tls.ts";
-import { metricsServiceOf } from "./clusters.ts";
-import { goProxyConfig } from "./go-values.ts";
+import { keepalive, metricsServiceOf } from "./clusters.ts";
+import { goRecord } from "./go-record.ts";
+import { goMetadata, goProxyConfig } from "./go-values.ts";
 import type { BootstrapOptions } from "./options.ts";
-import { LIGHTSTEP_TOKEN_FILE, runtime } from "./render-bootstrap.ts";
+import { gcpProject, LIGHTSTEP_TOKEN_FILE, platformMetadata, runtime } from "./render-bootstrap.ts";
 import { instanceIps, type Sections, sectionsOf } from "./sections.ts";
 import { extraTags, inclusionLists, statsValues } from "./stats.ts";
+
+/** What only templates can ask for. */
+export interface TemplateWords {
+  /** Relative paths start here. */
+  readonly cwd: string;
+  /** `XDS_ROOT_CA`. */
+  readonly xdsRoot: string;
+  /** What `env` and `expandenv` read. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
 
 export interface RenderedTemplate {
   readonly text: string;
@@ -25,28 +36,31 @@ export interface RenderedTemplate {
  */
 export async function renderUserTemplate(
   path: string,
-  cwd: string,
+  words: TemplateWords,
   options: BootstrapOptions,
   node: NodeDescription,
 ): Promise<RenderedTemplate> {
   const warnings: string[] = [];
-  const values = templateValues(sectionsOf(options, node, (message) => warnings.push(message)));
+  const values = templateValues(
+    sectionsOf(options, node, (message) => warnings.push(message)),
+    words,
+  );
   const refuse = (error: unknown): AgentError =>
     new AgentError("CONFIG_INVALID", `Cannot render the bootstrap template "${path}": ${describeError(error)}`, {
       cause: error,
     });
   try {
-    const source = await readFile(resolve(cwd, path), "utf8");
+    const source = await readFile(resolve(words.cwd, path), "utf8");
     const { createTemplate } = await import("./template-engine.ts");
-    const text = createTemplate(source)(values);
-    return { text, extension: /\.ya?ml(\.tmpl)?$/.test(path) ? "yaml" : "json", warnings };
+    const text = createTemplate(source, words.environment)(values);
+    return { text, extension: /\.yaml(\.tmpl)?$/.test(path) ? "yaml" : "json", warnings };
   } catch (error) {
     throw refuse(error);
   }
 }
 
 /** The root object of a template. A variable whose condition is not met is not there. */
-export function templateValues(sections: Sections): Record<string, unknown> {
+export function templateValues(sections: Sections, { xdsRoot }: TemplateWords): Record<string, unknown> {
   const { node, proxy, family, annotations } = sections;
   const stats = { proxy, annotations, addresses: instanceIps(node), ...flags(sections), warn: sections.warn };
   const { prefixes, suffixes, regexps } = inclusionLists(stats);
@@ -60,13 +74,14 @@ export function templateValues(sections: Sections): Record<string, unknown> {
     zone: node.locality.zone || undefined,
     sub_zone: node.locality.subZone || undefined,
     meta_json_str: JSON.stringify(node.metadata),
-    metadata: goMetadata(node),
+    metadata: goMetadata(node, proxy, xdsRoot),
     config: goProxyConfig(proxy),
     runtime_flags: JSON.stringify(runtime(sections)),
     pilot_SAN: JSON.stringify(sans.map((exact) => ({ exact }))),
     discovery_address: proxy.discoveryAddress,
     discovery_host: proxy.discoveryAddress.split(":")[0],
     pilot_grpc_address: addressText(sections, "pilot_grpc_address", proxy.discoveryAddress),
+    xds_root_cert: xdsRoot,
     xds_type: sections.xdsType,
     metadata_discovery: sections.isMetadataDiscovery,
     log_json: sections.isLogJson,
@@ -92,12 +107,13 @@ export function templateValues(sections: Sections): Record<string, unknown> {
     inclusionPrefix: nonEmpty(prefixes),
     inclusionSuffix: nonEmpty(suffixes),
     inclusionRegexps: nonEmpty(regexps),
-    histogram_buckets: intervals.histogram_buckets ?? [],
+    histogram_buckets: (intervals.histogram_buckets ?? []).map(goBucket),
     stats_flush_interval: intervals.stats_flush_interval,
     stats_eviction_interval: intervals.stats_eviction_interval,
     load_stats_config_json_str: textOf(node.raw.get("LOAD_STATS_CONFIG_JSON")?.value),
     ...tracing(sections),
     ...services(sections),
+    ...gcp(sections),
   });
 }
 
@@ -116,8 +132,39 @@ function tracing(sections: Sections): Record<string, unknown> {
     lightstep: lightstep && addressText(sections, "lightstep", lightstep.address),
     lightstepToken: lightstep && `${configPath}/${LIGHTSTEP_TOKEN_FILE}`,
     datadog: datadog && addressText(sections, "datadog", datadog.address),
+    ...stackdriverValues(sections),
     tracing_tls: tlsSettings && tlsText(sections, tlsSettings, "tracer", lightstep !== undefined),
   };
+}
+
+const STACKDRIVER_LIMIT = 200;
+
+/** Source: istio/istio pkg/bootstrap/config.go (getProxyConfigOptions). */
+function stackdriverValues({ proxy, node }: Sections): Record<string, unknown> {
+  const settings = proxy.tracing?.stackdriver;
+  if (settings === undefined) return {};
+  return {
+    stackdriver: true,
+    stackdriverProjectID: gcpProject(node),
+    stackdriverDebug: settings.debug,
+    stackdriverMaxAnnotations: Number(settings.maxNumberOfAnnotations ?? STACKDRIVER_LIMIT),
+    stackdriverMaxAttributes: Number(settings.maxNumberOfAttributes ?? STACKDRIVER_LIMIT),
+    stackdriverMaxEvents: Number(settings.maxNumberOfMessageEvents ?? STACKDRIVER_LIMIT),
+  };
+}
+
+function gcp({ node }: Sections): Record<string, unknown> {
+  const { gcp_project: project, gcp_project_number: number } = platformMetadata(node);
+  const stsPort = Number(node.typed.STS_PORT ?? 0);
+  const hasSts = Number.isInteger(stsPort) && stsPort > 0;
+  return { ...(hasSts ? { sts: true, sts_port: stsPort, gcp_project_id: project } : {}), gcp_project_number: number };
+}
+
+function goBucket(bucket: JsonObject): object {
+  const { match, buckets } = bucket as unknown as { match: { prefix: string }; buckets: readonly number[] };
+  const type = { name: "option.HistogramBucket", json: bucket };
+  const goMatch = goRecord({ Prefix: match.prefix }, { name: "option.HistogramMatch", json: match });
+  return goRecord({ Match: goMatch, Buckets: buckets }, type);
 }
 
 function services(sections: Sections): Record<string, unknown> {
@@ -126,10 +173,12 @@ function services(sections: Sections): Record<string, unknown> {
   const statsd = sections.proxy.statsdUdpAddress;
   return {
     statsd: addressText(sections, "statsd", statsd),
-    envoy_metrics_service_address: addressText(sections, "envoy_metrics_service", metrics?.address ?? ""),
+    envoy_metrics_service_address: addressText(sections, "envoy_metrics_service_address", metrics?.address ?? ""),
     envoy_metrics_service_tls:
       metrics?.tlsSettings && tlsText(sections, metrics.tlsSettings, "envoy_metrics_service", true),
-    envoy_accesslog_service_address: addressText(sections, "envoy_accesslog_service", accessLog?.address ?? ""),
+    envoy_metrics_service_tcp_keepalive: keepaliveText(metrics?.tcpKeepalive),
+    envoy_accesslog_service_tcp_keepalive: keepaliveText(accessLog?.tcpKeepalive),
+    envoy_accesslog_service_address: addressText(sections, "envoy_accesslog_service_address", accessLog?.address ?? ""),
     envoy_accesslog_service_tls:
       accessLog?.tlsSettings && tlsText(sections, accessLog.tlsSettings, "envoy_accesslog_service", true),
   };
@@ -145,15 +194,16 @@ function tlsText(
   return socket === undefined ? "" : JSON.stringify(socket);
 }
 
+function keepaliveText(settings: RemoteService["tcpKeepalive"]): string | undefined {
+  const options = keepalive(settings);
+  return options === undefined ? undefined : JSON.stringify(options);
+}
+
 /** Exactly `{"address": "<host>", "port_value": <port>}`; undefined for no address. */
 function addressText(sections: Sections, name: string, address: string): string | undefined {
   if (address === "") return undefined;
   const { address: host, port_value: port } = socketAddress(name, address, sections.hostIp);
   return `{"address": "${String(host)}", "port_value": ${String(port)}}`;
-}
-
-function goMetadata({ typed }: NodeDescription): Record<string, unknown> {
-  return Object.fromEntries([...TYPED_FIELDS].map(([name, { goName }]) => [goName, typed[name]]));
 }
 
 function nonEmpty(list: readonly string[]): readonly string[] | undefined {

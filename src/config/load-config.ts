@@ -51,6 +51,8 @@ export interface AgentConfig {
   readonly log: LogConfig;
   /** JSON that Envoy lays over its bootstrap (ISTIO_BOOTSTRAP_OVERRIDE); empty for none. */
   readonly envoyOverlay: string;
+  /** The variables as they were given, for the templates of users. */
+  readonly environment: Environment;
   /** The run folder: relative paths start here, and so does Envoy. */
   readonly cwd: string;
   /** Where the command was typed: relative paths of --envoy and --proxy-config start here. */
@@ -111,6 +113,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     settings,
     log,
     envoyOverlay,
+    environment: env,
     cwd,
     startedIn: words.cwd,
     metadataEnv: withPrefix(env, "").filter(([name]) => /^ISTIO_META(JSON)?_/.test(name)),
