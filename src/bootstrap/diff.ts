@@ -8,12 +8,16 @@ export interface Difference {
   readonly after?: JsonValue;
 }
 
-/** Differences by path, in the order of the first document; list items with a `name` are matched by it. */
+/**
+ * Differences by path, in the order of the first document; list items with a `name` are matched by it. Where the order of
+ * a list counts, as that of filters does, another one is a difference at `path[order]`.
+ */
 export function diffByPath(before: JsonValue, after: JsonValue, path = ""): Difference[] {
   if (isObject(before) && isObject(after))
     return diffMembers(before, after, (key) => (path === "" ? key : `${path}.${key}`));
   if (Array.isArray(before) && Array.isArray(after)) {
-    return diffMembers(byName(before), byName(after), (key) => `${path}[${key}]`);
+    const [left, right] = [byName(before), byName(after)];
+    return [...diffMembers(left, right, (key) => `${path}[${key}]`), ...diffOrder(left, right, path)];
   }
   return JSON.stringify(before) === JSON.stringify(after) ? [] : [{ path, before, after }];
 }
@@ -35,6 +39,18 @@ function diffMembers(before: Members, after: Members, pathOf: (key: string) => s
     if (right === undefined && left !== undefined) return [{ path: pathOf(key), before: left }];
     return left === undefined || right === undefined ? [] : diffByPath(left, right, pathOf(key));
   });
+}
+
+/** Lists whose items Envoy looks up by name. */
+const UNORDERED =
+  /(^|\.)(clusters|listeners|secrets|virtual_hosts|bootstrap_extensions|resource_monitors|stats_sinks)$/;
+
+/** Of the items that both have. */
+function diffOrder(before: Members, after: Members, path: string): Difference[] {
+  if (UNORDERED.test(path)) return [];
+  const left = Object.keys(before).filter((key) => Object.hasOwn(after, key));
+  const right = Object.keys(after).filter((key) => Object.hasOwn(before, key));
+  return left.join("\n") === right.join("\n") ? [] : [{ path: `${path}[order]`, before: left, after: right }];
 }
 
 /** A list by the names of its items where all have distinct ones, else by position. */

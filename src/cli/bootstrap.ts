@@ -1,12 +1,13 @@
-import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { parse } from "yaml";
 import { explicitEnvoys, lookAtNode, renderFor } from "../agent/index.ts";
 import { AgentError, describeError, type Host, silentLogger } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
-import { type AgentConfig, loadConfig } from "../config/index.ts";
+import { type AgentConfig, formatProblem, loadConfig } from "../config/index.ts";
 import { findEnvoy } from "../envoy/binary/index.ts";
+import { validateConfig } from "../envoy/index.ts";
 import type { JsonValue } from "../proto/mesh/index.ts";
 
 const HELP = `Usage: pilotboat bootstrap [render] [proxy flags]
@@ -40,18 +41,26 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
   return 0;
 }
 
-async function render(args: readonly string[], host: Host): Promise<{ config: AgentConfig; text: string }> {
-  const { config } = await loadConfig({ args, env: host.env, cwd: host.cwd });
-  const node = await lookAtNode(config, silentLogger, host.signals.stop);
-  const { content, warnings } = await renderFor(config, node);
-  for (const warning of warnings) host.stderr.write(`warning: ${warning}\n`);
-  return { config, text: typeof content === "string" ? content : `${JSON.stringify(content, null, 2)}\n` };
+interface RenderedHere {
+  readonly config: AgentConfig;
+  readonly text: string;
+  /** How Envoy tells the form of the text: by the name of its file. */
+  readonly extension: string;
 }
 
-const VALIDATE_LIMIT_MS = 30_000;
+async function render(args: readonly string[], host: Host): Promise<RenderedHere> {
+  const { config, warnings } = await loadConfig({ args, env: host.env, cwd: host.cwd });
+  const node = await lookAtNode(config, silentLogger, host.signals.stop);
+  const rendered = await renderFor(config, node);
+  const { content, extension } = rendered;
+  const all = [...warnings.map(formatProblem), ...node.warnings, ...rendered.warnings];
+  for (const warning of all) host.stderr.write(`warning: ${warning}\n`);
+  const text = typeof content === "string" ? content : `${JSON.stringify(content, null, 2)}\n`;
+  return { config, text, extension };
+}
 
 async function validate(args: readonly string[], host: Host): Promise<number> {
-  const { config, text } = await render(args, host);
+  const { config, text, extension } = await render(args, host);
   const search = { explicit: explicitEnvoys(config), usual: config.proxy.binaryPath, env: host.env, cwd: config.cwd };
   const envoy = await findEnvoy(search);
   if (envoy === undefined) {
@@ -61,23 +70,27 @@ async function validate(args: readonly string[], host: Host): Promise<number> {
   }
   const folder = await mkdtemp(join(tmpdir(), "pilotboat-validate-"));
   try {
-    const file = join(folder, "bootstrap.json");
+    const file = join(folder, `bootstrap.${extension}`);
     await writeFile(file, text, { mode: 0o600 });
-    const command = ["--mode", "validate", "-c", file, "--allow-unknown-static-fields"];
-    const { code, output } = await runEnvoy(envoy.path, command, config.cwd);
+    const overlay = config.envoyOverlay === "" ? [] : ["--config-yaml", config.envoyOverlay];
+    const { isValid, output } = await validateConfig({
+      binary: envoy.path,
+      args: ["-c", file, "--allow-unknown-static-fields", ...overlay],
+      cwd: (await isThere(config.cwd)) ? config.cwd : folder, // proxy would make it, empty
+      env: host.env,
+    });
     host.stdout.write(output);
-    return code === 0 ? 0 : 1;
+    return isValid ? 0 : 1;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-function runEnvoy(path: string, args: readonly string[], cwd: string): Promise<{ code: number; output: string }> {
-  return new Promise((done) => {
-    execFile(path, [...args], { cwd, timeout: VALIDATE_LIMIT_MS }, (error, stdout, stderr) => {
-      done({ code: error === null ? 0 : 1, output: `${stdout}${stderr}` });
-    });
-  });
+function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function diff(args: readonly string[], host: Host): Promise<number> {
@@ -97,17 +110,26 @@ async function documentsOf(args: readonly string[], host: Host): Promise<readonl
         hint: 'See "pilotboat bootstrap --help"',
       });
     }
-    return [await readJson(resolve(host.cwd, one)), await readJson(resolve(host.cwd, two))];
+    return [await readDocument(resolve(host.cwd, one)), await readDocument(resolve(host.cwd, two))];
   }
-  const { config, text } = await render(args, host);
-  const running = await readJson(resolve(config.cwd, config.proxy.configPath, "envoy-rev.json"));
-  return [running, JSON.parse(text) as JsonValue];
+  const { config, text, extension } = await render(args, host);
+  const { customConfigFile, configPath } = config.proxy;
+  const file = customConfigFile === "" ? join(configPath, `envoy-rev.${extension}`) : customConfigFile;
+  return [await readDocument(resolve(config.cwd, file)), parseDocument(text, "what would be rendered now")];
 }
 
-async function readJson(path: string): Promise<JsonValue> {
-  try {
-    return JSON.parse(await readFile(path, "utf8")) as JsonValue;
-  } catch (error) {
+async function readDocument(path: string): Promise<JsonValue> {
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
     throw new AgentError("FILE_UNREADABLE", `Cannot read "${path}": ${describeError(error)}`, { cause: error });
+  });
+  return parseDocument(text, `"${path}"`);
+}
+
+/** JSON or YAML: a template makes either. */
+function parseDocument(text: string, shown: string): JsonValue {
+  try {
+    return parse(text) as JsonValue;
+  } catch (error) {
+    throw new AgentError("FILE_UNREADABLE", `Cannot compare ${shown}: ${describeError(error)}`, { cause: error });
   }
 }

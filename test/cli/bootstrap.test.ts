@@ -1,10 +1,11 @@
-import { lstat, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Writable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { runCli } from "../../src/cli/index.ts";
+import { realEnvoy } from "../support/real-envoy.ts";
 
 let cwd: string;
 beforeEach(async () => {
@@ -78,4 +79,67 @@ test("a discovery address from an annotation that cannot be split ends the rende
   expect(stderr).toContain(
     'unable to parse pilot_grpc_address address "nohost": address nohost: missing port in address',
   );
+});
+
+const STOCK = { ENVOY_BIN: await realEnvoy(), INSTANCE_IP: "127.0.0.1", CLOUD_PLATFORM: "none" };
+
+test("validate: a YAML template's text reaches Envoy as YAML, with its complaints", async () => {
+  await writeFile(join(cwd, "t.yaml"), "node: {id: '{{ .nodeID }}', cluster: c}\n");
+  const env = { ...STOCK, ISTIO_BOOTSTRAP: "t.yaml" };
+  expect(await pilotboat(["bootstrap", "validate"], env)).toMatchObject({ code: 0 });
+  await writeFile(join(cwd, "t.yaml"), "node: {id: a, cluster: c}\nadmin: {nope: 1}\nstats_flush_interval: 0s\n");
+  const { code, stdout } = await pilotboat(["bootstrap", "validate"], env);
+  expect(code).toBe(1);
+  expect(stdout).toContain("value must be");
+});
+
+test("validate: the override of ISTIO_BOOTSTRAP_OVERRIDE is part of it", async () => {
+  await writeFile(join(cwd, "override.yaml"), "stats_flush_interval: 0s\n");
+  expect(await pilotboat(["bootstrap", "validate"], STOCK)).toMatchObject({ code: 0 });
+  const env = { ...STOCK, ISTIO_BOOTSTRAP_OVERRIDE: "override.yaml" };
+  expect(await pilotboat(["bootstrap", "validate"], env)).toMatchObject({ code: 1 });
+});
+
+test("validate: a run folder that is not there yet is no obstacle, and nothing is left of it", async () => {
+  const folder = join(cwd, "new");
+  expect(await pilotboat(["bootstrap", "validate", "--run-folder", folder], STOCK)).toMatchObject({ code: 0 });
+  expect(await readdir(cwd)).toEqual([]);
+});
+
+test("validate: Envoy is asked without hot restart, which would leave shared memory behind", async () => {
+  const wrapper = join(cwd, "envoy");
+  await writeFile(wrapper, `#!/bin/sh\necho "$@" > ${cwd}/words\nexec ${STOCK.ENVOY_BIN} "$@"\n`, { mode: 0o755 });
+  expect(await pilotboat(["bootstrap", "validate"], { ...STOCK, ENVOY_BIN: wrapper })).toMatchObject({ code: 0 });
+  expect(await readFile(join(cwd, "words"), "utf8")).toMatch(/ --mode validate .*--disable-hot-restart/);
+});
+
+test("render and validate tell what is odd in the configuration", async () => {
+  const env = { ...STOCK, PROXY_CONFIG: "drainDuraton: 1s", ISTIO_METAJSON_X: "nonsense" };
+  for (const command of ["render", "validate"]) {
+    const { code, stderr } = await pilotboat(["bootstrap", command], env);
+    expect(code).toBe(0);
+    expect(stderr).toContain("warning: PROXY_CONFIG:1:15: drainDuraton: unknown field");
+    expect(stderr).toContain("warning: Env variable X [nonsense] failed json unmarshal");
+  }
+});
+
+test("diff: the order of filters counts, that of clusters does not; YAML and JSON compare", async () => {
+  const filters = (...names: string[]) => ({ http_filters: names.map((name) => ({ name })) });
+  const write = (file: string, document: object) => writeFile(join(cwd, file), JSON.stringify(document));
+  await write("a.json", { ...filters("a", "b", "c"), clusters: [{ name: "x" }, { name: "y" }] });
+  await write("b.json", { ...filters("b", "a", "c"), clusters: [{ name: "y" }, { name: "x" }] });
+  expect(await pilotboat(["bootstrap", "diff", "a.json", "b.json"])).toMatchObject({
+    code: 1,
+    stdout: '~ http_filters[order]: ["a","b","c"] -> ["b","a","c"]\n',
+  });
+  await write("c.json", { ...filters("a", "new", "b", "c"), clusters: [{ name: "x" }, { name: "y" }] });
+  expect((await pilotboat(["bootstrap", "diff", "a.json", "c.json"])).stdout).toBe(
+    '+ http_filters[new]: {"name":"new"}\n',
+  );
+  await writeFile(
+    join(cwd, "d.yaml"),
+    "http_filters: [{name: a}, {name: b}, {name: c}]\nclusters: [{name: x}, {name: y}]\n",
+  );
+  expect(await pilotboat(["bootstrap", "diff", "a.json", "d.yaml"])).toMatchObject({ code: 0 });
+  expect((await pilotboat(["bootstrap", "diff", "a.json", "gone"])).stderr).toContain("Cannot read");
 });
