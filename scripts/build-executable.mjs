@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 
 execFileSync(process.execPath, ["scripts/build-descriptors.mjs"], { stdio: "inherit" });
-const flags = ["--compile", "--bytecode", "--format=cjs", "--minify"];
+const flags = ["--compile", "--bytecode", "--format=cjs", "--minify", "--external", "@grpc/proto-loader"];
 execFileSync("node_modules/.bin/bun", ["build", ...flags, "src/main.ts", "--outfile", "dist/pilotboat"], {
   stdio: ["ignore", "ignore", "inherit"],
 });

@@ -15,7 +15,7 @@ const { metafile } = await build({
   format: "esm",
   platform: "node",
   target: "node20",
-  keepNames: true,
+  external: ["@grpc/proto-loader"], // for grpc-js' channelz, which nothing here serves: 360 KB less to parse
   metafile: true,
   chunkNames: "chunks/[name]-[hash]",
   loader: { ".yaml": "text" },

@@ -64,6 +64,11 @@ test("what runs before Envoy is spawned loads no library", async () => {
   expect([...reached].filter((file) => file.includes("node_modules"))).toEqual([]);
 });
 
+test("what stands between Envoy's start and its first certificate loads no generated messages", () => {
+  const uses = imports().filter(({ to, isTypeOnly }) => !isTypeOnly && to.startsWith("src/proto/gen/"));
+  expect([...new Set(uses.map(({ from }) => from.split("/")[1]))]).toEqual(["control-plane"]);
+});
+
 test("every room has a README and an index", () => {
   const rooms = readdirSync("src", { withFileTypes: true }).filter((entry) => entry.isDirectory());
   const missing = rooms.flatMap(({ name }) =>

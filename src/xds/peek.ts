@@ -1,4 +1,5 @@
-import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { readFields } from "../proto/wire.ts";
 import type { Variant } from "./variant.ts";
 
 /** What the relay needs to know of a request from Envoy. Missing fields are empty, as in proto3. */
@@ -96,15 +97,6 @@ export function encodeRequest(variant: Variant, draft: RequestDraft): Uint8Array
 }
 
 const INTERNAL = 13;
-
-/** Calls `take` for each length-delimited field; fields it does not take (false), and all others, are skipped. */
-function readFields(message: Uint8Array, take: (field: number, reader: BinaryReader) => boolean): void {
-  const reader = new BinaryReader(message);
-  while (reader.pos < reader.len) {
-    const [field, wireType] = reader.tag();
-    if (wireType !== WireType.LengthDelimited || !take(field, reader)) reader.skip(wireType, field);
-  }
-}
 
 function readAny(bytes: Uint8Array): RawAny {
   const any = { typeUrl: "", value: new Uint8Array() as Uint8Array };

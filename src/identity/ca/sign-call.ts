@@ -1,4 +1,3 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Client, Metadata, ServiceError, StatusObject } from "@grpc/grpc-js";
 import * as grpc from "@grpc/grpc-js";
 import {
@@ -9,11 +8,7 @@ import {
   grpcTlsCredentials,
   type Logger,
 } from "../../base/index.ts";
-import {
-  IstioCertificateRequestSchema,
-  type IstioCertificateResponse,
-  IstioCertificateResponseSchema,
-} from "../../proto/gen/istio/v1/auth/ca_pb.ts";
+import { encodeFields, readFields } from "../../proto/wire.ts";
 import type { ControlPlaneTls } from "../control-plane-tls.ts";
 
 /** Source: istio/api security/v1alpha1/ca.proto. */
@@ -46,24 +41,48 @@ export interface CallFailure {
 export async function callSign(call: SignCall, signal: AbortSignal): Promise<readonly string[] | CallFailure> {
   signal.throwIfAborted();
   const metadata = callMetadata(grpc.Metadata, call.headers, call.log);
-  const request = create(IstioCertificateRequestSchema, {
-    csr: call.csr,
-    validityDuration: BigInt(Math.trunc(call.ttlSeconds)),
-    metadata: { CertSigner: call.certSigner },
-  });
   const credentials = call.tls === "plaintext" ? grpc.credentials.createInsecure() : grpcTlsCredentials(grpc, call.tls);
   const { target, options } = grpcTarget(call.endpoint, call.proxy);
   const client = new grpc.Client(target, credentials, { ...channelOptions(call), ...options });
   try {
     return await unary(client, call, {
       metadata,
-      request: Buffer.from(toBinary(IstioCertificateRequestSchema, request)),
-      read: (bytes) => fromBinary(IstioCertificateResponseSchema, bytes),
+      request: encodeRequest(call),
       signal,
     });
   } finally {
     client.close();
   }
+}
+
+/** Field numbers. Source: istio/api security/v1alpha1/ca.proto, google/protobuf/struct.proto. */
+const REQUEST = { csr: 1, validityDuration: 3, metadata: 4 };
+const RESPONSE = { certChain: 1 };
+const STRUCT = { fields: 1 };
+const STRUCT_ENTRY = { key: 1, value: 2 };
+const VALUE = { stringValue: 3 };
+
+function encodeRequest({ csr, ttlSeconds, certSigner }: SignCall): Buffer {
+  const value = encodeFields({ [VALUE.stringValue]: certSigner });
+  const entry = encodeFields({ [STRUCT_ENTRY.key]: "CertSigner", [STRUCT_ENTRY.value]: value });
+  return Buffer.from(
+    encodeFields({
+      [REQUEST.csr]: csr,
+      [REQUEST.validityDuration]: Math.trunc(ttlSeconds),
+      [REQUEST.metadata]: encodeFields({ [STRUCT.fields]: entry }),
+    }),
+  );
+}
+
+/** PEM texts: leaf first, roots last. */
+function readChain(bytes: Uint8Array): string[] {
+  const chain: string[] = [];
+  readFields(bytes, (field, reader) => {
+    if (field !== RESPONSE.certChain) return false;
+    chain.push(reader.string());
+    return true;
+  });
+  return chain;
 }
 
 function channelOptions({ endpoint, tls }: SignCall): Record<string, string | number> {
@@ -79,21 +98,20 @@ function channelOptions({ endpoint, tls }: SignCall): Record<string, string | nu
 interface Unary {
   readonly metadata: Metadata;
   readonly request: Buffer;
-  readonly read: (bytes: Buffer) => IstioCertificateResponse;
   readonly signal: AbortSignal;
 }
 
 function unary(client: Client, call: SignCall, parts: Unary): Promise<readonly string[] | CallFailure> {
   return new Promise((resolve, reject) => {
-    const done = (error: ServiceError | null, response?: IstioCertificateResponse): void => {
+    const done = (error: ServiceError | null, chain?: readonly string[]): void => {
       parts.signal.removeEventListener("abort", cancel);
       if (parts.signal.aborted) reject(parts.signal.reason);
-      else resolve(error === null && response !== undefined ? response.certChain : failureOf(error));
+      else resolve(error === null && chain !== undefined ? chain : failureOf(error));
     };
     const running = client.makeUnaryRequest(
       METHOD,
       (bytes: Buffer) => bytes,
-      parts.read,
+      readChain,
       parts.request,
       parts.metadata,
       { deadline: Date.now() + call.deadlineMs },

@@ -1,6 +1,4 @@
-import { fromBinary } from "@bufbuild/protobuf";
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { StatusSchema } from "../../proto/gen/google/rpc/status_pb.ts";
+import { readFields } from "../../proto/wire.ts";
 import type { Request } from "./subscription.ts";
 
 /** What counts of a DiscoveryRequest. Missing fields are empty, as in proto3. */
@@ -12,6 +10,8 @@ export interface SecretRequest extends Request {
 const FIELD = { node: 2, resourceNames: 3, responseNonce: 5, errorDetail: 6 };
 /** Source: envoy/config/core/v3/base.proto. */
 const NODE_ID = 1;
+/** Source: google/rpc/status.proto. */
+const STATUS = { code: 1, message: 2 };
 
 /**
  * Reads a request. The node's metadata, kilobytes on each stream, is skipped: decoding it would take about as long as
@@ -42,15 +42,19 @@ function readNodeId(bytes: Uint8Array): string {
 }
 
 function readStatus(bytes: Uint8Array): string {
-  const { code, message } = fromBinary(StatusSchema, bytes);
+  let [code, message] = [0, ""];
+  readFields(
+    bytes,
+    (field, reader) => {
+      if (field !== STATUS.message) return false;
+      message = reader.string();
+      return true;
+    },
+    (field, reader) => {
+      if (field !== STATUS.code) return false;
+      code = reader.int32();
+      return true;
+    },
+  );
   return `${code}: ${message}`;
-}
-
-/** Calls `take` for each length-delimited field; fields it does not take (false), and all others, are skipped. */
-function readFields(bytes: Uint8Array, take: (field: number, reader: BinaryReader) => boolean): void {
-  const reader = new BinaryReader(bytes);
-  while (reader.pos < reader.len) {
-    const [field, wireType] = reader.tag();
-    if (wireType !== WireType.LengthDelimited || !take(field, reader)) reader.skip(wireType, field);
-  }
 }

@@ -1,13 +1,24 @@
 import { randomUUID } from "node:crypto";
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { AnySchema, anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
-import { CryptoMbPrivateKeyMethodConfigSchema } from "../../proto/gen/envoy/extensions/private_key_providers/cryptomb/v3alpha/cryptomb_pb.ts";
-import { QatPrivateKeyMethodConfigSchema } from "../../proto/gen/envoy/extensions/private_key_providers/qat/v3alpha/qat_pb.ts";
-import { SecretSchema } from "../../proto/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.ts";
-import { DiscoveryResponseSchema } from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { encodeFields } from "../../proto/wire.ts";
 import type { SecretItem } from "../secrets/secret-item.ts";
 
-const SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+const TYPES = "type.googleapis.com/envoy.extensions";
+const SECRET_TYPE = `${TYPES}.transport_sockets.tls.v3.Secret`;
+const PROVIDER_TYPES = {
+  cryptomb: `${TYPES}.private_key_providers.cryptomb.v3alpha.CryptoMbPrivateKeyMethodConfig`,
+  qat: `${TYPES}.private_key_providers.qat.v3alpha.QatPrivateKeyMethodConfig`,
+};
+
+/** Field numbers. Source: envoyproxy/data-plane-api, google/protobuf; both providers' messages have the same. */
+const RESPONSE = { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5 };
+const ANY = { typeUrl: 1, value: 2 };
+const SECRET = { name: 1, tlsCertificate: 2, validationContext: 4 };
+const TLS_CERTIFICATE = { certificateChain: 1, privateKey: 2, privateKeyProvider: 6 };
+const VALIDATION_CONTEXT = { trustedCa: 1, crl: 7 };
+const DATA_SOURCE = { filename: 1, inlineBytes: 2 };
+const PRIVATE_KEY_PROVIDER = { providerName: 1, typedConfig: 3, fallback: 4 };
+const PROVIDER_CONFIG = { privateKey: 1, pollDelay: 2 };
+const DURATION = { seconds: 1, nanos: 2 };
 
 /** Hardware or vector instructions that do the private key's work (ProxyConfig `privateKeyProvider`). */
 export interface KeyProvider {
@@ -35,48 +46,60 @@ export function createResponder(provider: KeyProvider | undefined): (items: read
   const encode = (item: SecretItem): Uint8Array => {
     const known = encoded.get(item);
     if (known !== undefined) return known;
-    const value = toBinary(SecretSchema, create(SecretSchema, secretOf(item, provider)));
-    const bytes = encodeFields({ resources: [create(AnySchema, { typeUrl: SECRET_TYPE, value })] });
+    const any = encodeAny(SECRET_TYPE, encodeSecret(item, provider));
+    const bytes = encodeFields({ [RESPONSE.resources]: any });
     encoded.set(item, bytes);
     return bytes;
   };
   return (items) => {
     const nonce = randomUUID();
     const versionInfo = `${new Date().toISOString().slice(0, 19)}Z/${++version}`;
-    const head = encodeFields({ versionInfo, typeUrl: SECRET_TYPE, nonce });
-    return { nonce, bytes: Buffer.concat([head, ...items.map(encode)]) };
+    const head = { [RESPONSE.versionInfo]: versionInfo, [RESPONSE.typeUrl]: SECRET_TYPE, [RESPONSE.nonce]: nonce };
+    return { nonce, bytes: Buffer.concat([encodeFields(head), ...items.map(encode)]) };
   };
 }
 
-function encodeFields(fields: MessageInitShape<typeof DiscoveryResponseSchema>): Uint8Array {
-  return toBinary(DiscoveryResponseSchema, create(DiscoveryResponseSchema, fields));
+function encodeSecret(item: SecretItem, provider: KeyProvider | undefined): Uint8Array {
+  const type =
+    item.kind === "roots"
+      ? { [SECRET.validationContext]: encodeRoots(item.roots, item.crlFile) }
+      : { [SECRET.tlsCertificate]: encodeCertificate(item.certChain, item.key.reveal(), provider) };
+  return encodeFields({ [SECRET.name]: item.name, ...type });
 }
 
-function secretOf(item: SecretItem, provider: KeyProvider | undefined): MessageInitShape<typeof SecretSchema> {
-  if (item.kind === "roots") {
-    const crl =
-      item.crlFile === undefined ? {} : { crl: { specifier: { case: "filename" as const, value: item.crlFile } } };
-    return { name: item.name, type: { case: "validationContext", value: { trustedCa: inline(item.roots), ...crl } } };
-  }
-  const key =
-    provider === undefined
-      ? { privateKey: inline(item.key.reveal()) }
-      : { privateKeyProvider: providerOf(provider, item.key.reveal()) };
-  return {
-    name: item.name,
-    type: { case: "tlsCertificate", value: { certificateChain: inline(item.certChain), ...key } },
-  };
+function encodeRoots(roots: Uint8Array, crlFile: string | undefined): Uint8Array {
+  return encodeFields({
+    [VALIDATION_CONTEXT.trustedCa]: inline(roots),
+    [VALIDATION_CONTEXT.crl]: crlFile === undefined ? undefined : encodeFields({ [DATA_SOURCE.filename]: crlFile }),
+  });
 }
 
-function providerOf({ kind, pollDelayMs, fallback }: KeyProvider, key: Uint8Array) {
-  const config = { privateKey: inline(key), pollDelay: durationFromMs(pollDelayMs) };
-  const packed =
-    kind === "cryptomb"
-      ? anyPack(CryptoMbPrivateKeyMethodConfigSchema, create(CryptoMbPrivateKeyMethodConfigSchema, config))
-      : anyPack(QatPrivateKeyMethodConfigSchema, create(QatPrivateKeyMethodConfigSchema, config));
-  return { providerName: kind, fallback, configType: { case: "typedConfig" as const, value: packed } };
+function encodeCertificate(chain: Uint8Array, key: Uint8Array, provider: KeyProvider | undefined): Uint8Array {
+  return encodeFields({
+    [TLS_CERTIFICATE.certificateChain]: inline(chain),
+    ...(provider === undefined
+      ? { [TLS_CERTIFICATE.privateKey]: inline(key) }
+      : { [TLS_CERTIFICATE.privateKeyProvider]: encodeProvider(provider, key) }),
+  });
 }
 
-function inline(bytes: Uint8Array) {
-  return { specifier: { case: "inlineBytes" as const, value: bytes } };
+function encodeProvider({ kind, pollDelayMs, fallback }: KeyProvider, key: Uint8Array): Uint8Array {
+  const pollDelay = encodeFields({
+    [DURATION.seconds]: Math.floor(pollDelayMs / 1_000),
+    [DURATION.nanos]: Math.round((pollDelayMs % 1_000) * 1_000_000),
+  });
+  const config = encodeFields({ [PROVIDER_CONFIG.privateKey]: inline(key), [PROVIDER_CONFIG.pollDelay]: pollDelay });
+  return encodeFields({
+    [PRIVATE_KEY_PROVIDER.providerName]: kind,
+    [PRIVATE_KEY_PROVIDER.typedConfig]: encodeAny(PROVIDER_TYPES[kind], config),
+    [PRIVATE_KEY_PROVIDER.fallback]: fallback,
+  });
+}
+
+function encodeAny(typeUrl: string, value: Uint8Array): Uint8Array {
+  return encodeFields({ [ANY.typeUrl]: typeUrl, [ANY.value]: value });
+}
+
+function inline(bytes: Uint8Array): Uint8Array {
+  return encodeFields({ [DATA_SOURCE.inlineBytes]: bytes });
 }
