@@ -192,6 +192,7 @@ class Supervisor implements SupervisedEnvoy {
       if (threads === undefined || running.isAdminLost) return;
       running.threads = threads;
       this.#happens({ kind: "hung", id: running.child.id });
+      if (this.state().kind === "hung") return;
     }
   }
 

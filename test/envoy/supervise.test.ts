@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +11,10 @@ import {
   endError,
   featuresOf,
   type RestartPolicy,
+  type RunRecord,
+  type SuperviseOptions,
   superviseEnvoy,
+  type Traces,
 } from "../../src/envoy/index.ts";
 import { isAlive } from "../support/processes.ts";
 
@@ -23,7 +27,11 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const never = new AbortController().signal;
 const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
 
-async function supervise(script: string, restart: RestartPolicy = "never") {
+async function supervise(
+  script: string,
+  restart: RestartPolicy = "never",
+  more: Partial<Pick<SuperviseOptions, "watchForHang" | "keepEvidence" | "admin">> = {},
+) {
   const [port = 0] = await freePorts(1);
   return superviseEnvoy({
     spawn: {
@@ -51,6 +59,7 @@ async function supervise(script: string, restart: RestartPolicy = "never") {
     signals: { hurry: never, force: never },
     log: silentLogger,
     metrics: noMetrics,
+    ...more,
   });
 }
 
@@ -107,4 +116,49 @@ test("100 MB on stderr neither stop the child nor grow the agent", async () => {
   await using envoy = await supervise("head -c 104857600 /dev/zero | tr '\\\\0' 'x' >&2; exit 0");
   expect(agentExitCode(await envoy.ended)).toBe(0);
   expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
+});
+
+/** An admin that says yes to everything. */
+const content = { get: async () => "LIVE", post: async () => "OK" };
+
+test("one that hangs is aborted with its traces kept, killed if it is deaf, and started again", async () => {
+  const kept: [RunRecord, Traces][] = [];
+  let looks = 0;
+  await using envoy = await supervise(
+    'trap "" ABRT; echo x >> runs; [ "$(wc -l < runs)" -ge 2 ] && exit 0; while :; do sleep 0.02; done',
+    "on-failure",
+    {
+      admin: content,
+      async watchForHang() {
+        if (looks++ > 0) return undefined;
+        await expect.poll(() => existsSync(join(folder, "runs"))).toBe(true); // it is deaf from then on
+        return "thread 1 sleeps";
+      },
+      keepEvidence: async (run, traces) => {
+        kept.push([run, traces]);
+        return "/somewhere";
+      },
+    },
+  );
+  expect(agentExitCode(await envoy.ended)).toBe(0);
+  expect(kept).toMatchObject([
+    [{ wasHung: true, wasLive: true, end: { kind: "signal", signal: "SIGKILL" } }, { threads: "thread 1 sleeps" }],
+  ]);
+  expect(await readFile(join(folder, "runs"), "utf8")).toBe("x\nx\n");
+});
+
+test("a hang is the end where restarts are off, and its code is the signal's", async () => {
+  await using envoy = await supervise("while :; do sleep 0.02; done", "never", {
+    admin: content,
+    watchForHang: async () => "",
+  });
+  const end = await envoy.ended;
+  expect(agentExitCode(end)).toBe(134);
+  expect(endError(end)?.message).toBe("Envoy did not answer any more and was ended: signal: aborted");
+});
+
+test("without hot restart nothing is replaced", async () => {
+  await using envoy = await supervise("while :; do sleep 0.02; done");
+  const spawn = { ...({} as Parameters<typeof envoy.replace>[0]) };
+  expect(await envoy.replace(spawn, spawn)).toEqual({ kind: "refused", reason: "hot restart is off" });
 });
