@@ -31,7 +31,8 @@ async function askNode(
     {
       cwd: config.cwd,
       podAnnotations: config.podAnnotations.size === 0 ? undefined : config.podAnnotations,
-      platform: discoverPlatform(platformWords(config)),
+      instanceIp: config.settings.instanceIp,
+      platform: (isIpv6) => discoverPlatform({ ...platformWords(config), isIpv6 }),
       hasCredentialSocket: hasCredentials,
       hasExternalSds,
       log,

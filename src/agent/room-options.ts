@@ -39,7 +39,7 @@ export function nodeOptions({ role, flags, proxy, settings, metadataEnv, origins
   };
 }
 
-export function platformWords({ settings, origins }: AgentConfig): PlatformWords {
+export function platformWords({ settings, origins }: AgentConfig): Omit<PlatformWords, "isIpv6"> {
   const hasMetadataHost = origins.get("GCE_METADATA_HOST")?.source === "GCE_METADATA_HOST";
   return {
     cloud: settings.cloudPlatform,
@@ -48,7 +48,6 @@ export function platformWords({ settings, origins }: AgentConfig): PlatformWords
     gcpZone: settings.gcpZone,
     gceMetadataHost: hasMetadataHost ? settings.gceMetadataHost : undefined,
     hasKubernetes: settings.kubernetesServiceHost !== "",
-    isIpv6: settings.instanceIp.includes(":"),
   };
 }
 

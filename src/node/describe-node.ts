@@ -1,6 +1,6 @@
 import { type JsonObject, type ProxyConfig, proxyConfigToJson } from "../proto/mesh/index.ts";
 import { addressFamily } from "./family.ts";
-import { ipModeOf, proxyAddresses } from "./ip.ts";
+import { excludedInterfaces, ipModeOf, proxyAddresses } from "./ip.ts";
 import { localityOf } from "./locality.ts";
 import type { NodeDescription, NodeFacts, NodeOptions } from "./node-types.ts";
 import { readRawMetadata } from "./raw-metadata.ts";
@@ -21,7 +21,7 @@ export function describeNode(options: NodeOptions, facts: NodeFacts): NodeDescri
     typed[key] = value;
     origins.set(key, from);
   };
-  const excluded = facts.podAnnotations?.get(EXCLUDE_ANNOTATION)?.split(",") ?? [];
+  const excluded = excludedInterfaces(facts.podAnnotations);
   const addresses = proxyAddresses(options.instanceIp, facts.interfaceAddresses, excluded);
   setGiven(options, addresses, typed, set);
   setIdentity(options, set);
@@ -61,8 +61,6 @@ export function describeNode(options: NodeOptions, facts: NodeFacts): NodeDescri
 }
 
 type Set = (key: string, value: MetadataValue | undefined, from: string) => void;
-
-const EXCLUDE_ANNOTATION = "traffic.sidecar.istio.io/excludeInterfaces";
 
 function nodeId(options: NodeOptions, address: string): string {
   const namespace = options.podNamespace ?? "";

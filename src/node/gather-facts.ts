@@ -2,7 +2,14 @@ import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { resolve } from "node:path";
 import { type Clock, describeError, type Logger, parseDownwardApi, systemClock, systemCode } from "../base/index.ts";
-import { type InterfaceAddress, isUsableAddress, unmapped } from "./ip.ts";
+import {
+  excludedInterfaces,
+  type InterfaceAddress,
+  ipModeOf,
+  isUsableAddress,
+  proxyAddresses,
+  unmapped,
+} from "./ip.ts";
 import type { NodeFacts, Platform } from "./node-types.ts";
 
 export interface FactSources {
@@ -10,8 +17,10 @@ export interface FactSources {
   readonly cwd: string;
   /** Already read by the configuration. */
   readonly podAnnotations: ReadonlyMap<string, string> | undefined;
-  /** The cloud's own facts; the caller decides how long it is worth waiting for them. */
-  readonly platform: Promise<Platform>;
+  /** `INSTANCE_IP`. */
+  readonly instanceIp: string;
+  /** Asks for the cloud's own facts, over IPv6 where the proxy has such an address. */
+  readonly platform: (isIpv6: boolean) => Promise<Platform>;
   readonly hasCredentialSocket: boolean;
   readonly hasExternalSds: boolean;
   readonly log: Logger;
@@ -24,12 +33,13 @@ const SCAN_LIMIT_MS = 120_000;
 
 /** Asks the machine: interfaces (waiting while one has no real address yet), the pod's label file, the platform. */
 export async function gatherFacts(sources: FactSources, stop: AbortSignal): Promise<NodeFacts> {
-  const [interfaceAddresses, podLabels, platform] = await Promise.all([
-    scanInterfaces(sources.clock ?? systemClock, stop),
+  const { podAnnotations, hasCredentialSocket, hasExternalSds, instanceIp } = sources;
+  const interfaceAddresses = await scanInterfaces(sources.clock ?? systemClock, stop);
+  const addresses = proxyAddresses(instanceIp, interfaceAddresses, excludedInterfaces(podAnnotations));
+  const [podLabels, platform] = await Promise.all([
     readLabels(resolve(sources.cwd, LABELS_FILE), sources.log),
-    sources.platform,
+    sources.platform(ipModeOf(addresses) !== "IPv4"),
   ]);
-  const { podAnnotations, hasCredentialSocket, hasExternalSds } = sources;
   return { interfaceAddresses, podLabels, podAnnotations, platform, hasCredentialSocket, hasExternalSds };
 }
 

@@ -31,6 +31,13 @@ export function proxyAddresses(
   return own === undefined ? rest : [own, ...rest];
 }
 
+const EXCLUDE_ANNOTATION = "traffic.sidecar.istio.io/excludeInterfaces";
+
+/** Interfaces whose addresses are not the proxy's, as the pod's annotation names them. */
+export function excludedInterfaces(podAnnotations: ReadonlyMap<string, string> | undefined): readonly string[] {
+  return podAnnotations?.get(EXCLUDE_ANNOTATION)?.split(",") ?? [];
+}
+
 /** Whether an interface address counts: not loopback, not link-local. */
 export function isUsableAddress(address: string): boolean {
   const plain = unmapped(address);

@@ -1,10 +1,12 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { UNKNOWN_PLATFORM } from "../../src/node/index.ts";
+import { silentLogger } from "../../src/base/index.ts";
+import { gatherFacts, UNKNOWN_PLATFORM } from "../../src/node/index.ts";
+import { isUsableAddress } from "../../src/node/ip.ts";
 import { discoverPlatform, type PlatformWords } from "../../src/node/platform/discover.ts";
 import { localityOfZone } from "../../src/node/platform/gcp.ts";
 
@@ -48,7 +50,7 @@ const discover = async (words: Partial<PlatformWords>, base: string, vendor = ""
     gceMetadataHost: undefined,
     hasKubernetes: false,
     isIpv6: false,
-    places: { metadata: base, awsIpv6: base, dmi: folder, resolvConf: join(folder, "resolv.conf") },
+    places: { metadata: base, awsIpv6: base, dmi: folder, resolvConf: join(folder, "resolv.conf"), computeApi: base },
     ...words,
   });
 };
@@ -140,6 +142,77 @@ test("GCP: the server is asked with its flavor, the zone comes from resolv.conf 
   expect(platform.locality.zone).toBe("us-central1-f");
   expect(platform.isKubernetes).toBe(false);
   expect(server.calls.every(({ headers }) => headers["metadata-flavor"] === "Google")).toBe(true);
+});
+
+test("GCP outside Kubernetes: the labels of the instance come with its own credentials", async () => {
+  const token = "/computeMetadata/v1/instance/service-accounts/default/token";
+  const answers = {
+    "GET /computeMetadata/v1/project/project-id": "proj",
+    "GET /computeMetadata/v1/instance/zone": "projects/1/zones/europe-west1-b",
+    "GET /computeMetadata/v1/instance/name": "vm",
+    [`GET ${token}?scopes=https://www.googleapis.com/auth/compute.readonly`]: '{"access_token":"t0ken"}',
+    "GET /compute/v1/projects/proj/zones/europe-west1-b/instances/vm": '{"labels":{"team":"a","odd":1}}',
+  };
+  await using server = await startServer(answers);
+  expect((await discover({ cloud: "gcp" }, server.base)).labels).toEqual({ team: "a", odd: "" });
+  expect(server.calls.find(({ line }) => line.includes("/compute/v1/"))?.headers.authorization).toBe("Bearer t0ken");
+  expect((await discover({ cloud: "gcp", hasKubernetes: true }, server.base)).labels).toEqual({});
+});
+
+test("a metadata host that is no host is no answer", async () => {
+  const { metadata } = await discover({ gceMetadataHost: "a b" }, "http://127.0.0.1:9");
+  expect(metadata).toEqual({});
+});
+
+test.each(['{"compute":null}', '{"compute":{"tagsList":[null,{"name":1},7],"name":5}}', "[]", "null", '"x"'])(
+  "Azure's answer %s is taken for what it holds",
+  async (body) => {
+    const versions = '{"newest-versions":[null,1,"2021-12-13"]}';
+    const asked = { "GET /metadata/instance": versions, "GET /metadata/instance?api-version=2021-12-13": body };
+    await using server = await startServer(asked);
+    expect((await discover({ cloud: "azure" }, server.base)).metadata).toEqual({});
+  },
+);
+
+test.each(["gcp", "azure", ""])(
+  "a server that never answers costs one limit, not one for each question (%s)",
+  async (cloud) => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((done) => silent.listen(0, "127.0.0.1", done));
+    const base = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const startedMs = performance.now();
+    await discover({ cloud, limitMs: 300 }, base, "Google");
+    expect(performance.now() - startedMs).toBeLessThan(4_000); // each question alone has five seconds
+    silent.closeAllConnections();
+    silent.close();
+  },
+);
+
+test("an older EC2 machine is known by its BIOS, and a pod that sees no vendor asks", async () => {
+  await using server = await startServer(AWS);
+  await writeFile(join(folder, "bios_version"), "4.11.amazon\n");
+  expect((await discover({}, server.base, "Xen\n")).metadata.aws_region).toBe("us-west-2");
+  const places = { metadata: server.base, awsIpv6: server.base, dmi: join(folder, "none") };
+  expect((await discover({ hasKubernetes: true, places }, server.base)).metadata.aws_region).toBe("us-west-2");
+  expect(await discover({ places }, server.base)).toEqual(UNKNOWN_PLATFORM);
+});
+
+test("a proxy with an IPv6 address beside others asks over IPv6", async () => {
+  const asked: boolean[] = [];
+  const ask = async (instanceIp: string) => {
+    const platform = async (isIpv6: boolean) => {
+      asked.push(isIpv6);
+      return UNKNOWN_PLATFORM;
+    };
+    const words = { cwd: folder, podAnnotations: undefined, hasCredentialSocket: false, hasExternalSds: false };
+    await gatherFacts({ ...words, instanceIp, platform, log: silentLogger }, new AbortController().signal);
+  };
+  await ask("2001:db8::7");
+  const others = Object.values(networkInterfaces()).flatMap((list = []) => list.filter(({ internal }) => !internal));
+  await ask("10.0.0.1");
+  const isMixed =
+    others.length === 0 || others.some(({ address }) => isUsableAddress(address) && address.includes(":"));
+  expect(asked).toEqual([true, isMixed]);
 });
 
 test.each([

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Locality } from "../locality.ts";
 import type { Platform } from "../node-types.ts";
-import { askMetadata } from "./metadata-server.ts";
+import { askMetadata, asObject, asText, objectIn } from "./metadata-server.ts";
 
 export interface GcpWords {
   /** `GCP_METADATA`: PROJECT_ID|PROJECT_NUMBER|CLUSTER_NAME|CLUSTER_ZONE. */
@@ -10,6 +10,8 @@ export interface GcpWords {
   readonly zone: string;
   readonly hasKubernetes: boolean;
   readonly resolvConf: string;
+  /** `https://host` of the Compute Engine API. */
+  readonly computeApi: string;
 }
 
 const TIMEOUT_MS = 5_000;
@@ -25,25 +27,51 @@ const PATHS = {
   gcp_gce_instance_created_by: "instance/attributes/created-by",
 } as const;
 
-export async function isGce(base: string): Promise<boolean> {
-  const answer = await askMetadata(base, { headers: FLAVOR, timeoutMs: TIMEOUT_MS });
+export async function isGce(base: string, limit: AbortSignal): Promise<boolean> {
+  const answer = await askMetadata(base, { headers: FLAVOR, timeoutMs: TIMEOUT_MS, limit });
   return answer?.headers["metadata-flavor"] === "Google";
 }
 
-/** Source: istio/istio pkg/bootstrap/platform/gcp.go. Labels of an instance outside Kubernetes are not read. */
-export async function gcpPlatform(base: string, words: GcpWords): Promise<Platform> {
-  const metadata = words.metadata === "" ? await fromServer(base) : fromVariable(words);
+/** Source: istio/istio pkg/bootstrap/platform/gcp.go. */
+export async function gcpPlatform(base: string, words: GcpWords, limit: AbortSignal): Promise<Platform> {
+  const metadata = words.metadata === "" ? await fromServer(base, limit) : fromVariable(words);
   const { gcp_project: project, gcp_location: location, gcp_gke_cluster_name: cluster } = metadata;
   if (project !== undefined && location !== undefined && cluster !== undefined) {
     const path = `projects/${project}/locations/${location}/clusters/${cluster}`;
     metadata.gcp_gke_cluster_url = `https://container.googleapis.com/v1/${path}`;
   }
-  return {
-    metadata,
-    locality: localityOfZone(await zoneOf(base, words)),
-    isKubernetes: words.hasKubernetes || cluster !== undefined,
-    labels: {},
-  };
+  const isKubernetes = words.hasKubernetes || cluster !== undefined;
+  const [zone, labels] = await Promise.all([
+    zoneOf(base, words, limit),
+    isKubernetes ? {} : labelsOf(base, words.computeApi, metadata, limit),
+  ]);
+  return { metadata, locality: localityOfZone(zone), isKubernetes, labels };
+}
+
+const SCOPE = "https://www.googleapis.com/auth/compute.readonly";
+
+/** Labels of the instance, for which its own service account is asked; none on any failure. */
+async function labelsOf(
+  base: string,
+  computeApi: string,
+  { gcp_project: project, gcp_location: zone, gcp_gce_instance: instance }: Readonly<Record<string, string>>,
+  limit: AbortSignal,
+): Promise<Record<string, string>> {
+  if (project === undefined || zone === undefined || instance === undefined) return {};
+  const token = await askMetadata(
+    `${base}/computeMetadata/v1/instance/service-accounts/default/token?scopes=${SCOPE}`,
+    {
+      headers: FLAVOR,
+      timeoutMs: TIMEOUT_MS,
+      limit,
+    },
+  );
+  const accessToken = asText(objectIn(token).access_token);
+  if (accessToken === "") return {};
+  const url = `${computeApi}/compute/v1/projects/${project}/zones/${zone}/instances/${instance}`;
+  const headers = { Authorization: `Bearer ${accessToken}` };
+  const { labels } = objectIn(await askMetadata(url, { headers, timeoutMs: TIMEOUT_MS, limit }));
+  return Object.fromEntries(Object.entries(asObject(labels)).map(([name, value]) => [name, asText(value)]));
 }
 
 /** `us-central1-f` lies in `us-central1`; a text of another form is no zone. */
@@ -66,27 +94,28 @@ function fromVariable({ metadata, quotaProject, zone }: GcpWords): Record<string
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== ""));
 }
 
-async function fromServer(base: string): Promise<Record<string, string>> {
+async function fromServer(base: string, limit: AbortSignal): Promise<Record<string, string>> {
   const entries = await Promise.all(
-    Object.entries(PATHS).map(async ([key, path]) => [key, await ask(base, path)] as const),
+    Object.entries(PATHS).map(async ([key, path]) => [key, await ask(base, path, limit)] as const),
   );
   const found = Object.fromEntries(entries.filter(([, value]) => value !== "")) as Record<string, string>;
   if (found.gcp_location === undefined) {
-    const zone = (await ask(base, "instance/zone")).split("/").at(-1) ?? "";
+    const zone = (await ask(base, "instance/zone", limit)).split("/").at(-1) ?? "";
     if (zone !== "") found.gcp_location = zone;
   }
   return found;
 }
 
-async function ask(base: string, path: string): Promise<string> {
-  const answer = await askMetadata(`${base}/computeMetadata/v1/${path}`, { headers: FLAVOR, timeoutMs: TIMEOUT_MS });
+async function ask(base: string, path: string, limit: AbortSignal): Promise<string> {
+  const url = `${base}/computeMetadata/v1/${path}`;
+  const answer = await askMetadata(url, { headers: FLAVOR, timeoutMs: TIMEOUT_MS, limit });
   return answer?.body.trim() ?? "";
 }
 
 const SEARCH_LINE = /^search.* ([^-]+-[^-]+-[^-]+)\.c\.[^.]+\.internal/m;
 
-async function zoneOf(base: string, words: GcpWords): Promise<string> {
+async function zoneOf(base: string, words: GcpWords, limit: AbortSignal): Promise<string> {
   if (words.metadata !== "" && words.zone !== "") return words.zone;
   const resolvConf = await readFile(words.resolvConf, "utf8").catch(() => ""); // then the server is asked
-  return SEARCH_LINE.exec(resolvConf)?.[1] ?? (await ask(base, "instance/zone")).split("/").at(-1) ?? "";
+  return SEARCH_LINE.exec(resolvConf)?.[1] ?? (await ask(base, "instance/zone", limit)).split("/").at(-1) ?? "";
 }

@@ -1,9 +1,12 @@
-import { request } from "node:http";
+import { request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
 
 export interface MetadataRequest {
   readonly method?: "GET" | "PUT";
   readonly headers?: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
+  /** Ends every question of a start at the same time. */
+  readonly limit: AbortSignal;
   /** Azure gives the body also with other codes. Default false: anything but 200 is a failure. */
   readonly isAnyStatusFine?: boolean;
 }
@@ -15,9 +18,12 @@ export interface MetadataAnswer {
 
 /** Asks a cloud's metadata server; undefined whenever there is no answer, for whatever reason. */
 export function askMetadata(url: string, options: MetadataRequest): Promise<MetadataAnswer | undefined> {
-  const { method = "GET", headers = {}, timeoutMs, isAnyStatusFine = false } = options;
+  const { method = "GET", headers = {}, timeoutMs, limit, isAnyStatusFine = false } = options;
+  if (!URL.canParse(url) || limit.aborted) return Promise.resolve(undefined);
+  const request = url.startsWith("https:") ? requestHttps : requestHttp;
+  const signal = AbortSignal.any([limit, AbortSignal.timeout(timeoutMs)]);
   return new Promise((done) => {
-    const call = request(url, { method, headers, agent: false, signal: AbortSignal.timeout(timeoutMs) }, (response) => {
+    const call = request(url, { method, headers, agent: false, signal }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.once("error", () => done(undefined));
@@ -29,4 +35,23 @@ export function askMetadata(url: string, options: MetadataRequest): Promise<Meta
     call.once("error", () => done(undefined));
     call.end();
   });
+}
+
+/** The object that an answer holds; empty for any other answer, and for none. */
+export function objectIn(answer: MetadataAnswer | undefined): Readonly<Record<string, unknown>> {
+  try {
+    return asObject(answer === undefined ? undefined : JSON.parse(answer.body));
+  } catch {
+    return {}; // not this service
+  }
+}
+
+export function asObject(value: unknown): Readonly<Record<string, unknown>> {
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject ? (value as Readonly<Record<string, unknown>>) : {};
+}
+
+/** A text, empty for anything else. */
+export function asText(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
