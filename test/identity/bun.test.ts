@@ -13,6 +13,7 @@ test("the road of a secret is the same on Bun: early connections, own TLS rules,
     streams: 100,
     unknown: 2,
     pqc: "certificate",
+    proxied: ["certificate", "ca.test:15012"],
     strangers: ["refused", "refused", "refused"],
   });
   expect(facts.turns).toBeGreaterThan(5); // keys are made on another thread

@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { bindUnix } from "../../src/base/index.ts";
 import { keySpec, serveSds, startKeyGeneration, WELL_KNOWN } from "../../src/identity/index.ts";
+import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { connectSds, secretsOf } from "../support/sds-client.ts";
 import { createTestCa } from "../support/test-ca.ts";
@@ -41,6 +42,7 @@ async function main(): Promise<void> {
   await root.response(1);
   const facts = {
     pqc: await pqc(),
+    proxied: await proxied(),
     turns,
     requests: ca.requests.length,
     clientCertificate: ca.requests[0]?.clientCertificate ?? "none",
@@ -75,6 +77,21 @@ async function refusal(how: { hasOtherRoot?: boolean; ips?: string[]; dns?: stri
   );
   if (ca.requests.length > 0) return "saw a request";
   return /certificate/.test(failure.replace("create certificate", "")) ? "refused" : failure;
+}
+
+/** A certificate from a CA that only a proxy knows the way to, and where the proxy was asked to connect to. */
+async function proxied(): Promise<readonly string[]> {
+  await using ca = await startFakeCa({ dns: ["ca.test"] });
+  await using proxy = await startConnectProxy({ "ca.test:15012": ca.port });
+  await using world = await createWorld();
+  await world.write(WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
+  const through = { address: proxy.address, credentials: undefined, except: ["10.0.0.0/8"] };
+  const secrets = await world.secrets("ca.test:15012", { ca: { proxy: through } });
+  const got = await secrets.get("default").then(
+    ({ kind }) => kind,
+    (error: Error) => error.message,
+  );
+  return [got, ...proxy.asked.map(({ target }) => target)];
 }
 
 /** A certificate over TLS with the post-quantum group alone, or why there is none. */
