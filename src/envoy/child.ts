@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { Writable } from "node:stream";
 import { AgentError, describeError, systemCode } from "../base/index.ts";
@@ -48,13 +49,9 @@ export function spawnEnvoy(options: SpawnOptions): Promise<EnvoyChild> {
   const tail = new Tail();
   forward(child.stdout, options.stdout);
   forward(child.stderr, options.stderr, tail);
-  const ended = new Promise<ChildEnd>((resolve) => {
-    child.once("close", (code, signal) => {
-      resolve(signal === null ? { kind: "code", code: code ?? 0 } : { kind: "signal", signal });
-    });
-  });
+  const ended = waitForEnd(child);
   return new Promise((resolve, reject) => {
-    child.once("error", (error) => reject(spawnError(options.binary, error)));
+    child.once("error", (error) => reject(spawnError(options, error)));
     child.once("spawn", () => {
       const pid = child.pid ?? 0;
       resolve({
@@ -63,6 +60,24 @@ export function spawnEnvoy(options: SpawnOptions): Promise<EnvoyChild> {
         ended,
         lastLines: () => tail.lines(),
         kill: (signal) => void child.kill(signal),
+      });
+    });
+  });
+}
+
+/** How long the last output may take after the process is gone; a reader that stands still must not hold up the end. */
+const OUTPUT_LIMIT_MS = 500;
+
+function waitForEnd(child: ChildProcess): Promise<ChildEnd> {
+  return new Promise((resolve) => {
+    child.once("exit", (code, signal) => {
+      const late = setTimeout(() => {
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+      }, OUTPUT_LIMIT_MS);
+      child.once("close", () => {
+        clearTimeout(late);
+        resolve(signal === null ? { kind: "code", code: code ?? 0 } : { kind: "signal", signal });
       });
     });
   });
@@ -128,8 +143,11 @@ class Tail {
   }
 }
 
-function spawnError(binary: string, error: unknown): AgentError {
+function spawnError({ binary, cwd }: SpawnOptions, error: unknown): AgentError {
   const code = systemCode(error);
+  if (code === "ENOENT" && !existsSync(cwd)) {
+    return new AgentError("ENVOY_START_FAILED", `Cannot start Envoy "${binary}": its working folder "${cwd}" is gone`);
+  }
   const text = `Cannot start Envoy "${binary}": ${describeError(error)}`;
   if (code === "ENOENT") return new AgentError("ENVOY_NOT_FOUND", text, { cause: error });
   if (code === "EACCES") return new AgentError("ENVOY_NOT_EXECUTABLE", text, { cause: error });

@@ -29,6 +29,12 @@ export function countConnections(stats: string, ownPorts: readonly number[]): Co
   return { active, odd };
 }
 
+/** Adds up `downstream_rq_active` of every HTTP connection manager but the admin's, which is answering just now. */
+export function countRequests(stats: string): number {
+  const lines = stats.matchAll(/^http\.(?!admin\.)\S*\.?downstream_rq_active: (\d+)$/gm);
+  return [...lines].reduce((sum, [, value]) => sum + Number(value), 0);
+}
+
 function isCounted(name: string, ownPorts: readonly number[]): boolean {
   if (!name.startsWith("listener.") || name.includes("worker_") || name.startsWith("listener.envoy_internal_")) {
     return false;

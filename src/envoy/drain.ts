@@ -1,6 +1,6 @@
 import { type Clock, describeError, type Logger } from "../base/index.ts";
 import type { AdminClient } from "./admin-client.ts";
-import { CONNECTIONS_PATH, countConnections } from "./connections.ts";
+import { CONNECTIONS_PATH, countConnections, countRequests } from "./connections.ts";
 import { drainCall, type EnvoyFeatures } from "./version-table.ts";
 
 /** The settings of an orderly end. All times in milliseconds. */
@@ -65,13 +65,43 @@ export async function drainAndWait(options: DrainParts, cut: AbortSignal): Promi
   await pause(left(drain.delayMs), cut, clock);
   if (cut.aborted) return;
   await requestDrain(options, false, cut);
-  if (!drain.isExitOnZeroConnections) {
+  if (drain.isExitOnZeroConnections) {
+    await pause(left(drain.minimumMs), cut, clock);
+    const until = drain.terminationMs > 0 ? clock.now() + drain.terminationMs : Number.POSITIVE_INFINITY;
+    await waitForZero(Math.min(until, deadline), cut, options);
+  } else {
     await pause(left(drain.terminationMs), cut, clock);
-    return;
   }
-  await pause(left(drain.minimumMs), cut, clock);
-  const until = drain.terminationMs > 0 ? clock.now() + drain.terminationMs : Number.POSITIVE_INFINITY;
-  await waitForZero(Math.min(until, deadline), cut, options);
+  await finishRequests(options, left(FINISH_LIMIT_MS), cut);
+}
+
+/** Longest time for what is in flight when the drain is over; most requests take some milliseconds. */
+const FINISH_LIMIT_MS = 1_000;
+const FINISH_POLL_MS = 5;
+const REQUESTS_PATH = "/stats?usedonly&filter=downstream_rq_active$";
+
+/**
+ * Until now Envoy took new connections, as the reference has it; whoever has just come would be cut off in the middle
+ * of a request. So the listeners close for good, and what was accepted is answered before Envoy ends.
+ */
+async function finishRequests(
+  { admin, drain, clock, log }: DrainParts,
+  limitMs: number,
+  cut: AbortSignal,
+): Promise<void> {
+  const until = clock.now() + limitMs;
+  try {
+    if (cut.aborted || limitMs <= 0) return;
+    await admin.post(`/drain_listeners${drain.isInboundOnly ? "?inboundonly" : ""}`, limitMs, cut);
+    while (!cut.aborted && clock.now() < until) {
+      const active = countRequests(await admin.get(REQUESTS_PATH, limitMs, cut));
+      if (active === 0) return;
+      await pause(FINISH_POLL_MS, cut, clock);
+    }
+    if (!cut.aborted) log.info("Requests are still open at the end of the drain");
+  } catch (error) {
+    if (!cut.aborted) log.debug("Cannot wait for the last requests", { error: describeError(error) });
+  }
 }
 
 /** One line that says what will happen, with the times. */

@@ -1,7 +1,8 @@
 import type { Clock } from "../base/index.ts";
 import type { AdminClient } from "./admin-client.ts";
 
-const POLL_MS = 50;
+/** The first wait, and the longest; each is half as long again as the one before. */
+const POLL_MS = { first: 10, most: 50 } as const;
 const LIMIT_MS = 1_000;
 
 /**
@@ -14,14 +15,14 @@ export async function waitUntilLive(
   clock: Clock,
   stop: AbortSignal,
 ): Promise<boolean> {
-  while (!stop.aborted) {
+  for (let pollMs: number = POLL_MS.first; !stop.aborted; pollMs = Math.min(POLL_MS.most, pollMs * 1.5)) {
     try {
       if (epoch === 0) await admin.get("/ready", LIMIT_MS, stop);
       if (epoch === 0 || isLive(await admin.get("/server_info", LIMIT_MS, stop), epoch)) return true;
     } catch {
       // not yet: Envoy is booting, or waits for its first configuration
     }
-    await clock.sleep(POLL_MS, stop).catch(() => undefined); // the loop's condition says it
+    await clock.sleep(pollMs, stop).catch(() => undefined); // the loop's condition says it
   }
   return false;
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { countConnections } from "../../src/envoy/connections.ts";
+import { countConnections, countRequests } from "../../src/envoy/connections.ts";
 
 const OWN = [15021, 15009];
 const stats = (lines: Readonly<Record<string, number | string>>) =>
@@ -41,4 +41,16 @@ test("lines that cannot be understood are told, and count as nothing", () => {
   const { active, odd } = countConnections("garbage\nlistener.0.0.0.0_80.downstream_cx_active: x\n", OWN);
   expect(active).toBe(0);
   expect(odd).toHaveLength(2);
+});
+
+test("requests are counted everywhere but at the admin", () => {
+  const answer = [
+    "cluster.inbound|8080||.upstream_rq_active: 9",
+    "http.admin.downstream_rq_active: 1",
+    "http.inbound_0.0.0.0_8080;.downstream_rq_active: 2",
+    "http.outbound_0.0.0.0_80;.downstream_rq_active: 3",
+    "http.inbound_0.0.0.0_8080;.downstream_rq_total: 7",
+  ];
+  expect(countRequests(answer.join("\n"))).toBe(5);
+  expect(countRequests("")).toBe(0);
 });

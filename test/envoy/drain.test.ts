@@ -85,16 +85,20 @@ async function start(script: string, port: number, { drain, signals }: Settings 
 }
 
 test.each([
-  [true, "POST /drain_listeners?inboundonly&graceful"],
-  [false, "POST /drain_listeners?graceful"],
-])("inbound only %s: the drain is asked for, then Envoy is ended politely", async (isInboundOnly, call) => {
-  await using admin = await startAdmin(() => "OK");
-  const { stop, said } = await start(OBEDIENT, admin.port, { drain: { isInboundOnly, terminationMs: 0 } });
-  await stop();
-  expect(admin.calls.filter((one) => one.startsWith("POST"))).toEqual([call]);
-  expect(said()).toContain("SIGTERM");
-  expect(said()).not.toContain("SIGKILL");
-});
+  [true, ["POST /drain_listeners?inboundonly&graceful", "POST /drain_listeners?inboundonly"]],
+  [false, ["POST /drain_listeners?graceful", "POST /drain_listeners"]],
+])(
+  "inbound only %s: the drain is asked for, at its end listeners close, then Envoy is ended politely",
+  async (...row) => {
+    const [isInboundOnly, calls] = row;
+    await using admin = await startAdmin(() => "OK");
+    const { stop, said } = await start(OBEDIENT, admin.port, { drain: { isInboundOnly, terminationMs: 0 } });
+    await stop();
+    expect(admin.calls.filter((one) => one.startsWith("POST"))).toEqual(calls);
+    expect(said()).toContain("SIGTERM");
+    expect(said()).not.toContain("SIGKILL");
+  },
+);
 
 test("a child that is deaf to SIGTERM is killed", async () => {
   await using admin = await startAdmin(() => "OK");
@@ -175,7 +179,7 @@ test("without a connection the wait is over at the first look", async () => {
   await using admin = await startAdmin((path) => (path.startsWith("/stats") ? "" : "OK"));
   const { stop, said } = await start(OBEDIENT, admin.port, { drain: { isExitOnZeroConnections: true } });
   await stop();
-  expect(admin.calls.filter((call) => call.startsWith("GET /stats"))).toHaveLength(1);
+  expect(admin.calls.filter((call) => call.includes("downstream_cx_active"))).toHaveLength(1);
   expect(said()).toContain("Envoy counts no connections");
 });
 
@@ -186,4 +190,24 @@ test("the plan says what will happen, with its times", () => {
   expect(describePlan({ ...DRAIN, isInboundOnly: false, isExitOnZeroConnections: true, minimumMs: 7 })).toBe(
     "drain listeners, wait 7 ms, then until no connection is open, at most 60000 ms, end Envoy",
   );
+});
+
+test("a request that is open when the drain is over is waited for", async () => {
+  const active = [2, 1, 0];
+  await using admin = await startAdmin((path) =>
+    path.includes("downstream_rq_active") ? `http.one.downstream_rq_active: ${active.shift() ?? 0}\n` : "OK",
+  );
+  const { stop, said } = await start(OBEDIENT, admin.port, { drain: { terminationMs: 0 } });
+  await stop();
+  expect(active).toEqual([]);
+  expect(said()).not.toContain("Requests are still open");
+});
+
+test("one that never ends is not waited for longer than a second, or than the deadline", async () => {
+  await using admin = await startAdmin((path) =>
+    path.includes("downstream_rq_active") ? "http.one.downstream_rq_active: 1\n" : "OK",
+  );
+  const { stop, said } = await start(OBEDIENT, admin.port, { drain: { terminationMs: 0, deadlineMs: 100 } });
+  await stop();
+  expect(said()).toContain("Requests are still open at the end of the drain");
 });
