@@ -26,6 +26,10 @@ export interface EffectiveProxyConfig {
   readonly warnings: readonly Problem[];
 }
 
+interface CheckedReading extends OverlayReading {
+  readonly isCheckedAlone?: true;
+}
+
 const CONFIG_ANNOTATION = "proxy.istio.io/config";
 
 /**
@@ -37,14 +41,37 @@ export async function effectiveProxyConfig(sources: ProxyConfigSources): Promise
   const problems = readings.flatMap((reading) => reading.problems);
   const warnings = readings.flatMap((reading) => reading.warnings);
   const layers = new LayeredConfig();
-  for (const { overlay } of readings) if (overlay !== undefined) layers.lay(overlay);
-  warnings.push(...(await addComputed(layers, sources)));
-  for (const { path, message } of validateProxyConfig(layers.proxy)) {
-    problems.push({ name: path.join("."), origin: await layers.locate(path), message });
+  const found: Problem[] = [];
+  for (const { overlay, isCheckedAlone } of readings) {
+    if (overlay !== undefined) layers.lay(overlay);
+    if (isCheckedAlone === true) found.push(...(await validated(layers)));
   }
+  warnings.push(...(await addComputed(layers, sources)));
+  found.push(...(await validated(layers)));
+  problems.push(...distinct(found).filter((one) => !problems.some((earlier) => isBecauseOf(one, earlier))));
   warnings.push(...deprecations(layers.proxy, layers), ...addAnnotated(layers, sources.annotations));
   const { proxy } = layers;
   return { proxy, layers: layers.layers, origins: layers.origins(), problems: sorted(problems), warnings };
+}
+
+async function validated(layers: LayeredConfig): Promise<Problem[]> {
+  const findings = validateProxyConfig(layers.proxy);
+  return Promise.all(
+    findings.map(async ({ path, message }) => ({ name: path.join("."), origin: await layers.locate(path), message })),
+  );
+}
+
+function distinct(problems: readonly Problem[]): Problem[] {
+  const keyOf = ({ name, origin, message }: Problem): string => [name, origin.source, message].join("\n");
+  return [...new Map(problems.map((one) => [keyOf(one), one])).values()];
+}
+
+/** What could not be read counts as not written; that something is missing then is no news. */
+function isBecauseOf({ name, origin }: Problem, unread: Problem): boolean {
+  const path = unread.name.replace(/^defaultConfig\./, "");
+  return (
+    origin.source === unread.origin.source && (`${path}.`.startsWith(`${name}.`) || `${name}.`.startsWith(`${path}.`))
+  );
 }
 
 async function readAll({
@@ -52,9 +79,12 @@ async function readAll({
   environment,
   annotations,
   isPositioned,
-}: ProxyConfigSources): Promise<OverlayReading[]> {
-  const readings: OverlayReading[] = [];
-  if (meshFile !== undefined) readings.push(await readMeshFile({ ...meshFile, isPositioned }));
+}: ProxyConfigSources): Promise<CheckedReading[]> {
+  const readings: CheckedReading[] = [];
+  // what a mesh file makes of the defaults is checked by itself, as the reference does; the overlays only all together
+  if (meshFile !== undefined) {
+    readings.push({ ...(await readMeshFile({ ...meshFile, isPositioned })), isCheckedAlone: true });
+  }
   if (environment !== undefined) readings.push(await readOverlay({ ...environment, isPositioned }));
   const annotation = annotations.get(CONFIG_ANNOTATION) ?? "";
   if (annotation !== "") {

@@ -481,3 +481,38 @@ test("a large document that is no ProxyConfig is told about quickly, and in part
   const tags = Array.from({ length: 20_000 }, () => "1").join(",");
   expect(await problemsOf({ env: { PROXY_CONFIG: `{"extraStatTags":[${tags}]}` } })).toHaveLength(100);
 });
+
+test("what the mesh file makes of the defaults is checked by itself, and a mistake is told once", async () => {
+  const late = await problemsOf({
+    mesh: "defaultConfig: {drainDuration: 1500ms}",
+    env: { PROXY_CONFIG: "drainDuration: 5s" },
+  });
+  expect(late.map(({ origin, message }) => [origin.source, message])).toEqual([
+    ["./etc/istio/config/mesh", "drain time only supports durations to seconds precision"],
+  ]);
+  expect(await problemsOf({ mesh: "defaultConfig: {proxyAdminPort: 0}" })).toHaveLength(1);
+});
+
+test.each([
+  ["localityLbSetting: 5", "localityLbSetting"],
+  ["localityLbSetting: {enabled: 'yes'}", "localityLbSetting.enabled"],
+  ["extensionProviders: 3", "extensionProviders"],
+  ["tcpKeepalive: {time: 5}", "tcpKeepalive.time"],
+  [
+    "defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: x}}}",
+    "defaultTrafficPolicy.connectionPool.tcp.maxConnections",
+  ],
+  ["defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: -1}}}", "defaultTrafficPolicy.connectionPool"],
+])("the mesh file %s is refused", async (mesh, name) => {
+  expect((await problemsOf({ mesh })).map((problem) => problem.name)).toEqual([name]);
+});
+
+test.each([
+  ["tracing: {zipkin: {address: 5}}", "tracing.zipkin.address"],
+  ["tracing: {lightstep: {address: 'l:1', accessToken: 77777}}", "tracing.lightstep.accessToken"],
+])("of %s one problem is told: what could not be read is not missing as well", async (text, name) => {
+  expect((await problemsOf({ env: { PROXY_CONFIG: text } })).map((problem) => problem.name)).toEqual([name]);
+  expect((await problemsOf({ mesh: `defaultConfig: {${text}}` })).map((problem) => problem.name)).toEqual([
+    `defaultConfig.${name}`,
+  ]);
+});

@@ -153,6 +153,19 @@ describe("outside defaultConfig a mesh file", () => {
       { serviceSettings: [{ hosts: ["*.a.b", "*", "a*b"] }] },
       'found host "a*b", wanted a domain name, "*" allowed at its beginning',
     ],
+    [
+      { defaultTrafficPolicy: { connectionPool: { tcp: { maxConnections: -1 } } } },
+      "max connections must be non-negative",
+    ],
+    [
+      { defaultTrafficPolicy: { connectionPool: { http: { idleTimeout: 1n } } } },
+      "http.idleTimeout: duration must be greater than 1ms",
+    ],
+    [{ localityLbSetting: { distribute: [{ from: "a", to: { b: 40, c: 50 } }] } }, "total locality weight 90 != 100"],
+    [
+      { localityLbSetting: { distribute: [{ from: "a", to: { b: 100 } }], failover: [{ from: "a", to: "b" }] } },
+      "can not simultaneously specify 'distribute' and 'failover'",
+    ],
     [{ meshMTLS: { ecdhCurves: ["P-256"] } }, "mesh TLS does not support ECDH curves configuration"],
   ])("is refused for %o", (mesh, message) => {
     expect(validateMeshConfig(mesh).map((finding) => finding.message)).toEqual([message]);
