@@ -1,5 +1,5 @@
 import { DEFAULT_ENVOY_VERSION } from "../src/envoy/binary/index.ts";
-import { RESTART_BACKOFF } from "../src/envoy/restart-policy.ts";
+import { RESTART_BACKOFF } from "../src/envoy/supervisor/restart-policy.ts";
 import { type Runtime, runtimes } from "../test/support/pilotboat.ts";
 import { childrenOf } from "../test/support/processes.ts";
 import { createSandbox, type Sandbox } from "../test/support/sandbox.ts";

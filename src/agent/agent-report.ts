@@ -1,6 +1,6 @@
 import type { Timeline } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import type { EnvoyState, SupervisedEnvoy } from "../envoy/index.ts";
+import type { EnvoyState, SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import type { IdentityStatus } from "../identity/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { VERSION } from "../version.ts";

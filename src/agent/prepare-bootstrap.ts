@@ -10,7 +10,7 @@ import {
   writeGrpcBootstrap,
 } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import { readCgroup } from "../envoy/index.ts";
+import { readCgroup } from "../envoy/host/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import type { JsonObject } from "../proto/mesh/index.ts";
 import { heapLimit } from "./machine-limits.ts";

@@ -1,5 +1,6 @@
 import { AgentError, bindTcp } from "../base/index.ts";
-import { type SpawnOptions, validateConfig } from "../envoy/index.ts";
+import { validateConfig } from "../envoy/index.ts";
+import type { SpawnOptions } from "../envoy/supervisor/index.ts";
 import type { JsonValue } from "../proto/mesh/index.ts";
 
 // An epoch that refuses its configuration or finds a port taken does not only end: it takes the one that serves with

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { AgentError, describeError, systemClock } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, formatProblem } from "../config/index.ts";
-import type { SpawnOptions, SupervisedEnvoy } from "../envoy/index.ts";
+import type { SpawnOptions, SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import type { JsonValue, ProxyConfig } from "../proto/mesh/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { findNode } from "./find-node.ts";

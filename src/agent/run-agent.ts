@@ -7,7 +7,7 @@ import {
   loadConfig,
   type Problem,
 } from "../config/index.ts";
-import { agentExitCode, endError } from "../envoy/index.ts";
+import { agentExitCode, endError } from "../envoy/supervisor/index.ts";
 import { VERSION } from "../version.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { openLog } from "./log-sink.ts";

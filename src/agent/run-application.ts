@@ -8,7 +8,8 @@ import {
 } from "../application/index.ts";
 import { AgentError, type Host, type Logger, systemClock } from "../base/index.ts";
 import { type AgentConfig, formatProblem } from "../config/index.ts";
-import { agentExitCode, type EnvoyEnd, endError, findSetpriv } from "../envoy/index.ts";
+import { findSetpriv } from "../envoy/host/index.ts";
+import { agentExitCode, type EnvoyEnd, endError } from "../envoy/supervisor/index.ts";
 import { beginDrain, endApplication, waitUntilQuiet } from "./end-application.ts";
 import { openLog } from "./log-sink.ts";
 import { closeWithin } from "./run-agent.ts";

@@ -2,7 +2,7 @@ import { readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AgentError, describeError, type Logger, writeFileAtomically } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy, startOf } from "../envoy/index.ts";
+import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy, startOf } from "../envoy/host/index.ts";
 import { inRunFolder, runAs } from "./room-options.ts";
 import { makeRunFolder } from "./run-folders.ts";
 

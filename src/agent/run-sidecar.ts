@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { freePorts, type Host } from "../base/index.ts";
 import { type AgentConfig, type LoadedConfig, loadConfig } from "../config/index.ts";
-import { type AdminClient, createAdminClient, type DrainOptions } from "../envoy/index.ts";
+import { type AdminClient, createAdminClient } from "../envoy/index.ts";
+import type { DrainOptions } from "../envoy/supervisor/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
 import { drainOptions, inRunFolder, localhostOf } from "./room-options.ts";

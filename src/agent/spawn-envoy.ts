@@ -2,22 +2,17 @@ import { cpus } from "node:os";
 import { AgentError, type Logger, type Metrics, systemClock } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { askVersion, type FoundEnvoy, findEnvoy } from "../envoy/binary/index.ts";
+import { dumpThreads, WATCHDOG, watchForHang } from "../envoy/evidence/index.ts";
+import { findSetpriv, readCgroup } from "../envoy/host/index.ts";
 import {
   type AdminClient,
   createAdminClient,
-  dumpThreads,
   type EnvoyFeatures,
   envoyArguments,
   envoyEnvironment,
   featuresOf,
-  findSetpriv,
-  readCgroup,
-  type SpawnOptions,
-  type SupervisedEnvoy,
-  superviseEnvoy,
-  WATCHDOG,
-  watchForHang,
 } from "../envoy/index.ts";
+import { type SpawnOptions, type SupervisedEnvoy, superviseEnvoy } from "../envoy/supervisor/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { evidenceKeeper } from "./crash-evidence.ts";

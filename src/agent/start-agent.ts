@@ -9,7 +9,7 @@ import {
   type Timeline,
 } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import type { EnvoyEnd, SupervisedEnvoy } from "../envoy/index.ts";
+import type { EnvoyEnd, SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import type { IdentityStatus } from "../identity/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { createReadinessBoard, serveStatus } from "../status/index.ts";

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { type LocalMesh, startLocalMesh } from "../agent/index.ts";
 import { createLogger, type Host, systemClock } from "../base/index.ts";
-import { agentExitCode, endError } from "../envoy/index.ts";
+import { agentExitCode, endError } from "../envoy/supervisor/index.ts";
 import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
 

@@ -1,18 +1,4 @@
 export { type AdminClient, createAdminClient } from "./admin-client.ts";
 export { type ArgumentsOptions, envoyArguments, envoyEnvironment } from "./arguments.ts";
-export { type Cgroup, type CgroupLimits, readCgroup, wholeCpus } from "./cgroup.ts";
-export { describeEnd, exitCodeOf, type SpawnOptions } from "./child.ts";
-export { type CrashFacts, keepEvidence } from "./crash-evidence.ts";
-export type { DrainOptions } from "./drain.ts";
-export type { State as EnvoyState } from "./lifecycle.ts";
-export { findSetpriv } from "./parent-death.ts";
-export { startOf } from "./process-identity.ts";
-export { couldNotStart, type RestartPolicy, type RunRecord } from "./restart-policy.ts";
-export { agentExitCode, type EnvoyEnd, endError } from "./run-report.ts";
-export { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy } from "./stale.ts";
-export { superviseEnvoy } from "./supervise.ts";
-export type { Replacement, SupervisedEnvoy, SuperviseOptions, Traces } from "./supervised-envoy.ts";
-export { dumpThreads } from "./thread-dump.ts";
 export { validateConfig } from "./validate-config.ts";
 export { type EnvoyFeatures, featuresOf } from "./version-table.ts";
-export { WATCHDOG, watchForHang } from "./watchdog.ts";

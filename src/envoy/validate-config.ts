@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { AgentError } from "../base/index.ts";
-import type { SpawnOptions } from "./child.ts";
+import type { SpawnOptions } from "./supervisor/child.ts";
 
 export interface Validation {
   readonly isValid: boolean;

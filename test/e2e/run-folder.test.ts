@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RunFile } from "../../src/agent/index.ts";
 import { freePorts } from "../../src/base/index.ts";
-import { startOf } from "../../src/envoy/index.ts";
+import { startOf } from "../../src/envoy/host/index.ts";
 import { type RunningCommand, type Runtime, run, runtimes, start } from "../support/pilotboat.ts";
 import { isAlive } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";

@@ -10,15 +10,8 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { freePorts, noMetrics, silentLogger } from "../../src/base/index.ts";
 import { askVersion, ENVOY_LOCK, thisPlatform } from "../../src/envoy/binary/index.ts";
-import {
-  type ArgumentsOptions,
-  agentExitCode,
-  createAdminClient,
-  envoyArguments,
-  featuresOf,
-  type SupervisedEnvoy,
-  superviseEnvoy,
-} from "../../src/envoy/index.ts";
+import { type ArgumentsOptions, createAdminClient, envoyArguments, featuresOf } from "../../src/envoy/index.ts";
+import { agentExitCode, type SupervisedEnvoy, superviseEnvoy } from "../../src/envoy/supervisor/index.ts";
 import { drainCall, versionOf } from "../../src/envoy/version-table.ts";
 import { isAlive } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { dumpThreads } from "../../src/envoy/thread-dump.ts";
+import { dumpThreads } from "../../../src/envoy/evidence/thread-dump.ts";
 
 let proc: string;
 beforeEach(async () => {

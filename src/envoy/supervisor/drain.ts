@@ -1,7 +1,7 @@
-import { type Clock, describeError, type Logger } from "../base/index.ts";
-import type { AdminClient } from "./admin-client.ts";
+import { type Clock, describeError, type Logger } from "../../base/index.ts";
+import type { AdminClient } from "../admin-client.ts";
+import { drainCall, type EnvoyFeatures } from "../version-table.ts";
 import { CONNECTIONS_PATH, countConnections, countRequests } from "./connections.ts";
-import { drainCall, type EnvoyFeatures } from "./version-table.ts";
 
 /** The settings of an orderly end. All times in milliseconds. */
 export interface DrainOptions {

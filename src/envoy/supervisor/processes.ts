@@ -1,7 +1,7 @@
-import type { Clock } from "../base/index.ts";
+import type { Clock } from "../../base/index.ts";
 import { type EnvoyChild, type SpawnOptions, spawnEnvoy } from "./child.ts";
 import { epochArguments, forgetFailedEpoch, newBaseId, removeSharedMemory } from "./hot-restart.ts";
-import type { Child } from "./lifecycle.ts";
+import type { Child } from "./states.ts";
 
 /** A process of Envoy that was not seen to end yet. */
 export interface Running {

@@ -1,20 +1,12 @@
-import { type Clock, describeError, systemClock } from "../base/index.ts";
+import { type Clock, describeError, systemClock } from "../../base/index.ts";
 import type { SpawnOptions } from "./child.ts";
 import { drainAndWait, requestDrain } from "./drain.ts";
-import {
-  begin,
-  type Child,
-  type Effect,
-  type Event,
-  type Lifecycle,
-  type Outcome,
-  type State,
-  step,
-} from "./lifecycle.ts";
+import { begin, step } from "./lifecycle.ts";
 import { waitUntilLive } from "./liveness.ts";
 import { Processes, type Running } from "./processes.ts";
 import type { RunRecord } from "./restart-policy.ts";
 import { describeRun, type EnvoyEnd, isGood, logRun } from "./run-report.ts";
+import type { Child, Effect, Event, Lifecycle, Outcome, State } from "./states.ts";
 import type { Replacement, SupervisedEnvoy, SuperviseOptions, Traces } from "./supervised-envoy.ts";
 
 /**

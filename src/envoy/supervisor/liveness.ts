@@ -1,5 +1,5 @@
-import type { Clock } from "../base/index.ts";
-import type { AdminClient } from "./admin-client.ts";
+import type { Clock } from "../../base/index.ts";
+import type { AdminClient } from "../admin-client.ts";
 
 /** The first wait, and the longest; each is half as long again as the one before. */
 const POLL_MS = { first: 10, most: 50 } as const;

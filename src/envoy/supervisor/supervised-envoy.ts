@@ -1,11 +1,11 @@
-import type { Clock, Logger, Metrics, StopSignals } from "../base/index.ts";
-import type { AdminClient } from "./admin-client.ts";
+import type { Clock, Logger, Metrics, StopSignals } from "../../base/index.ts";
+import type { AdminClient } from "../admin-client.ts";
+import type { EnvoyFeatures } from "../version-table.ts";
 import type { SpawnOptions } from "./child.ts";
 import type { DrainOptions } from "./drain.ts";
-import type { State } from "./lifecycle.ts";
 import type { RestartPolicy, RunRecord } from "./restart-policy.ts";
 import type { EnvoyEnd } from "./run-report.ts";
-import type { EnvoyFeatures } from "./version-table.ts";
+import type { State } from "./states.ts";
 
 export interface SuperviseOptions {
   readonly spawn: SpawnOptions;

@@ -2,9 +2,10 @@ import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcp } from "node:net";
 import { Writable } from "node:stream";
 import { expect, test } from "vitest";
-import { createLogger, noMetrics } from "../../src/base/index.ts";
-import { type DrainOptions, describePlan } from "../../src/envoy/drain.ts";
-import { createAdminClient, featuresOf, type SuperviseOptions, superviseEnvoy } from "../../src/envoy/index.ts";
+import { createLogger, noMetrics } from "../../../src/base/index.ts";
+import { createAdminClient, featuresOf } from "../../../src/envoy/index.ts";
+import { type DrainOptions, describePlan } from "../../../src/envoy/supervisor/drain.ts";
+import { type SuperviseOptions, superviseEnvoy } from "../../../src/envoy/supervisor/index.ts";
 
 const DRAIN: DrainOptions = {
   isInboundOnly: true,

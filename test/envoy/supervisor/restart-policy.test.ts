@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { decideRestart, RESTART_BUDGET, type RunRecord } from "../../src/envoy/restart-policy.ts";
+import { decideRestart, RESTART_BUDGET, type RunRecord } from "../../../src/envoy/supervisor/restart-policy.ts";
 
 const run = (changed: Partial<RunRecord> = {}): RunRecord => ({
   pid: 1,

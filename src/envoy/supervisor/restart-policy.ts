@@ -1,4 +1,4 @@
-import { type Backoff, backoffMs } from "../base/index.ts";
+import { type Backoff, backoffMs } from "../../base/index.ts";
 import { type ChildEnd, describeEnd } from "./child.ts";
 
 /** What to do when Envoy ends by itself. */

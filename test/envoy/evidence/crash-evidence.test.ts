@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { createLogger } from "../../src/base/index.ts";
-import { findCoreDump } from "../../src/envoy/core-dump.ts";
-import { type CrashFacts, describeCrash, keepEvidence } from "../../src/envoy/crash-evidence.ts";
+import { createLogger } from "../../../src/base/index.ts";
+import { findCoreDump } from "../../../src/envoy/evidence/core-dump.ts";
+import { type CrashFacts, describeCrash, keepEvidence } from "../../../src/envoy/evidence/crash-evidence.ts";
 
 let base: string;
 let folder: string;

@@ -7,7 +7,7 @@ import {
   hideSecretsInTexts,
   type Logger,
   makeFolder,
-} from "../base/index.ts";
+} from "../../base/index.ts";
 import { findCoreDump } from "./core-dump.ts";
 
 /** What is known of an Envoy that ended, or was ended, without having been asked to. */

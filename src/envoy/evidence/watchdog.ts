@@ -1,5 +1,5 @@
-import { type Clock, describeError, type Logger } from "../base/index.ts";
-import type { AdminClient } from "./admin-client.ts";
+import { type Clock, describeError, type Logger } from "../../base/index.ts";
+import type { AdminClient } from "../admin-client.ts";
 
 export interface WatchdogOptions {
   readonly admin: AdminClient;

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { begin, type Child, type Event, type Lifecycle, type State, step } from "../../src/envoy/lifecycle.ts";
-import type { RunRecord } from "../../src/envoy/restart-policy.ts";
+import { begin, step } from "../../../src/envoy/supervisor/lifecycle.ts";
+import type { RunRecord } from "../../../src/envoy/supervisor/restart-policy.ts";
+import type { Child, Event, Lifecycle, State } from "../../../src/envoy/supervisor/states.ts";
 
 const first: Child = { id: 1, pid: 101, epoch: 0, startedMs: 0 };
 const second: Child = { id: 2, pid: 102, epoch: 1, startedMs: 500 };

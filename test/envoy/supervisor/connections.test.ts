@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { countConnections, countRequests } from "../../src/envoy/connections.ts";
+import { countConnections, countRequests } from "../../../src/envoy/supervisor/connections.ts";
 
 const OWN = [15021, 15009];
 const stats = (lines: Readonly<Record<string, number | string>>) =>

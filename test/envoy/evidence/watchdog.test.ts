@@ -6,12 +6,12 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { build } from "esbuild";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createLogger, freePorts, systemClock } from "../../src/base/index.ts";
-import { createAdminClient } from "../../src/envoy/admin-client.ts";
-import { dumpThreads } from "../../src/envoy/thread-dump.ts";
-import { watchForHang } from "../../src/envoy/watchdog.ts";
-import { createMovableClock } from "../support/movable-clock.ts";
-import { realEnvoy } from "../support/real-envoy.ts";
+import { createLogger, freePorts, systemClock } from "../../../src/base/index.ts";
+import { createAdminClient } from "../../../src/envoy/admin-client.ts";
+import { dumpThreads } from "../../../src/envoy/evidence/thread-dump.ts";
+import { watchForHang } from "../../../src/envoy/evidence/watchdog.ts";
+import { createMovableClock } from "../../support/movable-clock.ts";
+import { realEnvoy } from "../../support/real-envoy.ts";
 
 let folder: string;
 let lines: string[];
@@ -207,9 +207,9 @@ test("an agent that was really stopped and continued does not blame Envoy", asyn
 
 function agentScript(port: number): string {
   return `
-    import { silentLogger, systemClock } from "./src/base/index.ts";
-    import { createAdminClient } from "./src/envoy/admin-client.ts";
-    import { watchForHang } from "./src/envoy/watchdog.ts";
+    import { silentLogger, systemClock } from "../src/base/index.ts";
+    import { createAdminClient } from "../src/envoy/admin-client.ts";
+    import { watchForHang } from "../src/envoy/watchdog.ts";
     const stopping = new AbortController();
     process.once("SIGTERM", () => stopping.abort());
     const admin = createAdminClient("127.0.0.1", ${port});

@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
 import { open, rm } from "node:fs/promises";
-import { systemCode } from "../base/index.ts";
+import { systemCode } from "../../base/index.ts";
 
 // What Envoys of one hot restart share: a number, from which they name their shared memory and their sockets.
 // Source: envoyproxy/envoy source/server/hot_restart_impl.cc.

@@ -1,4 +1,4 @@
-import { AgentError, type Logger } from "../base/index.ts";
+import { AgentError, type Logger } from "../../base/index.ts";
 import { describeEnd, exitCodeOf } from "./child.ts";
 import { couldNotStart, type RunRecord } from "./restart-policy.ts";
 

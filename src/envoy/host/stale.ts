@@ -1,4 +1,4 @@
-import { type Clock, describeError, type Logger, systemClock } from "../base/index.ts";
+import { type Clock, describeError, type Logger, systemClock } from "../../base/index.ts";
 import { commandLineOf, startOf } from "./process-identity.ts";
 
 /** By what an Envoy is known again after the agent that started it is gone. */

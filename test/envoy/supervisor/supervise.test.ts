@@ -4,19 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { freePorts, noMetrics, silentLogger } from "../../src/base/index.ts";
+import { freePorts, noMetrics, silentLogger } from "../../../src/base/index.ts";
+import { createAdminClient, featuresOf } from "../../../src/envoy/index.ts";
 import {
   agentExitCode,
-  createAdminClient,
   endError,
-  featuresOf,
   type RestartPolicy,
   type RunRecord,
   type SuperviseOptions,
   superviseEnvoy,
   type Traces,
-} from "../../src/envoy/index.ts";
-import { isAlive } from "../support/processes.ts";
+} from "../../../src/envoy/supervisor/index.ts";
+import { isAlive } from "../../support/processes.ts";
 
 let folder: string;
 beforeEach(async () => {

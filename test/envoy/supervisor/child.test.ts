@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { expect, test } from "vitest";
-import { type SpawnOptions, spawnEnvoy } from "../../src/envoy/child.ts";
+import { type SpawnOptions, spawnEnvoy } from "../../../src/envoy/supervisor/child.ts";
 
 const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
 

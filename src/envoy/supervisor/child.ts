@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { Writable } from "node:stream";
-import { AgentError, describeError, systemCode } from "../base/index.ts";
+import { AgentError, describeError, systemCode } from "../../base/index.ts";
 
 export interface SpawnOptions {
   readonly binary: string;
