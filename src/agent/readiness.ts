@@ -36,9 +36,11 @@ export async function firstReason(checks: readonly ReadinessCheck[]): Promise<st
 }
 
 const READY_POLL_MS = 10;
+/** An Envoy whose control plane is well is ready within this; later there is no hurry any more. */
+const READY_EARLY_MS = 1_000;
 const READY_POLL_MOST_MS = 1_000;
 
-/** Asks until all is ready, at first often, because the first moments are when it changes. */
+/** Asks until all is ready, at first often: every growth of the wait would be a part of the start. */
 export async function waitUntilReady(
   checks: readonly ReadinessCheck[],
   stop: AbortSignal,
@@ -48,9 +50,11 @@ export async function waitUntilReady(
   void ended.then(() => {
     isOver = true;
   });
-  for (let waitMs = READY_POLL_MS; !isOver; waitMs = Math.min(waitMs * 1.2, READY_POLL_MOST_MS)) {
+  const earlyUntilMs = performance.now() + READY_EARLY_MS;
+  for (let waitMs = READY_POLL_MS; !isOver; ) {
     if ((await firstReason(checks)) === undefined) return;
     await systemClock.sleep(waitMs, stop).catch(() => undefined);
+    if (performance.now() > earlyUntilMs) waitMs = Math.min(waitMs * 1.2, READY_POLL_MOST_MS);
   }
   throw new AgentError("STOPPED", "The agent ended before it was ready");
 }
