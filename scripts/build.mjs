@@ -7,6 +7,17 @@ import { build } from "esbuild";
 execFileSync(process.execPath, ["scripts/build-descriptors.mjs"], { stdio: "inherit" });
 rmSync("dist", { recursive: true, force: true });
 
+// On Node 24 `import "node:http"` reads every export of it, and so loads the fetch library: 15 ms. `require` does not.
+const requireHttp = {
+  name: "require-http",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:http$/ }, ({ path, kind }) =>
+      kind === "import-statement" ? { path, namespace: "require" } : undefined,
+    );
+    onLoad({ filter: /^/, namespace: "require" }, ({ path }) => ({ contents: `module.exports = require("${path}");` }));
+  },
+};
+
 const { metafile } = await build({
   entryPoints: { main: "src/main.ts", index: "src/index.ts" },
   outdir: "dist",
@@ -19,6 +30,7 @@ const { metafile } = await build({
   metafile: true,
   chunkNames: "chunks/[name]-[hash]",
   loader: { ".yaml": "text" },
+  plugins: [requireHttp],
   // Bundled CommonJS code asks for these three.
   banner: {
     js: [
