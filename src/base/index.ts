@@ -14,6 +14,7 @@ export {
   systemCode,
 } from "./errors.ts";
 export { makeFolder, type Owner, type StagedFile, stageFile, type WriteOptions, writeFileAtomically } from "./files.ts";
+export { parseGoBool } from "./go-bool.ts";
 export { type GrpcTls, grpcTlsCredentials } from "./grpc-tls.ts";
 export {
   type Cleaned,
@@ -25,6 +26,7 @@ export {
   isSecretName,
 } from "./hide-secrets.ts";
 export type { Host, StopSignals } from "./host.ts";
+export { type RefusedWord, refusedKey, refusedProvCert, refusedSocketName } from "./identity-rules.ts";
 export { type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
 export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetrics } from "./metrics.ts";

@@ -1,10 +1,10 @@
+import { HIDDEN, isSecretName, refusedKey, refusedProvCert, refusedSocketName } from "../base/index.ts";
+import { type MetadataWords, readRawMetadata, typedTroubles } from "../proto/metadata/index.ts";
 import type { Settings } from "./catalogue.ts";
 import { ALL_FLAGS, type ProxyFlags } from "./flags.ts";
-import { nearest, type Origin, type Problem } from "./problem.ts";
+import { mismatch, nearest, type Origin, type Problem } from "./problem.ts";
 import { SETTINGS } from "./read-settings.ts";
 import type { Setting } from "./setting.ts";
-
-const LEAST_RSA_BITS = 2048;
 
 /**
  * Values that no start can ever come of, alone or together: told here with all the others, before anything starts. The
@@ -15,30 +15,39 @@ export function impossibleSettings(settings: Settings): Problem[] {
   const refuse = (name: string, message: string, hint?: string): void => {
     problems.push({ name, origin: { source: name }, message, ...(hint === undefined ? {} : { hint }) });
   };
-  const { eccAlgorithm, rsaKeySize, provCert, caProvider, credentialFetcher, workloadSocketFile } = settings;
-  if (eccAlgorithm !== "" && eccAlgorithm !== "ECDSA") {
-    refuse("ECC_SIGNATURE_ALGORITHM", `unsupported EC signature algorithm "${eccAlgorithm}", wanted ECDSA or nothing`);
-  } else if (eccAlgorithm === "" && rsaKeySize < LEAST_RSA_BITS) {
-    refuse(
-      "WORKLOAD_RSA_KEY_SIZE",
-      `${rsaKeySize} does not meet the minimum required size of ${LEAST_RSA_BITS}`,
-      "Or set ECC_SIGNATURE_ALGORITHM=ECDSA",
-    );
-  }
-  if (provCert !== "" && settings.isFileMountedCerts) {
-    refuse("PROV_CERT", "PROV_CERT and FILE_MOUNTED_CERTS are mutually exclusive");
-  }
-  if (provCert !== "" && caProvider === "GkeWorkloadCertificate") {
-    refuse("PROV_CERT", "PROV_CERT and CA_PROVIDER=GkeWorkloadCertificate are mutually exclusive");
+  const { credentialFetcher, workloadSocketFile } = settings;
+  for (const word of [refusedKey(settings), refusedProvCert(settings), refusedSocketName(workloadSocketFile)]) {
+    if (word !== undefined) refuse(word.name, word.message, word.hint);
   }
   if (!["", "JWT", "GoogleComputeEngine", "Mock"].includes(credentialFetcher)) {
     const hint = "One of JWT, GoogleComputeEngine, Mock";
     refuse("CREDENTIAL_FETCHER_TYPE", `invalid credential fetcher type ${credentialFetcher}`, hint);
   }
-  if (/[/\\]/.test(workloadSocketFile)) {
-    refuse("WORKLOAD_IDENTITY_SOCKET_FILE", `"${workloadSocketFile}" must be a filename, not a path`);
+  for (const [name, port] of listenerPorts(settings)) {
+    if (port < 0 || port > MOST_PORT) refuse(name, `port number ${port} must be in the range 0..${MOST_PORT}`);
   }
   return problems;
+}
+
+const MOST_PORT = 65_535;
+
+/** Envoy takes 0 for any free port, or we for no listener. */
+function listenerPorts(settings: Settings): (readonly [name: string, port: number])[] {
+  return [
+    ["ENVOY_STATUS_PORT", settings.envoyStatusPort],
+    ["ENVOY_PROMETHEUS_PORT", settings.envoyPrometheusPort],
+    ["ENVOY_SECURE_METRICS_PORT", settings.secureMetricsPort],
+    ["ENVOY_SECURE_MERGED_METRICS_PORT", settings.secureMergedMetricsPort],
+  ];
+}
+
+/** Typed node metadata of another type, by the variable or entry that it comes from. */
+export function impossibleMetadata(words: MetadataWords): Problem[] {
+  return typedTroubles(readRawMetadata(words, [])).map(({ key, from, found, wanted }) => ({
+    name: from,
+    origin: { source: from },
+    ...mismatch(isSecretName(key) ? HIDDEN : found, `${wanted} for metadata ${key}`),
+  }));
 }
 
 /** A file that changes leads to a hot restart: to ask for one without the other cannot be meant. */

@@ -5,6 +5,7 @@ import type { ProxyConfig } from "../proto/mesh/index.ts";
 import { readBootstrapOverride } from "./bootstrap-override.ts";
 import type { Settings } from "./catalogue.ts";
 import {
+  impossibleMetadata,
   impossibleSettings,
   missingIdentity,
   pendingWords,
@@ -101,8 +102,11 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     isPositioned,
   });
   problems.push(...effective.problems);
+  const metadataEnv = withPrefix(env, "").filter(([name]) => /^ISTIO_META(JSON)?_/.test(name));
+  const { proxyMetadata } = effective.proxy;
+  problems.push(...impossibleMetadata({ proxyMetadata, metadataEnv, dnsProxyAddress: undefined }));
   warnings.push(...effective.warnings, ...missingIdentity(settings), ...wordsWithoutEffect(settings));
-  if (problems.length > 0) throw new ConfigError(problems, effective.warnings);
+  if (problems.length > 0) throw new ConfigError(problems, [...reading.warnings, ...effective.warnings]);
   const flagOrigins = [...given.keys()].map((name) => [`--${name}`, { source: `--${name}` }] as const);
   const origins = new Map<string, Origin>([...reading.origins, ...flagOrigins, ...effective.origins]);
   warnings.push(...pendingWords(settings, origins));
@@ -116,7 +120,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     environment: env,
     cwd,
     startedIn: words.cwd,
-    metadataEnv: withPrefix(env, "").filter(([name]) => /^ISTIO_META(JSON)?_/.test(name)),
+    metadataEnv,
     xdsHeaders: withPrefix(env, "XDS_HEADER_"),
     caHeaders: withPrefix(env, "CA_HEADER_"),
     egressProxy: readEgressProxy(env, warnings),

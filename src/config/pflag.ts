@@ -1,4 +1,4 @@
-import { parseGoBool } from "./go-bool.ts";
+import { parseGoBool } from "../base/index.ts";
 import { parseGoInteger } from "./yaml-scalar.ts";
 
 /** How one flag takes its value. */

@@ -1,5 +1,4 @@
-import { formatGoDuration, fromMs, parseGoDuration, toMs } from "../base/index.ts";
-import { parseGoBool } from "./go-bool.ts";
+import { formatGoDuration, fromMs, parseGoBool, parseGoDuration, toMs } from "../base/index.ts";
 
 /** How the text of a variable becomes a value. */
 export interface Parser<T> {

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { AgentError } from "../base/index.ts";
+import { AgentError, refusedProvCert } from "../base/index.ts";
 import {
   complianceWarnings,
   isPlaintext,
@@ -66,7 +66,7 @@ export interface IdentityPlan {
  */
 export async function planIdentity(settings: IdentitySettings): Promise<IdentityPlan> {
   const isGke = settings.caProvider === "GkeWorkloadCertificate";
-  refuseConflicts(settings, isGke);
+  refuseConflicts(settings);
   const detected = await detectFiles(settings, isGke);
   const isFileMounted = settings.isFileMountedCerts || detected !== undefined;
   const ca = isFileMounted || settings.hasExternalSds ? undefined : await planCa(settings);
@@ -92,10 +92,9 @@ function caNotes({ endpoint, isPlaintext, roots }: ConnectionPlan): string[] {
   return [`CA Endpoint ${endpoint}, provider Citadel`, ...(isPlaintext ? [] : [`Using CA ${endpoint} cert ${trust}`])];
 }
 
-function refuseConflicts({ provCert, isFileMountedCerts }: IdentitySettings, isGke: boolean): void {
-  const other = isFileMountedCerts ? "FILE_MOUNTED_CERTS" : isGke ? "CA_PROVIDER=GkeWorkloadCertificate" : undefined;
-  if (provCert === "" || other === undefined) return;
-  throw new AgentError("CONFIG_INVALID", `PROV_CERT and ${other} are mutually exclusive`);
+function refuseConflicts(settings: IdentitySettings): void {
+  const refused = refusedProvCert(settings);
+  if (refused !== undefined) throw new AgentError("CONFIG_INVALID", refused.message);
 }
 
 async function detectFiles(settings: IdentitySettings, isGke: boolean): Promise<CertificateFiles | undefined> {

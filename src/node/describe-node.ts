@@ -1,11 +1,16 @@
 import { type JsonObject, type ProxyConfig, proxyConfigToJson } from "../proto/mesh/index.ts";
+import {
+  type MetadataValue,
+  readRawMetadata,
+  readTyped,
+  type TypedMetadata,
+  writeTyped,
+} from "../proto/metadata/index.ts";
 import { addressFamily } from "./family.ts";
 import { excludedInterfaces, ipModeOf, proxyAddresses } from "./ip.ts";
 import { localityOf } from "./locality.ts";
 import type { NodeDescription, NodeFacts, NodeOptions } from "./node-types.ts";
-import { readRawMetadata } from "./raw-metadata.ts";
 import { serviceClusterOf } from "./service-cluster.ts";
-import { type MetadataValue, readTyped, type TypedMetadata, writeTyped } from "./typed-metadata.ts";
 
 /**
  * Builds the node from words and facts. Throws CONFIG_INVALID when a typed key has a value of another type.
@@ -13,7 +18,8 @@ import { type MetadataValue, readTyped, type TypedMetadata, writeTyped } from ".
  */
 export function describeNode(options: NodeOptions, facts: NodeFacts): NodeDescription {
   const warnings: string[] = [];
-  const raw = readRawMetadata(options, warnings);
+  const { metadataEnv, dnsProxyAddress, proxy } = options;
+  const raw = readRawMetadata({ metadataEnv, dnsProxyAddress, proxyMetadata: proxy.proxyMetadata }, warnings);
   const typed = readTyped(raw);
   const origins = new Map<string, string>([...raw].map(([key, { from }]) => [key, from]));
   const set = (key: string, value: MetadataValue | undefined, from: string): void => {

@@ -35,7 +35,11 @@ const SCAN_LIMIT_MS = 120_000;
 export async function gatherFacts(sources: FactSources, stop: AbortSignal): Promise<NodeFacts> {
   const { podAnnotations, hasCredentialSocket, hasExternalSds, instanceIp } = sources;
   const interfaceAddresses = await scanInterfaces(sources.clock ?? systemClock, stop);
-  const addresses = proxyAddresses(instanceIp, interfaceAddresses, excludedInterfaces(podAnnotations));
+  const excluded = excludedInterfaces(podAnnotations);
+  for (const name of excluded.filter((one) => !Object.hasOwn(networkInterfaces(), one))) {
+    sources.log.warn("Cannot exclude the addresses of an interface that is not there", { interface: name });
+  }
+  const addresses = proxyAddresses(instanceIp, interfaceAddresses, excluded);
   const [podLabels, platform] = await Promise.all([
     readLabels(resolve(sources.cwd, LABELS_FILE), sources.log),
     sources.platform(ipModeOf(addresses) !== "IPv4"),

@@ -1,3 +1,4 @@
+export { TYPED_FIELDS } from "../proto/metadata/index.ts";
 export { describeNode } from "./describe-node.ts";
 export type { AddressFamily } from "./family.ts";
 export { type FactSources, gatherFacts } from "./gather-facts.ts";
@@ -11,4 +12,3 @@ export {
   UNKNOWN_PLATFORM,
 } from "./node-types.ts";
 export { discoverPlatform, type PlatformWords } from "./platform/discover.ts";
-export { TYPED_FIELDS } from "./typed-metadata.ts";

@@ -18,7 +18,7 @@ export function proxyAddresses(
   found: readonly InterfaceAddress[],
   excluded: readonly string[],
 ): readonly string[] {
-  const own = isIP(instanceIp.replace(/%.*$/, "")) === 0 ? undefined : canonicalIp(instanceIp);
+  const own = isAddress(instanceIp) ? canonicalIp(instanceIp) : undefined;
   const all: readonly InterfaceAddress[] =
     found.length > 0
       ? found
@@ -36,6 +36,12 @@ const EXCLUDE_ANNOTATION = "traffic.sidecar.istio.io/excludeInterfaces";
 /** Interfaces whose addresses are not the proxy's, as the pod's annotation names them. */
 export function excludedInterfaces(podAnnotations: ReadonlyMap<string, string> | undefined): readonly string[] {
   return podAnnotations?.get(EXCLUDE_ANNOTATION)?.split(",") ?? [];
+}
+
+/** A zone belongs to IPv6 only, and has a name. Source: Go net/netip (ParseAddr). */
+function isAddress(text: string): boolean {
+  const [, plain = "", zone] = /^([^%]*)(%.*)?$/s.exec(text) ?? [];
+  return zone === undefined ? isIP(plain) !== 0 : isIP(plain) === 6 && zone !== "%";
 }
 
 /** Whether an interface address counts: not loopback, not link-local. */

@@ -1,4 +1,4 @@
-import type { MetadataValue, TypedMetadata } from "./typed-metadata.ts";
+import type { MetadataValue, TypedMetadata } from "../proto/metadata/index.ts";
 
 export interface Locality {
   readonly region: string;

@@ -1,8 +1,8 @@
 import type { JsonObject, ProxyConfig } from "../proto/mesh/index.ts";
+import type { RawMetadata, TypedMetadata } from "../proto/metadata/index.ts";
 import type { AddressFamily } from "./family.ts";
 import type { InterfaceAddress, IpMode } from "./ip.ts";
 import type { Locality } from "./locality.ts";
-import type { RawMetadata, TypedMetadata } from "./typed-metadata.ts";
 
 /** What the configuration says of the node. */
 export interface NodeOptions {

@@ -516,3 +516,33 @@ test.each([
     `defaultConfig.${name}`,
   ]);
 });
+
+test("what metadata, sockets, keys and ports can be refused for is told with everything else", async () => {
+  const env = {
+    PROXY_CONFIG: JSON.stringify({ statusPort: "x", proxyMetadata: { ISTIO_META_ENABLE_HBONE: "maybe" } }),
+    ISTIO_META_DNS_CAPTURE: "maybe",
+    ISTIO_METAJSON_X: '{"LABELS":["a"]}',
+    WORKLOAD_IDENTITY_SOCKET_FILE: "",
+    WORKLOAD_RSA_KEY_SIZE: "100000",
+    ENVOY_STATUS_PORT: "-4",
+    ENVOY_SECURE_METRICS_PORT: "70000",
+  };
+  const problems = await problemsOf({ env });
+  expect(problems.map(({ name, message }) => [name, message])).toEqual([
+    ["WORKLOAD_RSA_KEY_SIZE", "100000 is more than the 16384 bits that TLS libraries take"],
+    ["WORKLOAD_IDENTITY_SOCKET_FILE", '"" must be a filename, not a path'],
+    ["ENVOY_STATUS_PORT", "port number -4 must be in the range 0..65535"],
+    ["ENVOY_SECURE_METRICS_PORT", "port number 70000 must be in the range 0..65535"],
+    ["statusPort", 'found "x", wanted a whole number'],
+    ["ISTIO_META_DNS_CAPTURE", 'found "maybe", wanted "true" or "false" for metadata DNS_CAPTURE'],
+    ["proxyMetadata ISTIO_META_ENABLE_HBONE", 'found "maybe", wanted "true" or "false" for metadata ENABLE_HBONE'],
+    ["ISTIO_METAJSON_X", 'found ["a"], wanted an object of texts for metadata LABELS'],
+  ]);
+});
+
+test("a variable that fell back to its default is told also where the configuration is refused", async () => {
+  const env = { ...IDENTITY, PROXY_CONFIG: "statusPort: x", SECRET_TTL: "soon" };
+  const error = (await loadConfig({ args: [], env, cwd }).catch((thrown: unknown) => thrown)) as ConfigError;
+  expect(error.warnings.map(({ name }) => name)).toEqual(["SECRET_TTL"]);
+  expect(error.message).toContain("Invalid environment variable value `soon`");
+});

@@ -60,8 +60,9 @@ test("making a key does not hold up the event loop", async () => {
 });
 
 test.each([
-  [{ eccAlgorithm: "ED25519" }, /unsupported EC signature algorithm "ED25519" in ECC_SIGNATURE_ALGORITHM/],
-  [{ rsaKeySize: 1024 }, /WORKLOAD_RSA_KEY_SIZE "1024" does not meet the minimum required size of 2048/],
+  [{ eccAlgorithm: "ED25519" }, /ECC_SIGNATURE_ALGORITHM: unsupported EC signature algorithm "ED25519"/],
+  [{ rsaKeySize: 1024 }, /WORKLOAD_RSA_KEY_SIZE: 1024 does not meet the minimum required size of 2048/],
+  [{ rsaKeySize: 32_768 }, /WORKLOAD_RSA_KEY_SIZE: 32768 is more than the 16384 bits/],
   [{ rsaKeySize: -1 }, /minimum required size of 2048/],
 ])("%j is refused, naming the variable", (settings, message) => {
   expect(() => keySpec({ ...DEFAULTS, ...settings })).toThrow(message);

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { silentLogger } from "../../src/base/index.ts";
+import { createLogger, silentLogger } from "../../src/base/index.ts";
 import { gatherFacts, UNKNOWN_PLATFORM } from "../../src/node/index.ts";
 import { isUsableAddress } from "../../src/node/ip.ts";
 import { discoverPlatform, type PlatformWords } from "../../src/node/platform/discover.ts";
@@ -213,6 +213,16 @@ test("a proxy with an IPv6 address beside others asks over IPv6", async () => {
   const isMixed =
     others.length === 0 || others.some(({ address }) => isUsableAddress(address) && address.includes(":"));
   expect(asked).toEqual([true, isMixed]);
+});
+
+test("an interface to exclude that is not there is told", async () => {
+  const lines: string[] = [];
+  const annotation = new Map([["traffic.sidecar.istio.io/excludeInterfaces", "lo,nosuch0"]]);
+  const words = { cwd: folder, podAnnotations: annotation, hasCredentialSocket: false, hasExternalSds: false };
+  const log = createLogger({ write: (line) => void lines.push(line) });
+  const platform = async () => UNKNOWN_PLATFORM;
+  await gatherFacts({ ...words, instanceIp: "", platform, log }, new AbortController().signal);
+  expect(lines).toEqual([expect.stringMatching(/warn\t.*interface=nosuch0/)]);
 });
 
 test.each([

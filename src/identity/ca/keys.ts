@@ -1,6 +1,6 @@
 import { generateKeyPair, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
-import { AgentError, Secret } from "../../base/index.ts";
+import { AgentError, refusedKey, Secret } from "../../base/index.ts";
 
 /** What keys to make and how they are written: `traditional` is PKCS#1 or SEC1, otherwise PKCS#8. */
 export interface KeySpec {
@@ -31,26 +31,14 @@ export interface KeySource {
   next(): Promise<PrivateKey>;
 }
 
-const LEAST_RSA_BITS = 2048;
-
 /** Chooses the key, or throws CONFIG_INVALID naming the variable. Source: istio/istio security/pkg/pki/util/generate_csr.go. */
 export function keySpec(settings: KeySettings): KeySpec {
   const encoding = settings.isPkcs8 ? "pkcs8" : "traditional";
   if (settings.eccAlgorithm === "ECDSA") {
     return { kind: { curve: settings.eccCurve === "P384" ? "P-384" : "P-256" }, encoding };
   }
-  if (settings.eccAlgorithm !== "") {
-    throw new AgentError(
-      "CONFIG_INVALID",
-      `unsupported EC signature algorithm "${settings.eccAlgorithm}" in ECC_SIGNATURE_ALGORITHM, only "ECDSA" or empty is possible`,
-    );
-  }
-  if (!Number.isInteger(settings.rsaKeySize) || settings.rsaKeySize < LEAST_RSA_BITS) {
-    throw new AgentError(
-      "CONFIG_INVALID",
-      `WORKLOAD_RSA_KEY_SIZE "${settings.rsaKeySize}" does not meet the minimum required size of ${LEAST_RSA_BITS}`,
-    );
-  }
+  const refused = refusedKey(settings);
+  if (refused !== undefined) throw new AgentError("CONFIG_INVALID", `${refused.name}: ${refused.message}`);
   return { kind: { rsaBits: settings.rsaKeySize }, encoding };
 }
 

@@ -1,8 +1,8 @@
 import type { Stats } from "node:fs";
 import { rmdir, stat, unlink } from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
-import { basename, join, resolve } from "node:path";
-import { AgentError, type Clock, systemClock, systemCode } from "../../base/index.ts";
+import { join, resolve } from "node:path";
+import { AgentError, type Clock, refusedSocketName, systemClock, systemCode } from "../../base/index.ts";
 import { WELL_KNOWN } from "../paths.ts";
 
 export interface SocketOptions {
@@ -40,12 +40,8 @@ const MODES = { mode: 0o666, folderMode: 0o750 };
  */
 export async function decideSdsSocket(options: SocketOptions): Promise<SocketPlan> {
   const { cwd, fileName } = options;
-  if (["", ".", ".."].includes(fileName) || basename(fileName) !== fileName) {
-    throw new AgentError(
-      "CONFIG_INVALID",
-      `WORKLOAD_IDENTITY_SOCKET_FILE "${fileName}" must be a filename, not a path`,
-    );
-  }
+  const refused = refusedSocketName(fileName);
+  if (refused !== undefined) throw new AgentError("CONFIG_INVALID", `${refused.name}: ${refused.message}`);
   const path = resolve(cwd, join(WELL_KNOWN.workloadSocketFolder, fileName));
   if (fileName === DEFAULT_NAME) {
     if (!(await isServed(path))) return { path, ...MODES, isFilesOnly: false };

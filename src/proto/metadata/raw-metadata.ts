@@ -1,14 +1,21 @@
-import { hideSecretsInText } from "../base/index.ts";
-import type { NodeOptions } from "./node-types.ts";
+import { hideSecretsInText } from "../../base/index.ts";
 import type { MetadataObject, MetadataValue, RawMetadata } from "./typed-metadata.ts";
 
 const TEXT_PREFIX = "ISTIO_META_";
 const JSON_PREFIX = "ISTIO_METAJSON_";
 
+export interface MetadataWords {
+  readonly proxyMetadata: Readonly<Record<string, string>>;
+  /** ISTIO_META_ and ISTIO_METAJSON_ variables under their full names. */
+  readonly metadataEnv: readonly (readonly [name: string, value: string])[];
+  /** `DNS_PROXY_ADDR`; undefined or empty for none. */
+  readonly dnsProxyAddress: string | undefined;
+}
+
 /** Collects what proxyMetadata and the variables say; later sources overwrite earlier keys. */
-export function readRawMetadata(options: NodeOptions, warnings: string[]): RawMetadata {
+export function readRawMetadata(options: MetadataWords, warnings: string[]): RawMetadata {
   const raw = new Map<string, { value: MetadataValue; from: string }>();
-  for (const [name, value] of Object.entries(options.proxy.proxyMetadata)) {
+  for (const [name, value] of Object.entries(options.proxyMetadata)) {
     if (name.startsWith(TEXT_PREFIX)) {
       raw.set(name.slice(TEXT_PREFIX.length), { value, from: `proxyMetadata ${name}` });
     }

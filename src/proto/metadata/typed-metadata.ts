@@ -1,4 +1,4 @@
-import { AgentError } from "../base/index.ts";
+import { AgentError, parseGoBool } from "../../base/index.ts";
 
 /** A JSON value of node metadata. */
 export type MetadataValue = string | number | boolean | null | readonly MetadataValue[] | MetadataObject;
@@ -87,16 +87,39 @@ export type RawMetadata = ReadonlyMap<string, { readonly value: MetadataValue; r
  * Throws CONFIG_INVALID naming the variable. Source: istio/istio pkg/model/proxy.go (NodeMetadata), Go encoding/json.
  */
 export function readTyped(raw: RawMetadata): Record<string, MetadataValue> {
+  const { typed, troubles } = readAll(raw);
+  const [first] = troubles;
+  if (first === undefined) return typed;
+  const { from, key, found, wanted } = first;
+  throw new AgentError("CONFIG_INVALID", `Cannot use ${from} as metadata ${key}: found ${found}, wanted ${wanted}`);
+}
+
+/** A typed field with a value of another type. */
+export interface TypedTrouble {
+  readonly key: string;
+  /** The variable, or the entry of proxyMetadata. */
+  readonly from: string;
+  readonly found: string;
+  readonly wanted: string;
+}
+
+/** Everything that `readTyped` would refuse. */
+export function typedTroubles(raw: RawMetadata): readonly TypedTrouble[] {
+  return readAll(raw).troubles;
+}
+
+function readAll(raw: RawMetadata) {
   const typed: Record<string, MetadataValue> = {};
+  const troubles: TypedTrouble[] = [];
   for (const [key, { value, from }] of [...raw].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const name = TYPED_FIELDS.has(key) ? key : key.toUpperCase();
     const field = TYPED_FIELDS.get(name);
     if (field === undefined || value === null) continue;
     const decoded = decode(field.kind, value);
-    if (decoded === undefined) throw wrongType(from, key, value, field.kind);
-    typed[name] = decoded;
+    if (decoded !== undefined) typed[name] = decoded;
+    else troubles.push({ key, from, found: JSON.stringify(value), wanted: WANTED[field.kind] });
   }
-  return typed;
+  return { typed, troubles };
 }
 
 /** The JSON of the typed fields: empty values are left out, METADATA_DISCOVERY stays even when it is false. */
@@ -117,7 +140,7 @@ function decode(kind: Kind, value: MetadataValue): MetadataValue | undefined {
     case "integer":
       return typeof value === "number" && Number.isInteger(value) ? value : undefined;
     case "flag":
-      return typeof value === "string" ? goBool(value) : undefined;
+      return typeof value === "string" ? parseGoBool(value) : undefined;
     case "names":
       if (typeof value !== "string") return undefined;
       return value === "" ? [] : value.split(",");
@@ -158,11 +181,6 @@ function portOf(item: unknown): MetadataObject | undefined {
   return name === "" ? { containerPort, protocol } : { name, containerPort, protocol };
 }
 
-function goBool(text: string): boolean | undefined {
-  if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
-  return ["0", "f", "F", "FALSE", "false", "False"].includes(text) ? false : undefined;
-}
-
 function isObject(value: MetadataValue | undefined): value is MetadataObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
@@ -183,11 +201,3 @@ const WANTED: Readonly<Record<Kind, string>> = {
   texts: "a list of texts",
   object: "an object",
 };
-
-function wrongType(from: string, key: string, value: MetadataValue, kind: Kind): AgentError {
-  const found = JSON.stringify(value);
-  return new AgentError(
-    "CONFIG_INVALID",
-    `Cannot use ${from} as metadata ${key}: found ${found}, wanted ${WANTED[kind]}`,
-  );
-}
