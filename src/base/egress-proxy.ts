@@ -1,4 +1,4 @@
-import { BlockList, isIP } from "node:net";
+import { BlockList, isIP, type Socket } from "node:net";
 import type { ChannelOptions } from "@grpc/grpc-js";
 import { splitHostPort } from "./net.ts";
 import type { Secret } from "./secret.ts";
@@ -13,22 +13,72 @@ export interface EgressProxy {
   readonly except: readonly string[];
 }
 
+/** Turns a connection to the proxy into one to what is behind it. Rejects with the proxy's answer. */
+export type Tunnel = (socket: Socket) => Promise<Socket>;
+
 /** What a gRPC client has to be made with. */
 export interface GrpcTarget {
   readonly target: string;
   readonly options: ChannelOptions;
+  /** For the credentials; undefined for a direct connection. */
+  readonly tunnel: Tunnel | undefined;
 }
+
+const CONNECT_LIMIT_MS = 10_000;
+const LONGEST_ANSWER_BYTES = 16_384;
+const END_OF_HEAD = "\r\n\r\n";
 
 /**
  * The way to `address` (`host:port`). The library's own reading of the environment is off: it knows other names and
- * rules than Go's, by which people have set these variables, and it would send loopback connections to the proxy.
+ * rules than Go's, by which people have set these variables, it would send loopback connections to the proxy, and it
+ * keeps the proxy's answer from whoever waits for the connection.
  */
 export function grpcTarget(address: string, proxy: EgressProxy | undefined): GrpcTarget {
-  const direct = { target: `dns:${address}`, options: { "grpc.enable_http_proxy": 0 } };
-  if (proxy === undefined || !isProxied(address, proxy.except)) return direct;
-  const options: ChannelOptions = { ...direct.options, "grpc.http_connect_target": direct.target };
-  if (proxy.credentials !== undefined) options["grpc.http_connect_creds"] = proxy.credentials.revealText();
-  return { target: `dns:${proxy.address}`, options };
+  const options = { "grpc.enable_http_proxy": 0 };
+  if (proxy === undefined || !isProxied(address, proxy.except)) {
+    return { target: `dns:${address}`, options, tunnel: undefined };
+  }
+  return { target: `dns:${proxy.address}`, options, tunnel: (socket) => connectThrough(socket, address, proxy) };
+}
+
+/** HTTP's CONNECT (RFC 9110 section 9.3.6). */
+function connectThrough(socket: Socket, address: string, proxy: EgressProxy): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    let answer = Buffer.alloc(0);
+    const settle = (): void => {
+      clearTimeout(limit);
+      socket.off("data", read).off("close", close);
+    };
+    const fail = (reason: string): void => {
+      settle();
+      socket.destroy();
+      reject(new Error(`proxy "${proxy.address}" ${reason}`));
+    };
+    const limit = setTimeout(() => fail(`did not answer within ${CONNECT_LIMIT_MS / 1_000} s`), CONNECT_LIMIT_MS);
+    const close = (): void => fail("closed the connection");
+    const read = (bytes: Buffer): void => {
+      answer = Buffer.concat([answer, bytes]);
+      const end = answer.indexOf(END_OF_HEAD);
+      if (end < 0 && answer.length < LONGEST_ANSWER_BYTES) return;
+      const [status = ""] = answer.toString("latin1", 0, Math.max(end, 0)).split("\r\n");
+      if (end < 0) fail("does not speak HTTP");
+      else if (!/^HTTP\/1\.[01] 2\d\d\b/.test(status)) fail(`answered "${status}" to CONNECT ${address}`);
+      else {
+        settle();
+        socket.pause(); // until the next owner reads; what came behind the answer is theirs
+        if (answer.length > end + END_OF_HEAD.length) socket.unshift(answer.subarray(end + END_OF_HEAD.length));
+        resolve(socket);
+      }
+    };
+    socket.on("error", () => undefined); // "close" follows
+    socket.on("data", read).on("close", close);
+    socket.write(`CONNECT ${address} HTTP/1.1\r\nHost: ${address}\r\n${authorization(proxy)}\r\n`);
+  });
+}
+
+function authorization({ credentials }: EgressProxy): string {
+  if (credentials === undefined) return "";
+  return `Proxy-Authorization: Basic ${credentials.reveal().toString("base64")}\r\n`;
 }
 
 /** Source: golang.org/x/net/http/httpproxy (useProxy). */

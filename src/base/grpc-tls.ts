@@ -1,6 +1,7 @@
 import { isIP, type Socket } from "node:net";
 import { connect, createSecureContext, type SecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
 import type { ChannelCredentials } from "@grpc/grpc-js";
+import type { Tunnel } from "./egress-proxy.ts";
 import type { Secret } from "./secret.ts";
 
 /** What a TLS connection to a gRPC server is made of. */
@@ -20,14 +21,14 @@ type Connector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
 
 /**
  * Channel credentials of our own, because grpc-js' always send a server name: for an IP address that is forbidden
- * (RFC 6066 section 3), Node warns of it and Bun refuses to connect. The library is passed in, so that it stays lazy.
- * Throws when certificates or keys cannot be read.
+ * (RFC 6066 section 3), Node warns of it and Bun refuses to connect. A tunnel comes before the handshake. The library
+ * is passed in, so that it stays lazy. Throws when certificates or keys cannot be read.
  */
-export function grpcTlsCredentials(grpc: Grpc, tls: GrpcTls): ChannelCredentials {
-  const context = secureContext(tls);
-  class TlsCredentials extends grpc.ChannelCredentials {
+export function grpcCredentials(grpc: Grpc, tls: GrpcTls | "plaintext", tunnel?: Tunnel): ChannelCredentials {
+  const secure = tls === "plaintext" ? undefined : securing(tls);
+  class OwnCredentials extends grpc.ChannelCredentials {
     override _isSecure(): boolean {
-      return true;
+      return secure !== undefined;
     }
 
     override _equals(other: ChannelCredentials): boolean {
@@ -36,14 +37,22 @@ export function grpcTlsCredentials(grpc: Grpc, tls: GrpcTls): ChannelCredentials
 
     override _createSecureConnector(...[, , perCall]: ConnectorArguments): Connector {
       return {
-        connect: async (socket) => ({ socket: await handshake(socket, tls.serverName, context), secure: true }),
+        async connect(direct) {
+          const socket = tunnel === undefined ? direct : await tunnel(direct);
+          return { socket: secure === undefined ? socket : await secure(socket), secure: secure !== undefined };
+        },
         waitForReady: async () => undefined,
         getCallCredentials: () => perCall ?? grpc.CallCredentials.createEmpty(),
         destroy: () => undefined,
       };
     }
   }
-  return new TlsCredentials();
+  return new OwnCredentials();
+}
+
+function securing(tls: GrpcTls): (socket: Socket) => Promise<TLSSocket> {
+  const context = secureContext(tls);
+  return (socket) => handshake(socket, tls.serverName, context);
 }
 
 function secureContext({ roots, limits, clientCertificate }: GrpcTls): SecureContext {

@@ -3,7 +3,7 @@ export { type Clock, systemClock } from "./clock.ts";
 export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
 export { parseDownwardApi, unquote } from "./downward-api.ts";
 export * from "./duration.ts";
-export { type EgressProxy, grpcTarget, isProxied } from "./egress-proxy.ts";
+export { type EgressProxy, grpcTarget, isProxied, type Tunnel } from "./egress-proxy.ts";
 export {
   AgentError,
   type AgentErrorOptions,
@@ -14,8 +14,7 @@ export {
   systemCode,
 } from "./errors.ts";
 export { makeFolder, type Owner, type StagedFile, stageFile, type WriteOptions, writeFileAtomically } from "./files.ts";
-export { parseGoBool } from "./go-bool.ts";
-export { type GrpcTls, grpcTlsCredentials } from "./grpc-tls.ts";
+export { type GrpcTls, grpcCredentials } from "./grpc-tls.ts";
 export {
   type Cleaned,
   hideMetadataSecrets,

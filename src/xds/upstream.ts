@@ -5,18 +5,18 @@ import {
   Client,
   type ClientDuplexStream,
   status as Code,
-  credentials as channelCredentials,
   connectivityState,
   Metadata,
 } from "@grpc/grpc-js";
 import {
   type CallHeader,
   callMetadata,
+  grpcCredentials,
   grpcTarget,
-  grpcTlsCredentials,
   headersOf,
   type Logger,
   splitHostPort,
+  type Tunnel,
 } from "../base/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
 import type { StreamStatus } from "./status.ts";
@@ -58,12 +58,11 @@ export async function openUpstream({ variant, upstream, keepalive, log }: OpenOp
   const token = await until(deadlineMs, credentials.metadata()).catch(
     failWith(Code.UNAUTHENTICATED, "cannot get credentials"),
   );
-  const { target, options } = grpcTarget(upstream.address, upstream.proxy);
-  const client = new Client(
-    target,
-    tls === "plaintext" ? channelCredentials.createInsecure() : secure(tls, upstream.address),
-    { ...channelOptions(upstream.address, tls, keepalive), ...options },
-  );
+  const { target, options, tunnel } = grpcTarget(upstream.address, upstream.proxy);
+  const client = new Client(target, credentialsOf(tls, upstream.address, tunnel), {
+    ...channelOptions(upstream.address, tls, keepalive),
+    ...options,
+  });
   const metadata = callMetadata(Metadata, callHeaders(upstream, token), log);
   const stream = client.makeBidiStreamRequest(variant.method, same, same, metadata);
   holdOneMessage(stream);
@@ -110,12 +109,14 @@ function failWith(code: number, what: string): (error: unknown) => never {
 
 const same = (bytes: Buffer): Buffer => bytes;
 
-function secure(tls: UpstreamTls, address: string): ChannelCredentials {
+function credentialsOf(
+  tls: UpstreamTls | "plaintext",
+  address: string,
+  tunnel: Tunnel | undefined,
+): ChannelCredentials {
   try {
-    return grpcTlsCredentials(
-      { CallCredentials, ChannelCredentials },
-      { ...tls, serverName: tls.serverName || hostOf(address) },
-    );
+    const named = tls === "plaintext" ? tls : { ...tls, serverName: tls.serverName || hostOf(address) };
+    return grpcCredentials({ CallCredentials, ChannelCredentials }, named, tunnel);
   } catch (error) {
     return failWith(Code.UNAVAILABLE, "cannot prepare TLS")(error);
   }

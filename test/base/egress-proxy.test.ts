@@ -1,3 +1,4 @@
+import { type AddressInfo, connect, createServer } from "node:net";
 import { expect, test } from "vitest";
 import { grpcTarget, isProxied, Secret } from "../../src/base/index.ts";
 
@@ -27,17 +28,44 @@ test.each<[string, string, boolean]>([
   expect(isProxied(address, except.split(","))).toBe(expected);
 });
 
-test("a proxied target is the proxy, told where to and by whom", () => {
+test("a proxied target is the proxy, with a tunnel to the address", () => {
   const proxy = { address: "p:3128", credentials: new Secret("me:pw"), except: [] };
-  expect(grpcTarget("a:1", proxy)).toEqual({
-    target: "dns:p:3128",
-    options: {
-      "grpc.enable_http_proxy": 0,
-      "grpc.http_connect_target": "dns:a:1",
-      "grpc.http_connect_creds": "me:pw",
-    },
-  });
-  const direct = { target: "dns:a:1", options: { "grpc.enable_http_proxy": 0 } };
+  const options = { "grpc.enable_http_proxy": 0 };
+  expect(grpcTarget("a:1", proxy)).toEqual({ target: "dns:p:3128", options, tunnel: expect.any(Function) });
+  const direct = { target: "dns:a:1", options, tunnel: undefined };
   expect(grpcTarget("a:1", undefined)).toEqual(direct);
   expect(grpcTarget("a:1", { ...proxy, except: ["a"] })).toEqual(direct);
+});
+
+test.each<[string, string, string]>([
+  [
+    "refuses",
+    "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+    'answered "HTTP/1.1 407 Proxy Authentication Required" to',
+  ],
+  ["closes", "", "closed the connection"],
+  ["is none", "x".repeat(20_000), "does not speak HTTP"],
+])("a proxy that %s is told with its address and answer", async (_case, answer, reason) => {
+  const server = createServer((socket) => socket.on("error", () => undefined).once("data", () => socket.end(answer)));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const { tunnel } = grpcTarget("a:1", { address: `127.0.0.1:${port}`, credentials: undefined, except: [] });
+  await expect(tunnel?.(connect(port, "127.0.0.1"))).rejects.toThrow(`proxy "127.0.0.1:${port}" ${reason}`);
+  server.close();
+});
+
+test("bytes that come right behind the proxy's answer belong to the connection", async () => {
+  const server = createServer((socket) =>
+    socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nX: y\r\n\r\nearly")),
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const { tunnel } = grpcTarget("a:1", { address: `127.0.0.1:${port}`, credentials: undefined, except: [] });
+  const socket = await tunnel?.(connect(port, "127.0.0.1"));
+  const text = await new Promise((resolve) =>
+    socket?.once("data", (bytes: Buffer) => resolve(bytes.toString())).resume(),
+  );
+  expect(text).toBe("early");
+  socket?.destroy();
+  server.close();
 });

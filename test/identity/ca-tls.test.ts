@@ -109,9 +109,20 @@ test("a CA behind a proxy is reached by its name, the one of loopback without th
   expect(proxy.asked).toHaveLength(1);
 });
 
+test("without TLS a CA behind a proxy is reached as well", async () => {
+  await using rig = await startCaClient({ isPlaintext: true }, { endpoint: "ca.test:15010" });
+  await using proxy = await startConnectProxy({ "ca.test:15010": rig.ca.port });
+  const through = { address: proxy.address, credentials: undefined, except: [] };
+  expect(await rig.clientWith({ proxy: through }).sign(await csr(), never)).toHaveLength(2);
+});
+
 test("a proxy that refuses is a reason with its name", async () => {
   await using proxy = await startConnectProxy({});
   const through = { address: proxy.address, credentials: undefined, except: [] };
   await using rig = await startCaClient({}, { endpoint: "ca.test:15012", proxy: through });
-  await expect(rig.sign()).rejects.toMatchObject({ code: "CA_UNREACHABLE", message: /proxy/ });
+  const reason = `proxy "${proxy.address}" answered "HTTP/1.1 502 Bad Gateway" to CONNECT ca.test:15012`;
+  await expect(rig.sign()).rejects.toMatchObject({
+    code: "CA_UNREACHABLE",
+    message: expect.stringContaining(reason),
+  });
 });

@@ -4,8 +4,8 @@ import {
   type CallHeader,
   callMetadata,
   type EgressProxy,
+  grpcCredentials,
   grpcTarget,
-  grpcTlsCredentials,
   type Logger,
 } from "../../base/index.ts";
 import { encodeFields, readFields } from "../../proto/wire.ts";
@@ -41,8 +41,8 @@ export interface CallFailure {
 export async function callSign(call: SignCall, signal: AbortSignal): Promise<readonly string[] | CallFailure> {
   signal.throwIfAborted();
   const metadata = callMetadata(grpc.Metadata, call.headers, call.log);
-  const credentials = call.tls === "plaintext" ? grpc.credentials.createInsecure() : grpcTlsCredentials(grpc, call.tls);
-  const { target, options } = grpcTarget(call.endpoint, call.proxy);
+  const { target, options, tunnel } = grpcTarget(call.endpoint, call.proxy);
+  const credentials = grpcCredentials(grpc, call.tls, tunnel);
   const client = new grpc.Client(target, credentials, { ...channelOptions(call), ...options });
   try {
     return await unary(client, call, {
