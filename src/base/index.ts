@@ -14,6 +14,7 @@ export {
   systemCode,
 } from "./errors.ts";
 export { makeFolder, type Owner, type StagedFile, stageFile, type WriteOptions, writeFileAtomically } from "./files.ts";
+export { parseGoBool } from "./go-bool.ts";
 export { type GrpcTls, grpcCredentials } from "./grpc-tls.ts";
 export {
   type Cleaned,
