@@ -1,13 +1,14 @@
-import { type Host, type Logger, systemClock } from "../base/index.ts";
+import { type Host, hideSecrets, type Logger, systemClock } from "../base/index.ts";
 import {
   type AgentConfig,
   type ConfigWords,
-  formatOrigin,
+  formatProblem,
   type LoadedConfig,
   loadConfig,
   type Problem,
 } from "../config/index.ts";
 import { agentExitCode, endError } from "../envoy/supervisor/index.ts";
+import { proxyConfigToJson } from "../proto/mesh/index.ts";
 import { VERSION } from "../version.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { openLog } from "./log-sink.ts";
@@ -61,13 +62,15 @@ export async function closeWithin(agent: AsyncDisposable, force: AbortSignal): P
   return Promise.race([closed, forced]);
 }
 
+/** The first lines of every log, as the reference writes them; the configuration in YAML's one-line form, which is JSON. */
 function announce(config: AgentConfig, warnings: readonly Problem[], log: Logger): void {
   const flags = Object.entries(config.flags).sort(([a], [b]) => (a < b ? -1 : 1));
-  for (const [name, value] of flags) log.debug(`FLAG: --${name}="${String(value)}"`);
-  log.info(`Version ${VERSION}`, { role: config.role });
-  for (const { name, origin, message, hint } of warnings) {
-    log.warn(`${formatOrigin(origin)}: ${name}: ${message}${hint === undefined ? "" : `. ${hint}`}`);
+  for (const [name, value] of flags) {
+    log.info(`FLAG: --${name}="${Array.isArray(value) ? `[${value.join(",")}]` : String(value)}"`);
   }
+  log.info(`Version ${VERSION}`, { role: config.role });
+  for (const warning of warnings) log.warn(formatProblem(warning));
+  log.info(`Effective config: ${JSON.stringify(hideSecrets(proxyConfigToJson(config.proxy)).document)}`);
 }
 
 function describeAgentEnd(end: AgentEnd): string {

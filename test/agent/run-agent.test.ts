@@ -1,0 +1,51 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { expect, test } from "vitest";
+import { parse } from "yaml";
+import { runProxy } from "../../src/agent/index.ts";
+import { freePorts } from "../../src/base/index.ts";
+
+test("the log begins with flags, version, warnings and the effective configuration, without its secrets", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pb-announce-"));
+  const stdout = new PassThrough({ encoding: "utf8" });
+  let printed = "";
+  stdout.on("data", (text: string) => {
+    printed += text;
+  });
+  const never = new AbortController().signal;
+  const [statusPort] = await freePorts(1);
+  const proxy = {
+    statusPort,
+    drainDuration: "30s",
+    binaryPath: "/no/such/envoy",
+    proxyMetadata: { MY_PASSWORD: "hunter2" },
+    tracing: { lightstep: { address: "l:1", accessToken: "hunter2" } },
+  };
+  const env = { PROXY_CONFIG: JSON.stringify(proxy), POD_NAMESPACE: "n", SERVICE_ACCOUNT: "s", SECRET_TTL: "soon" };
+  const signals = { stop: never, hurry: never, force: never };
+  const host = { env, cwd: folder, stdout, stderr: new PassThrough(), signals };
+  try {
+    await expect(runProxy({ args: ["--concurrency=2", "--log_target", "stdout"] }, host)).rejects.toThrow();
+    await expect.poll(() => printed).toContain("Effective config: ");
+    const lines = printed.split("\n").map((line) => line.split("\t").slice(1).join("\t"));
+    const flags = lines.filter((line) => line.startsWith("info\tFLAG: --"));
+    expect(flags).toEqual([...flags].sort());
+    expect(flags).toContain('info\tFLAG: --concurrency="2"');
+    expect(flags).toContain('info\tFLAG: --log_target="[stdout]"');
+    expect(lines.slice(flags.length, flags.length + 2)).toEqual([
+      expect.stringMatching(/^info\tVersion /),
+      expect.stringMatching(/^warn\tSECRET_TTL: Invalid environment variable value/),
+    ]);
+    const [, config = ""] = /Effective config: (.*)/.exec(printed) ?? [];
+    expect(parse(config)).toMatchObject({
+      drainDuration: "30s",
+      concurrency: 2,
+      tracing: { lightstep: { address: "l:1" } },
+    });
+    expect(printed).not.toContain("hunter2");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
