@@ -1,6 +1,6 @@
 import { runProxy } from "../agent/index.ts";
 import { type Host, lossyOutput } from "../base/index.ts";
-import { ALL_FLAGS, flagHelp } from "../config/index.ts";
+import { ALL_FLAGS, CATALOGUE, flagHelp } from "../config/index.ts";
 
 /** `pilotboat proxy [type]`: the drop-in for pilot-agent. */
 export async function run(args: readonly string[], host: Host): Promise<number> {
@@ -24,6 +24,11 @@ function helpText(): string {
     "Flags:",
     ...rows.map(([left, help]) => `${left.padEnd(width)}  ${help}`),
     "",
+    'Variables, by what they are for; defaults and types: "pilotboat config explain NAME", docs/config.md:',
+    ...variableRows(),
+    "",
+    "By prefix: ISTIO_META_ and ISTIO_METAJSON_ (node metadata), XDS_HEADER_ and CA_HEADER_ (headers of the connections).",
+    "",
     "Example:",
     `  PROXY_CONFIG='{"discoveryAddress":"localhost:15012"}' POD_NAMESPACE=default SERVICE_ACCOUNT=default \\`,
     "    pilotboat proxy sidecar",
@@ -31,4 +36,14 @@ function helpText(): string {
     "Exit codes: 0 stopped as asked; Envoy's own, or 128 + signal, when it ended by itself; 2 configuration; 1 other.",
     "",
   ].join("\n");
+}
+
+/** Those that have an effect, each in one line. */
+function variableRows(): string[] {
+  const rows = Object.values(CATALOGUE).filter((row) => !("isPending" in row && row.isPending));
+  const width = Math.max(...rows.map(({ env }) => env.length));
+  return [...new Set(rows.map(({ room }) => room))].flatMap((room) => [
+    `  ${room}`,
+    ...rows.filter((row) => row.room === room).map(({ env, help }) => `    ${env.padEnd(width)}  ${help}`),
+  ]);
 }
