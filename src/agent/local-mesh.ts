@@ -145,6 +145,7 @@ function agentWords(
     ENVOY_STATUS_PORT: String(ports.envoyStatus),
     ENVOY_PROMETHEUS_PORT: String(ports.prometheus),
     PILOTBOAT_RESTART: "on-failure",
+    PILOTBOAT_WATCHDOG: "true",
     PILOTBOAT_CRASH_FOLDER: crashFolder(host.env), // the run folder does not outlive the run
     PROXY_CONFIG: JSON.stringify({
       discoveryAddress: `localhost:${controlPlanePort}`,

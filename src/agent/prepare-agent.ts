@@ -5,6 +5,7 @@ import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { bindSockets } from "./bind-sockets.ts";
 import { findNode } from "./find-node.ts";
+import { describePorts } from "./port-map.ts";
 import { prepareBootstrap } from "./prepare-bootstrap.ts";
 import * as options from "./room-options.ts";
 import { type ClaimedFolder, claimRunFolder } from "./run-file.ts";
@@ -35,6 +36,7 @@ export async function prepareAgent(
   { life, timeline, stop }: { readonly life: Lifetime; readonly timeline: Timeline; readonly stop: AbortSignal },
 ): Promise<PreparedAgent> {
   const { log } = context;
+  log.info(`Ports: ${describePorts(config)}`);
   const keys = startKeyGeneration(keySpec(options.keySettings(config)));
   const [runFolder, sds] = await Promise.all([
     life.own("run folder", claimRunFolder(config, log)),

@@ -1,6 +1,6 @@
 import { readFile, rename } from "node:fs/promises";
 import { resolve } from "node:path";
-import { AgentError, describeError, systemClock } from "../base/index.ts";
+import { AgentError, describeError, hideSecrets, systemClock } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, formatProblem } from "../config/index.ts";
 import type { SpawnOptions, SupervisedEnvoy } from "../envoy/supervisor/index.ts";
@@ -165,8 +165,14 @@ function parse(content: string): JsonValue {
   }
 }
 
+/** By path; of a secret it is told that it changed. */
 function differencesOf(before: JsonValue, after: JsonValue): string[] {
-  return diffByPath(before, after).map(describeDifference);
+  const [shownBefore, shownAfter] = [before, after].map((one) => hideSecrets(one).document as JsonValue);
+  const shown = new Map(diffByPath(shownBefore ?? null, shownAfter ?? null).map((one) => [one.path, one]));
+  return diffByPath(before, after).map(({ path }) => {
+    const difference = shown.get(path);
+    return difference === undefined ? `~ ${path}: a secret, not shown` : describeDifference(difference);
+  });
 }
 
 const LOOK_MS = 100;

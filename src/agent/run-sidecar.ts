@@ -32,6 +32,7 @@ export async function loadRunConfig(flags: readonly string[], host: Host, isVerb
   const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = isPod ? [] : await freePorts(4);
   const env = {
     PILOTBOAT_RESTART: "on-failure",
+    PILOTBOAT_WATCHDOG: "true",
     EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
     MINIMUM_DRAIN_DURATION: "0s",
     ...(isPod ? {} : { ENVOY_STATUS_PORT: String(envoyStatus), ENVOY_PROMETHEUS_PORT: String(prometheus) }),

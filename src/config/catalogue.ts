@@ -489,7 +489,7 @@ export const CATALOGUE = {
   hasWatchdog: bool({
     env: "PILOTBOAT_WATCHDOG",
     default: false,
-    help: "End an Envoy whose admin stays silent (asked every 10 s, three times in a row 5 s long) as hung; then the restart policy decides",
+    help: "End an Envoy whose admin stays silent (asked every 10 s, three times in a row 5 s long) as hung; then the restart policy decides. On with up and run",
     room: "envoy",
   }),
   crashFolder: string({
