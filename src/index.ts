@@ -1,30 +1,15 @@
-import { startLocalMesh } from "./agent/index.ts";
+import { type MeshChoices, startLocalMesh } from "./agent/index.ts";
 import { createLogger, type Logger, silentLogger } from "./base/index.ts";
 import { type ControlPlane, startControlPlane as startPlane } from "./control-plane/index.ts";
 import { libraryHost } from "./library-host.ts";
 
 // The library's door: a real Envoy in a mesh of one, or a control plane alone, inside somebody's program or test.
 
+export type { MeshChoices } from "./agent/index.ts";
 export { AgentError, type ErrorCode } from "./base/index.ts";
 export type { ControlPlane } from "./control-plane/index.ts";
 
-export interface SidecarOptions {
-  /** Folder with YAML files of Envoy resources. Default: the built-in quickstart. */
-  readonly resources?: string;
-  /** What `${NAME}` in the files stands for, beside OUTBOUND_PORT, INBOUND_PORT, APP_PORT, NAMESPACE, SERVICE_ACCOUNT. */
-  readonly values?: Readonly<Record<string, string>>;
-  /** Port of the listener `outbound`. Default: a free one. */
-  readonly port?: number;
-  /** Default `default`. */
-  readonly namespace?: string;
-  /** Default `quickstart`. */
-  readonly serviceAccount?: string;
-  /** Path of an Envoy. Default: ENVOY_BIN, PATH, the cache, else it is fetched. */
-  readonly envoy?: string;
-  /** Fields of ProxyConfig for the agent. */
-  readonly proxyConfig?: Readonly<Record<string, unknown>>;
-  /** Variables for the agent, laid over those of the process. */
-  readonly env?: Readonly<Record<string, string>>;
+export interface SidecarOptions extends MeshChoices {
   /** Takes the log lines of the agent. Default: nobody. */
   readonly onLog?: (line: string) => void;
   /** Gives up the start, and ends what runs. */

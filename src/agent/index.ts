@@ -1,7 +1,7 @@
 export type { AgentContext } from "./agent-context.ts";
 export type { AgentReport } from "./agent-report.ts";
 export { lookAtNode } from "./find-node.ts";
-export { type LocalMesh, type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
+export { type LocalMesh, type LocalMeshOptions, type MeshChoices, startLocalMesh } from "./local-mesh.ts";
 export { openLog } from "./log-sink.ts";
 export { renderFor } from "./prepare-bootstrap.ts";
 export type { ReloadReport } from "./reload.ts";

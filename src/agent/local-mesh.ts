@@ -9,22 +9,27 @@ import { type ControlPlane, startControlPlane, writeCredentials } from "../contr
 import { type FoundEnvoy, findOrFetchEnvoy } from "../envoy/binary/index.ts";
 import { type RunningAgent, startAgent } from "./start-agent.ts";
 
-export interface LocalMeshOptions {
-  /** Folder with YAML of Envoy resources. Default: a copy of the quickstart in the run folder. */
+/** What people may choose of a mesh of one. */
+export interface MeshChoices {
+  /** Folder with YAML files of Envoy resources. Default: the built-in quickstart. */
   readonly resources?: string;
-  /** What `${NAME}` in the files stands for, beside OUTBOUND_PORT, INBOUND_PORT, APP_PORT and the workload's names. */
+  /** What `${NAME}` in the files stands for, beside OUTBOUND_PORT, INBOUND_PORT, APP_PORT, NAMESPACE, SERVICE_ACCOUNT. */
   readonly values?: Readonly<Record<string, string>>;
   /** Port of the listener `outbound`. Default: a free one. */
   readonly port?: number;
-  /** Default `default` and `quickstart`. */
+  /** Default `default`. */
   readonly namespace?: string;
+  /** Default `quickstart`. */
   readonly serviceAccount?: string;
-  /** Path of an Envoy. Default: what is found, else fetched. */
+  /** Path of an Envoy. Default: ENVOY_BIN, PATH, the cache, else it is fetched. */
   readonly envoy?: string;
-  /** Laid over the agent's environment. */
-  readonly env?: Readonly<Record<string, string>>;
   /** Fields of the agent's ProxyConfig, laid over those that this mesh needs. */
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
+  /** Variables for the agent, laid over those of the process. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface LocalMeshOptions extends MeshChoices {
   readonly host: Host;
   readonly log: Logger;
   /** Told after each step with what came of it. */

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { resolve } from "node:path";
+import type { Command } from "commander";
 import { type RunFile, runFilePath } from "../agent/index.ts";
 import { AgentError, describeError, type Host } from "../base/index.ts";
 
@@ -8,6 +9,7 @@ import { AgentError, describeError, type Host } from "../base/index.ts";
 export interface AgentPlace {
   readonly runFolder: string;
   readonly configPath: string;
+  readonly output?: string;
 }
 
 export interface AgentCall {
@@ -19,6 +21,14 @@ export interface AgentCall {
 export interface AgentAnswer {
   readonly status: number;
   readonly body: string;
+}
+
+/** The flags by which people name an agent, and the output that programs read. */
+export function withAgentPlace(program: Command): Command {
+  return program
+    .option("--run-folder <folder>", "the folder in which the agent runs; default: the working directory", ".")
+    .option("--config-path <folder>", "its configPath", "./etc/istio/proxy")
+    .option("-o, --output <format>", "json");
 }
 
 /**

@@ -1,11 +1,7 @@
 import type { ReloadReport } from "../agent/index.ts";
 import type { Host } from "../base/index.ts";
-import { type AgentPlace, callAgent } from "./call-agent.ts";
+import { type AgentPlace, callAgent, withAgentPlace } from "./call-agent.ts";
 import { runCommander } from "./command.ts";
-
-interface Flags extends AgentPlace {
-  readonly output?: string;
-}
 
 /** Validation, an earlier epoch's drain and the start of the next one have limits of their own; this one is for the sum. */
 const LIMIT_MS = 300_000;
@@ -20,13 +16,10 @@ Examples:
 /** `pilotboat reload`. */
 export function run(args: readonly string[], host: Host): Promise<number> {
   return runCommander("reload", args, host, (program, exitWith) => {
-    program
+    withAgentPlace(program)
       .description("Replace the Envoy of a running agent by a hot restart, with its configuration read again")
-      .option("--run-folder <folder>", "the folder in which the agent runs; default: the working directory", ".")
-      .option("--config-path <folder>", "its configPath", "./etc/istio/proxy")
-      .option("-o, --output <format>", "json")
       .addHelpText("after", EXAMPLES)
-      .action(async (flags: Flags) => {
+      .action(async (flags: AgentPlace) => {
         const { body } = await callAgent(host, flags, { method: "POST", path: "/reload", limitMs: LIMIT_MS });
         const report = readReport(body);
         host.stdout.write(flags.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : describe(report));

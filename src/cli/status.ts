@@ -1,11 +1,7 @@
 import type { AgentReport } from "../agent/index.ts";
 import type { Host } from "../base/index.ts";
-import { type AgentPlace, callAgent } from "./call-agent.ts";
+import { type AgentPlace, callAgent, withAgentPlace } from "./call-agent.ts";
 import { runCommander } from "./command.ts";
-
-interface Flags extends AgentPlace {
-  readonly output?: string;
-}
 
 const LIMIT_MS = 5_000;
 
@@ -17,13 +13,10 @@ Examples:
 /** `pilotboat status`. */
 export function run(args: readonly string[], host: Host): Promise<number> {
   return runCommander("status", args, host, (program) => {
-    program
+    withAgentPlace(program)
       .description("Certificate, control plane and Envoy of a running agent")
-      .option("--run-folder <folder>", "the folder in which the agent runs; default: the working directory", ".")
-      .option("--config-path <folder>", "its configPath", "./etc/istio/proxy")
-      .option("-o, --output <format>", "json")
       .addHelpText("after", EXAMPLES)
-      .action(async (flags: Flags) => {
+      .action(async (flags: AgentPlace) => {
         const { body } = await callAgent(host, flags, { method: "GET", path: "/debug/agent", limitMs: LIMIT_MS });
         const report = JSON.parse(body) as AgentReport;
         const text = flags.output === "json" ? JSON.stringify(report, null, 2) : describe(report, Date.now());
