@@ -2,10 +2,9 @@ import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { Writable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { runCli } from "../../src/cli/index.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
+import { runInProcess } from "../support/run-cli.ts";
 
 let cwd: string;
 beforeEach(async () => {
@@ -13,30 +12,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(cwd, { recursive: true, force: true }));
 
-async function pilotboat(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const never = new AbortController().signal;
-  const [stdout, stderr] = [collect(), collect()];
-  const host = {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, POD_NAMESPACE: "shop", SERVICE_ACCOUNT: "web", ...env },
-    cwd,
-    stdout: stdout.stream,
-    stderr: stderr.stream,
-    signals: { stop: never, hurry: never, force: never },
-  };
-  const code = await runCli(args, host);
-  return { code, stdout: stdout.text(), stderr: stderr.text() };
-}
-
-function collect() {
-  let text = "";
-  const stream = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      text += chunk.toString();
-      done();
-    },
-  });
-  return { stream, text: () => text };
-}
+const IDENTITY = { PATH: process.env.PATH, HOME: process.env.HOME, POD_NAMESPACE: "shop", SERVICE_ACCOUNT: "web" };
+const pilotboat = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+  runInProcess(args, { cwd, env: { ...IDENTITY, ...env } });
 
 /** As a crash leaves it: closing removes the name that the socket was bound to, not the one that it has now. */
 async function leaveDeadSocket(path: string): Promise<void> {

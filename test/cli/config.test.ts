@@ -1,10 +1,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Writable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { runCli } from "../../src/cli/index.ts";
+import { runInProcess } from "../support/run-cli.ts";
 
 let cwd: string;
 beforeEach(async () => {
@@ -14,25 +13,8 @@ afterEach(() => rm(cwd, { recursive: true, force: true }));
 
 const IDENTITY = { POD_NAMESPACE: "shop", SERVICE_ACCOUNT: "web" };
 
-async function pilotboat(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const never = new AbortController().signal;
-  const [stdout, stderr] = [collect(), collect()];
-  const signals = { stop: never, hurry: never, force: never };
-  const host = { env: { ...IDENTITY, ...env }, cwd, stdout: stdout.stream, stderr: stderr.stream, signals };
-  const code = await runCli(args, host);
-  return { code, stdout: stdout.text(), stderr: stderr.text() };
-}
-
-function collect() {
-  let text = "";
-  const stream = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      text += chunk.toString();
-      done();
-    },
-  });
-  return { stream, text: () => text };
-}
+const pilotboat = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+  runInProcess(args, { cwd, env: { ...IDENTITY, ...env } });
 
 const BROKEN = [
   "drainDuration: 90",
