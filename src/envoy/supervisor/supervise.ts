@@ -41,8 +41,11 @@ class Supervisor implements SupervisedEnvoy {
   #isDrained = false;
   #timer = new AbortController();
   #replacing: Replacing | undefined;
-  /** The last run's traces, and everything that is still to be written about runs. */
+  /** Of the process that ended last. */
   #traces: Traces;
+  /** Of the run that is accounted for; older epochs may end after it. */
+  #lastLines: readonly string[] = [];
+  /** Everything that is still to be written about runs. */
   #accounting: Promise<void> = Promise.resolve();
 
   constructor(options: SuperviseOptions) {
@@ -216,6 +219,7 @@ class Supervisor implements SupervisedEnvoy {
   #account(run: RunRecord, attempt: number | undefined, waitMs: number): void {
     const { log, metrics, keepEvidence } = this.#options;
     logRun(run, log);
+    this.#lastLines = this.#traces.lastLines;
     if (keepEvidence !== undefined && run.spawnFailure === undefined && !isGood(run)) {
       const traces = this.#traces;
       this.#accounting = this.#accounting.then(async () => void (await keepEvidence(run, traces)));
@@ -259,7 +263,7 @@ class Supervisor implements SupervisedEnvoy {
   }
 
   #settleEnd(outcome: Outcome): void {
-    const { lastLines } = this.#traces;
+    const lastLines = this.#lastLines;
     const end: EnvoyEnd =
       outcome.by === "us"
         ? outcome
