@@ -1,11 +1,13 @@
 // Bundles the command and the library into dist/, with one lazy chunk per dynamic import, and writes the types.
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
 
+// npm runs `prepare` at odd times: the first `npx pilotboat` in a checkout is one, and somebody may be using what is built.
+if (process.argv.includes("--if-stale") && isFresh()) process.exit(0);
 execFileSync(process.execPath, ["scripts/build-descriptors.mjs"], { stdio: "inherit" });
-rmSync("dist", { recursive: true, force: true });
+for (const made of ["chunks", "types"]) rmSync(join("dist", made), { recursive: true, force: true });
 
 // On Node 24 `import "node:http"` reads every export of it, and so loads the fetch library: 15 ms. `require` does not.
 const requireHttp = {
@@ -44,6 +46,17 @@ const { metafile } = await build({
 chmodSync("dist/main.js", 0o755);
 writeFileSync("dist/THIRD-PARTY-NOTICES.txt", notices(metafile));
 execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.types.json"], { stdio: "inherit" });
+
+/** Whether nothing that goes into the bundle is newer than the bundle. */
+function isFresh() {
+  if (!existsSync("dist/index.js")) return false;
+  const builtMs = statSync("dist/index.js").mtimeMs;
+  const folders = ["src", "bootstrap-templates", "examples/quickstart", "scripts"];
+  const files = folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name))),
+  );
+  return [...files, "package.json", "envoy.lock.json"].every((file) => statSync(file).mtimeMs <= builtMs);
+}
 
 /** The licence texts of every package whose code is in the bundle. */
 function notices(meta) {

@@ -207,9 +207,9 @@ test("an agent that was really stopped and continued does not blame Envoy", asyn
 
 function agentScript(port: number): string {
   return `
-    import { silentLogger, systemClock } from "../src/base/index.ts";
-    import { createAdminClient } from "../src/envoy/admin-client.ts";
-    import { watchForHang } from "../src/envoy/watchdog.ts";
+    import { silentLogger, systemClock } from "./src/base/index.ts";
+    import { createAdminClient } from "./src/envoy/admin-client.ts";
+    import { watchForHang } from "./src/envoy/evidence/watchdog.ts";
     const stopping = new AbortController();
     process.once("SIGTERM", () => stopping.abort());
     const admin = createAdminClient("127.0.0.1", ${port});
