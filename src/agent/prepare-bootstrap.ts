@@ -32,10 +32,10 @@ export async function prepareBootstrap(
   for (const warning of rendered?.warnings ?? ignoredHeapLimit(config)) log.warn(warning);
   const { grpcBootstrapPath, outputCerts } = config.settings;
   if (grpcBootstrapPath !== "") {
-    // applications do not work in a run folder of its own
-    const isElsewhere = outputCerts !== "" && config.cwd !== config.startedIn;
-    const certs = isElsewhere ? options.inRunFolder(config, outputCerts) : outputCerts;
-    const document = renderGrpcBootstrap(config.proxy.configPath, certs, node);
+    // applications do not work in a run folder of ours
+    const seen = (path: string): string =>
+      path === "" || config.cwd === config.startedIn ? path : options.inRunFolder(config, path);
+    const document = renderGrpcBootstrap(seen(config.proxy.configPath), seen(outputCerts), node);
     await writeGrpcBootstrap(options.inRunFolder(config, grpcBootstrapPath), document);
   }
   if (rendered === undefined) return { path: customConfigFile, [Symbol.asyncDispose]: async () => undefined };

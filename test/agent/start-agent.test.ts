@@ -138,7 +138,7 @@ test("a start that failed takes the folders along that it made, and no others", 
   }
 });
 
-test("a relative OUTPUT_CERTS lies in the run folder, and applications are told so", async () => {
+test("a relative OUTPUT_CERTS lies in the run folder, as the xDS socket does, and applications are told so", async () => {
   const folder = await mkdtemp(join(tmpdir(), "pb-certs-"));
   try {
     await mkdir(join(folder, "certs"));
@@ -147,6 +147,9 @@ test("a relative OUTPUT_CERTS lies in the run folder, and applications are told 
     const grpc = JSON.parse(await readFile(join(folder, "etc/istio/proxy/grpc-bootstrap.json"), "utf8"));
     const key = grpc.certificate_providers.default.config.private_key_file;
     expect(key).toBe(join(folder, "certs/key.pem"));
+    const socket = String(grpc.xds_servers[0].server_uri).replace("unix:///", "");
+    expect(socket).toBe(join(folder, "etc/istio/proxy/XDS"));
+    expect((await stat(socket)).isSocket()).toBe(true);
     expect(await readFile(key, "utf8")).toContain("PRIVATE KEY");
   } finally {
     await rm(folder, { recursive: true, force: true });
