@@ -1,11 +1,11 @@
-import { type MeshChoices, startLocalMesh } from "./agent/index.ts";
+import { type MeshChoices, startLocalMesh } from "./agent/local/index.ts";
 import { createLogger, type Logger, silentLogger } from "./base/index.ts";
 import { type ControlPlane, startControlPlane as startPlane } from "./control-plane/index.ts";
 import { libraryHost } from "./library-host.ts";
 
 // The library's door: a real Envoy in a mesh of one, or a control plane alone, inside somebody's program or test.
 
-export type { MeshChoices } from "./agent/index.ts";
+export type { MeshChoices } from "./agent/local/index.ts";
 export { AgentError, type ErrorCode } from "./base/index.ts";
 export type { ControlPlane } from "./control-plane/index.ts";
 

@@ -2,17 +2,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { bindUnix, createMetrics, silentLogger } from "../../src/base/index.ts";
-import {
-  keySpec,
-  planIdentity,
-  type SecretItem,
-  type Secrets,
-  serveSds,
-  startKeyGeneration,
-  startSecrets,
-  startTokens,
-  WELL_KNOWN,
-} from "../../src/identity/index.ts";
+import { type SecretItem, type Secrets, serveSds, startSecrets, startTokens } from "../../src/identity/index.ts";
+import { keySpec, planIdentity, startKeyGeneration, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { createMovableClock } from "../../test/support/movable-clock.ts";
 
 // The two servers of the benchmark, each in a process of its own that takes orders.

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { AgentError, type BoundSocket, bindTcp, bindUnix, type Lifetime } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import type { SocketPlan } from "../identity/index.ts";
+import type { SocketPlan } from "../identity/prepare/index.ts";
 import { runAs, xdsSocketPath } from "./room-options.ts";
 import { makeRunFolder } from "./run-folders.ts";
 import type { Sockets } from "./serve-identity.ts";

@@ -1,6 +1,6 @@
 import type { Logger } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import { hasCredentialSocket } from "../identity/index.ts";
+import { hasCredentialSocket } from "../identity/prepare/index.ts";
 import { describeNode, discoverPlatform, gatherFacts, type NodeDescription } from "../node/index.ts";
 import { nodeOptions, platformWords } from "./room-options.ts";
 

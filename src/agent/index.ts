@@ -1,12 +1,11 @@
 export type { AgentContext } from "./agent-context.ts";
 export type { AgentReport } from "./agent-report.ts";
 export { lookAtNode } from "./find-node.ts";
-export { type LocalMesh, type LocalMeshOptions, type MeshChoices, startLocalMesh } from "./local-mesh.ts";
 export { openLog } from "./log-sink.ts";
 export { renderFor } from "./prepare-bootstrap.ts";
 export type { ReloadReport } from "./reload.ts";
 export { explicitEnvoys } from "./room-options.ts";
 export { runProxy } from "./run-agent.ts";
-export { type RunOptions, runApplication } from "./run-application.ts";
 export { type RunFile, runFilePath } from "./run-file.ts";
-export { type AgentEnd, type RunningAgent, startAgent } from "./start-agent.ts";
+export type { AgentEnd, RunningAgent } from "./running-agent.ts";
+export { startAgent } from "./start-agent.ts";

@@ -1,6 +1,12 @@
 import type { Lifetime, Timeline } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import { decideSdsSocket, type IdentityPlan, keySpec, planIdentity, startKeyGeneration } from "../identity/index.ts";
+import {
+  decideSdsSocket,
+  type IdentityPlan,
+  keySpec,
+  planIdentity,
+  startKeyGeneration,
+} from "../identity/prepare/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { bindSockets } from "./bind-sockets.ts";
@@ -10,7 +16,7 @@ import { prepareBootstrap } from "./prepare-bootstrap.ts";
 import * as options from "./room-options.ts";
 import { type ClaimedFolder, claimRunFolder } from "./run-file.ts";
 import type { Sockets } from "./serve-identity.ts";
-import { type EnvoyPlan, findBinary, planEnvoy } from "./spawn-envoy.ts";
+import { type EnvoyPlan, findBinary, lookAround, planEnvoy } from "./spawn-envoy.ts";
 
 /** Everything that is there before Envoy is spawned. */
 export interface PreparedAgent {
@@ -38,6 +44,7 @@ export async function prepareAgent(
   const { log } = context;
   log.info(`Ports: ${describePorts(config)}`);
   const keys = startKeyGeneration(keySpec(options.keySettings(config)));
+  const lookingAround = lookAround(config, context);
   const [runFolder, sds] = await Promise.all([
     life.own("run folder", claimRunFolder(config, log)),
     decideSdsSocket({ cwd: config.cwd, fileName: config.settings.workloadSocketFile }),
@@ -53,7 +60,9 @@ export async function prepareAgent(
   if (sds.isFilesOnly) log.info("Existing workload SDS socket found, serving file certificates only");
   for (const note of identity.notes) log.info(note);
   const file = await life.own("bootstrap file", prepareBootstrap(config, node, log));
-  const envoy = envoyBinary && (await planEnvoy({ config, context, node, bootstrapFile: file.path, envoyBinary }));
+  const surroundings = await lookingAround;
+  const bootstrapFile = file.path;
+  const envoy = envoyBinary && (await planEnvoy({ surroundings, config, context, node, bootstrapFile, envoyBinary }));
   timeline.mark("bootstrap written");
   return { node, identity, keys, sockets, isFilesOnly: sds.isFilesOnly, runFolder, envoy };
 }

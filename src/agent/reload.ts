@@ -10,7 +10,7 @@ import { findNode } from "./find-node.ts";
 import { prepareBootstrap } from "./prepare-bootstrap.ts";
 import { refuseInvalid, refuseOtherAdmin, refuseTakenPorts } from "./reload-checks.ts";
 import { hotRestart } from "./room-options.ts";
-import { findBinary, planEnvoy } from "./spawn-envoy.ts";
+import { findBinary, lookAround, planEnvoy } from "./spawn-envoy.ts";
 
 /** What came of a reload. */
 export interface ReloadReport {
@@ -53,12 +53,13 @@ export async function createReload(parts: ReloadParts): Promise<Reload> {
   const attempt = async ({ evenIfUnchanged }: ReloadOptions): Promise<Omit<ReloadReport, "ms" | "pid">> => {
     const config = await readAgain(parts);
     const node = await findNode(config, parts.hasExternalSds, log, parts.stop);
-    const [envoyBinary, file] = await Promise.all([
+    const [surroundings, envoyBinary, file] = await Promise.all([
+      lookAround(config, context),
       findBinary(config, context),
       prepareBootstrap(config, node, log, { isNext: true }),
     ]);
     try {
-      const { spawn } = await planEnvoy({ config, context, node, bootstrapFile: file.path, envoyBinary });
+      const { spawn } = await planEnvoy({ surroundings, config, context, node, bootstrapFile: file.path, envoyBinary });
       const next = await describeStart(spawn);
       const changes = differencesOf(served, next);
       if (changes.length === 0 && !evenIfUnchanged) return { outcome: "unchanged", changes };

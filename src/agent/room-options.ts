@@ -4,7 +4,8 @@ import type { BootstrapOptions, TemplateWords } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { ArgumentsOptions } from "../envoy/index.ts";
 import type { DrainOptions, RestartPolicy } from "../envoy/supervisor/index.ts";
-import type { IdentitySettings, KeyProvider, KeySettings } from "../identity/index.ts";
+import type { KeyProvider } from "../identity/index.ts";
+import type { IdentitySettings, KeySettings } from "../identity/prepare/index.ts";
 import type { NodeDescription, NodeOptions, PlatformWords } from "../node/index.ts";
 import { VERSION } from "../version.ts";
 

@@ -12,7 +12,8 @@ import { proxyConfigToJson } from "../proto/mesh/index.ts";
 import { VERSION } from "../version.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { openLog } from "./log-sink.ts";
-import { type AgentEnd, startAgent } from "./start-agent.ts";
+import type { AgentEnd } from "./running-agent.ts";
+import { startAgent } from "./start-agent.ts";
 
 /** What `pilotboat proxy` does: reads the words, runs until the end, and resolves with the exit code. */
 export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Promise<number> {

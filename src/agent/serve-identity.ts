@@ -2,17 +2,15 @@ import { resolve } from "node:path";
 import { type BoundSocket, Lifetime, type Logger, type Metrics, type Timeline } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import {
-  type IdentityPlan,
   type IdentityStatus,
-  type KeySource,
   type SdsOptions,
   type Secrets,
   serveSds,
   startSecrets,
   startTokens,
-  WELL_KNOWN,
   xdsIdentity,
 } from "../identity/index.ts";
+import { type IdentityPlan, type KeySource, WELL_KNOWN } from "../identity/prepare/index.ts";
 import { serveXdsRelay } from "../xds/index.ts";
 import * as options from "./room-options.ts";
 

@@ -32,7 +32,22 @@ export async function findBinary(config: AgentConfig, { host }: AgentContext): P
   );
 }
 
+/** What the machine has for Envoy; asked early, because it is many small files. */
+export interface Surroundings {
+  /** Where `setpriv` is. */
+  readonly setpriv: string | undefined;
+  /** Worker threads by the CPU quota; undefined leaves them to the configuration and to Envoy. */
+  readonly threads: number | undefined;
+}
+
+/** Never rejects. */
+export async function lookAround(config: AgentConfig, { host, log }: AgentContext): Promise<Surroundings> {
+  const [setpriv, threads] = await Promise.all([findSetpriv(host.env.PATH), chooseThreads(config, log)]);
+  return { setpriv, threads };
+}
+
 export interface PlanParts {
+  readonly surroundings: Surroundings;
   readonly config: AgentConfig;
   readonly context: AgentContext;
   readonly node: NodeDescription;
@@ -48,10 +63,13 @@ export interface EnvoyPlan {
 }
 
 export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
-  const { config, context, node, bootstrapFile, envoyBinary } = parts;
+  const { config, context, node, bootstrapFile, envoyBinary, surroundings } = parts;
   const { host, log } = context;
-  const concurrency = await chooseConcurrency(config, log);
-  const wanted = { ...options.argumentsOptions(config, node, bootstrapFile), ...concurrency };
+  const { threads, setpriv } = surroundings;
+  const wanted = {
+    ...options.argumentsOptions(config, node, bootstrapFile),
+    ...(threads === undefined ? {} : { concurrency: threads }),
+  };
   // only one optional flag differs between versions that count: an unknown Envoy is asked only when it is wanted
   const version =
     envoyBinary.version ?? (wanted.fileFlushMinSizeKb > 0 ? await askVersion(envoyBinary.path) : undefined);
@@ -64,7 +82,7 @@ export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
     cwd: config.cwd,
     env: envoyEnvironment(host.env, config.settings.compliancePolicy),
     runAs: options.runAs(config, process.getuid?.()),
-    setpriv: await findSetpriv(host.env.PATH),
+    setpriv,
     stdout: host.stdout,
     stderr: host.stderr,
   };
@@ -111,11 +129,11 @@ function watchdog(admin: AdminClient, log: Logger): (pid: number, stop: AbortSig
 }
 
 /** What the configuration says holds; without a word of it the CPU quota decides. */
-async function chooseConcurrency(config: AgentConfig, log: Logger): Promise<{ readonly concurrency?: number }> {
-  if (config.proxy.concurrency !== undefined) return {};
+async function chooseThreads(config: AgentConfig, log: Logger): Promise<number | undefined> {
+  if (config.proxy.concurrency !== undefined) return undefined;
   const { limits } = await readCgroup();
   const threads = threadsByQuota(config, limits, cpus().length);
-  if (threads === undefined) return {};
+  if (threads === undefined) return undefined;
   log.info("Envoy gets worker threads by the CPU quota", { threads, quota: limits.cpus, cpus: cpus().length });
-  return { concurrency: threads };
+  return threads;
 }

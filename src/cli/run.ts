@@ -1,4 +1,4 @@
-import { type RunOptions, runApplication } from "../agent/index.ts";
+import { type RunOptions, runApplication } from "../agent/local/index.ts";
 import { AgentError, type Host, lossyOutput, parseGoDuration, toMs } from "../base/index.ts";
 import { ALL_FLAGS, type FlagSpec, LOG_FLAGS, type ParsedFlags, parseFlags } from "../config/index.ts";
 

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { type LocalMesh, startLocalMesh } from "../agent/index.ts";
+import { type LocalMesh, startLocalMesh } from "../agent/local/index.ts";
 import { createLogger, type Host, systemClock } from "../base/index.ts";
 import { agentExitCode, endError } from "../envoy/supervisor/index.ts";
 import { VERSION } from "../version.ts";

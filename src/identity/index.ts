@@ -1,11 +1,7 @@
-export { type KeySettings, type KeySource, type KeySpec, keySpec, startKeyGeneration } from "./ca/keys.ts";
 export type { ControlPlaneTls, RootSource } from "./control-plane-tls.ts";
-export { type CertificateFiles, WELL_KNOWN } from "./paths.ts";
-export { type ConnectionPlan, type IdentityPlan, type IdentitySettings, planIdentity } from "./plan.ts";
 export type { SdsOptions } from "./sds/options.ts";
 export type { KeyProvider } from "./sds/response.ts";
 export { serveSds } from "./sds/serve-sds.ts";
-export { decideSdsSocket, hasCredentialSocket, type SocketOptions, type SocketPlan } from "./sds/socket.ts";
 export type { Secrets, SecretsOptions } from "./secrets/options.ts";
 export type { SecretItem } from "./secrets/secret-item.ts";
 export { startSecrets } from "./secrets/secrets.ts";

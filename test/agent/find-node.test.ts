@@ -4,7 +4,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { findNode } from "../../src/agent/find-node.ts";
 import { loadConfig } from "../../src/config/index.ts";
-import { WELL_KNOWN } from "../../src/identity/index.ts";
+import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { createWorld } from "../identity/world.ts";
 
 test("credentials of another program are told to the control plane, and the log names them", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type RunSignals, sortSignals } from "../../src/agent/run-signals.ts";
+import { type RunSignals, sortSignals } from "../../src/agent/local/run-signals.ts";
 
 interface Rig {
   readonly signals: RunSignals;

@@ -2,7 +2,7 @@ import { createServer } from "node:net";
 import { status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { freePorts } from "../../src/base/index.ts";
-import { WELL_KNOWN } from "../../src/identity/index.ts";
+import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { csr, startCaClient } from "./ca-rig.ts";
 
 test("what the CA answers comes back unchanged", async () => {

@@ -3,7 +3,7 @@ import type { Clock } from "../../src/base/index.ts";
 import { type CaClientOptions, createCaClient } from "../../src/identity/ca/ca-client.ts";
 import { createCsr } from "../../src/identity/ca/csr.ts";
 import { issueCertificate } from "../../src/identity/ca/issue.ts";
-import { keySpec, startKeyGeneration, WELL_KNOWN } from "../../src/identity/index.ts";
+import { keySpec, startKeyGeneration, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { type FakeCaOptions, startFakeCa } from "../support/fake-ca.ts";
 import { createWorld } from "./world.ts";
 

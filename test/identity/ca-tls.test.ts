@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Secret } from "../../src/base/index.ts";
 import { serverNameOf } from "../../src/identity/control-plane-tls.ts";
-import { WELL_KNOWN } from "../../src/identity/index.ts";
+import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { createTestCa } from "../support/test-ca.ts";

@@ -1,13 +1,7 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import {
-  keySpec,
-  planIdentity,
-  type Secrets,
-  type SecretsOptions,
-  startKeyGeneration,
-  startSecrets,
-} from "../../src/identity/index.ts";
+import { type Secrets, type SecretsOptions, startSecrets } from "../../src/identity/index.ts";
+import { keySpec, planIdentity, startKeyGeneration } from "../../src/identity/prepare/index.ts";
 import { createTestCa, type IssuedCertificate } from "../support/test-ca.ts";
 import { createWorld, SETTINGS, type World } from "./world.ts";
 

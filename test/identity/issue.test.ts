@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { expect, test } from "vitest";
 import { createCsr } from "../../src/identity/ca/csr.ts";
 import { issueCertificate } from "../../src/identity/ca/issue.ts";
-import { startKeyGeneration, WELL_KNOWN } from "../../src/identity/index.ts";
+import { startKeyGeneration, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { createSigner, startFakeCa } from "../support/fake-ca.ts";
 import { never, SPEC, startCaClient } from "./ca-rig.ts";
 import { createWorld } from "./world.ts";

@@ -2,7 +2,7 @@ import { execFile, execFileSync } from "node:child_process";
 import { createPrivateKey } from "node:crypto";
 import { expect, test } from "vitest";
 import { createCsr, spiffeId } from "../../src/identity/ca/csr.ts";
-import { type KeySettings, keySpec, startKeyGeneration } from "../../src/identity/index.ts";
+import { type KeySettings, keySpec, startKeyGeneration } from "../../src/identity/prepare/index.ts";
 
 const DEFAULTS: KeySettings = { rsaKeySize: 2048, eccAlgorithm: "", eccCurve: "P256", isPkcs8: false };
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { WELL_KNOWN } from "../../src/identity/index.ts";
+import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { createTestCa } from "../support/test-ca.ts";
 import { ca, pair, startFiles } from "./files-rig.ts";
 import { createWorld } from "./world.ts";

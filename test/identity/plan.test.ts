@@ -3,7 +3,7 @@ import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { expect, test } from "vitest";
-import { type IdentitySettings, planIdentity, WELL_KNOWN } from "../../src/identity/index.ts";
+import { type IdentitySettings, planIdentity, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { createWorld, SETTINGS } from "./world.ts";
 
 const ROOT = "var/run/secrets/istio/root-cert.pem";

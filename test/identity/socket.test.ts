@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { decideSdsSocket, hasCredentialSocket, WELL_KNOWN } from "../../src/identity/index.ts";
+import { decideSdsSocket, hasCredentialSocket, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { createWorld, type World } from "./world.ts";
 
 const FOLDER = "var/run/secrets/workload-spiffe-uds";

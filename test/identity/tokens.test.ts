@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { WELL_KNOWN } from "../../src/identity/index.ts";
+import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { needsGceRefresh } from "../../src/identity/tokens/gce.ts";
 import { readJwtTimes } from "../../src/identity/tokens/jwt.ts";
 import { readTokenFile } from "../../src/identity/tokens/token-file.ts";

@@ -3,18 +3,20 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createLogger, createMetrics, type Logger, type LogLevel, type MetricsRegistry } from "../../src/base/index.ts";
 import {
-  type IdentitySettings,
-  keySpec,
-  planIdentity,
   type Secrets,
   type SecretsOptions,
-  startKeyGeneration,
   startSecrets,
   startTokens,
   type Tokens,
   type TokensOptions,
-  WELL_KNOWN,
 } from "../../src/identity/index.ts";
+import {
+  type IdentitySettings,
+  keySpec,
+  planIdentity,
+  startKeyGeneration,
+  WELL_KNOWN,
+} from "../../src/identity/prepare/index.ts";
 
 /** A working directory as a pod has one, with what an agent needs around it. */
 export interface World extends AsyncDisposable {

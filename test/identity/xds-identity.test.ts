@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { type ConnectionPlan, WELL_KNOWN, xdsIdentity } from "../../src/identity/index.ts";
+import { xdsIdentity } from "../../src/identity/index.ts";
+import { type ConnectionPlan, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { createTestCa, type TestCa } from "../support/test-ca.ts";
 import { createWorld, type World } from "./world.ts";
 

@@ -1,9 +1,9 @@
 import { X509Certificate } from "node:crypto";
 import { AgentError, type Secret } from "../../base/index.ts";
+import type { KeySource, PrivateKey } from "../prepare/keys.ts";
 import { joinPem, parseCertificates } from "../secrets/pem.ts";
 import type { CaClient } from "./ca-client.ts";
 import { createCsr } from "./csr.ts";
-import type { KeySource, PrivateKey } from "./keys.ts";
 
 /** A certificate from the CA, checked against the key it was asked for. */
 export interface IssuedCertificate {

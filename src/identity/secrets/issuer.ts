@@ -2,7 +2,7 @@ import { AgentError, type Clock, Lifetime, type Logger, type Metrics, watchPaths
 import { type CaClientOptions, createCaClient } from "../ca/ca-client.ts";
 import { spiffeId } from "../ca/csr.ts";
 import { type IssuedCertificate, issueCertificate } from "../ca/issue.ts";
-import type { KeySource } from "../ca/keys.ts";
+import type { KeySource } from "../prepare/keys.ts";
 import { WORKLOAD } from "./names.ts";
 import { createWorkload, type Workload } from "./workload.ts";
 

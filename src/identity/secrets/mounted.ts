@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describeError, type Logger } from "../../base/index.ts";
-import type { CertificateFiles } from "../paths.ts";
+import type { CertificateFiles } from "../prepare/paths.ts";
 import type { FileResource } from "./file-resource.ts";
 import type { FileResources } from "./file-resources.ts";
 import { ROOTS, WORKLOAD } from "./names.ts";

@@ -1,7 +1,7 @@
 import type { Clock, Logger, Metrics } from "../../base/index.ts";
 import type { CaClientOptions } from "../ca/ca-client.ts";
-import type { KeySource } from "../ca/keys.ts";
-import type { CertificateFiles } from "../paths.ts";
+import type { KeySource } from "../prepare/keys.ts";
+import type { CertificateFiles } from "../prepare/paths.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 import type { OutputOptions } from "./output.ts";
 import type { SecretItem } from "./secret-item.ts";

@@ -1,6 +1,6 @@
 import { AgentError, type Clock, describeError, Lifetime, systemClock, watchPaths } from "../../base/index.ts";
 import type { IssuedCertificate } from "../ca/issue.ts";
-import { resolveAll } from "../paths.ts";
+import { resolveAll } from "../prepare/paths.ts";
 import { usableCrl } from "./crl.ts";
 import { FileResources } from "./file-resources.ts";
 import { startIssuer } from "./issuer.ts";

@@ -3,7 +3,7 @@ import { rmdir, stat, unlink } from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
 import { join, resolve } from "node:path";
 import { AgentError, type Clock, refusedSocketName, systemClock, systemCode } from "../../base/index.ts";
-import { WELL_KNOWN } from "../paths.ts";
+import { WELL_KNOWN } from "./paths.ts";
 
 export interface SocketOptions {
   readonly cwd: string;

@@ -1,6 +1,6 @@
-import type { RunningApplication } from "../application/index.ts";
-import { describeError, type Logger, systemClock } from "../base/index.ts";
-import { CONNECTIONS_PATH, countConnections } from "../envoy/supervisor/index.ts";
+import type { RunningApplication } from "../../application/index.ts";
+import { describeError, type Logger, systemClock } from "../../base/index.ts";
+import { CONNECTIONS_PATH, countConnections } from "../../envoy/supervisor/index.ts";
 import type { RunSidecar } from "./run-sidecar.ts";
 import type { RunSignals } from "./run-signals.ts";
 

@@ -1,13 +1,13 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { AgentError, refusedProvCert } from "../base/index.ts";
+import { AgentError, refusedProvCert } from "../../base/index.ts";
 import {
   complianceWarnings,
   isPlaintext,
   provisionedFiles,
   type RootSource,
   refuseImpossibleTls,
-} from "./control-plane-tls.ts";
+} from "../control-plane-tls.ts";
 import { type CertificateFiles, resolveAll, WELL_KNOWN } from "./paths.ts";
 
 /** The words that decide where certificates come from and how CA and istiod are reached. */

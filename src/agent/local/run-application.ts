@@ -5,14 +5,14 @@ import {
   findExecutable,
   type RunningApplication,
   startApplication,
-} from "../application/index.ts";
-import { AgentError, type Host, type Logger, systemClock } from "../base/index.ts";
-import { type AgentConfig, formatProblem } from "../config/index.ts";
-import { findSetpriv } from "../envoy/host/index.ts";
-import { agentExitCode, type EnvoyEnd, endError } from "../envoy/supervisor/index.ts";
+} from "../../application/index.ts";
+import { AgentError, type Host, type Logger, systemClock } from "../../base/index.ts";
+import { type AgentConfig, formatProblem } from "../../config/index.ts";
+import { findSetpriv } from "../../envoy/host/index.ts";
+import { agentExitCode, type EnvoyEnd, endError } from "../../envoy/supervisor/index.ts";
+import { openLog } from "../log-sink.ts";
+import { closeWithin } from "../run-agent.ts";
 import { beginDrain, endApplication, waitUntilQuiet } from "./end-application.ts";
-import { openLog } from "./log-sink.ts";
-import { closeWithin } from "./run-agent.ts";
 import { loadRunConfig, type RunSidecar, startLocalSidecar, startOwnSidecar } from "./run-sidecar.ts";
 import { type RunSignals, sortSignals } from "./run-signals.ts";
 

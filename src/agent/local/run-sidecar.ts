@@ -1,12 +1,13 @@
 import { join } from "node:path";
-import { freePorts, type Host } from "../base/index.ts";
-import { type AgentConfig, type LoadedConfig, loadConfig } from "../config/index.ts";
-import { type AdminClient, createAdminClient } from "../envoy/index.ts";
-import type { DrainOptions } from "../envoy/supervisor/index.ts";
-import type { AgentContext } from "./agent-context.ts";
+import { freePorts, type Host } from "../../base/index.ts";
+import { type AgentConfig, type LoadedConfig, loadConfig } from "../../config/index.ts";
+import { type AdminClient, createAdminClient } from "../../envoy/index.ts";
+import type { DrainOptions } from "../../envoy/supervisor/index.ts";
+import type { AgentContext } from "../agent-context.ts";
+import { drainOptions, inRunFolder, localhostOf } from "../room-options.ts";
+import type { RunningAgent } from "../running-agent.ts";
+import { startAgent } from "../start-agent.ts";
 import { type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
-import { drainOptions, inRunFolder, localhostOf } from "./room-options.ts";
-import { type RunningAgent, startAgent } from "./start-agent.ts";
 
 /** The sidecar of an application, and what there is to say about it. */
 export interface RunSidecar extends AsyncDisposable {

@@ -1,13 +1,14 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ExampleService, startExampleService } from "../../examples/quickstart/service.ts";
-import quickstart from "../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
-import { freePorts, type Host, Lifetime, type Logger } from "../base/index.ts";
-import { loadConfig } from "../config/index.ts";
-import { type ControlPlane, startControlPlane, writeCredentials } from "../control-plane/index.ts";
-import { type FoundEnvoy, findOrFetchEnvoy } from "../envoy/binary/index.ts";
-import { type RunningAgent, startAgent } from "./start-agent.ts";
+import { type ExampleService, startExampleService } from "../../../examples/quickstart/service.ts";
+import quickstart from "../../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
+import { freePorts, type Host, Lifetime, type Logger } from "../../base/index.ts";
+import { loadConfig } from "../../config/index.ts";
+import { type ControlPlane, startControlPlane, writeCredentials } from "../../control-plane/index.ts";
+import { type FoundEnvoy, findOrFetchEnvoy } from "../../envoy/binary/index.ts";
+import type { RunningAgent } from "../running-agent.ts";
+import { startAgent } from "../start-agent.ts";
 
 /** What people may choose of a mesh of one. */
 export interface MeshChoices {

@@ -1,0 +1,26 @@
+import type { Timeline } from "../base/index.ts";
+import type { EnvoyEnd } from "../envoy/supervisor/index.ts";
+import type { IdentityStatus } from "../identity/index.ts";
+import type { NodeDescription } from "../node/index.ts";
+
+/** Why the agent is done. */
+export type AgentEnd =
+  | { readonly kind: "asked"; readonly reason: string }
+  | { readonly kind: "envoy"; readonly end: EnvoyEnd };
+
+/** An agent whose Envoy was spawned. Disposing it drains and ends Envoy, then closes everything else. */
+export interface RunningAgent extends AsyncDisposable {
+  /** Settles once: a signal, `/quitquitquit`, or Envoy's own end. Never rejects. */
+  readonly ended: Promise<AgentEnd>;
+  /** Resolves when `/healthz/ready` would say 200; rejects when the agent ends before. */
+  readonly ready: Promise<void>;
+  /** Why `/healthz/ready` would say 503 now; undefined when it would not. */
+  whyNotReady(): Promise<string | undefined>;
+  readonly node: NodeDescription;
+  readonly statusPort: number;
+  readonly timeline: Timeline;
+  envoyPid(): number | undefined;
+  /** `POST /drain`: Envoy drains and runs on; disposal then ends it without waiting. */
+  drain(): Promise<void>;
+  identity(): IdentityStatus | undefined;
+}

@@ -1,0 +1,118 @@
+import type { Lifetime, Logger, Metrics, MetricsRegistry, Timeline } from "../base/index.ts";
+import type { AgentConfig } from "../config/index.ts";
+import type { SupervisedEnvoy } from "../envoy/supervisor/index.ts";
+import { createReadinessBoard, serveStatus } from "../status/index.ts";
+import type { AgentContext } from "./agent-context.ts";
+import { type AgentReport, describeAgent } from "./agent-report.ts";
+import type { PreparedAgent } from "./prepare-agent.ts";
+import { firstReason, readinessChecks, waitUntilReady } from "./readiness.ts";
+import type { Reload } from "./reload.ts";
+import * as options from "./room-options.ts";
+import type { AgentEnd, RunningAgent } from "./running-agent.ts";
+import { type ServedIdentity, serveIdentity } from "./serve-identity.ts";
+import { watchConfig } from "./watch-config.ts";
+
+export interface ServeParts {
+  readonly config: AgentConfig;
+  readonly context: AgentContext;
+  readonly life: Lifetime;
+  readonly prepared: PreparedAgent;
+  readonly timeline: Timeline;
+  readonly registry: MetricsRegistry;
+  readonly metrics: Metrics;
+  readonly envoy: SupervisedEnvoy | undefined;
+  readonly quitting: AbortController;
+  readonly stop: AbortSignal;
+  readonly closeAll: () => Promise<void>;
+}
+
+/** Everything that Envoy and others will ask for, loaded and served while Envoy boots. */
+export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
+  const { config, context, life, prepared, timeline, metrics, envoy, stop } = parts;
+  const { node, sockets, isFilesOnly, keys, identity: plan } = prepared;
+  const { log } = context;
+  let served: ServedIdentity | undefined; // the status port answers before there is one
+  const checks = readinessChecks({ config, node, metrics, log, because: () => served?.describeTrouble() });
+  const board = createReadinessBoard({ checks, stop, log });
+  const reload = reloading(parts);
+  const statusOptions = { ...statusPort(parts), board, reload, agentReport: () => report(parts, served) };
+  await life.own("status", serveStatus(statusOptions, stop));
+  const envoys = (): number => Math.max(1, envoy?.count() ?? 0);
+  served = await life.own(
+    "identity and xds",
+    serveIdentity({ config, plan, keys, sockets, isFilesOnly, timeline, log, metrics, envoys }, stop),
+  );
+  if (config.flags.watch && reload !== undefined) {
+    await life.own(
+      "configuration watch",
+      watchConfig(config, log, () => reload({ evenIfUnchanged: false })),
+    );
+  }
+  timeline.mark("grpc loaded");
+  const ended = firstEnd(stop, envoy);
+  const ready = waitUntilReady(checks, stop, ended).then(() => noteReady(timeline, log));
+  ready.catch(() => undefined); // whoever waits for it is told; nobody has to wait
+  return {
+    ...{ ended, ready, node, timeline },
+    whyNotReady: () => firstReason(checks),
+    statusPort: sockets.status.port,
+    envoyPid: () => envoy?.pid(),
+    drain: async () => envoy?.drain(),
+    identity: () => served?.identity(),
+    [Symbol.asyncDispose]: parts.closeAll,
+  };
+}
+
+function report({ config, prepared, timeline, envoy }: ServeParts, served: ServedIdentity | undefined): AgentReport {
+  return describeAgent({ config, node: prepared.node, timeline, envoy, served });
+}
+
+function statusPort({ config, context, prepared, registry, envoy, quitting }: ServeParts) {
+  return {
+    socket: prepared.sockets.status,
+    metrics: registry,
+    envoyStats: options.envoyStats(config, prepared.node),
+    metricsForLocalhostOnly: config.settings.isMetricsLocalOnly,
+    quit() {
+      envoy?.skipDrain();
+      quitting.abort(new Error("/quitquitquit called"));
+    },
+    drain: async () => envoy?.drain(),
+    commandLine: config.flags.profiling ? ["pilotboat", "proxy", config.role] : undefined,
+    log: context.log,
+  };
+}
+
+/** Its code is loaded where it may be needed. */
+function reloading({ config, context, prepared, envoy, stop }: ServeParts): Reload | undefined {
+  const { spawn } = prepared.envoy ?? {};
+  if (envoy === undefined || spawn === undefined) return undefined;
+  const make = async (): Promise<Reload> => {
+    const { createReload } = await import("./reload.ts");
+    return createReload({ config, context, envoy, spawn, hasExternalSds: prepared.isFilesOnly, stop });
+  };
+  let made = config.settings.isHotRestart ? make() : undefined;
+  made?.catch(() => undefined); // told to whoever asks
+  return async (wanted) => {
+    made ??= make();
+    return (await made)(wanted);
+  };
+}
+
+function firstEnd(stop: AbortSignal, envoy: SupervisedEnvoy | undefined): Promise<AgentEnd> {
+  const asked = new Promise<AgentEnd>((resolve) => {
+    const done = (): void => resolve({ kind: "asked", reason: String((stop.reason as Error).message) });
+    if (stop.aborted) done();
+    else stop.addEventListener("abort", done, { once: true });
+  });
+  if (envoy === undefined) return asked;
+  return Promise.race([asked, envoy.ended.then((end): AgentEnd => ({ kind: "envoy", end }))]);
+}
+
+function noteReady(timeline: Timeline, log: Logger): void {
+  timeline.mark("ready");
+  const rounded = [...timeline.marks].map(([step, ms]) => [step, Math.round(ms * 10) / 10] as const);
+  log.info(`Start: ${rounded.map(([step, ms]) => `${step} ${Math.round(ms)} ms`).join(", ")}`);
+  // for programs, which read JSON logs: milliseconds since `startedMs`, itself since the epoch
+  log.debug("Start timeline", { timeline: { startedMs: performance.timeOrigin, steps: Object.fromEntries(rounded) } });
+}
