@@ -1,6 +1,5 @@
 #!/usr/bin/env node
-import type { Writable } from "node:stream";
-import { type StopSignals, steadyOutput } from "./base/index.ts";
+import { finishOutput, type StopSignals, steadyOutput } from "./base/index.ts";
 import { runCli } from "./cli/index.ts";
 
 /** The only file that touches `process`: arguments, environment, streams and signals in, exit code out. */
@@ -15,18 +14,8 @@ async function main(): Promise<void> {
     signals: listenForSignals(),
     onSignal: listenForAll,
   });
-  await Promise.all([flush(stdout), flush(stderr)]);
+  await Promise.all([finishOutput(stdout), finishOutput(stderr)]);
   process.exit(exitCode);
-}
-
-/** A reader that does not read must not keep the process. */
-const FLUSH_LIMIT_MS = 1_000;
-
-function flush(output: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, FLUSH_LIMIT_MS);
-    output.end(resolve);
-  });
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;

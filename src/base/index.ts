@@ -33,6 +33,6 @@ export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetri
 export { type BoundSocket, bindTcp, bindUnix, checkSocketPath, freePorts, splitHostPort } from "./net.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { HIDDEN, Secret } from "./secret.ts";
-export { lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
+export { finishOutput, lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
 export { contentDigest, type WatchOptions, watchPaths } from "./watch.ts";

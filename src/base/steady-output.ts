@@ -14,6 +14,7 @@ export function steadyOutput(output: ProcessOutput): Writable & { readonly isTTY
   output.on("error", () => undefined); // told by the callback of each write as well
   const write = isFile(output.fd) ? writeToFile : writeToStream;
   const steady = new Writable({ write: (chunk: Buffer, _encoding, done) => write(output, chunk, done) });
+  steady.on("error", () => undefined); // whoever writes after the end is too late, and that is all
   return Object.assign(steady, { isTTY: output.isTTY === true });
 }
 
@@ -39,6 +40,19 @@ function writeToFile({ fd }: ProcessOutput, chunk: Buffer, done: () => void): vo
 function writeToStream(output: ProcessOutput, chunk: Buffer, done: () => void): void {
   output.write(chunk, () => done());
 }
+
+/** Ends an output; resolves when everything has left, at the latest after a second: its reader may not be reading. */
+export function finishOutput(output: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const late = setTimeout(resolve, FINISH_LIMIT_MS);
+    output.end(() => {
+      clearTimeout(late);
+      resolve();
+    });
+  });
+}
+
+const FINISH_LIMIT_MS = 1_000;
 
 /** So long a writer waits for a reader that has stopped reading. */
 const STALL_MS = 1_000;

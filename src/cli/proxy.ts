@@ -1,5 +1,5 @@
 import { runProxy } from "../agent/index.ts";
-import { type Host, lossyOutput } from "../base/index.ts";
+import { finishOutput, type Host, lossyOutput } from "../base/index.ts";
 import { ALL_FLAGS, CATALOGUE, flagHelp } from "../config/index.ts";
 
 /** `pilotboat proxy [type]`: the drop-in for pilot-agent. */
@@ -9,7 +9,12 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
     return 0;
   }
   // who does not read the log must not hold up Envoy, whose lines go the same way
-  return runProxy({ args }, { ...host, stdout: lossyOutput(host.stdout), stderr: lossyOutput(host.stderr) });
+  const [stdout, stderr] = [lossyOutput(host.stdout), lossyOutput(host.stderr)];
+  try {
+    return await runProxy({ args }, { ...host, stdout, stderr });
+  } finally {
+    await Promise.all([finishOutput(stdout), finishOutput(stderr)]); // before the reason of a failure is printed
+  }
 }
 
 function helpText(): string {

@@ -1,5 +1,5 @@
 import { type RunOptions, runApplication } from "../agent/local/index.ts";
-import { AgentError, type Host, lossyOutput, parseGoDuration, toMs } from "../base/index.ts";
+import { AgentError, finishOutput, type Host, lossyOutput, parseGoDuration, toMs } from "../base/index.ts";
 import { ALL_FLAGS, type FlagSpec, LOG_FLAGS, type ParsedFlags, parseFlags } from "../config/index.ts";
 
 const HELP = `Usage: pilotboat run [flags] [--] COMMAND [ARGS...]
@@ -56,15 +56,18 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
   if (errors.length > 0) throw usage(errors.map(({ message }) => message).join("; "));
   const [file, ...rest] = command;
   if (file === undefined || file === "") throw usage("Cannot run nothing: a command is wanted after the flags");
+  const stderr = lossyOutput(host.stderr); // an unread log must not hold up Envoy
   try {
-    const patient = { ...host, stderr: lossyOutput(host.stderr) }; // an unread log must not hold up Envoy
-    return await runApplication({ ...readOptions(given), command: [file, ...rest] }, patient);
+    return await runApplication({ ...readOptions(given), command: [file, ...rest] }, { ...host, stderr });
   } catch (error) {
+    await finishOutput(stderr);
     const code = error instanceof AgentError ? SHELL_CODES[error.code] : undefined;
     if (code === undefined) throw error;
     const { message } = error as AgentError;
     host.stderr.write(`Error: ${message} [${(error as AgentError).code}]\n`);
     return code;
+  } finally {
+    await finishOutput(stderr);
   }
 }
 

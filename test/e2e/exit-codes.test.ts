@@ -15,6 +15,14 @@ describe.each(runtimes())("exit codes of commands on $name", (runtime) => {
     expect(await Promise.all(lines.map((line) => codeOf(...line)))).toEqual([2, 2, 2, 2]);
   });
 
+  test("a start that is refused after the log was opened ends with 2, its lines first and the reason last", async () => {
+    const env = { ISTIO_META_DNS_CAPTURE: "true", POD_NAMESPACE: "shop", SERVICE_ACCOUNT: "web" };
+    const { code, stdout, stderr } = await run(runtime, ["proxy", "sidecar"], { cwd: "/", env });
+    expect(code).toBe(2);
+    expect(stdout).toMatch(/FLAG: --watch="false"[\s\S]*Effective config/);
+    expect(stderr).toMatch(/^Error: Cannot serve DNS.*\[CONFIG_INVALID\]\n {2}hint: .*\n$/);
+  });
+
   test("a request without an answer, and a wait in vain, end with 1", async () => {
     const [port] = await freePorts(1);
     const wait = ["wait", `--url=http://127.0.0.1:${port}/`, "--timeoutSeconds=1", "--periodMillis=50"];
