@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import { AgentError, type BoundSocket, bindTcp, bindUnix, type Lifetime } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { SocketPlan } from "../identity/prepare/index.ts";
+import { portTaken } from "./port-map.ts";
 import { runAs, xdsSocketPath } from "./room-options.ts";
 import { makeRunFolder } from "./run-folders.ts";
 import type { Sockets } from "./serve-identity.ts";
@@ -13,7 +14,7 @@ import type { Sockets } from "./serve-identity.ts";
 export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {
   const { statusPort } = config.proxy;
   const [status, xds, secrets] = await Promise.all([
-    life.own("status port", bindTcp("::", statusPort).catch(bindIpv4(statusPort))),
+    life.own("status port", bindStatus(statusPort)),
     life.own("xds socket", bindUnix(xdsSocketPath(config), { mode: 0o666, folderMode: 0o700 })),
     config.settings.isEnvoyDisabled ? undefined : bindSds(config, sds, life),
   ]);
@@ -27,9 +28,11 @@ async function bindSds(config: AgentConfig, { path, mode, folderMode }: SocketPl
 }
 
 /** Machines without IPv6 cannot listen on `::`; a taken port stays taken. */
-function bindIpv4(port: number): (error: unknown) => Promise<BoundSocket> {
-  return (error) => {
-    if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") throw error;
+async function bindStatus(port: number): Promise<BoundSocket> {
+  try {
+    return await bindTcp("::", port);
+  } catch (error) {
+    if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") throw portTaken(error, "status", "statusPort");
     return bindTcp("0.0.0.0", port);
-  };
+  }
 }

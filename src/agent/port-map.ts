@@ -1,4 +1,4 @@
-import { AgentError } from "../base/index.ts";
+import { AgentError, bindTcp } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 
 interface PlannedPort {
@@ -18,6 +18,37 @@ export function describePorts(config: AgentConfig): string {
     throw new AgentError("CONFIG_INVALID", text, { hint: "Give one of them another port" });
   }
   return ports.map(({ port, use }) => `${port} ${use}`).join(", ");
+}
+
+/**
+ * Tries what Envoy is going to listen on, because Envoy only says "cannot bind", and of some ports not even that: two
+ * Envoys can share one unnoticed. Rejects with ADDRESS_IN_USE, naming who sets the port.
+ */
+export async function tryEnvoyPorts(config: AgentConfig, localhost: string): Promise<void> {
+  const { proxy, settings } = config;
+  const isOwnDocument = proxy.customConfigFile === "" && proxy.proxyBootstrapTemplatePath === "";
+  if (settings.isEnvoyDisabled || !isOwnDocument || settings.bootstrapTemplate !== "") return;
+  const host = (from: string): string => (from === "proxyAdminPort" ? localhost : "0.0.0.0");
+  const ports = planPorts(config).filter(({ from }) => from !== "statusPort");
+  await Promise.all(ports.map(({ port, use, from }) => tryPort(host(from), port, use, from)));
+}
+
+async function tryPort(host: string, port: number, use: string, from: string): Promise<void> {
+  try {
+    await (await bindTcp(host, port))[Symbol.asyncDispose]();
+  } catch (error) {
+    throw portTaken(error, use, from);
+  }
+}
+
+/** The same failure, with what to do about it. */
+export function portTaken(error: unknown, use: string, from: string): unknown {
+  if (!(error instanceof AgentError) || error.code !== "ADDRESS_IN_USE") return error;
+  const where = /^[A-Z_]+$/.test(from) ? from : `${from} in PROXY_CONFIG`;
+  return new AgentError("ADDRESS_IN_USE", `${error.message}, for ${use}`, {
+    hint: `End what listens there, or set ${where} to another port`,
+    cause: error.cause,
+  });
 }
 
 function planPorts({ proxy, settings }: AgentConfig): PlannedPort[] {

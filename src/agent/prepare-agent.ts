@@ -11,7 +11,7 @@ import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { bindSockets } from "./bind-sockets.ts";
 import { findNode } from "./find-node.ts";
-import { describePorts } from "./port-map.ts";
+import { describePorts, tryEnvoyPorts } from "./port-map.ts";
 import { prepareBootstrap } from "./prepare-bootstrap.ts";
 import * as options from "./room-options.ts";
 import { type ClaimedFolder, claimRunFolder } from "./run-file.ts";
@@ -57,9 +57,10 @@ export async function prepareAgent(
     planIdentity(options.identitySettings(config, sds.isFilesOnly)),
     config.settings.isEnvoyDisabled ? undefined : findBinary(config, context),
   ]);
+  const trying = tryEnvoyPorts(config, options.localhostOf(node));
   if (sds.isFilesOnly) log.info("Existing workload SDS socket found, serving file certificates only");
   for (const note of identity.notes) log.info(note);
-  const file = await life.own("bootstrap file", prepareBootstrap(config, node, log));
+  const [file] = await Promise.all([life.own("bootstrap file", prepareBootstrap(config, node, log)), trying]);
   const surroundings = await lookingAround;
   const bootstrapFile = file.path;
   const envoy = envoyBinary && (await planEnvoy({ surroundings, config, context, node, bootstrapFile, envoyBinary }));

@@ -39,20 +39,30 @@ const READY_POLL_MS = 10;
 /** An Envoy whose control plane is well is ready within this; later there is no hurry any more. */
 const READY_EARLY_MS = 1_000;
 const READY_POLL_MOST_MS = 1_000;
+/** When the log says for the first time what is still awaited, and how often after that. */
+const READY_TELL_MS = 10_000;
+const READY_TELL_AGAIN_MS = 60_000;
 
 /** Asks until all is ready, at first often: every growth of the wait would be a part of the start. */
 export async function waitUntilReady(
   checks: readonly ReadinessCheck[],
   stop: AbortSignal,
   ended: Promise<unknown>,
+  log: Logger,
 ): Promise<void> {
   let isOver = false;
   void ended.then(() => {
     isOver = true;
   });
   const earlyUntilMs = performance.now() + READY_EARLY_MS;
+  let tellAtMs = performance.now() + READY_TELL_MS;
   for (let waitMs = READY_POLL_MS; !isOver; ) {
-    if ((await firstReason(checks)) === undefined) return;
+    const reason = await firstReason(checks);
+    if (reason === undefined) return;
+    if (performance.now() > tellAtMs) {
+      log.warn("Not ready yet", { reason });
+      tellAtMs = performance.now() + READY_TELL_AGAIN_MS;
+    }
     await systemClock.sleep(waitMs, stop).catch(() => undefined);
     if (performance.now() > earlyUntilMs) waitMs = Math.min(waitMs * 1.2, READY_POLL_MOST_MS);
   }

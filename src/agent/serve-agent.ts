@@ -50,7 +50,7 @@ export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
   }
   timeline.mark("grpc loaded");
   const ended = firstEnd(stop, envoy);
-  const ready = waitUntilReady(checks, stop, ended).then(() => noteReady(timeline, log));
+  const ready = waitUntilReady(checks, stop, ended, log).then(() => noteReady(timeline, log));
   ready.catch(() => undefined); // whoever waits for it is told; nobody has to wait
   return {
     ...{ ended, ready, node, timeline },

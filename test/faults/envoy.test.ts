@@ -84,7 +84,7 @@ describe("an end right at the start", () => {
     await using agent = await rig.startProxy();
     const seen = await endsItself(
       agent,
-      new RegExp(`Error: Envoy could not start: .*127\\.0\\.0\\.1:${admin}.*in use`),
+      new RegExp(`Error: .*127\\.0\\.0\\.1:${admin}.*\\n {2}hint: .*proxyAdminPort`),
     );
     taken.close();
     return seen;

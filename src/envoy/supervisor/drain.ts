@@ -59,7 +59,7 @@ export async function requestDrain(
  */
 export async function drainAndWait(options: DrainParts, cut: AbortSignal): Promise<void> {
   const { drain, log, clock } = options;
-  log.info(`Stopping: ${describePlan(drain)}`);
+  log.info(`Stopping: ${describePlan(drain)}; a second signal ends the wait`);
   const deadline = drain.deadlineMs > 0 ? clock.now() + drain.deadlineMs : Number.POSITIVE_INFINITY;
   const left = (ms: number): number => Math.min(ms, deadline - clock.now());
   await pause(left(drain.delayMs), cut, clock);
