@@ -25,7 +25,7 @@ export interface ClientNotes {
 /** Of refusals and reports each. */
 const MOST_KEPT = 100;
 
-export function createClientNotes(log: Logger): ClientNotes {
+export function createClientNotes(log: Logger, onRefusal?: (rejection: Rejection) => void): ClientNotes {
   const rejections: Rejection[] = [];
   const healthReports: HealthReport[] = [];
   return {
@@ -33,7 +33,9 @@ export function createClientNotes(log: Logger): ClientNotes {
     healthReports,
     onReject({ id }, typeUrl, message) {
       log.warn("Envoy refused a configuration", { node: id, type: typeUrl, message });
-      keep(rejections, { nodeId: id, typeUrl, message });
+      const rejection = { nodeId: id, typeUrl, message };
+      keep(rejections, rejection);
+      onRefusal?.(rejection);
     },
     onHealth({ id }, error) {
       log.info("Workload health", { node: id, error: error === "" ? "none" : error });

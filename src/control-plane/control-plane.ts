@@ -2,6 +2,7 @@ import type { Logger, Secret } from "../base/index.ts";
 import type { HealthReport, Rejection } from "./client-notes.ts";
 import type { Faults } from "./faults.ts";
 import type { RootRotation } from "./signing.ts";
+import type { ListenerPlace } from "./snapshot.ts";
 import type { TokenSettings, Workload } from "./tokens.ts";
 
 export interface ControlPlaneOptions {
@@ -22,7 +23,15 @@ export interface ControlPlaneOptions {
   /** Issuer and audience of tokens. */
   readonly tokens?: TokenSettings;
   readonly log: Logger;
+  /** Told what people who edit the folder want to know. */
+  readonly onNews?: (news: ControlPlaneNews) => void;
 }
+
+/** The folder was read, at the start or again, or could not be, or an Envoy refused what was read. */
+export type ControlPlaneNews =
+  | { readonly kind: "read"; readonly isAgain: boolean; readonly listeners: readonly ListenerPlace[] }
+  | { readonly kind: "not read"; readonly error: unknown }
+  | { readonly kind: "refused"; readonly rejection: Rejection };
 
 /** A running development control plane: CA and ADS on one TLS port. */
 export interface ControlPlane extends AsyncDisposable {

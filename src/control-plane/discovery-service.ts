@@ -20,6 +20,8 @@ import type { StreamPort } from "./stream-port.ts";
 export interface DiscoveryOptions extends Admission {
   readonly snapshot: Snapshot;
   readonly log: Logger;
+  /** Told of each configuration that an Envoy refuses. */
+  readonly onRefusal?: (rejection: Rejection) => void;
 }
 
 /** Serves ADS to any number of streams and keeps each up to date. */
@@ -59,7 +61,7 @@ interface Connected {
 export function createDiscoveryService(options: DiscoveryOptions): DiscoveryService {
   const { log } = options;
   const streams = new Set<Connected>();
-  const notes = createClientNotes(log);
+  const notes = createClientNotes(log, options.onRefusal);
   const withheld = new Set<string>();
   let snapshot = options.snapshot;
 

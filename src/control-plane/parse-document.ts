@@ -5,7 +5,7 @@ import { NameTableSchema } from "../proto/gen/istio/networking/nds/v1/nds_pb.ts"
 import type { EnvoyTypes } from "./envoy-types.ts";
 import { explainFailure, type FieldPath, FieldProblem, isObject } from "./explain-failure.ts";
 import { RESOURCE_LISTS } from "./resource-types.ts";
-import { type NodeMatch, type Resource, type ResourceGroup, toResource } from "./snapshot.ts";
+import { type ListenerPlace, type NodeMatch, type Resource, type ResourceGroup, toResource } from "./snapshot.ts";
 
 export interface SourceText {
   /** Named in errors. */
@@ -57,7 +57,25 @@ function parseContent(content: JsonObject, types: EnvoyTypes): ResourceGroup {
     const resources = parseList(list, content[list] ?? [], (item) => parseResource(item, typeName, nameField, types));
     return [`type.googleapis.com/${typeName}`, resources] as const;
   });
-  return { match: parseMatch(content.match ?? {}), byType: new Map(byType), names: parseNames(content.names ?? {}) };
+  return {
+    match: parseMatch(content.match ?? {}),
+    byType: new Map(byType),
+    names: parseNames(content.names ?? {}),
+    listeners: listenerPlaces(content.listeners ?? []),
+  };
+}
+
+function listenerPlaces(items: JsonValue): ListenerPlace[] {
+  return (Array.isArray(items) ? items : []).flatMap((item) => {
+    const socket = fieldOf(fieldOf(item, "address"), "socket_address");
+    const [name, port] = [fieldOf(item, "name"), fieldOf(socket, "port_value")];
+    return typeof name === "string" && Number(port) > 0 ? [{ name, port: Number(port) }] : [];
+  });
+}
+
+/** By its name in either of the two spellings. */
+function fieldOf(json: JsonValue | undefined, name: string): JsonValue | undefined {
+  return json !== undefined && isObject(json) ? (json[name] ?? json[camelCase(name)]) : undefined;
 }
 
 function parseList(list: string, items: JsonValue, parse: (item: JsonValue) => Resource): Resource[] {
@@ -73,7 +91,7 @@ function parseList(list: string, items: JsonValue, parse: (item: JsonValue) => R
 }
 
 function parseResource(json: JsonValue, typeName: string, nameField: string, types: EnvoyTypes): Resource {
-  const name = isObject(json) ? (json[nameField] ?? json[camelCase(nameField)]) : undefined;
+  const name = fieldOf(json, nameField);
   if (typeof name !== "string" || name === "") throw new FieldProblem([], `it has no "${nameField}"`);
   return toResource(name, `type.googleapis.com/${typeName}`, types.encode(typeName, json));
 }

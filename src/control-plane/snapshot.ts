@@ -30,6 +30,13 @@ export interface ResourceGroup {
   readonly match: NodeMatch;
   readonly byType: ReadonlyMap<string, readonly Resource[]>;
   readonly names: NameTable["table"];
+  readonly listeners: readonly ListenerPlace[];
+}
+
+/** A listener and the TCP port that it is told to take. */
+export interface ListenerPlace {
+  readonly name: string;
+  readonly port: number;
 }
 
 /** Everything that is served at one time. */
@@ -38,11 +45,14 @@ export interface Snapshot {
   readonly version: string;
   /** What a node gets of one type, by name; where documents share a name, the last one counts. */
   resourcesFor(node: Node, typeUrl: string): ReadonlyMap<string, Resource>;
+  /** Those with a TCP port, for whichever node. */
+  readonly listeners: readonly ListenerPlace[];
 }
 
 export function createSnapshot(version: string, groups: readonly ResourceGroup[]): Snapshot {
   return {
     version,
+    listeners: groups.flatMap(({ listeners }) => listeners),
     resourcesFor(node, typeUrl) {
       const fitting = groups.filter((group) => isFitting(group.match, node));
       if (typeUrl === NAME_TABLE_TYPE) return new Map([["", nameTable(fitting)]]);

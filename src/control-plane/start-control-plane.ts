@@ -1,5 +1,5 @@
 import { type BoundSocket, bindTcp, describeError, type Logger, systemClock, watchPaths } from "../base/index.ts";
-import type { ControlPlane, ControlPlaneOptions } from "./control-plane.ts";
+import type { ControlPlane, ControlPlaneNews, ControlPlaneOptions } from "./control-plane.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 const DAY_MS = 86_400_000;
@@ -21,7 +21,7 @@ export async function startControlPlane(options: ControlPlaneOptions, stop: Abor
 }
 
 async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: AbortSignal): Promise<ControlPlane> {
-  const { trustDomain = "cluster.local", host = "127.0.0.1", log } = options;
+  const { trustDomain = "cluster.local", host = "127.0.0.1", log, onNews = () => undefined } = options;
   const values = { TRUST_DOMAIN: trustDomain, ...options.values };
   const code = await loadCode();
   const types = code.loadEnvoyTypes();
@@ -34,7 +34,10 @@ async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: 
   ]);
   stop.throwIfAborted();
   const { tokens } = signing;
-  const discovery = code.createDiscoveryService({ tokens, trustDomain, snapshot, log });
+  const discovery = code.createDiscoveryService({
+    ...{ tokens, trustDomain, snapshot, log },
+    onRefusal: (rejection) => onNews({ kind: "refused", rejection }),
+  });
   const faults = code.createFaults(discovery);
   const createCertificate = code.createCertificateHandler({
     ...{ tokens, trustDomain, log },
@@ -43,8 +46,16 @@ async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: 
     forcedTtlSeconds: () => faults.forcedTtlSeconds(),
   });
   const server = code.serveGrpc({ socket, tls: signing.serverTls(), createCertificate, discovery: discovery.handlers });
-  const reload = async (): Promise<void> => discovery.publish(await readSnapshot());
-  const watch = await watchPaths({ paths: [options.resources], onChange: () => void reloadOrKeep(reload, log) });
+  const reload = async (): Promise<void> => {
+    const next = await readSnapshot();
+    discovery.publish(next);
+    onNews({ kind: "read", isAgain: true, listeners: next.listeners });
+  };
+  onNews({ kind: "read", isAgain: false, listeners: snapshot.listeners });
+  const watch = await watchPaths({
+    paths: [options.resources],
+    onChange: () => void reloadOrKeep(reload, log, onNews),
+  });
   log.info("Control plane is serving", { address: socket.address, resources: options.resources });
   return {
     address: socket.address,
@@ -97,11 +108,16 @@ function countVersions(): () => string {
   return () => `${new Date(systemClock.now()).toISOString()}/${++count}`;
 }
 
-async function reloadOrKeep(reload: () => Promise<void>, log: Logger): Promise<void> {
+async function reloadOrKeep(
+  reload: () => Promise<void>,
+  log: Logger,
+  onNews: (news: ControlPlaneNews) => void,
+): Promise<void> {
   try {
     await reload();
     log.info("Reloaded the resources");
   } catch (error) {
     log.error("Cannot reload the resources, keeping what is served", { error: describeError(error) });
+    onNews({ kind: "not read", error });
   }
 }

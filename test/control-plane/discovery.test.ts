@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ControlPlaneNews } from "../../src/control-plane/index.ts";
 import {
   CLUSTER_TYPE,
   ENDPOINT_TYPE,
@@ -164,6 +165,35 @@ describe("delta", () => {
     await expect
       .poll(() => rig.controlPlane.rejections())
       .toMatchObject([{ typeUrl: CLUSTER_TYPE, message: "no good" }]);
+    stream.cancel();
+  });
+
+  test("who asked for news is told of what was read, what could not be read, and what an Envoy refused", async () => {
+    const news: ControlPlaneNews[] = [];
+    const listener = (port: number): string =>
+      `listeners: [{ name: outbound, address: { socket_address: { address: 127.0.0.1, port_value: ${port} } } }]\n`;
+    await using own = await startRig({ "mesh.yaml": listener(1) }, { onNews: (one) => void news.push(one) });
+    const told = () => news.map(({ kind, ...more }) => [kind, more]);
+    const first = ["read", { isAgain: false, listeners: [{ name: "outbound", port: 1 }] }];
+    expect(told()).toEqual([first]);
+    own.write("mesh.yaml", listener(2).replace("port_value", "portValue"));
+    await expect.poll(told).toEqual([first, ["read", { isAgain: true, listeners: [{ name: "outbound", port: 2 }] }]]);
+    own.write("mesh.yaml", "listeners: [\n");
+    await expect
+      .poll(told)
+      .toContainEqual(["not read", { error: expect.objectContaining({ code: "RESOURCES_INVALID" }) }]);
+    const stream = own.delta(
+      (await own.controlPlane.mintToken({ namespace: "default", serviceAccount: "web" })).revealText(),
+    );
+    stream.send({ node: node(), typeUrl: CLUSTER_TYPE });
+    const { nonce } = await stream.next();
+    stream.send({
+      typeUrl: CLUSTER_TYPE,
+      responseNonce: nonce,
+      errorDetail: { code: 13, message: "no good" } as never,
+    });
+    const rejection = expect.objectContaining({ typeUrl: CLUSTER_TYPE, message: "no good" });
+    await expect.poll(told).toContainEqual(["refused", { rejection }]);
     stream.cancel();
   });
 
