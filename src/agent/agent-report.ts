@@ -12,6 +12,8 @@ export interface AgentReport {
   readonly pid: number;
   readonly node: string;
   readonly envoy: EnvoyState | { readonly kind: "disabled" };
+  /** Processes of Envoy: after a hot restart the one before drains for a while. */
+  readonly envoys: number;
   readonly controlPlane: { readonly address: string; readonly state: string };
   readonly identity: IdentityStatus | undefined;
   /** Milliseconds from the start of the process to each step. */
@@ -32,6 +34,7 @@ export function describeAgent({ config, node, timeline, envoy, served }: ReportP
     pid: process.pid,
     node: node.id,
     envoy: envoy?.state() ?? { kind: "disabled" },
+    envoys: envoy?.count() ?? 0,
     controlPlane: { address: config.proxy.discoveryAddress, state: served?.controlPlane() ?? "starting" },
     identity: served?.identity(),
     timeline: Object.fromEntries(timeline.marks),

@@ -1,10 +1,11 @@
-import type { ReloadReport } from "../agent/index.ts";
+import type { AgentReport, ReloadReport } from "../agent/index.ts";
 import type { Host } from "../base/index.ts";
 import { type AgentPlace, callAgent, withAgentPlace } from "./call-agent.ts";
 import { runCommander } from "./command.ts";
 
 /** Validation, an earlier epoch's drain and the start of the next one have limits of their own; this one is for the sum. */
 const LIMIT_MS = 300_000;
+const LOOK_LIMIT_MS = 5_000;
 
 const EXAMPLES = `
 Exit code 1 when the old Envoy serves on; the reason is printed.
@@ -20,12 +21,20 @@ export function run(args: readonly string[], host: Host): Promise<number> {
       .description("Replace the Envoy of a running agent by a hot restart, with its configuration read again")
       .addHelpText("after", EXAMPLES)
       .action(async (flags: AgentPlace) => {
+        await tellWaiting(host, flags);
         const { body } = await callAgent(host, flags, { method: "POST", path: "/reload", limitMs: LIMIT_MS });
         const report = readReport(body);
         host.stdout.write(flags.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : describe(report));
         if (report.outcome === "refused") exitWith(1);
       });
   });
+}
+
+/** A reload soon after another one takes as long as the first Envoy was promised for its drain. */
+async function tellWaiting(host: Host, place: AgentPlace): Promise<void> {
+  const { body } = await callAgent(host, place, { method: "GET", path: "/debug/agent", limitMs: LOOK_LIMIT_MS });
+  if ((JSON.parse(body) as AgentReport).envoys < 2) return;
+  host.stderr.write("an earlier Envoy still drains, waiting until it has ended (see PILOTBOAT_PARENT_SHUTDOWN)\n");
 }
 
 /** An agent without Envoy answers in plain words. */

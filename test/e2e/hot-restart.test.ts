@@ -131,12 +131,14 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     expect(await rig.reload()).toMatchObject({ code: 0, outcome: "replaced" });
   });
 
-  test("with --watch a changed file is enough, an equal one is not", async () => {
+  test("with --watch a changed file is enough; the next reload waits for the drain, and says so", async () => {
     await using rig = await startRig(runtime, { args: ["--watch"] });
     await rig.change({ concurrency: 1 });
     await rig.proxy.waitFor(/Reload: the next Envoy serves/);
     expect(await rig.envoy()).toMatchObject({ epoch: 1 });
     expect(rig.proxy.stdout()).toContain('Reload: + arguments.--concurrency: "1"');
+    const { code, stderr } = await run(runtime, ["reload", "--run-folder", rig.sandbox.folder]);
+    expect([code, stderr]).toEqual([0, expect.stringContaining("an earlier Envoy still drains")]);
   });
 
   test("one that crashes after a takeover is started with the configuration that it had, and leaves evidence", async () => {
