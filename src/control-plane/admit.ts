@@ -1,6 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
-import { authenticate, type Caller } from "./authenticate.ts";
+import { type Authentication, authenticate, type Caller } from "./authenticate.ts";
 import { namespaceOf } from "./snapshot.ts";
 import type { TokenIssuer } from "./tokens.ts";
 
@@ -26,12 +26,21 @@ export async function refusalOf(caller: Caller, node: Node, admission: Admission
   const account = String(node.metadata?.SERVICE_ACCOUNT ?? "");
   if (found.identities.some((identity) => speaksFor(identity, namespace, account))) return undefined;
   const details = `authorization failed: no identities (${found.identities.join()}) matched ${namespace}/${account}`;
-  return { code: status.PERMISSION_DENIED, details };
+  return { code: status.PERMISSION_DENIED, details: `${details}${whoIsProven(found)}` };
 }
+
+/** What istiod does not say: which of the two to change, and where. */
+function whoIsProven({ identities, by }: Extract<Authentication, { ok: true }>): string {
+  const [, namespace, account] = WORKLOAD.exec(identities[0] ?? "") ?? [];
+  if (namespace === undefined) return "";
+  return `: the ${by} is for ${namespace}/${account}, see POD_NAMESPACE and SERVICE_ACCOUNT`;
+}
+
+const WORKLOAD = /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\/([^/]+)$/;
 
 /** A node that names no namespace or no account may have any. */
 function speaksFor(identity: string, namespace: string, account: string): boolean {
-  const [, provenNamespace, provenAccount] = /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(identity) ?? [];
+  const [, provenNamespace, provenAccount] = WORKLOAD.exec(identity) ?? [];
   if (provenNamespace === undefined) return false;
   return (namespace === "" || namespace === provenNamespace) && (account === "" || account === provenAccount);
 }

@@ -3,7 +3,7 @@ import type { TokenIssuer } from "./tokens.ts";
 
 /** A caller with its SPIFFE ids, or the reason why nobody knows who calls. */
 export type Authentication =
-  | { readonly ok: true; readonly identities: readonly string[] }
+  | { readonly ok: true; readonly identities: readonly string[]; readonly by: "certificate" | "token" }
   | { readonly ok: false; readonly reason: string };
 
 /** The part of a gRPC call that tells who calls. */
@@ -21,7 +21,7 @@ export async function authenticate(caller: Caller, tokens: TokenIssuer, trustDom
   if (certificate !== undefined) {
     const uris = uriNames(certificate.subjectaltname ?? "");
     const [uri = ""] = uris;
-    if (uris.length === 1 && uri.startsWith("spiffe://")) return { ok: true, identities: uris };
+    if (uris.length === 1 && uri.startsWith("spiffe://")) return { ok: true, identities: uris, by: "certificate" };
     if (!hasToken(caller.metadata)) {
       return { ok: false, reason: `the client certificate has ${uris.length} URI names, wanted one SPIFFE id` };
     }
@@ -39,7 +39,8 @@ async function authenticateToken(
   const workload = await tokens.check(String(metadata.get("authorization")[0]).slice(SCHEME.length));
   if (typeof workload === "string") return { ok: false, reason: `the token is refused: ${workload}` };
   const domain = trustDomain.replaceAll("@", ".");
-  return { ok: true, identities: [`spiffe://${domain}/ns/${workload.namespace}/sa/${workload.serviceAccount}`] };
+  const identity = `spiffe://${domain}/ns/${workload.namespace}/sa/${workload.serviceAccount}`;
+  return { ok: true, identities: [identity], by: "token" };
 }
 
 const SCHEME = "Bearer ";

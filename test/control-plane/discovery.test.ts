@@ -287,7 +287,13 @@ describe("who may ask", () => {
   test.each<[string, () => string | undefined, Parameters<typeof node>, number, string]>([
     ["without a token", () => undefined, [], status.UNAUTHENTICATED, "nor a token"],
     ["with a foreign token", () => "a.b.c", [], status.UNAUTHENTICATED, "the token is refused"],
-    ["for another namespace", () => token, [{}, "other"], status.PERMISSION_DENIED, "matched other/web"],
+    [
+      "for another namespace",
+      () => token,
+      [{}, "other"],
+      status.PERMISSION_DENIED,
+      "matched other/web: the token is for default/web, see POD_NAMESPACE and SERVICE_ACCOUNT",
+    ],
   ])("%s: refused", async (_name, tokenOf, nodeWords, code, details) => {
     const stream = rig.delta(tokenOf());
     stream.send({ node: node(...nodeWords), typeUrl: CLUSTER_TYPE });
