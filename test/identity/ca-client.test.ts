@@ -1,9 +1,10 @@
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { freePorts } from "../../src/base/index.ts";
 import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
-import { csr, startCaClient } from "./ca-rig.ts";
+import { csr, never, startCaClient } from "./ca-rig.ts";
 
 test("what the CA answers comes back unchanged", async () => {
   await using rig = await startCaClient();
@@ -168,4 +169,13 @@ test("a stop ends the attempt that is under way", async () => {
   await expect.poll(() => rig.ca.requests.length).toBe(1);
   stop.abort(new Error("enough"));
   await expect(signing).rejects.toThrow("enough");
+});
+
+test("a refused token that is no JWT is named by its path", async () => {
+  await using rig = await startCaClient();
+  rig.ca.behaviour = { kind: "status", code: status.UNAUTHENTICATED, details: "no" };
+  const tokenFile = join(rig.world.cwd, WELL_KNOWN.token);
+  const client = rig.clientWith({ tokenFile });
+  const refusal = client.sign(await csr(), never);
+  await expect(refusal).rejects.toThrow(`desc = no; the token in "${tokenFile}" is no JWT with an expiry`);
 });

@@ -145,12 +145,15 @@ function checkedChain(chain: readonly string[]): readonly string[] {
   );
 }
 
-function callError(failure: CallFailure, { endpoint, tokens }: CaClientOptions): AgentError {
+function callError(failure: CallFailure, { endpoint, tokens, tokenFile }: CaClientOptions): AgentError {
   const text = `create certificate: rpc error: code = ${statusName(failure.status)} desc = ${failure.details}`;
   if (isRetryable(failure.status)) {
     return new AgentError("CA_UNREACHABLE", text, { hint: `Check that the CA answers at ${endpoint}` });
   }
-  const trouble = describeTokenTrouble(tokens.state()); // very likely the reason, and the CA cannot know it
+  const state = tokens.state();
+  const isNoJwt = state.kind === "opaque" && tokenFile !== undefined;
+  // very likely the reason, and the CA cannot know it
+  const trouble = isNoJwt ? `the token in "${tokenFile}" is no JWT with an expiry` : describeTokenTrouble(state);
   return new AgentError("CA_REFUSED", trouble === undefined ? text : `${text}; ${trouble}`, {
     hint: "Check the token, its audience, and what the CA allows this workload",
   });
