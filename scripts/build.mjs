@@ -1,6 +1,17 @@
 // Bundles the command and the library into dist/, with one lazy chunk per dynamic import, and writes the types.
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
 
@@ -45,7 +56,7 @@ const { metafile } = await build({
 });
 chmodSync("dist/main.js", 0o755);
 writeFileSync("dist/THIRD-PARTY-NOTICES.txt", notices(metafile));
-execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.types.json"], { stdio: "inherit" });
+writeTypes();
 
 /** Whether nothing that goes into the bundle is newer than the bundle. */
 function isFresh() {
@@ -56,6 +67,25 @@ function isFresh() {
     readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name))),
   );
   return [...files, "package.json", "envoy.lock.json"].every((file) => statSync(file).mtimeMs <= builtMs);
+}
+
+/**
+ * The declarations that the library's door reaches. All others stay away: they name packages that are in the bundle, which
+ * nobody who installs this one has.
+ */
+function writeTypes() {
+  const all = mkdtempSync(join(tmpdir(), "pilotboat-types-"));
+  try {
+    execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.types.json", "--outDir", all], { stdio: "inherit" });
+    const reached = new Set(["index.d.ts"]);
+    for (const file of reached) {
+      const text = readFileSync(join(all, "src", file), "utf8");
+      for (const [, path] of text.matchAll(/from "(\.[^"]+)\.ts"/g)) reached.add(join(dirname(file), `${path}.d.ts`));
+    }
+    for (const file of reached) cpSync(join(all, "src", file), join("dist/types", file));
+  } finally {
+    rmSync(all, { recursive: true, force: true });
+  }
 }
 
 /** The licence texts of every package whose code is in the bundle. */

@@ -1,35 +1,21 @@
-import { type MeshChoices, startLocalMesh } from "./agent/local/index.ts";
+import { type LocalMesh, startLocalMesh } from "./agent/local/index.ts";
+// From its own file: through the room's index the declarations of all of `base` would be published.
+import { AgentError, type ErrorCode } from "./base/errors.ts";
 import { createLogger, type Logger, silentLogger } from "./base/index.ts";
-import { type ControlPlane, startControlPlane as startPlane } from "./control-plane/index.ts";
+import { startControlPlane as startPlane } from "./control-plane/index.ts";
 import { libraryHost } from "./library-host.ts";
+import type {
+  ControlPlane,
+  LibraryControlPlaneOptions,
+  MeshChoices,
+  Sidecar,
+  SidecarOptions,
+} from "./library-types.ts";
 
 // The library's door: a real Envoy in a mesh of one, or a control plane alone, inside somebody's program or test.
 
-export type { MeshChoices } from "./agent/local/index.ts";
-export { AgentError, type ErrorCode } from "./base/index.ts";
-export type { ControlPlane } from "./control-plane/index.ts";
-
-export interface SidecarOptions extends MeshChoices {
-  /** Takes the log lines of the agent. Default: nobody. */
-  readonly onLog?: (line: string) => void;
-  /** Gives up the start, and ends what runs. */
-  readonly signal?: AbortSignal;
-}
-
-/** A real Envoy with a certificate, taking requests. */
-export interface Sidecar extends AsyncDisposable {
-  /** `http://127.0.0.1:port` of the listener `outbound`. */
-  readonly url: string;
-  readonly adminUrl: string;
-  /** Port of the listener `inbound`, which takes mutual TLS only. */
-  readonly inboundPort: number;
-  /** Of `/healthz/ready`. */
-  readonly statusUrl: string;
-  readonly controlPlane: ControlPlane;
-  readonly envoyPid: number | undefined;
-  /** The run folder, removed at the end. */
-  readonly folder: string;
-}
+export type * from "./library-types.ts";
+export { AgentError, type ErrorCode };
 
 /**
  * Starts control plane, agent, Envoy and an example service on free ports in a temporary folder; resolves when Envoy is
@@ -59,17 +45,6 @@ export async function startSidecar(options: SidecarOptions = {}): Promise<Sideca
   };
 }
 
-export interface LibraryControlPlaneOptions {
-  /** Folder with YAML files of Envoy resources; it is watched. */
-  readonly resources: string;
-  readonly host?: string;
-  readonly port?: number;
-  readonly trustDomain?: string;
-  readonly values?: Readonly<Record<string, string>>;
-  readonly onLog?: (line: string) => void;
-  readonly signal?: AbortSignal;
-}
-
 /** Starts a development control plane: CA and ADS on one TLS port. */
 export function startControlPlane(options: LibraryControlPlaneOptions): Promise<ControlPlane> {
   return startPlane({ ...options, log: logTo(options.onLog) }, options.signal ?? new AbortController().signal);
@@ -78,3 +53,10 @@ export function startControlPlane(options: LibraryControlPlaneOptions): Promise<
 function logTo(onLog: ((line: string) => void) | undefined): Logger {
   return onLog === undefined ? silentLogger : createLogger({ write: onLog });
 }
+
+// The compiler holds the published types against the rooms': what fits is seen where they meet above, names here.
+type Named<T> = { readonly [Name in keyof T]-?: unknown };
+type SameNames<A, B> = [Named<A>, Named<B>] extends [Named<B>, Named<A>] ? true : false;
+type InnerChoices = Omit<Parameters<typeof startLocalMesh>[0], "host" | "log" | "onStep">;
+true satisfies SameNames<MeshChoices, InnerChoices>;
+true satisfies SameNames<ControlPlane, LocalMesh["controlPlane"]>;
