@@ -1,10 +1,7 @@
-import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { promisify } from "node:util";
-import { transform } from "esbuild";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, run, start } from "../support/pilotboat.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
@@ -21,6 +18,15 @@ const OPENSSL = "openssl s_client -connect 127.0.0.1:15086 </dev/null 2>/dev/nul
 
 const APPLICATION = "npx pilotboat run --local -- sh -c 'curl -s $PILOTBOAT_OUTBOUND_URL/hello'";
 
+const RELOADABLE = "echo 'discoveryAddress: localhost:15012' > /tmp/sidecar/proxy.yaml";
+const HOT_PROXY =
+  "POD_NAME=quickstart POD_NAMESPACE=default SERVICE_ACCOUNT=quickstart " +
+  "npx pilotboat proxy sidecar --run-folder /tmp/sidecar --hot-restart --proxy-config /tmp/sidecar/proxy.yaml";
+const RELOAD = "npx pilotboat reload --run-folder /tmp/sidecar";
+
+const PACK = "npm pack";
+const INSTALL = "npm install --save-dev PATH/TO/pilotboat-0.1.0.tgz typescript @types/node";
+
 const RUN_HERE = [
   "npm start",
   "curl http://127.0.0.1:PORT/hello",
@@ -30,6 +36,11 @@ const RUN_HERE = [
   CURL,
   OPENSSL,
   APPLICATION,
+  RELOADABLE,
+  HOT_PROXY,
+  RELOAD,
+  PACK,
+  INSTALL,
 ];
 
 /** A command that is new on the page has to be run here, or to stand here with the reason why it is not. */
@@ -38,16 +49,14 @@ const NOT_RUN_HERE: Readonly<Record<string, string>> = {
   "npm test": "it is what runs this test",
 };
 
+const NODE = { name: "Node", command: [process.execPath] } as const;
 const SHELL = { name: "sh", command: ["sh", "-c"] } as const;
 const LIMIT_MS = 120_000;
 
 let page: string;
-let folder: string;
 beforeAll(async () => {
   page = await readFile("README.md", "utf8");
-  folder = await mkdtemp(join(tmpdir(), "pb-readme-"));
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 test("every command on the page is run by this test, or has a reason why not", () => {
   expect(blocks("").flatMap(commands).sort()).toEqual([...RUN_HERE, ...Object.keys(NOT_RUN_HERE)].sort());
@@ -73,35 +82,39 @@ test("npm start prints a curl line, which is answered through the mesh", { timeo
 });
 
 test("the same by hand: control plane, sidecar, curl and the certificate", { timeout: LIMIT_MS }, async () => {
-  await realEnvoy(); // the command finds it in the cache
-  const [controlPlanePort = 0, outbound = 0, inbound = 0, app = 0, ...ports] = await freePorts(8);
-  const [admin, status, envoyStatus, prometheus] = ports;
-  const at = (command: string): string =>
-    [
-      ["/tmp/sidecar", folder],
-      ["15012", `${controlPlanePort}`],
-      ["15080", `${outbound}`],
-      ["15086", `${inbound}`],
-    ].reduce((text, [from = "", to = ""]) => text.replaceAll(from, to), command);
-
-  const set = { OUTBOUND_PORT: outbound, INBOUND_PORT: inbound, APP_PORT: app };
-  const flags = Object.entries(set).map(([name, value]) => `--set ${name}=${value}`);
-  await using controlPlane = start(SHELL, [`${at(CONTROL_PLANE)} --port ${controlPlanePort} ${flags.join(" ")}`]);
-  await controlPlane.waitFor(/credentials {4}/);
-
+  await using hand = await startByHand();
   const fetched = await run(SHELL, ["npx pilotboat envoy fetch"]);
   expect(fetched).toMatchObject({ code: 0, stdout: expect.stringMatching(/envoy/) });
 
-  const env = { ENVOY_STATUS_PORT: `${envoyStatus}`, ENVOY_PROMETHEUS_PORT: `${prometheus}`, INSTANCE_IP: "127.0.0.1" };
-  const ownPorts = `,"proxyAdminPort":${admin},"statusPort":${status}}'`;
-  await using proxy = start(SHELL, [at(PROXY).replace("}'", ownPorts)], { env });
+  const { proxyAdminPort, statusPort } = hand.ports;
+  const ownPorts = `,"proxyAdminPort":${proxyAdminPort},"statusPort":${statusPort}}'`;
+  await using proxy = start(SHELL, [hand.at(PROXY).replace("}'", ownPorts)], { env: hand.env });
   await proxy.waitFor(/Start: .*ready/);
 
-  expect((await run(SHELL, [at(CURL)])).stdout).toMatch(/^HTTP\/1\.1 200 OK/);
-  const certificate = (await run(SHELL, [at(OPENSSL)])).stdout;
+  const { stdout } = await run(SHELL, [hand.at(CURL)]);
+  expect(stdout).toMatch(/^HTTP\/1\.1 200 OK/);
+  expect(stdout).toContain("x-peer-uri-san: spiffe://cluster.local/ns/default/sa/quickstart\r\n");
+  const certificate = (await run(SHELL, [hand.at(OPENSSL)])).stdout;
   expect(certificate).toContain("URI:spiffe://cluster.local/ns/default/sa/quickstart");
   await interrupt(proxy);
-  await interrupt(controlPlane);
+});
+
+test("hot restart: an edited file reaches a new Envoy, which takes the old one's place", {
+  timeout: LIMIT_MS,
+}, async () => {
+  await using hand = await startByHand();
+  const edit = (fields: Readonly<Record<string, number>>): Promise<void> =>
+    appendFile(join(hand.folder, "proxy.yaml"), yamlLines(fields));
+  expect(await run(SHELL, [hand.at(RELOADABLE)])).toMatchObject({ code: 0 });
+  await edit(hand.ports);
+  await using proxy = start(SHELL, [hand.at(HOT_PROXY)], { env: hand.env });
+  await proxy.waitFor(/Start: .*ready/);
+
+  await edit({ concurrency: 1 });
+  const reloaded = await run(SHELL, [hand.at(RELOAD)]);
+  expect(reloaded).toMatchObject({ code: 0, stdout: expect.stringMatching(/^replaced: pid \d+/m) });
+  expect((await run(SHELL, [hand.at(CURL)])).stdout).toMatch(/^HTTP\/1\.1 200 OK/);
+  await interrupt(proxy);
 });
 
 test("an application beside its sidecar reaches the mesh", { timeout: LIMIT_MS }, async () => {
@@ -110,28 +123,74 @@ test("an application beside its sidecar reaches the mesh", { timeout: LIMIT_MS }
   expect([code, JSON.parse(stdout)]).toMatchObject([0, { path: "/hello" }]);
 });
 
-test("the example in TypeScript is typed, and answered through the mesh", { timeout: LIMIT_MS }, async () => {
-  const [example = "", ...others] = blocks("ts");
-  expect(others).toEqual([]);
-  await writeFile(join(folder, "example.ts"), example);
-  await mkdir(join(folder, "node_modules"));
-  await symlink(resolve("."), join(folder, "node_modules/pilotboat")); // as npm installs it
-  const compilerOptions = {
-    ...{ strict: true, noEmit: true, target: "esnext", lib: ["esnext", "dom"], skipLibCheck: true },
-    ...{ module: "nodenext", types: ["node"], typeRoots: [resolve("node_modules/@types")], moduleDetection: "force" },
-  };
-  await writeFile(join(folder, "package.json"), '{"type":"module"}');
-  await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["example.ts"] }));
-  const checked = await run(SHELL, [`node_modules/.bin/tsc -p ${folder}`]);
-  expect(checked).toMatchObject({ code: 0, stdout: "" });
+describe("in a project of one's own", () => {
+  let project: string;
+  beforeAll(async () => {
+    project = await mkdtemp(join(tmpdir(), "pb-project-"));
+    await writeFile(join(project, "package.json"), '{"type":"module"}');
+    // without the scripts, which build: other tests run what is built
+    const packed = await run(SHELL, [`${PACK} --ignore-scripts --pack-destination ${project}`]);
+    expect(packed).toMatchObject({ code: 0, stdout: "pilotboat-0.1.0.tgz\n" });
+    const install = INSTALL.replace("PATH/TO", project).replace(/ typescript .*/, " --offline");
+    expect(await run(SHELL, [install], { cwd: project })).toMatchObject({ code: 0 });
+    await mkdir(join(project, "node_modules/@types"));
+    await symlink(resolve("node_modules/@types/node"), join(project, "node_modules/@types/node"));
+    await realEnvoy(); // the library finds it in the cache
+  }, LIMIT_MS);
+  afterAll(() => rm(project, { recursive: true, force: true }));
 
-  await realEnvoy(); // the command finds it in the cache
-  const source = `${example}\nconsole.log(response.status);`;
-  const { code } = await transform(source, { loader: "ts", target: "node20", format: "esm" });
-  await writeFile(join(folder, "example.mjs"), code);
-  const { stdout } = await promisify(execFile)(process.execPath, [join(folder, "example.mjs")]);
-  expect(stdout).toBe("200\n");
+  test("the example in TypeScript compiles, the package's types included", { timeout: LIMIT_MS }, async () => {
+    const [example = "", ...others] = blocks("ts");
+    expect(others).toEqual([]);
+    await writeFile(join(project, "example.ts"), `${example}console.log(response.status);\n`);
+    const tsc = `${resolve("node_modules/.bin/tsc")} --strict --module nodenext --target es2022 --skipLibCheck false`;
+    expect(await run(SHELL, [`${tsc} example.ts`], { cwd: project })).toMatchObject({ code: 0, stdout: "" });
+    expect(await run(NODE, ["example.js"], { cwd: project })).toMatchObject({ code: 0, stdout: "200\n" });
+  });
+
+  test("the example in JavaScript runs as it stands on the page", { timeout: LIMIT_MS }, async () => {
+    const [example = "", ...others] = blocks("js");
+    expect(others).toEqual([]);
+    await writeFile(join(project, "example.mjs"), example);
+    expect(await run(NODE, ["example.mjs"], { cwd: project })).toMatchObject({ code: 0, stdout: "200\n" });
+  });
 });
+
+/** The page's control plane and what goes with it, on ports and in a folder of this test's own. */
+async function startByHand() {
+  await realEnvoy(); // the commands find it in the cache
+  const own = await mkdtemp(join(tmpdir(), "pb-hand-"));
+  const [controlPlanePort = 0, outbound = 0, inbound = 0, app = 0, ...ports] = await freePorts(8);
+  const [proxyAdminPort = 0, statusPort = 0, envoyStatus, prometheus] = ports;
+  const at = (command: string): string =>
+    [
+      ["/tmp/sidecar", own],
+      ["15012", `${controlPlanePort}`],
+      ["15080", `${outbound}`],
+      ["15086", `${inbound}`],
+    ].reduce((text, [from = "", to = ""]) => text.replaceAll(from, to), command);
+
+  const set = { OUTBOUND_PORT: outbound, INBOUND_PORT: inbound, APP_PORT: app };
+  const flags = Object.entries(set).map(([name, value]) => `--set ${name}=${value}`);
+  const controlPlane = start(SHELL, [`${at(CONTROL_PLANE)} --port ${controlPlanePort} ${flags.join(" ")}`]);
+  await controlPlane.waitFor(/credentials {4}/);
+  return {
+    folder: own,
+    at,
+    ports: { proxyAdminPort, statusPort },
+    env: { ENVOY_STATUS_PORT: `${envoyStatus}`, ENVOY_PROMETHEUS_PORT: `${prometheus}`, INSTANCE_IP: "127.0.0.1" },
+    async [Symbol.asyncDispose]() {
+      await interrupt(controlPlane);
+      await rm(own, { recursive: true, force: true });
+    },
+  };
+}
+
+function yamlLines(fields: Readonly<Record<string, number>>): string {
+  return Object.entries(fields)
+    .map(([name, value]) => `${name}: ${value}\n`)
+    .join("");
+}
 
 /** The texts of the fenced blocks of that language. */
 function blocks(language: string): string[] {
