@@ -53,11 +53,23 @@ export async function claimRunFolder(config: AgentConfig, log: Logger): Promise<
   }
 }
 
-async function refuseLivingAgent({ pid, start }: RunFile, path: string): Promise<void> {
-  if (start === undefined || (await startOf(pid)) !== start) return;
+/** Whether the agent that wrote this run file, and all of its Envoys, are dead; false where that is not known. */
+export async function isAbandoned(path: string): Promise<boolean> {
+  const found = await readRunFile(path);
+  if (found?.start === undefined || (await isLiving(found))) return false;
+  const living = await Promise.all(found.envoys.map(isSameEnvoy));
+  return !living.includes(true);
+}
+
+async function isLiving({ pid, start }: RunFile): Promise<boolean> {
+  return start !== undefined && (await startOf(pid)) === start;
+}
+
+async function refuseLivingAgent(earlier: RunFile, path: string): Promise<void> {
+  if (!(await isLiving(earlier))) return;
   throw new AgentError(
     "RUN_FOLDER_IN_USE",
-    `Cannot start in "${dirname(path)}": the agent with pid ${pid} runs there`,
+    `Cannot start in "${dirname(path)}": the agent with pid ${earlier.pid} runs there`,
     {
       hint: "Stop that one, or start in another folder",
     },

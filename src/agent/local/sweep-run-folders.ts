@@ -1,0 +1,53 @@
+import { lstat, readdir, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { describeError, type Logger } from "../../base/index.ts";
+import { isAbandoned, runFilePath } from "../run-file.ts";
+
+/** What the name of a run folder that nobody named begins with; six characters of chance follow. */
+export const RUN_FOLDER_PREFIX = "pilotboat-";
+const RUN_FOLDER = new RegExp(`^${RUN_FOLDER_PREFIX}[A-Za-z0-9]{6}$`);
+
+/** Where in them the configPath is, unless somebody has set another: such a folder stays. */
+const CONFIG_PATH = "etc/istio/proxy";
+
+/**
+ * Removes the run folders, with token and bootstrap, of agents that were killed before they could. Only folders of our
+ * name, our user's, whose agent is known to be dead. Never rejects.
+ */
+export async function sweepRunFolders(inside: string, log: Logger): Promise<void> {
+  const names = await readdir(inside).catch(() => []); // nothing to see, nothing to sweep
+  await Promise.all(
+    names
+      .filter((name) => RUN_FOLDER.test(name))
+      .map(async (name) => {
+        const folder = join(inside, name);
+        try {
+          if (!(await isOurs(folder)) || !(await isLeftBehind(folder))) return;
+          await rm(folder, { recursive: true, force: true });
+          log.info("Removed the run folder of an agent that was killed", { folder });
+        } catch (error) {
+          log.warn("Cannot remove the run folder of an agent that was killed", { folder, error: describeError(error) });
+        }
+      }),
+  );
+}
+
+async function isOurs(folder: string): Promise<boolean> {
+  const found = await lstat(folder); // a link is none
+  return found.isDirectory() && found.uid === process.getuid?.();
+}
+
+/** An agent of another container, which shares the folder but not the process ids, still answers on its socket. */
+async function isLeftBehind(folder: string): Promise<boolean> {
+  const configPath = join(folder, CONFIG_PATH);
+  return (await isAbandoned(runFilePath(configPath))) && !(await isAnswered(join(configPath, "XDS")));
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect({ path });
+    probe.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    probe.once("connect", () => probe.destroy());
+  });
+}
