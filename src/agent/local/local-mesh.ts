@@ -3,12 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ExampleService, startExampleService } from "../../../examples/quickstart/service.ts";
 import quickstart from "../../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
-import { freePorts, type Host, Lifetime, type Logger } from "../../base/index.ts";
-import { loadConfig } from "../../config/index.ts";
-import { type ControlPlane, startControlPlane, writeCredentials } from "../../control-plane/index.ts";
+import { type Host, Lifetime, type Logger } from "../../base/index.ts";
+import type { ControlPlane } from "../../control-plane/index.ts";
 import { type FoundEnvoy, findOrFetchEnvoy } from "../../envoy/binary/index.ts";
 import type { RunningAgent } from "../running-agent.ts";
-import { startAgent } from "../start-agent.ts";
+import { checkWantedPort } from "./choose-ports.ts";
+import { type OnNews, type Step, startOnFreePorts } from "./start-on-free-ports.ts";
+import { RUN_FOLDER_PREFIX, sweepRunFolders } from "./sweep-run-folders.ts";
 
 /** What people may choose of a mesh of one. */
 export interface MeshChoices {
@@ -52,116 +53,47 @@ export interface LocalMesh extends AsyncDisposable {
   readonly folder: string;
 }
 
-/** Starts a mesh of one; resolves when Envoy is spawned and served. `agent.ready` tells when it answers. */
-export async function startLocalMesh(options: LocalMeshOptions): Promise<LocalMesh> {
+/**
+ * Starts a mesh of one; resolves when Envoy has the ports of its bootstrap. `agent.ready` tells when it takes requests.
+ * Rejects with ADDRESS_IN_USE when the wanted port is taken, RESOURCES_INVALID, or what finding Envoy and starting the
+ * agent reject with. `onNews` is told what becomes of the resources while they are edited.
+ */
+export async function startLocalMesh(options: LocalMeshOptions, onNews?: OnNews): Promise<LocalMesh> {
   const life = new Lifetime();
   try {
-    return await assemble(options, life);
+    if (options.port !== undefined && options.port !== 0) await checkWantedPort(options.port);
+    return await assemble(options, onNews, life);
   } catch (error) {
     await life[Symbol.asyncDispose]();
     throw error;
   }
 }
 
-async function assemble(options: LocalMeshOptions, life: Lifetime): Promise<LocalMesh> {
-  const { namespace = "default", serviceAccount = "quickstart", host, log, onStep = () => undefined } = options;
-  const { stop } = host.signals;
-  const step = async <T>(name: string, work: Promise<T>, result: (value: T) => string): Promise<T> => {
+async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, life: Lifetime): Promise<LocalMesh> {
+  const { host, log, onStep = () => undefined } = options;
+  const step: Step = async (name, work, result) => {
     const startedMs = performance.now();
     const value = await work;
     onStep(name, result(value), performance.now() - startedMs);
     return value;
   };
-  const folder = await mkdtemp(join(tmpdir(), "pilotboat-"));
+  const sweeping = sweepRunFolders(tmpdir(), log);
+  const folder = await mkdtemp(join(tmpdir(), RUN_FOLDER_PREFIX));
   life.defer("run folder", () => rm(folder, { recursive: true, force: true }));
   const envoy = await step(
     "envoy",
     locateEnvoy(options),
     ({ version, origin, path }) => `${version ?? path} (${origin})`,
   );
-  const ports = await choosePorts(options.port);
   const service = await step("service", life.own("service", startExampleService()), (one) => `127.0.0.1:${one.port}`);
-  const controlPlane = await step(
-    "control plane",
-    life.own(
-      "control plane",
-      startControlPlane(
-        {
-          resources: options.resources ?? (await copyQuickstart(folder)),
-          values: {
-            OUTBOUND_PORT: String(ports.outbound),
-            INBOUND_PORT: String(ports.inbound),
-            APP_PORT: String(service.port),
-            NAMESPACE: namespace,
-            SERVICE_ACCOUNT: serviceAccount,
-            ...options.values,
-          },
-          log,
-        },
-        stop,
-      ),
-    ),
-    ({ address }) => address,
+  const resources = options.resources ?? (await copyQuickstart(folder));
+  const parts = { ...options, host, resources, folder, envoy: envoy.path, appPort: service.port, onNews };
+  const { agent, controlPlane, ports } = await life.own(
+    "mesh",
+    startOnFreePorts(parts, step, (line) => onStep("agent", line, 0)),
   );
-  await writeCredentials(controlPlane, folder, { namespace, serviceAccount });
-  const { config } = await loadConfig({
-    args: ["sidecar", "--envoy", envoy.path],
-    cwd: folder,
-    env: { ...host.env, ...agentWords({ ...options, namespace, serviceAccount }, ports, controlPlane.port) },
-  });
-  const agent = await step(
-    "agent",
-    life.own("agent", startAgent(config, { host, log })),
-    (one) => `Envoy spawned, pid ${one.envoyPid() ?? "none"}`,
-  );
+  await sweeping;
   return { agent, controlPlane, service, ports, folder, [Symbol.asyncDispose]: () => life[Symbol.asyncDispose]() };
-}
-
-/** `$XDG_STATE_HOME/pilotboat/crashes`, by the XDG Base Directory Specification. */
-function crashFolder({ XDG_STATE_HOME, HOME = tmpdir() }: Host["env"]): string {
-  return join(XDG_STATE_HOME || join(HOME, ".local/state"), "pilotboat/crashes");
-}
-
-type Ports = LocalMesh["ports"] & { readonly envoyStatus: number; readonly prometheus: number };
-
-async function choosePorts(wanted: number | undefined): Promise<Ports> {
-  const free = await freePorts(6);
-  const [outbound = 0, inbound = 0, admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = free;
-  return { outbound: wanted ?? outbound, inbound, admin, status, envoyStatus, prometheus };
-}
-
-/** The words that an injected pod would be told, for this machine. */
-function agentWords(
-  {
-    namespace,
-    serviceAccount,
-    proxyConfig,
-    env,
-    host,
-  }: LocalMeshOptions & { namespace: string; serviceAccount: string },
-  ports: Ports,
-  controlPlanePort: number,
-): Record<string, string> {
-  return {
-    POD_NAME: `${serviceAccount}-local`,
-    POD_NAMESPACE: namespace,
-    SERVICE_ACCOUNT: serviceAccount,
-    INSTANCE_IP: "127.0.0.1",
-    ISTIO_META_CLUSTER_ID: "Kubernetes",
-    ENVOY_STATUS_PORT: String(ports.envoyStatus),
-    ENVOY_PROMETHEUS_PORT: String(ports.prometheus),
-    PILOTBOAT_RESTART: "on-failure",
-    PILOTBOAT_WATCHDOG: "true",
-    PILOTBOAT_CRASH_FOLDER: crashFolder(host.env), // the run folder does not outlive the run
-    PROXY_CONFIG: JSON.stringify({
-      discoveryAddress: `localhost:${controlPlanePort}`,
-      proxyAdminPort: ports.admin,
-      statusPort: ports.status,
-      terminationDrainDuration: "0s", // nobody else is connected, and Ctrl-C should be quick
-      ...proxyConfig,
-    }),
-    ...env,
-  };
 }
 
 async function locateEnvoy({ envoy, host, onStep = () => undefined }: LocalMeshOptions): Promise<FoundEnvoy> {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { freePorts, type Host } from "../../base/index.ts";
+import type { Host } from "../../base/index.ts";
 import { type AgentConfig, type LoadedConfig, loadConfig } from "../../config/index.ts";
 import { type AdminClient, createAdminClient } from "../../envoy/index.ts";
 import type { DrainOptions } from "../../envoy/supervisor/index.ts";
@@ -7,6 +7,7 @@ import type { AgentContext } from "../agent-context.ts";
 import { drainOptions, inRunFolder, localhostOf } from "../room-options.ts";
 import type { RunningAgent } from "../running-agent.ts";
 import { startAgent } from "../start-agent.ts";
+import { choosePorts } from "./choose-ports.ts";
 import { type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
 
 /** The sidecar of an application, and what there is to say about it. */
@@ -30,7 +31,7 @@ export interface RunSidecar extends AsyncDisposable {
  */
 export async function loadRunConfig(flags: readonly string[], host: Host, isVerbose: boolean): Promise<LoadedConfig> {
   const isPod = (host.env.KUBERNETES_SERVICE_HOST ?? "") !== "";
-  const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = isPod ? [] : await freePorts(4);
+  const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = isPod ? [] : await choosePorts(4);
   const env = {
     PILOTBOAT_RESTART: "on-failure",
     PILOTBOAT_WATCHDOG: "true",
