@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { AgentError, type BoundSocket, bindTcp, bindUnix, type Lifetime } from "../base/index.ts";
+import { AgentError, allSettled, type BoundSocket, bindTcp, bindUnix, type Lifetime } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { SocketPlan } from "../identity/prepare/index.ts";
 import { portTaken } from "./port-map.ts";
@@ -13,7 +13,7 @@ import type { Sockets } from "./serve-identity.ts";
  */
 export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {
   const { statusPort } = config.proxy;
-  const [status, xds, secrets] = await Promise.all([
+  const [status, xds, secrets] = await allSettled([
     life.own("status port", bindStatus(statusPort)),
     life.own("xds socket", bindUnix(xdsSocketPath(config), { mode: 0o666, folderMode: 0o700 })),
     config.settings.isEnvoyDisabled ? undefined : bindSds(config, sds, life),

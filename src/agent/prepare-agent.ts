@@ -1,4 +1,4 @@
-import type { Lifetime, Timeline } from "../base/index.ts";
+import { allSettled, type Lifetime, type Timeline } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import {
   decideSdsSocket,
@@ -45,7 +45,7 @@ export async function prepareAgent(
   log.info(`Ports: ${describePorts(config)}`);
   const keys = startKeyGeneration(keySpec(options.keySettings(config)));
   const lookingAround = lookAround(config, context);
-  const [runFolder, sds] = await Promise.all([
+  const [runFolder, sds] = await allSettled([
     life.own("run folder", claimRunFolder(config, log)),
     decideSdsSocket({ cwd: config.cwd, fileName: config.settings.workloadSocketFile }),
   ]);
@@ -57,10 +57,10 @@ export async function prepareAgent(
     planIdentity(options.identitySettings(config, sds.isFilesOnly)),
     config.settings.isEnvoyDisabled ? undefined : findBinary(config, context),
   ]);
-  const trying = tryEnvoyPorts(config, options.localhostOf(node));
+  await tryEnvoyPorts(config, options.localhostOf(node));
   if (sds.isFilesOnly) log.info("Existing workload SDS socket found, serving file certificates only");
   for (const note of identity.notes) log.info(note);
-  const [file] = await Promise.all([life.own("bootstrap file", prepareBootstrap(config, node, log)), trying]);
+  const file = await life.own("bootstrap file", prepareBootstrap(config, node, log));
   const surroundings = await lookingAround;
   const bootstrapFile = file.path;
   const envoy = envoyBinary && (await planEnvoy({ surroundings, config, context, node, bootstrapFile, envoyBinary }));

@@ -27,7 +27,7 @@ export {
 } from "./hide-secrets.ts";
 export type { Host, StopSignals } from "./host.ts";
 export { type RefusedWord, refusedKey, refusedProvCert, refusedSocketName } from "./identity-rules.ts";
-export { type Ending, Lifetime } from "./lifetime.ts";
+export { allSettled, type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
 export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetrics } from "./metrics.ts";
 export { type BoundSocket, bindTcp, bindUnix, checkSocketPath, freePorts, splitHostPort } from "./net.ts";

@@ -60,3 +60,14 @@ export class Lifetime implements AsyncDisposable {
     if (failures.length > 1) throw new AggregateError(failures, `Cannot close ${failures.length} parts`);
   }
 }
+
+/**
+ * As `Promise.all`, but a failure is told only when all have settled: what the others made meanwhile has its owner by
+ * then, and nothing is written after the end. Rejects with the first failure in the order of the list.
+ */
+export async function allSettled<T extends readonly unknown[]>(
+  works: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(works);
+  return Promise.all(works) as Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }>;
+}

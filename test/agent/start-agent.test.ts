@@ -1,16 +1,17 @@
-import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { startAgent } from "../../src/agent/index.ts";
 import { type LocalMeshOptions, startLocalMesh } from "../../src/agent/local/index.ts";
-import { createLogger, freePorts, type Host, silentLogger } from "../../src/base/index.ts";
+import { bindTcp, createLogger, freePorts, type Host, silentLogger } from "../../src/base/index.ts";
 import { writeBootstrap } from "../../src/bootstrap/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { startControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
 import { proxyConfigFromJson } from "../../src/proto/mesh/index.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
+import { createTestCa } from "../support/test-ca.ts";
 
 const never = new AbortController().signal;
 const host: Host = {
@@ -136,6 +137,31 @@ test("a start that failed takes the folders along that it made, and no others", 
     expect(await readdir(outside)).toEqual([]);
   } finally {
     await rm(outside, { recursive: true, force: true });
+  }
+});
+
+test("a start that is refused for a taken port of Envoy leaves no file, however often it is tried", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pb-taken-"));
+  const taken = await bindTcp("0.0.0.0", 0);
+  try {
+    const [statusPort, proxyAdminPort, envoyStatus] = await freePorts(3);
+    await mkdir(join(folder, "var/run/secrets/istio"), { recursive: true });
+    await writeFile(join(folder, "var/run/secrets/istio/root-cert.pem"), (await createTestCa()).certPem);
+    const env = {
+      PROXY_CONFIG: JSON.stringify({ statusPort, proxyAdminPort, binaryPath: await realEnvoy() }),
+      POD_NAMESPACE: "default",
+      ENVOY_STATUS_PORT: String(envoyStatus),
+      ENVOY_PROMETHEUS_PORT: String(taken.port),
+    };
+    const { config } = await loadConfig({ args: [], env, cwd: folder });
+    const before = await readdir(folder, { recursive: true });
+    for (let round = 0; round < 6; round++) {
+      await expect(startAgent(config, { host, log: silentLogger })).rejects.toMatchObject({ code: "ADDRESS_IN_USE" });
+      expect(await readdir(folder, { recursive: true })).toEqual(before); // at once: a command would have ended by now
+    }
+  } finally {
+    await taken[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
   }
 });
 
