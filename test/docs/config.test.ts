@@ -61,6 +61,23 @@ const ROOMS: Readonly<Record<string, string>> = {
   wasm: "Wasm",
 };
 
+/** What almost everybody sets, in the order in which a newcomer meets it. */
+const FIRST = [
+  "PROXY_CONFIG",
+  "POD_NAME",
+  "POD_NAMESPACE",
+  "SERVICE_ACCOUNT",
+  "--run-folder",
+  "--proxy-config",
+  "--hot-restart",
+] as const;
+
+function firstRow(name: (typeof FIRST)[number], entries: readonly ConfigEntry[]): string[] {
+  const entry = entries.find((one) => one.name === name);
+  if (entry === undefined) throw new Error(`${name} is in none of the tables`);
+  return [`\`${name}\``, entry.help];
+}
+
 function page(entries: readonly ConfigEntry[]): string {
   const of = (kind: EntryKind) => entries.filter((entry) => entry.kind === kind);
   const roomOf = new Map<string, string>(Object.values(CATALOGUE).map(({ env, room }) => [env, room]));
@@ -70,6 +87,18 @@ function page(entries: readonly ConfigEntry[]): string {
     "",
     "Generated from `src/config` (`npx vitest run test/docs -u`). What a machine really runs with, and who set it:",
     "`pilotboat config`; one name: `pilotboat config explain NAME`.",
+    "",
+    "## The ones you need first",
+    "",
+    "A sidecar outside a cluster needs the four variables: where the control plane is, and which workload it speaks for.",
+    "",
+    ...table(
+      ["name", "meaning"],
+      FIRST.map((name) => firstRow(name, entries)),
+    ),
+    "",
+    '`PROXY_CONFIG=\'{"discoveryAddress":"localhost:15012"}\'`, for example, or the same in the file of `--proxy-config`; all',
+    "[fields](#fields-of-proxyconfig) are at the end.",
     "",
     "## Who beats whom",
     "",
