@@ -42,11 +42,12 @@ export async function requestDrain(
   { admin, drain, features, log }: DrainParts,
   keepsAccepting: boolean,
   cut?: AbortSignal,
+  limitMs = ADMIN_LIMIT_MS,
 ): Promise<void> {
   const { path, warnings } = drainCall({ isInboundOnly: drain.isInboundOnly, keepsAccepting }, features);
   for (const warning of warnings) log.warn(warning);
   try {
-    const body = await admin.post(path, ADMIN_LIMIT_MS, cut);
+    const body = await admin.post(path, limitMs, cut);
     log.debug("Drain requested", { path, body });
   } catch (error) {
     log.warn("Cannot request the drain, going on", { path, error: describeError(error) });
@@ -64,7 +65,7 @@ export async function drainAndWait(options: DrainParts, cut: AbortSignal): Promi
   const left = (ms: number): number => Math.min(ms, deadline - clock.now());
   await pause(left(drain.delayMs), cut, clock);
   if (cut.aborted) return;
-  await requestDrain(options, false, cut);
+  await requestDrain(options, false, cut, left(ADMIN_LIMIT_MS));
   if (drain.isExitOnZeroConnections) {
     await pause(left(drain.minimumMs), cut, clock);
     const until = drain.terminationMs > 0 ? clock.now() + drain.terminationMs : Number.POSITIVE_INFINITY;
@@ -126,7 +127,8 @@ async function waitForZero(until: number, cut: AbortSignal, options: DrainParts)
       return;
     }
     try {
-      const { active, odd } = countConnections(await admin.get(CONNECTIONS_PATH, POLL_LIMIT_MS, cut), drain.ownPorts);
+      const limitMs = Math.min(POLL_LIMIT_MS, until - clock.now());
+      const { active, odd } = countConnections(await admin.get(CONNECTIONS_PATH, limitMs, cut), drain.ownPorts);
       for (const line of odd) log.warn("Cannot understand a statistic of Envoy", { line });
       failures = 0;
       if (active <= 0) {

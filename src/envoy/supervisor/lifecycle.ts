@@ -19,6 +19,8 @@ export interface Step {
 
 /** A healthy Envoy ends within some 10 ms of SIGTERM, and within a second of SIGABRT with its core written. */
 export const TERM_LIMIT_MS = 2_000;
+/** How long an end waits for a replacement that is under way. */
+const SETTLE_LIMIT_MS = 3_000;
 /** Longest time that a next epoch may take to be live. */
 export const REPLACE_LIMIT_MS = 60_000;
 type StateKind = State["kind"];
@@ -43,20 +45,26 @@ const TABLE: Table = {
   starting: {
     spawned: killLate,
     "spawn failed": stay,
-    live: (now, { id }, { nowMs }) =>
-      id === now.state.child.id ? go(now, { kind: "running", child: now.state.child, sinceMs: nowMs }) : stay(now),
-    exited: (now, { end }, context) => ownEnd(now, now.state.child, end, { wasLive: false }, context),
+    live: (now, { id }, context) => (id === now.state.child.id ? serves(now, now.state.child, context) : stay(now)),
+    exited: endWhileStarting,
     hung: stay,
-    "time is up": stay,
+    "time is up": (now, _event, context) => (isUnseen(now) ? serves(now, now.state.child, context) : stay(now)),
     replace: refuse("Envoy is still starting"),
-    stop: (now, event, context) => beginStop(now, now.state.child, event, context),
+    stop: (now, event, context) =>
+      also(
+        isUnseen(now) ? [{ kind: "not replaced", reason: "the agent is ending" }] : [],
+        beginStop(now, now.state.child, event, context),
+      ),
     drained: stay,
   },
   running: {
     spawned: killLate,
     "spawn failed": stay,
     live: stay,
-    exited: (now, { end }, context) => ownEnd(now, now.state.child, end, { wasLive: true }, context),
+    exited: (now, { end }, context) => {
+      const facts = { wasLive: true, ...(now.state.isShaken === true ? { wasReplacing: true } : {}) };
+      return ownEnd(now, now.state.child, end, facts, context);
+    },
     hung: beginHung,
     "time is up": stay,
     replace: beginReplace,
@@ -64,12 +72,17 @@ const TABLE: Table = {
     drained: stay,
   },
   replacing: {
-    spawned: (now, { child }) => go(now, { ...now.state, next: child }, [{ kind: "wait", ms: REPLACE_LIMIT_MS }]),
-    "spawn failed": (now, { reason }) => backToOld(now, reason),
+    spawned: (now, { child }) =>
+      go(
+        now,
+        { ...now.state, next: child },
+        now.state.isEnding === true ? [] : [{ kind: "wait", ms: REPLACE_LIMIT_MS }],
+      ),
+    "spawn failed": (now, { reason }, context) => backToOld(now, reason, context),
     live: takeOver,
     exited: (now, { id, end }, context) =>
       id === now.state.next?.id
-        ? backToOld(now, `the next Envoy ended: ${describe(end)}`)
+        ? backToOld(now, `the next Envoy ended: ${describe(end)}`, context)
         : oldIsGone(now, end, context),
     hung: stay, // the old one's admin closes when the next one comes up
     "time is up": giveUpNext,
@@ -93,7 +106,8 @@ const TABLE: Table = {
     drained: stay,
   },
   waiting: {
-    spawned: (now, { child }) => go(now, { kind: "starting", child }),
+    spawned: (now, event) =>
+      event.child.epoch === 0 ? go(now, { kind: "starting", child: event.child }) : killLate(now, event),
     "spawn failed": spawnFailed,
     live: stay,
     exited: stay,
@@ -144,7 +158,9 @@ const TABLE: Table = {
 /** What follows when `event` happens `now`. */
 export function step(now: Lifecycle, event: Event, context: Context): Step {
   if (event.kind === "exited" && now.state.kind !== "stopping" && now.retiring.some(({ id }) => id === event.id)) {
-    return stay({ ...now, retiring: now.retiring.filter(({ id }) => id !== event.id) });
+    const [child] = now.retiring.filter(({ id }) => id === event.id);
+    const next = { ...now, retiring: now.retiring.filter(({ id }) => id !== event.id) };
+    return { next, effects: child === undefined ? [] : [{ kind: "retired", child, end: event.end }] };
   }
   const answer = TABLE[now.state.kind][event.kind] as Answer<StateKind, EventKind>;
   return answer(now as At<StateKind>, event as Of<EventKind>, context);
@@ -159,11 +175,34 @@ function go(now: Lifecycle, state: State, effects: readonly Effect[] = []): Step
   return { next: { ...now, state }, effects };
 }
 
+/** The same step with effects that come before its own. */
+function also(effects: readonly Effect[], { next, effects: own }: Step): Step {
+  return { next, effects: [...effects, ...own] };
+}
+
+/** A next epoch that took over before it was known to be live. */
+function isUnseen({ state }: At<"starting">): boolean {
+  return state.child.epoch > 0;
+}
+
+function serves(now: At<"starting">, child: Child, { nowMs }: Context): Step {
+  const effects: Effect[] = isUnseen(now) ? [{ kind: "replaced", child, old: undefined }] : [];
+  return go(now, { kind: "running", child, sinceMs: nowMs }, effects);
+}
+
+function endWhileStarting(now: At<"starting">, { end }: Of<"exited">, context: Context): Step {
+  const { child } = now.state;
+  if (!isUnseen(now)) return ownEnd(now, child, end, { wasLive: false }, context);
+  const reason = `the next Envoy took over and ended: ${describe(end)}`;
+  const over = ownEnd(now, child, end, { wasLive: false, wasReplacing: true }, context);
+  return also([{ kind: "not replaced", reason }], over);
+}
+
 function ownEnd(
   now: Lifecycle,
   child: Child,
   end: ChildEnd,
-  facts: Pick<RunRecord, "wasLive" | "wasHung">,
+  facts: Pick<RunRecord, "wasLive" | "wasHung" | "wasReplacing">,
   context: Context,
 ): Step {
   return decide(now, { ...facts, end, startedMs: child.startedMs, endedMs: context.nowMs, pid: child.pid }, context);
@@ -209,33 +248,40 @@ function beginReplace(now: At<"running">): Step {
   return go(now, { kind: "replacing", child, sinceMs, next: undefined }, [{ kind: "spawn", epoch: child.epoch + 1 }]);
 }
 
-function takeOver(now: At<"replacing">, { id }: Of<"live">, { nowMs }: Context): Step {
-  const { child: old, next: child } = now.state;
+function takeOver(now: At<"replacing">, { id }: Of<"live">, context: Context): Step {
+  const { child: old, next: child, isEnding } = now.state;
   if (child === undefined || id !== child.id) return stay(now);
-  return go({ ...now, retiring: [...now.retiring, old] }, { kind: "running", child, sinceMs: nowMs }, [
-    { kind: "replaced", child, old },
-  ]);
+  const replaced: Effect = { kind: "replaced", child, old };
+  const after = { ...now, retiring: [...now.retiring, old] };
+  if (isEnding === true) return also([replaced], beginStop(after, child, NOT_DRAINED, context));
+  return go(after, { kind: "running", child, sinceMs: context.nowMs }, [replaced]);
 }
 
-function backToOld(now: At<"replacing">, reason: string): Step {
-  const { child, sinceMs } = now.state;
-  return go(now, { kind: "running", child, sinceMs }, [{ kind: "not replaced", reason }]);
+const NOT_DRAINED = { kind: "stop", isDrained: false } as const;
+
+function backToOld(now: At<"replacing">, reason: string, context: Context): Step {
+  const { child, sinceMs, isEnding } = now.state;
+  const notReplaced: Effect = { kind: "not replaced", reason };
+  if (isEnding === true) return also([notReplaced], beginStop(now, child, NOT_DRAINED, context));
+  return go(now, { kind: "running", child, sinceMs, isShaken: true }, [notReplaced]);
 }
 
 /** The next epoch is killed, never asked: one that ends in order takes the old one with it. */
-function giveUpNext(now: At<"replacing">): Step {
-  const { next } = now.state;
+function giveUpNext(now: At<"replacing">, _event: Of<"time is up">, context: Context): Step {
+  const { next, isEnding } = now.state;
+  if (isEnding === true) return stopWithoutNext(now, NOT_DRAINED, context);
   return { next: now, effects: next === undefined ? [] : [{ kind: "signal", children: [next], signal: "SIGKILL" }] };
 }
 
 function oldIsGone(now: At<"replacing">, end: ChildEnd, context: Context): Step {
-  const { child, next } = now.state;
-  // an old epoch ends in order when the next one has told it to: that one serves, whether it answers us or not
+  const { child, next, isEnding } = now.state;
+  if (isEnding === true) return stopWithoutNext(now, { kind: "stop", isDrained: true }, context, [child]);
+  // an old epoch ends in order when the next one has told it to: that one serves, or took the old one with it
   if (next !== undefined && end.kind === "code" && end.code === 0) {
-    return go(now, { kind: "starting", child: next }, [{ kind: "replaced", child: next, old: child }]);
+    return go(now, { kind: "starting", child: next }, [{ kind: "wait", ms: REPLACE_LIMIT_MS }]);
   }
   const retiring = next === undefined ? now.retiring : [...now.retiring, next];
-  const over = ownEnd({ ...now, retiring }, child, end, { wasLive: true }, context);
+  const over = ownEnd({ ...now, retiring }, child, end, { wasLive: true, wasReplacing: true }, context);
   return {
     next: over.next,
     effects: [
@@ -246,18 +292,20 @@ function oldIsGone(now: At<"replacing">, end: ChildEnd, context: Context): Step 
   };
 }
 
+/** The admin may be the next one's by now: for a moment it is given the chance to be who is drained. */
 function stopWhileReplacing(now: At<"replacing">, event: Of<"stop">, context: Context): Step {
+  if (event.isDrained) return stopWithoutNext(now, event, context);
+  return go(now, { ...now.state, isEnding: true }, [{ kind: "wait", ms: SETTLE_LIMIT_MS, isHurried: true }]);
+}
+
+function stopWithoutNext(now: At<"replacing">, event: Of<"stop">, context: Context, gone: readonly Child[] = []): Step {
   const { child, next } = now.state;
   const retiring = next === undefined ? now.retiring : [...now.retiring, next];
-  const begun = beginStop({ ...now, retiring }, child, event, context);
-  return {
-    next: begun.next,
-    effects: [
-      ...(next === undefined ? [] : [{ kind: "signal", children: [next], signal: "SIGKILL" } as const]),
-      { kind: "not replaced", reason: "the agent is ending" },
-      ...begun.effects,
-    ],
-  };
+  const begun = gone.includes(child)
+    ? leave({ ...now, retiring }, retiring, { by: "us" }, context)
+    : beginStop({ ...now, retiring }, child, event, context);
+  const killed: Effect[] = next === undefined ? [] : [{ kind: "signal", children: [next], signal: "SIGKILL" }];
+  return also([...killed, { kind: "not replaced", reason: "the agent is ending" }], begun);
 }
 
 function beginStop(now: Lifecycle, child: Child, { isDrained }: Of<"stop">, context: Context): Step {
@@ -286,7 +334,8 @@ function endThem([newest]: readonly Child[]): Effect[] {
 function oneIsGone(now: At<"stopping">, { id }: Of<"exited">): Step {
   const { end } = now.state;
   const children = now.state.children.filter((child) => child.id !== id);
-  if (children.length > 0) return go(now, { ...now.state, children }, endThem(children));
+  const wasNewest = now.state.children[0]?.id === id;
+  if (children.length > 0) return go(now, { ...now.state, children }, wasNewest ? endThem(children) : []);
   return go({ ...now, retiring: [] }, { kind: "ended", end }, [{ kind: "end", end }]);
 }
 

@@ -25,6 +25,7 @@ export interface ProcessesOptions {
 export class Processes implements AsyncDisposable {
   readonly #options: ProcessesOptions;
   readonly #running = new Map<number, Running>();
+  readonly #spawning = new Set<Promise<Running>>();
   #lastId = 0;
   #baseId: number | undefined;
 
@@ -46,6 +47,16 @@ export class Processes implements AsyncDisposable {
 
   /** Epoch 0 is a cold start. Rejects as `spawnEnvoy` does. */
   async spawn(spawn: SpawnOptions, epoch: number): Promise<Running> {
+    const spawning = this.#spawnNow(spawn, epoch);
+    this.#spawning.add(spawning);
+    try {
+      return await spawning;
+    } finally {
+      this.#spawning.delete(spawning);
+    }
+  }
+
+  async #spawnNow(spawn: SpawnOptions, epoch: number): Promise<Running> {
     const { clock, onSpawn } = this.#options;
     const process = await spawnEnvoy({ ...spawn, args: [...spawn.args, ...(await this.#epochArguments(epoch))] });
     const child = { id: ++this.#lastId, pid: process.pid, epoch, startedMs: clock.now() };
@@ -63,6 +74,7 @@ export class Processes implements AsyncDisposable {
 
   /** Waits until all are gone, and removes what they shared. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#spawning); // whoever comes too late is killed by the lifecycle
     await Promise.all([...this.#running.values()].map(({ process }) => process.ended));
     if (this.#baseId !== undefined) await removeSharedMemory(this.#baseId);
   }

@@ -12,6 +12,8 @@ export interface RunRecord {
   readonly wasLive: boolean;
   /** It stopped answering, and the agent ended it for that. */
   readonly wasHung?: boolean;
+  /** It ended around a hot restart that failed: no exit code of it is a good end. */
+  readonly wasReplacing?: boolean;
   /** There was no process at all, for this reason; `end` is the one of the run before. */
   readonly spawnFailure?: string;
   readonly startedMs: number;
@@ -37,9 +39,10 @@ export function decideRestart(
 ): RestartDecision {
   const last = history.at(-1);
   if (last === undefined || policy === "never") return { kind: "give-up", reason: "restarts are off" };
-  const isFailure = last.end.kind === "signal" || last.end.code !== 0 || last.spawnFailure !== undefined;
+  const isFailure =
+    last.end.kind === "signal" || last.end.code !== 0 || last.spawnFailure !== undefined || last.wasReplacing;
   if (policy === "on-failure" && !isFailure) return { kind: "give-up", reason: "Envoy ended well" };
-  if (couldNotStart(last) && history.length === 1) {
+  if (couldNotStart(last) && history.length === 1 && last.wasReplacing !== true) {
     return { kind: "give-up", reason: `Envoy cannot start (${describeEnd(last.end)})` };
   }
   const recent = sinceStable(history).filter(({ endedMs }) => last.endedMs - endedMs < RESTART_BUDGET.windowMs);

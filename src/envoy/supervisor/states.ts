@@ -22,11 +22,19 @@ export type Outcome =
 
 /** What the supervised Envoy is doing; each state carries what is known in it. */
 export type State =
+  /** Not known to be live yet. With an epoch other than 0 its predecessor left to it before that. */
   | { readonly kind: "starting"; readonly child: Child }
-  /** It was live at least once. */
-  | { readonly kind: "running"; readonly child: Child; readonly sinceMs: number }
+  /** It was live at least once. `isShaken`: a next epoch failed beside it, and may have told it to end. */
+  | { readonly kind: "running"; readonly child: Child; readonly sinceMs: number; readonly isShaken?: boolean }
   /** A hot restart: the next epoch comes up while `child` serves. `next` is absent until it is spawned. */
-  | { readonly kind: "replacing"; readonly child: Child; readonly sinceMs: number; readonly next: Child | undefined }
+  | {
+      readonly kind: "replacing";
+      readonly child: Child;
+      readonly sinceMs: number;
+      readonly next: Child | undefined;
+      /** The agent was asked to end meanwhile: whoever serves then is drained. */
+      readonly isEnding?: boolean;
+    }
   /** It does not answer, and was told to leave traces and die. */
   | { readonly kind: "hung"; readonly child: Child; readonly sinceMs: number }
   /** There is none; after `untilMs` there will be. */
@@ -62,10 +70,13 @@ export type Effect =
   | { readonly kind: "spawn"; readonly epoch: number }
   | { readonly kind: "drain"; readonly child: Child }
   | { readonly kind: "signal"; readonly children: readonly Child[]; readonly signal: NodeJS.Signals }
-  /** `time is up` follows after `ms`, unless the state changes before. */
-  | { readonly kind: "wait"; readonly ms: number }
+  /** `time is up` follows after `ms`, unless the state changes before; with `isHurried` a second signal brings it, too. */
+  | { readonly kind: "wait"; readonly ms: number; readonly isHurried?: boolean }
   /** A run that ended by itself, and whether another follows. */
   | { readonly kind: "account"; readonly run: RunRecord; readonly attempt: number | undefined; readonly waitMs: number }
-  | { readonly kind: "replaced"; readonly child: Child; readonly old: Child }
+  /** `old` drains on, if it is still there. */
+  | { readonly kind: "replaced"; readonly child: Child; readonly old: Child | undefined }
+  /** An epoch that was replaced is gone. */
+  | { readonly kind: "retired"; readonly child: Child; readonly end: ChildEnd }
   | { readonly kind: "not replaced"; readonly reason: string }
   | { readonly kind: "end"; readonly end: Outcome };

@@ -1,7 +1,7 @@
 import { type Clock, describeError, systemClock } from "../../base/index.ts";
-import type { SpawnOptions } from "./child.ts";
+import { describeEnd, type SpawnOptions } from "./child.ts";
 import { drainAndWait, requestDrain } from "./drain.ts";
-import { begin, step } from "./lifecycle.ts";
+import { begin, step, TERM_LIMIT_MS } from "./lifecycle.ts";
 import { waitUntilLive } from "./liveness.ts";
 import { Processes, type Running } from "./processes.ts";
 import type { RunRecord } from "./restart-policy.ts";
@@ -20,6 +20,8 @@ export async function superviseEnvoy(options: SuperviseOptions): Promise<Supervi
 }
 
 const ADMIN_LIMIT_MS = 1_000;
+/** What an epoch is given beyond the time after which its successor should have ended it. */
+const RETIRE_RESERVE_MS = 5_000;
 
 interface Replacing {
   readonly spawn: SpawnOptions;
@@ -38,7 +40,9 @@ class Supervisor implements SupervisedEnvoy {
   #life: Lifecycle | undefined;
   /** What the next cold start is started with. */
   #spawn: SpawnOptions;
-  #isDrained = false;
+  #isDrainSkipped = false;
+  /** Of the process that was drained by `drain`; one that came after it was not. */
+  #drainedPid: number | undefined;
   #timer = new AbortController();
   #replacing: Replacing | undefined;
   /** Of the process that ended last. */
@@ -98,16 +102,19 @@ class Supervisor implements SupervisedEnvoy {
   }
 
   async drain(): Promise<void> {
+    const pid = this.pid();
     await requestDrain({ ...this.#options, clock: this.#clock }, true);
-    this.#isDrained = true;
+    this.#drainedPid = pid;
   }
 
   skipDrain(): void {
-    this.#isDrained = true;
+    this.#isDrainSkipped = true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#happens({ kind: "stop", isDrained: this.#isDrained });
+    const pid = this.pid();
+    const isDrained = this.#isDrainSkipped || (pid !== undefined && pid === this.#drainedPid);
+    this.#happens({ kind: "stop", isDrained });
     await this.ended;
     await this.#processes[Symbol.asyncDispose]();
   }
@@ -134,13 +141,20 @@ class Supervisor implements SupervisedEnvoy {
         this.#signal(effect.children, effect.signal);
         break;
       case "wait":
-        void this.#wait(effect.ms);
+        void this.#wait(effect.ms, effect.isHurried === true);
         break;
       case "account":
         this.#account(effect.run, effect.attempt, effect.waitMs);
         break;
       case "replaced":
         this.#settleReplacement({ kind: "replaced", pid: effect.child.pid, epoch: effect.child.epoch });
+        if (effect.old !== undefined) void this.#retire(effect.old);
+        break;
+      case "retired":
+        this.#options.log.info("The Envoy before has ended", {
+          pid: effect.child.pid,
+          reason: describeEnd(effect.end),
+        });
         break;
       case "not replaced":
         void this.#notReplaced(effect.reason);
@@ -208,11 +222,34 @@ class Supervisor implements SupervisedEnvoy {
     }
   }
 
-  async #wait(ms: number): Promise<void> {
+  /**
+   * An epoch that was replaced is ended by its successor. When that is gone nobody else does it, and no other epoch
+   * could follow.
+   */
+  async #retire({ id, pid }: Child): Promise<void> {
+    const running = this.#processes.get(id);
+    const seconds = this.#options.hotRestart?.parentShutdownSeconds ?? 0;
+    if (running === undefined) return;
+    const gone = new AbortController();
+    void running.process.ended.then(() => gone.abort());
+    for (const [signal, afterMs] of [
+      ["SIGTERM", seconds * 1_000 + RETIRE_RESERVE_MS],
+      ["SIGKILL", TERM_LIMIT_MS],
+    ] as const) {
+      await this.#clock.sleep(afterMs, gone.signal).catch(() => undefined); // it has ended
+      if (gone.signal.aborted) return;
+      this.#options.log.warn("Ending the Envoy before, nobody else did", { pid, signal });
+      running.process.kill(signal);
+    }
+  }
+
+  async #wait(ms: number, isHurried: boolean): Promise<void> {
     this.#timer.abort();
     this.#timer = new AbortController();
     const { signal } = this.#timer;
-    await this.#clock.sleep(ms, AbortSignal.any([signal, this.#options.signals.force])).catch(() => undefined); // a third signal ends every patience
+    const { hurry, force } = this.#options.signals;
+    const cut = AbortSignal.any([signal, force, ...(isHurried ? [hurry] : [])]); // a third signal ends every patience
+    await this.#clock.sleep(ms, cut).catch(() => undefined);
     if (!signal.aborted) this.#happens({ kind: "time is up" });
   }
 
