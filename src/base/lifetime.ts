@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from "./clock.ts";
 import { AgentError } from "./errors.ts";
 
 /** A part that can end by itself: `ended` settles once with the reason and never rejects. */
@@ -10,14 +11,30 @@ interface Owned {
   readonly part: AsyncDisposable;
 }
 
+export interface LifetimeOptions {
+  /** Longest time that closing may take in all; a part that hangs longer is left behind. Default: none. */
+  readonly limitMs?: number;
+  readonly clock?: Clock;
+}
+
+/** What each part has to close when another one has used up the time of all. */
+const LEAST_CLOSE_MS = 1_000;
+
 /**
- * Owns the parts of a run and closes them last-first. Every close is tried; failures are collected and thrown
- * together. `AsyncDisposableStack` would do most of it but is absent from Node 20 and 22, and it knows no names:
+ * Owns the parts of a run and closes them last-first. Every close is tried, also after one that hangs;
+ * failures are collected and thrown together. `AsyncDisposableStack` would do most of it but is absent from Node 20 and 22, and it knows no names:
  * the name of a part that hangs is what a user needs to see.
  */
 export class Lifetime implements AsyncDisposable {
   readonly #owned: Owned[] = [];
+  readonly #clock: Clock;
+  readonly #limitMs: number;
   #closing: Promise<void> | undefined;
+
+  constructor({ limitMs = Number.POSITIVE_INFINITY, clock = systemClock }: LifetimeOptions = {}) {
+    this.#limitMs = limitMs;
+    this.#clock = clock;
+  }
 
   /** Takes over a part, or the promise of one, and returns it. After closing began the part is closed at once. */
   async own<T extends AsyncDisposable>(name: string, starting: T | Promise<T>): Promise<T> {
@@ -48,9 +65,10 @@ export class Lifetime implements AsyncDisposable {
 
   async #closeAll(): Promise<void> {
     const failures: Error[] = [];
+    const untilMs = this.#clock.now() + this.#limitMs;
     for (let owned = this.#owned.at(-1); owned !== undefined; owned = this.#owned.at(-1)) {
       try {
-        await owned.part[Symbol.asyncDispose]();
+        await this.#closeWithin(owned.part, Math.max(untilMs - this.#clock.now(), LEAST_CLOSE_MS));
       } catch (error) {
         failures.push(new Error(`Cannot close "${owned.name}"`, { cause: error }));
       }
@@ -58,6 +76,21 @@ export class Lifetime implements AsyncDisposable {
     }
     if (failures.length === 1) throw failures[0];
     if (failures.length > 1) throw new AggregateError(failures, `Cannot close ${failures.length} parts`);
+  }
+
+  async #closeWithin(part: AsyncDisposable, limitMs: number): Promise<void> {
+    if (limitMs === Number.POSITIVE_INFINITY) return part[Symbol.asyncDispose]();
+    const closed = new AbortController();
+    const isLate = this.#clock.sleep(limitMs, closed.signal).then(
+      () => true,
+      () => false, // it was closed in time
+    );
+    const closing = (async () => part[Symbol.asyncDispose]())().then(() => false);
+    try {
+      if (await Promise.race([closing, isLate])) throw new AgentError("TIMEOUT", `it did not end within ${limitMs} ms`);
+    } finally {
+      closed.abort();
+    }
   }
 }
 

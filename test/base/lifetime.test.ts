@@ -51,3 +51,13 @@ test("a part that arrives after closing began is closed at once", async () => {
   await expect(life.own("late", part(log, "late"))).rejects.toMatchObject({ code: "STOPPED" });
   expect(log).toEqual(["late"]);
 });
+
+test("a part that hangs is left behind at the limit and named, and the others are closed", async () => {
+  const log: string[] = [];
+  const life = new Lifetime({ limitMs: 20 });
+  await life.own("first", part(log, "first"));
+  await life.own("hanging", { [Symbol.asyncDispose]: () => new Promise<void>(() => undefined) });
+  await expect(life[Symbol.asyncDispose]()).rejects.toThrow('Cannot close "hanging"');
+  expect(log).toEqual(["first"]);
+  expect(life.open).toEqual([]);
+});
