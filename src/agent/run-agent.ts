@@ -28,8 +28,8 @@ export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Pr
   }
 }
 
-/** Longest time that closing may take after the end was decided and Envoy is gone. */
-const CLOSE_LIMIT_MS = 10_000;
+/** Longest time that closing may take after a third signal: Envoy is killed at once, and the other parts have 10 s. */
+const FORCED_LIMIT_MS = 15_000;
 
 async function runAgent(config: AgentConfig, context: AgentContext): Promise<number> {
   const { host, log } = context;
@@ -56,7 +56,7 @@ async function runAgent(config: AgentConfig, context: AgentContext): Promise<num
 export async function closeWithin(agent: AsyncDisposable, force: AbortSignal): Promise<boolean> {
   const closed = agent[Symbol.asyncDispose]().then(() => true);
   const forced = new Promise<boolean>((resolve) => {
-    const late = (): void => void systemClock.sleep(CLOSE_LIMIT_MS).then(() => resolve(false));
+    const late = (): void => void systemClock.sleep(FORCED_LIMIT_MS).then(() => resolve(false));
     if (force.aborted) late();
     else force.addEventListener("abort", late, { once: true });
   });

@@ -8,7 +8,10 @@ export type AgentEnd =
   | { readonly kind: "asked"; readonly reason: string }
   | { readonly kind: "envoy"; readonly end: EnvoyEnd };
 
-/** An agent whose Envoy was spawned. Disposing it drains and ends Envoy, then closes everything else. */
+/**
+ * An agent whose Envoy was spawned. Disposing it drains and ends Envoy, then closes everything else; it never rejects, what
+ * cannot be closed is a warning in the log.
+ */
 export interface RunningAgent extends AsyncDisposable {
   /** Settles once: a signal, `/quitquitquit`, or Envoy's own end. Never rejects. */
   readonly ended: Promise<AgentEnd>;

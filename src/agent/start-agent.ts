@@ -10,17 +10,21 @@ import {
 import type { AgentConfig } from "../config/index.ts";
 import type { SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import type { AgentContext } from "./agent-context.ts";
+import { closeParts } from "./close-parts.ts";
 import { type PreparedAgent, prepareAgent } from "./prepare-agent.ts";
 import type { RunningAgent } from "./running-agent.ts";
 import { type EnvoyPlan, spawnEnvoy } from "./spawn-envoy.ts";
 
+/** Longest time that the other parts may take to close once Envoy is gone. */
+const CLOSE_LIMIT_MS = 10_000;
+
 /** Starts an agent: binds, spawns Envoy, then loads what serves it. See docs/architecture.md, "Start". */
 export async function startAgent(config: AgentConfig, context: AgentContext): Promise<RunningAgent> {
-  const life = new Lifetime();
+  const life = new Lifetime({ limitMs: CLOSE_LIMIT_MS });
   try {
     return await assemble(config, context, life);
   } catch (error) {
-    await life[Symbol.asyncDispose]();
+    await closeParts(life, context.log);
     throw error;
   }
 }
@@ -39,11 +43,8 @@ async function assemble(config: AgentConfig, context: AgentContext, life: Lifeti
   timeline.mark("envoy spawned");
   const closeAll = async (): Promise<void> => {
     quitting.abort(new Error("the agent is closing"));
-    try {
-      await envoy?.[Symbol.asyncDispose](); // first, while everything it talks to still answers
-    } finally {
-      await life[Symbol.asyncDispose]();
-    }
+    if (envoy !== undefined) await closeParts(envoy, context.log); // first, while everything it talks to still answers
+    await closeParts(life, context.log);
   };
   try {
     const { serveAgent } = await import("./serve-agent.ts"); // only now: Envoy boots meanwhile

@@ -1,11 +1,12 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { runProxy } from "../../src/agent/index.ts";
 import { freePorts } from "../../src/base/index.ts";
+import { createTestCa } from "../support/test-ca.ts";
 
 test("the log begins with flags, version, warnings and the effective configuration, without its secrets", async () => {
   const folder = await mkdtemp(join(tmpdir(), "pb-announce-"));
@@ -45,6 +46,53 @@ test("the log begins with flags, version, warnings and the effective configurati
       tracing: { lightstep: { address: "l:1" } },
     });
     expect(printed).not.toContain("hunter2");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test("what cannot be removed at the end is a warning, and the exit code stays 0", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pb-close-"));
+  const stop = new AbortController();
+  const never = new AbortController().signal;
+  const stdout = new PassThrough({ encoding: "utf8" });
+  let printed = "";
+  stdout.on("data", (text: string) => {
+    printed += text;
+  });
+  try {
+    const [statusPort, proxyAdminPort, envoyStatus, prometheus] = await freePorts(4);
+    await mkdir(join(folder, "var/run/secrets/istio"), { recursive: true });
+    await writeFile(join(folder, "var/run/secrets/istio/root-cert.pem"), (await createTestCa()).certPem);
+    const proxy = {
+      ...{ statusPort, proxyAdminPort, controlPlaneAuthPolicy: "NONE", terminationDrainDuration: "0s" },
+      binaryPath: resolve("test/fixtures/fake-envoy"),
+      discoveryAddress: "localhost:1",
+    };
+    const env = {
+      PATH: process.env.PATH,
+      PROXY_CONFIG: JSON.stringify(proxy),
+      POD_NAMESPACE: "n",
+      SERVICE_ACCOUNT: "s",
+      INSTANCE_IP: "127.0.0.1",
+      ENVOY_STATUS_PORT: String(envoyStatus),
+      ENVOY_PROMETHEUS_PORT: String(prometheus),
+    };
+    const host = {
+      ...{ env, cwd: folder, stdout, stderr: new PassThrough().resume() },
+      signals: { stop: stop.signal, hurry: never, force: never },
+    };
+    const running = runProxy({ args: [] }, host);
+    await expect.poll(() => printed).toContain("Start: ");
+    const bootstrap = join(folder, "etc/istio/proxy/envoy-rev.json");
+    await rm(bootstrap);
+    await mkdir(bootstrap);
+    stop.abort(new Error("received signal SIGTERM"));
+    expect(await running).toBe(0);
+    await expect.poll(() => printed).toContain("Agent has successfully terminated");
+    expect(printed.split("\n").filter((line) => /\twarn\tCannot close/.test(line))).toEqual([
+      expect.stringMatching(/Cannot close "bootstrap file": .*envoy-rev\.json/),
+    ]);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
