@@ -8,9 +8,12 @@ import {
   Lifetime,
   type Logger,
   systemClock,
+  systemCode,
 } from "../base/index.ts";
 import { startControlPlane, writeCredentials } from "../control-plane/index.ts";
 import { runCommander } from "./command.ts";
+import { checkNamedFolder } from "./named-path.ts";
+import { parsePort } from "./parse-port.ts";
 
 interface Flags {
   readonly dir: string;
@@ -70,12 +73,14 @@ async function serve(flags: Flags, host: Host): Promise<void> {
     SERVICE_ACCOUNT: serviceAccount,
     ...parseValues(flags.set),
   };
+  const resources = resolve(host.cwd, flags.dir);
+  await checkNamedFolder(resources, "--dir");
   await using life = new Lifetime();
   const controlPlane = await life.own(
     "control plane",
     startControlPlane(
       {
-        resources: resolve(host.cwd, flags.dir),
+        resources,
         host: flags.host,
         port: parsePort("--port", flags.port),
         trustDomain: flags.trustDomain,
@@ -89,7 +94,7 @@ async function serve(flags: Flags, host: Host): Promise<void> {
   if (flags.withService === true) {
     const service = await life.own(
       "service",
-      startExampleService(parsePort("APP_PORT", values.APP_PORT ?? DEFAULT_APP_PORT)),
+      startService(parsePort("--set APP_PORT", values.APP_PORT ?? DEFAULT_APP_PORT)),
     );
     host.stdout.write(`service        http://127.0.0.1:${service.port}\n`);
   }
@@ -105,6 +110,19 @@ async function serve(flags: Flags, host: Host): Promise<void> {
 }
 
 const DEFAULT_APP_PORT = "15081";
+
+function startService(port: number): ReturnType<typeof startExampleService> {
+  return startExampleService(port).catch((error: unknown) => {
+    const isTaken = systemCode(error) === "EADDRINUSE";
+    const code = isTaken ? "ADDRESS_IN_USE" : "FILE_UNWRITABLE";
+    const why = isTaken ? "in use by another process" : describeError(error);
+    throw new AgentError(code, `Cannot start the example service on port ${port}: ${why}`, {
+      hint: "Name another port with --set APP_PORT=N, or leave --with-service out: the service may run already",
+      cause: error,
+    });
+  });
+}
+
 const REFRESH_MS = 6 * 60 * 60 * 1_000; // tokens live twice as long
 
 async function keepFresh(write: () => Promise<void>, log: Logger, stop: AbortSignal): Promise<void> {
@@ -125,10 +143,4 @@ function parseValues(pairs: readonly string[]): Record<string, string> {
       return [pair.slice(0, at), pair.slice(at + 1)];
     }),
   );
-}
-
-function parsePort(name: string, text: string): number {
-  const port = Number(text);
-  if (/^\d+$/.test(text) && port <= 65_535) return port;
-  throw new AgentError("USAGE", `Cannot use ${name} "${text}", wanted 0 to 65535`);
 }

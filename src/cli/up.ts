@@ -4,6 +4,9 @@ import { createLogger, type Host, systemClock } from "../base/index.ts";
 import { agentExitCode, endError } from "../envoy/supervisor/index.ts";
 import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
+import { checkNamedFolder } from "./named-path.ts";
+import { parsePort } from "./parse-port.ts";
+import { createMeshNews, curlLine, nothingToTry, shorten } from "./up-news.ts";
 
 interface Flags {
   readonly envoy?: string;
@@ -35,22 +38,31 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
   const print = (line: string): void => void host.stdout.write(`${line}\n`);
   const isVerbose = flags.verbose === true;
   const write = (line: string): void => void (isVerbose && host.stderr.write(line));
+  const port = flags.port === undefined ? {} : { port: parsePort("--port", flags.port) };
+  const resources = folder === undefined ? {} : { resources: resolve(host.cwd, folder) };
+  if (resources.resources !== undefined) await checkNamedFolder(resources.resources, "the folder of resources");
   print(`pilotboat ${VERSION}`);
-  const mesh = await startLocalMesh({
-    ...(folder === undefined ? {} : { resources: resolve(host.cwd, folder) }),
-    ...(flags.port === undefined ? {} : { port: Number(flags.port) }),
+  const news = createMeshNews(print);
+  let steppedMs = performance.now();
+  const options = {
+    ...resources,
+    ...port,
     ...(flags.envoy === undefined ? {} : { envoy: flags.envoy }),
     host: isVerbose ? host : { ...host, stdout: quiet(host.stdout), stderr: quiet(host.stderr) },
     log: createLogger({ write, levels: new Map([["default", isVerbose ? "info" : "none"]]) }),
-    onStep: (step, result, ms) => print(`  ${step.padEnd(14)} ${result.padEnd(44)} ${ms.toFixed(0).padStart(6)} ms`),
-  }).catch((error: unknown) => {
+    onStep(step: string, result: string, ms: number) {
+      steppedMs = performance.now();
+      print(stepLine(step, result, ms));
+    },
+  };
+  const mesh = await startLocalMesh(options, news.onNews).catch((error: unknown) => {
     if (stop.aborted) return undefined;
     throw error;
   });
   if (mesh === undefined) return;
   await using _ = mesh;
-  const readyAtMs = performance.now();
-  const isReady = await reportReady(mesh, print, readyAtMs, stop);
+  const isReady = await reportReady(mesh, print, steppedMs, stop);
+  if (isReady) printAddresses(mesh, news.target(mesh.ports.outbound), host, print);
   const end = await mesh.agent.ended;
   if (end.kind === "envoy") {
     const error = endError(end.end);
@@ -76,32 +88,52 @@ async function reportReady(
   } finally {
     late.abort();
   }
-  const ms = (performance.now() - sinceMs).toFixed(0).padStart(6);
-  print(`  ${"ready".padEnd(14)} ${"".padEnd(44)} ${ms} ms\n`);
-  printAddresses(mesh, print);
+  print(`${stepLine("ready", "", performance.now() - sinceMs)}\n`);
   return true;
 }
 
-function printAddresses({ agent, ports, controlPlane, folder }: LocalMesh, print: (line: string) => void): void {
+function stepLine(step: string, result: string, ms: number): string {
+  return `  ${step.padEnd(14)} ${result.padEnd(44)} ${ms.toFixed(0).padStart(6)} ms`;
+}
+
+/** `target` is the port to send requests to, when there is one. */
+function printAddresses(
+  { agent, ports, controlPlane, folder }: LocalMesh,
+  target: number | undefined,
+  { env }: Host,
+  print: (line: string) => void,
+): void {
+  const command = env.npm_command === undefined ? "pilotboat" : "npx pilotboat"; // npm has no more of it on PATH
   const rows = [
-    ["listener", `http://127.0.0.1:${ports.outbound}`],
+    ...(target === undefined ? [] : [["listener", `http://127.0.0.1:${target}`] as const]),
     ["envoy admin", `http://127.0.0.1:${ports.admin}`],
     ["status", `http://127.0.0.1:${agent.statusPort}/healthz/ready`],
     ["control plane", controlPlane.address],
     ["envoy process", String(agent.envoyPid() ?? "")],
     ["folder", folder],
+    ["more", `${command} status --run-folder ${folder}`],
   ] as const;
   for (const [name, value] of rows) print(`${name.padEnd(14)} ${value}`);
-  print(`\nTry:  curl http://127.0.0.1:${ports.outbound}/hello\nCtrl-C stops everything.`);
+  print(target === undefined ? `\n${nothingToTry()}` : `\nTry:  ${curlLine(target)}`);
+  print("Ctrl-C stops everything.");
 }
 
 const PATIENCE_MS = 5_000;
+/** How often is said that a reason, which was told, still holds. */
+const REMINDER_MS = 60_000;
 
-/** Says now and then why it takes so long, instead of being silent. */
+/** Says why it takes so long, instead of being silent: each reason once, and now and then that it still holds. */
 async function explainWaiting(mesh: LocalMesh, print: (line: string) => void, stop: AbortSignal): Promise<void> {
+  const sinceMs = performance.now();
+  let told = { reason: "", atMs: sinceMs };
   while (!stop.aborted) {
     await systemClock.sleep(PATIENCE_MS, stop).catch(() => undefined); // ready, or stopped
-    if (!stop.aborted) print(`  still waiting: ${(await mesh.agent.whyNotReady()) ?? "almost there"}`);
+    const reason = shorten((await mesh.agent.whyNotReady()) ?? "almost there");
+    const nowMs = performance.now();
+    if (stop.aborted || (reason === told.reason && nowMs - told.atMs < REMINDER_MS)) continue;
+    const seconds = Math.round((nowMs - sinceMs) / 1_000);
+    print(reason === told.reason ? `  still waiting, ${seconds} s` : `  still waiting: ${reason}`);
+    told = { reason, atMs: nowMs };
   }
 }
 
