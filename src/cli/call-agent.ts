@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type RunFile, runFilePath } from "../agent/index.ts";
 import { AgentError, describeError, type Host } from "../base/index.ts";
+import { startOf } from "../envoy/host/index.ts";
 
 /** By which a running agent is found. */
 export interface AgentPlace {
@@ -32,8 +33,8 @@ export function withAgentPlace(program: Command): Command {
 }
 
 /**
- * Asks the agent that runs in a folder, at its status port. Rejects with REQUEST_FAILED when there is none, it does not
- * answer in time, or its answer is neither 200 nor 409, which is a refusal with a reason.
+ * Asks the agent that runs in a folder, at its status port. Rejects with REQUEST_FAILED when there is none, it is gone,
+ * it does not answer in time, or its answer is neither 200 nor 409, which is a refusal with a reason.
  */
 export async function callAgent(host: Host, place: AgentPlace, call: AgentCall): Promise<AgentAnswer> {
   const { pid, statusPort } = await findAgent(resolve(host.cwd, place.runFolder, runFilePath(place.configPath)));
@@ -44,11 +45,21 @@ export async function callAgent(host: Host, place: AgentPlace, call: AgentCall):
     return await send(statusPort, call);
   } catch (error) {
     const text = `Cannot ask the agent at port ${statusPort} (pid ${pid}): ${describeError(error)}`;
-    throw new AgentError("REQUEST_FAILED", text, { hint: "It may have been killed; its file stays behind then" });
+    throw new AgentError("REQUEST_FAILED", text, { hint: "It may have ended meanwhile" });
   }
 }
 
+/** Who has the port of an agent that is gone may be another agent. */
 async function findAgent(runFile: string): Promise<RunFile> {
+  const found = await readRunFile(runFile);
+  const { pid, start } = found;
+  if (start === undefined || (await startOf(pid)) === start) return found;
+  throw new AgentError("REQUEST_FAILED", `Cannot ask the agent of "${runFile}": the agent with pid ${pid} is gone`, {
+    hint: "It was killed, and its file stayed behind",
+  });
+}
+
+async function readRunFile(runFile: string): Promise<RunFile> {
   try {
     return JSON.parse(await readFile(runFile, "utf8")) as RunFile;
   } catch (error) {
