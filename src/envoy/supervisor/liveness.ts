@@ -1,8 +1,12 @@
 import type { Clock } from "../../base/index.ts";
 import type { AdminClient } from "../admin-client.ts";
 
-/** The first wait, and the longest; each is half as long again as the one before. */
-const POLL_MS = { first: 10, most: 50 } as const;
+/**
+ * The first wait, the longest while there is hurry, and the longest of all; each is half as long again as the one
+ * before. An Envoy whose control plane is well is live within the hurry; one that waits for it may do so for hours.
+ */
+const POLL_MS = { first: 10, early: 50, most: 1_000 } as const;
+const EARLY_MS = 2_000;
 const LIMIT_MS = 1_000;
 
 /**
@@ -15,7 +19,8 @@ export async function waitUntilLive(
   clock: Clock,
   stop: AbortSignal,
 ): Promise<boolean> {
-  for (let pollMs: number = POLL_MS.first; !stop.aborted; pollMs = Math.min(POLL_MS.most, pollMs * 1.5)) {
+  const earlyUntilMs = clock.now() + EARLY_MS;
+  for (let pollMs: number = POLL_MS.first; !stop.aborted; ) {
     try {
       if (epoch === 0) await admin.get("/ready", LIMIT_MS, stop);
       if (epoch === 0 || isLive(await admin.get("/server_info", LIMIT_MS, stop), epoch)) return true;
@@ -23,6 +28,7 @@ export async function waitUntilLive(
       // not yet: Envoy is booting, or waits for its first configuration
     }
     await clock.sleep(pollMs, stop).catch(() => undefined); // the loop's condition says it
+    pollMs = Math.min(clock.now() < earlyUntilMs ? POLL_MS.early : POLL_MS.most, pollMs * 1.5);
   }
   return false;
 }
