@@ -29,7 +29,10 @@ function send(options: RequestOptions, timeoutMs: number): Promise<string> {
       response.on("data", (text: string) => {
         body += text;
       });
-      response.once("error", (error) => reject(refuse("the answer broke off", error)));
+      response.once("error", (error) => {
+        clearTimeout(limit);
+        reject(refuse("the answer broke off", error));
+      });
       response.once("end", () => {
         clearTimeout(limit);
         if (response.statusCode === 200) resolve(body);
