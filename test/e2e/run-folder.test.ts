@@ -6,9 +6,9 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RunFile } from "../../src/agent/index.ts";
 import { freePorts } from "../../src/base/index.ts";
-import { startOf } from "../../src/envoy/host/index.ts";
+import { isSameEnvoy, startOf } from "../../src/envoy/host/index.ts";
 import { type RunningCommand, type Runtime, run, runtimes, start } from "../support/pilotboat.ts";
-import { isAlive } from "../support/processes.ts";
+import { isAlive, processesIn } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
 let folder: string;
@@ -17,7 +17,12 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "pb-folder-"));
   runFile = join(folder, "etc/istio/proxy/agent.json");
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(async () => {
+  const { envoys } = await readRunFile().catch(() => ({ envoys: [] }));
+  for (const mark of envoys) if (await isSameEnvoy(mark)) process.kill(mark.pid, "SIGKILL");
+  await expect.poll(() => processesIn(folder)).toEqual([]);
+  await rm(folder, { recursive: true, force: true });
+});
 
 /** No control plane: Envoy runs and waits for one. Without `setpriv` on PATH it outlives a killed agent. */
 async function startProxy(runtime: Runtime, env: Readonly<Record<string, string>> = {}): Promise<RunningCommand> {

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect } from "vitest";
 import { type RunningCommand, type Runtime, runtimes } from "../support/pilotboat.ts";
+import { processesIn } from "../support/processes.ts";
 import { createSandbox, type ProxyOptions, type Sandbox } from "../support/sandbox.ts";
 
 export const FAKE_ENVOY = resolve("test/fixtures/fake-envoy");
@@ -59,7 +60,7 @@ export async function startRig(): Promise<Rig> {
     request: () => ask(`http://127.0.0.1:${ports.outbound}/`).then(({ status, reason }) => status || reason),
     readiness: () => ask(`http://127.0.0.1:${ports.status}/healthz/ready`),
     leftovers: () => [
-      ...processesIn(folder),
+      ...processesIn(folder).map((pid) => `process ${pid}`),
       ...["XDS", "envoy-rev.json", "agent.json"].map((name) => join("etc/istio/proxy", name)).filter(isIn(folder)),
       ...["var/run/secrets/workload-spiffe-uds/socket"].filter(isIn(folder)),
     ],
@@ -97,21 +98,6 @@ function redirectable(): Runtime {
     'exec "$@"',
   ].join("; ");
   return { name: runtime?.name ?? "", command: ["/bin/sh", "-c", script, "sh", ...(runtime?.command ?? [])] };
-}
-
-function processesIn(folder: string): string[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => workingFolder(pid).startsWith(folder))
-    .map((pid) => `process ${pid}`);
-}
-
-function workingFolder(pid: string): string {
-  try {
-    return readlinkSync(`/proc/${pid}/cwd`);
-  } catch {
-    return ""; // it ended meanwhile
-  }
 }
 
 const isIn =

@@ -1,6 +1,17 @@
 import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { strandedProcesses } from "./processes.ts";
 
 /** The tests run the built program: without it every end-to-end test would fail with a confusing message. */
-export default function setup(): void {
+export default function setup(): () => void {
   if (!existsSync("dist/main.js")) throw new Error('dist/main.js is missing: run "npm run build" first');
+  const before = new Set(strandedProcesses(tmpdir()));
+  return () => tellStranded(strandedProcesses(tmpdir()).filter((pid) => !before.has(pid)));
+}
+
+/** Where several runs share a machine, those of another run would be seen, too: only there it is no failure. */
+function tellStranded(pids: readonly number[]): void {
+  if (pids.length === 0) return;
+  console.error(`These processes were left behind in folders of tests: ${pids.join(", ")}`);
+  if (process.env.CI !== undefined) process.exitCode = 1; // an error thrown here would only be printed
 }

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** Whether a process runs; one that has ended but was not yet collected by its parent does not. */
 export function isAlive(pid: number): boolean {
@@ -25,5 +25,39 @@ export function childrenOf(pid: number): number[] {
       .map(Number);
   } catch {
     return [];
+  }
+}
+
+/** The processes whose working folder is this one or below it, also when it is removed by now. Linux only. */
+export function processesIn(folder: string): number[] {
+  if (process.platform !== "linux") return [];
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && workingFolder(name).startsWith(folder))
+    .map(Number)
+    .filter(isAlive);
+}
+
+function workingFolder(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return ""; // it ended meanwhile
+  }
+}
+
+/** Those whose folder a test made and removed: nobody will end them any more. Without their own children. Linux only. */
+export function strandedProcesses(tmpdir: string): number[] {
+  const all = processesIn(`${tmpdir}/pb-`).filter((pid) => workingFolder(String(pid)).endsWith(" (deleted)"));
+  return all.filter((pid) => {
+    const parent = parentOf(pid);
+    return parent !== undefined && !all.includes(parent);
+  });
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  } catch {
+    return undefined; // it ended meanwhile
   }
 }
