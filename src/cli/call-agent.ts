@@ -1,14 +1,16 @@
 import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { resolve } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { type RunFile, runFilePath } from "../agent/index.ts";
 import { AgentError, describeError, type Host } from "../base/index.ts";
 import { startOf } from "../envoy/host/index.ts";
 
 /** By which a running agent is found. */
 export interface AgentPlace {
-  readonly runFolder: string;
+  /** The argument. */
+  readonly folder?: string | undefined;
+  readonly runFolder?: string;
   readonly configPath: string;
   readonly output?: string;
 }
@@ -24,12 +26,21 @@ export interface AgentAnswer {
   readonly body: string;
 }
 
-/** The flags by which people name an agent, and the output that programs read. */
+/** The words by which people name an agent, and the output that programs read. */
 export function withAgentPlace(program: Command): Command {
   return program
-    .option("--run-folder <folder>", "the folder in which the agent runs; default: the working directory", ".")
+    .argument("[folder]", "the folder in which the agent runs; default: the working directory")
+    .option("--run-folder <folder>", "the same as a flag")
     .option("--config-path <folder>", "its configPath", "./etc/istio/proxy")
-    .option("-o, --output <format>", "json");
+    .addOption(new Option("-o, --output <format>", "for programs").choices(["json"]));
+}
+
+/** Throws USAGE when folder and flag name different places. */
+function runFolderOf({ folder, runFolder }: AgentPlace): string {
+  if (folder !== undefined && runFolder !== undefined && folder !== runFolder) {
+    throw new AgentError("USAGE", `Cannot ask two agents: "${folder}" and --run-folder "${runFolder}"`);
+  }
+  return folder ?? runFolder ?? ".";
 }
 
 /**
@@ -37,7 +48,7 @@ export function withAgentPlace(program: Command): Command {
  * it does not answer in time, or its answer is neither 200 nor 409, which is a refusal with a reason.
  */
 export async function callAgent(host: Host, place: AgentPlace, call: AgentCall): Promise<AgentAnswer> {
-  const { pid, statusPort } = await findAgent(resolve(host.cwd, place.runFolder, runFilePath(place.configPath)));
+  const { pid, statusPort } = await findAgent(resolve(host.cwd, runFolderOf(place), runFilePath(place.configPath)));
   if (statusPort === undefined) {
     throw new AgentError("REQUEST_FAILED", `Cannot ask the agent with pid ${pid}: it does not listen yet`);
   }
@@ -64,7 +75,7 @@ async function readRunFile(runFile: string): Promise<RunFile> {
     return JSON.parse(await readFile(runFile, "utf8")) as RunFile;
   } catch (error) {
     throw new AgentError("REQUEST_FAILED", `Cannot find a running agent: there is no usable "${runFile}"`, {
-      hint: "Name its folder with --run-folder",
+      hint: "Name the folder in which it runs",
       cause: error,
     });
   }

@@ -12,7 +12,7 @@ Exit code 1 when the old Envoy serves on; the reason is printed.
 
 Examples:
   pilotboat proxy sidecar --hot-restart --proxy-config proxy.yaml --run-folder /tmp/sidecar &
-  pilotboat reload --run-folder /tmp/sidecar      # after proxy.yaml was edited, or Envoy upgraded`;
+  pilotboat reload /tmp/sidecar      # after proxy.yaml was edited, or Envoy upgraded`;
 
 /** `pilotboat reload`. */
 export function run(args: readonly string[], host: Host): Promise<number> {
@@ -20,9 +20,10 @@ export function run(args: readonly string[], host: Host): Promise<number> {
     withAgentPlace(program)
       .description("Replace the Envoy of a running agent by a hot restart, with its configuration read again")
       .addHelpText("after", EXAMPLES)
-      .action(async (flags: AgentPlace) => {
-        await tellWaiting(host, flags);
-        const { body } = await callAgent(host, flags, { method: "POST", path: "/reload", limitMs: LIMIT_MS });
+      .action(async (folder: string | undefined, flags: AgentPlace) => {
+        const place = { ...flags, folder };
+        await tellWaiting(host, place);
+        const { body } = await callAgent(host, place, { method: "POST", path: "/reload", limitMs: LIMIT_MS });
         const report = readReport(body);
         host.stdout.write(flags.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : describe(report));
         if (report.outcome === "refused") exitWith(1);

@@ -7,7 +7,7 @@ const LIMIT_MS = 5_000;
 
 const EXAMPLES = `
 Examples:
-  pilotboat status --run-folder /tmp/sidecar
+  pilotboat status /tmp/sidecar
   pilotboat status -o json`;
 
 /** `pilotboat status`. */
@@ -16,8 +16,12 @@ export function run(args: readonly string[], host: Host): Promise<number> {
     withAgentPlace(program)
       .description("Certificate, control plane and Envoy of a running agent")
       .addHelpText("after", EXAMPLES)
-      .action(async (flags: AgentPlace) => {
-        const { body } = await callAgent(host, flags, { method: "GET", path: "/debug/agent", limitMs: LIMIT_MS });
+      .action(async (folder: string | undefined, flags: AgentPlace) => {
+        const { body } = await callAgent(
+          host,
+          { ...flags, folder },
+          { method: "GET", path: "/debug/agent", limitMs: LIMIT_MS },
+        );
         const report = JSON.parse(body) as AgentReport;
         const text = flags.output === "json" ? JSON.stringify(report, null, 2) : describe(report, Date.now());
         host.stdout.write(`${text}\n`);

@@ -44,3 +44,15 @@ test("the agent that lives is asked", async () => {
   const { code } = await runInProcess(["status", "--run-folder", folder, "-o", "json"], { cwd: folder, env: {} });
   expect({ code, asked }).toEqual({ code: 0, asked: ["GET /debug/agent"] });
 });
+
+test("the folder may be an argument; two that differ, and a form that nobody prints, are refused", async () => {
+  await leaveRunFile(await startOf(process.pid));
+  const status = (...args: readonly string[]) => runInProcess(["status", ...args], { cwd: "/", env: {} });
+  expect((await status(folder)).code).toBe(0);
+  expect((await status(folder, "--run-folder", folder)).code).toBe(0);
+  expect(await status(folder, "--run-folder", "/other")).toMatchObject({ code: 2, stdout: "" });
+  const { code, stderr } = await status(folder, "-o", "yaml");
+  expect(code).toBe(2);
+  expect(stderr).toContain("'yaml' is invalid");
+  expect(asked).toHaveLength(2);
+});

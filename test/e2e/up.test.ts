@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type RunningCommand, runtimes, start } from "../support/pilotboat.ts";
+import { freePorts } from "../../src/base/index.ts";
+import { type RunningCommand, run, runtimes, start } from "../support/pilotboat.ts";
 import { isAlive } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
@@ -32,6 +33,49 @@ describe.each(runtimes())("pilotboat up on $name", (runtime) => {
     expect(isAlive(envoyPid)).toBe(false);
     expect(existsSync(folder)).toBe(false);
     expect(await readdir(temporary)).toEqual([]);
+  });
+
+  test("an edited file is followed, and a mistake in it is told with its place", async () => {
+    const resources = join(temporary, "mesh");
+    const file = join(resources, "mesh.yaml");
+    const good = await readFile("examples/quickstart/xds/mesh.yaml", "utf8");
+    await mkdir(resources);
+    await writeFile(file, good);
+    await using command = start(runtime, ["up", resources], { cwd: temporary, env: { TMPDIR: temporary } });
+    await addresses(command);
+    await writeFile(file, good.replace("stat_prefix", "stat_prefx"));
+    await command.waitFor(/files not used.*mesh\.yaml", line 14, column \d+: listeners\[0\].*stat_prefx/);
+    const [port] = await freePorts(1);
+    await writeFile(file, good.replace(/\$\{OUTBOUND_PORT.*?\}/, String(port)));
+    await command.waitFor(new RegExp(`another port now: {2}curl http://127.0.0.1:${port}/hello`));
+    await expect.poll(() => fetch(`http://127.0.0.1:${port}/hello`).then(({ status }) => status, String)).toBe(200);
+    await writeFile(file, good.replace("name: inbound", 'name: ""'));
+    await command.waitFor(/files not used.*it has no "name"/);
+    await writeFile(file, good.replace(/127.0.0.1, port_value: \$\{OUTBOUND.*?\}/, "no-address, port_value: 1"));
+    await command.waitFor(/Envoy refused a Listener.*no-address/);
+  });
+
+  test("a folder without listeners gets no curl line, but what is wanted", async () => {
+    const resources = join(temporary, "empty");
+    await mkdir(resources);
+    await using command = start(runtime, ["up", resources], { cwd: temporary, env: { TMPDIR: temporary } });
+    await command.waitFor(/Nothing to try[\s\S]*name: outbound/);
+    expect(command.stdout()).not.toContain("curl");
+  });
+
+  test("the printed line asks the agent that runs, and the next one removes what kill -9 left", async () => {
+    await using command = up();
+    const { folder } = await addresses(command);
+    const [, line = ""] = await command.waitFor(/pilotboat (status --run-folder .*)/);
+    const asked = await run(runtime, line.split(" "), { cwd: temporary });
+    expect(asked.stdout).toContain(`pid ${command.pid}`);
+    expect((await run(runtime, ["status", folder], { cwd: temporary })).stdout).toContain(`pid ${command.pid}`);
+    command.kill("SIGKILL");
+    await command.ended;
+    expect(existsSync(folder)).toBe(true);
+    await using next = up();
+    await addresses(next);
+    expect(existsSync(folder)).toBe(false);
   });
 
   test("two of them live side by side", async () => {
