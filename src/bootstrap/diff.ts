@@ -24,9 +24,28 @@ export function diffByPath(before: JsonValue, after: JsonValue, path = ""): Diff
 
 /** One line: `+` added, `-` removed, `~` changed. */
 export function describeDifference({ path, before, after }: Difference): string {
-  if (before === undefined) return `+ ${path}: ${JSON.stringify(after)}`;
-  if (after === undefined) return `- ${path}: ${JSON.stringify(before)}`;
-  return `~ ${path}: ${JSON.stringify(before)} -> ${JSON.stringify(after)}`;
+  if (before === undefined) return `+ ${path}: ${excerpt(JSON.stringify(after), 0)}`;
+  if (after === undefined) return `- ${path}: ${excerpt(JSON.stringify(before), 0)}`;
+  const [left, right] = [JSON.stringify(before), JSON.stringify(after)];
+  const at = Math.max(0, firstDifference(left, right) - CONTEXT);
+  return `~ ${path}: ${excerpt(left, at)} -> ${excerpt(right, at)}`;
+}
+
+/** Characters of a value that are shown, and how many of them come before what differs. */
+const MOST_SHOWN = 200;
+const CONTEXT = 60;
+
+/** The value, or where it is too long to be read a part that begins at `from`. */
+function excerpt(text: string, from: number): string {
+  if (text.length <= MOST_SHOWN) return text;
+  const rest = text.length > from + MOST_SHOWN ? "…" : "";
+  return `${from > 0 ? "…" : ""}${text.slice(from, from + MOST_SHOWN)}${rest} (${text.length} characters)`;
+}
+
+function firstDifference(left: string, right: string): number {
+  let at = 0;
+  while (at < left.length && left[at] === right[at]) at++;
+  return at;
 }
 
 type Members = Readonly<Record<string, JsonValue>>;

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
@@ -9,6 +9,8 @@ import { type AgentConfig, formatProblem, loadConfig } from "../config/index.ts"
 import { findEnvoy } from "../envoy/binary/index.ts";
 import { validateConfig } from "../envoy/index.ts";
 import type { JsonValue } from "../proto/mesh/index.ts";
+import { readNamedFile } from "./named-path.ts";
+import { checkProxyWords } from "./proxy-words.ts";
 
 const HELP = `Usage: pilotboat bootstrap [render] [proxy flags]
        pilotboat bootstrap validate [proxy flags]
@@ -18,7 +20,7 @@ const HELP = `Usage: pilotboat bootstrap [render] [proxy flags]
 Envoy's bootstrap as "pilotboat proxy" would write it here; nothing is started or written.
 
   render     print it
-  validate   have the real Envoy check it; prints what Envoy says, exit code 1 when it refuses
+  validate   have the real Envoy check it; prints OK, or what Envoy says with exit code 1; with -v that in any case
   diff       two files, or a running agent's against what would be rendered now, by path and not by line;
              exit code 1 when they differ
 
@@ -48,7 +50,10 @@ interface RenderedHere {
   readonly extension: string;
 }
 
+const SUB_COMMANDS = ["render", "validate", "diff"];
+
 async function render(args: readonly string[], host: Host): Promise<RenderedHere> {
+  checkProxyWords("bootstrap", SUB_COMMANDS, args);
   const { config, warnings } = await loadConfig({ args, env: host.env, cwd: host.cwd });
   const node = await lookAtNode(config, silentLogger, host.signals.stop);
   const rendered = await renderFor(config, node);
@@ -59,7 +64,8 @@ async function render(args: readonly string[], host: Host): Promise<RenderedHere
   return { config, text, extension };
 }
 
-async function validate(args: readonly string[], host: Host): Promise<number> {
+async function validate(words: readonly string[], host: Host): Promise<number> {
+  const args = words.filter((word) => !VERBOSE.includes(word));
   const { config, text, extension } = await render(args, host);
   const search = { explicit: explicitEnvoys(config), usual: config.proxy.binaryPath, env: host.env, cwd: config.cwd };
   const envoy = await findEnvoy(search);
@@ -79,12 +85,21 @@ async function validate(args: readonly string[], host: Host): Promise<number> {
       cwd: (await isThere(config.cwd)) ? config.cwd : folder, // proxy would make it, empty
       env: host.env,
     });
-    host.stdout.write(output);
+    const isWordy = !isValid || args.length < words.length;
+    host.stdout.write(isWordy ? output : `${unknownFields(output)}OK\n`);
     return isValid ? 0 : 1;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
+
+/** The one thing that Envoy passes over here and that is a mistake all the same. */
+function unknownFields(output: string): string {
+  const lines = output.split("\n").filter((line) => /unknown field/i.test(line));
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+const VERBOSE: readonly string[] = ["-v", "--verbose"];
 
 function isThere(path: string): Promise<boolean> {
   return stat(path).then(
@@ -119,10 +134,7 @@ async function documentsOf(args: readonly string[], host: Host): Promise<readonl
 }
 
 async function readDocument(path: string): Promise<JsonValue> {
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw new AgentError("FILE_UNREADABLE", `Cannot read "${path}": ${describeError(error)}`, { cause: error });
-  });
-  return parseDocument(text, `"${path}"`);
+  return parseDocument(await readNamedFile(path, "a file to compare"), `"${path}"`);
 }
 
 /** JSON or YAML: a template makes either. */

@@ -10,6 +10,7 @@ import {
   showField,
 } from "../config/index.ts";
 import { isSet, valueText } from "./config-print.ts";
+import { checkProxyWords } from "./proxy-words.ts";
 
 const KINDS: Readonly<Record<ConfigEntry["kind"], string>> = {
   field: "field of ProxyConfig",
@@ -23,6 +24,7 @@ const KINDS: Readonly<Record<ConfigEntry["kind"], string>> = {
 /** `pilotboat config explain NAME`: what it means, what it is here, and every source that set it. Rejects with USAGE. */
 export async function explain([name, ...args]: readonly string[], host: Host): Promise<number> {
   if (name === undefined) throw new AgentError("USAGE", "Wanted a name", { hint: 'See "pilotboat config --help"' });
+  checkProxyWords("config", [], args);
   const { config, broken } = await load(args, host);
   const entries = configEntries(config);
   const entry = entries.find((one) => one.name === name) ?? entries.find((one) => one.name === `--${name}`);

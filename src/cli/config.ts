@@ -1,10 +1,11 @@
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { AgentError, describeError, type Host } from "../base/index.ts";
+import { AgentError, type Host } from "../base/index.ts";
 import { type AgentConfig, configEntries, formatProblem, loadConfig, substitute } from "../config/index.ts";
 import { explain } from "./config-explain.ts";
 import { showNode } from "./config-node.ts";
 import { entriesAsJson, entriesAsYaml } from "./config-print.ts";
+import { readNamedFile } from "./named-path.ts";
+import { checkProxyWords } from "./proxy-words.ts";
 
 const HELP = `Usage: pilotboat config [-o yaml|json] [proxy flags]
        pilotboat config explain NAME [proxy flags]
@@ -41,6 +42,7 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
       return explain(rest, host);
     case "node": {
       const { output, rest: flags } = takeOutput(rest);
+      checkProxyWords("config", [], flags);
       return showNode(flags, output === "json", host);
     }
     case "substitute":
@@ -50,8 +52,11 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
   }
 }
 
+const SUB_COMMANDS = ["explain", "node", "substitute"];
+
 async function show(args: readonly string[], host: Host): Promise<number> {
   const { output, rest } = takeOutput(args);
+  checkProxyWords("config", SUB_COMMANDS, rest);
   const { config, warnings } = await loadConfig({ args: rest, env: host.env, cwd: host.cwd, isPositioned: true });
   host.stderr.write(warnings.map((warning) => `warning: ${formatProblem(warning)}\n`).join(""));
   host.stdout.write(output === "json" ? entriesAsJson(config.role, configEntries(config)) : asYaml(config));
@@ -67,9 +72,7 @@ async function substituteFile(args: readonly string[], host: Host): Promise<numb
   if (file === undefined || more.length > 0) {
     throw new AgentError("USAGE", `Wanted one file, found ${args.length}`, { hint: 'See "pilotboat config --help"' });
   }
-  const text = await readFile(resolve(host.cwd, file), "utf8").catch((error: unknown) => {
-    throw new AgentError("FILE_UNREADABLE", `Cannot read "${file}": ${describeError(error)}`, { cause: error });
-  });
+  const text = await readNamedFile(resolve(host.cwd, file), "the file to substitute in");
   host.stdout.write(substitute(text, host.env));
   return 0;
 }

@@ -8,13 +8,27 @@ import { substitute } from "./substitute.ts";
 
 const ANNOTATIONS_FILE = "./etc/istio/pod/annotations";
 
+interface MeshPlace {
+  readonly cwd: string;
+  readonly path: string;
+  /** By --meshConfig: that it is not there is worth a warning then. */
+  readonly isNamed: boolean;
+}
+
 /** The mesh file; undefined when it is absent or empty. Any other failure is a problem. */
-export async function readMesh(cwd: string, path: string, problems: Problem[]): Promise<Source | undefined> {
+export async function readMesh(
+  { cwd, path, isNamed }: MeshPlace,
+  problems: Problem[],
+  warnings: Problem[],
+): Promise<Source | undefined> {
   try {
     const text = await readFile(resolve(cwd, path), "utf8");
     return text === "" ? undefined : { text, source: path };
   } catch (error) {
-    if (!isAbsent(error)) problems.push(unreadable("--meshConfig", path, error));
+    const name = "--meshConfig";
+    const message = `there is no file "${path}", so there is no mesh configuration`;
+    if (!isAbsent(error)) problems.push(unreadable(name, path, error));
+    else if (isNamed) warnings.push({ name, origin: { source: name }, message });
     return undefined;
   }
 }

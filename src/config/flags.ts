@@ -99,7 +99,7 @@ export const PROXY_FLAGS = [
 /** The value of every flag, given or default. */
 export type ProxyFlags = FlagValues<typeof PROXY_FLAGS> & FlagValues<typeof LOG_FLAGS>;
 
-export interface FlagsReading extends Pick<ParsedFlags, "positionals" | "errors" | "given"> {
+export interface FlagsReading extends Pick<ParsedFlags, "positionals" | "errors" | "given" | "unknown"> {
   readonly flags: ProxyFlags;
 }
 
@@ -108,7 +108,7 @@ export const ALL_FLAGS: readonly ProxyFlagSpec[] = [...PROXY_FLAGS, ...LOG_FLAGS
 
 /** Parses the words after `proxy`; unknown flags are passed over, as the reference does. */
 export function readProxyFlags(args: readonly string[]): FlagsReading {
-  const { given, positionals, errors } = parseFlags(ALL_FLAGS, args, { isLenient: true });
+  const { given, positionals, errors, unknown } = parseFlags(ALL_FLAGS, args, { isLenient: true });
   const flags = Object.fromEntries(ALL_FLAGS.map((spec) => [spec.name, given.get(spec.name) ?? spec.default]));
-  return { given, positionals, errors, flags: Object.freeze(flags) as unknown as ProxyFlags };
+  return { given, positionals, errors, unknown, flags: Object.freeze(flags) as unknown as ProxyFlags };
 }

@@ -7,6 +7,7 @@ export {
   type ConfigWords,
   type LoadedConfig,
   loadConfig,
+  PROXY_ROLES,
   type ProxyRole,
 } from "./load-config.ts";
 export { type FlagSpec, type ParsedFlags, parseFlags } from "./pflag.ts";

@@ -16,7 +16,7 @@ import { ConfigError } from "./config-error.ts";
 import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-files.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { readEgressProxy } from "./egress-proxy.ts";
-import { type FlagsReading, type ProxyFlags, readProxyFlags } from "./flags.ts";
+import { ALL_FLAGS, type FlagsReading, type ProxyFlags, readProxyFlags } from "./flags.ts";
 import type { FieldLayer } from "./layered-config.ts";
 import { type LogConfig, readLogConfig } from "./log-config.ts";
 import { nearest, type Origin, type Problem } from "./problem.ts";
@@ -39,7 +39,7 @@ export interface ConfigWords {
 }
 
 export type ProxyRole = "sidecar" | "router" | "waypoint" | "ztunnel" | "agentgateway";
-const ROLES: readonly string[] = ["sidecar", "router", "waypoint", "ztunnel", "agentgateway"];
+export const PROXY_ROLES: readonly string[] = ["sidecar", "router", "waypoint", "ztunnel", "agentgateway"];
 
 /** The one value that the whole agent runs on. */
 export interface AgentConfig {
@@ -80,19 +80,19 @@ export interface LoadedConfig {
 /** Turns words into the one frozen value. Rejects with CONFIG_INVALID (a ConfigError) that names all problems. */
 export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   const { args, env, isPositioned = false } = words;
-  const { flags, positionals, errors, given } = readProxyFlags(args);
+  const { flags, positionals, errors, given, unknown } = readProxyFlags(args);
   const cwd = resolve(words.cwd, flags["run-folder"]);
   const reading = readSettings(env, given);
   const { settings } = reading;
   const problems = [...flagProblems(errors), ...roleProblems(positionals), ...reading.problems];
-  const warnings = [...reading.warnings];
+  const warnings = [...mistypedFlags(unknown), ...reading.warnings];
   const log = readLogConfig(flags, problems);
   problems.push(...impossibleSettings(settings), ...watchWithoutHotRestart(flags, settings));
   const podAnnotations = await readAnnotations(cwd, warnings);
   const override = { cwd, path: settings.bootstrapOverride, hostIp: settings.hostIp };
   const envoyOverlay = await readBootstrapOverride(override, warnings);
   const effective = await effectiveProxyConfig({
-    meshFile: await readMesh(cwd, flags.meshConfig, problems),
+    meshFile: await readMesh({ cwd, path: flags.meshConfig, isNamed: given.has("meshConfig") }, problems, warnings),
     environment: await readEnvironmentOverlay({ cwd: words.cwd, env, file: flags["proxy-config"] }, problems),
     annotations: podAnnotations,
     flags,
@@ -135,10 +135,21 @@ function flagProblems(errors: FlagsReading["errors"]): Problem[] {
   return errors.map(({ flag, message }) => ({ name: flag, origin: { source: flag }, message }));
 }
 
+/** Unknown flags are passed over; one that looks like one of ours was meant for us. */
+function mistypedFlags(unknown: readonly string[]): Problem[] {
+  const known = ALL_FLAGS.map(({ name }) => name);
+  return unknown.flatMap((flag) => {
+    const close = flag.startsWith("--") ? nearest(flag.slice(2), known) : undefined;
+    if (close === undefined) return [];
+    const message = "unknown flag, passed over";
+    return [{ name: flag, origin: { source: flag }, message, hint: `Did you mean "--${close}"?` }];
+  });
+}
+
 function roleProblems([role = "sidecar"]: readonly string[]): Problem[] {
-  if (ROLES.includes(role)) return [];
-  const wanted = `one of ${ROLES.join(", ")}`;
-  const close = nearest(role, ROLES);
+  if (PROXY_ROLES.includes(role)) return [];
+  const wanted = `one of ${PROXY_ROLES.join(", ")}`;
+  const close = nearest(role, PROXY_ROLES);
   const hint = close === undefined ? `Wanted ${wanted}` : `Did you mean "${close}"?`;
   const origin = { source: "command line" };
   return [{ name: "proxy type", origin, message: `invalid proxy Type: ${role}`, found: role, wanted, hint }];

@@ -30,6 +30,8 @@ export interface ParsedFlags {
   readonly positionals: readonly string[];
   /** One text per flag that could not be understood, in pflag's words. */
   readonly errors: readonly { readonly flag: string; readonly message: string }[];
+  /** Every flag that nobody knows, with its dashes, whether it was passed over or is an error. */
+  readonly unknown: readonly string[];
 }
 
 export interface ParseOptions {
@@ -52,6 +54,7 @@ class FlagParser implements ParsedFlags {
   readonly given = new Map<string, FlagValue>();
   readonly positionals: string[] = [];
   readonly errors: { flag: string; message: string }[] = [];
+  readonly unknown: string[] = [];
   readonly #specs: readonly FlagSpec[];
   #rest: string[];
   readonly #isLenient: boolean;
@@ -77,7 +80,9 @@ class FlagParser implements ParsedFlags {
   #takeLong(word: string): void {
     const [name = "", inline] = splitOnce(word.slice(2));
     const spec = this.#specs.find((one) => one.name === name);
-    if (name === "" || name.startsWith("-")) this.#refuse(word, `bad flag syntax: ${word}`);
+    const isBad = name === "" || name.startsWith("-");
+    if (spec === undefined && !isBad) this.unknown.push(`--${name}`);
+    if (isBad) this.#refuse(word, `bad flag syntax: ${word}`);
     else if (spec === undefined && !this.#isLenient) this.#refuse(`--${name}`, `unknown flag: --${name}`);
     else if (spec === undefined && inline === undefined) this.#dropValue();
     else if (spec !== undefined) this.#takeValue(spec, inline, `--${name}`);
@@ -97,6 +102,7 @@ class FlagParser implements ParsedFlags {
       const spec = this.#specs.find((one) => one.shorthand === letter);
       const shown = `'${letter}' in -${letters}`;
       letters = inline === undefined ? letters.slice(1) : "";
+      if (spec === undefined) this.unknown.push(`-${letter}`);
       if (spec === undefined && !this.#isLenient) {
         this.#refuse(`-${letter}`, `unknown shorthand flag: ${shown}`);
       } else if (spec === undefined && inline === undefined) {

@@ -71,6 +71,42 @@ test("validate: a YAML template's text reaches Envoy as YAML, with its complaint
   expect(stdout).toContain("value must be");
 });
 
+test("validate: OK is one word; with -v, and when Envoy refuses, come its own lines", async () => {
+  const short = await pilotboat(["bootstrap", "validate"], STOCK);
+  expect(short).toMatchObject({ code: 0, stdout: "OK\n" });
+  const { code, stdout } = await pilotboat(["bootstrap", "validate", "-v"], STOCK);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/configuration '.*' OK/);
+  await writeFile(join(cwd, "t.yaml"), "node: {id: a, cluster: c}\nadmin: {nope: 1}\n");
+  const passedOver = await pilotboat(["bootstrap", "validate"], { ...STOCK, ISTIO_BOOTSTRAP: "t.yaml" });
+  expect(passedOver.stdout).toMatch(/Unknown field.*nope.*\nOK\n$/);
+});
+
+test("diff: long values are shown around what differs", async () => {
+  const write = (file: string, end: string) =>
+    writeFile(join(cwd, file), JSON.stringify({ same: 1, lua: `${"x".repeat(900)}${end}${"y".repeat(900)}` }));
+  await write("a.json", "before");
+  await write("b.json", "after");
+  const { stdout } = await pilotboat(["bootstrap", "diff", "a.json", "b.json"]);
+  expect(stdout).toMatch(/^~ lua: …x+beforey+… \(1808 characters\) -> …x+aftery+… \(1807 characters\)\n$/);
+  expect(stdout.length).toBeLessThan(500);
+});
+
+test.each([
+  [["bootstrap", "rendr"], 'Unknown sub-command "rendr" [USAGE]', 'Did you mean "render"?'],
+  [["bootstrap", "validate", "--concurency", "2"], 'Unknown flag "--concurency"', 'Did you mean "--concurrency"?'],
+  [["bootstrap", "-x"], 'Unknown flag "-x"', 'See "pilotboat bootstrap --help"'],
+  [["config", "xplain"], 'Unknown sub-command "xplain" [USAGE]', 'Did you mean "explain"?'],
+  [["config", "explain", "drainDuration", "--runfolder", "x"], '"--runfolder"', 'Did you mean "--run-folder"?'],
+  [["config", "node", "--concurency=2"], 'Unknown flag "--concurency"', 'Did you mean "--concurrency"?'],
+  [["config", "substitute", "gone"], "Cannot find the file", "(the file to substitute in)"],
+  [["config", "explain"], "Wanted a name", 'See "pilotboat config --help"'],
+])("%j is a mistyped command line", async (args, ...expected) => {
+  const { code, stdout, stderr } = await pilotboat(args);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  for (const text of expected) expect(stderr).toContain(text);
+});
+
 test("validate: the override of ISTIO_BOOTSTRAP_OVERRIDE is part of it", async () => {
   await writeFile(join(cwd, "override.yaml"), "stats_flush_interval: 0s\n");
   expect(await pilotboat(["bootstrap", "validate"], STOCK)).toMatchObject({ code: 0 });
@@ -119,5 +155,8 @@ test("diff: the order of filters counts, that of clusters does not; YAML and JSO
     "http_filters: [{name: a}, {name: b}, {name: c}]\nclusters: [{name: x}, {name: y}]\n",
   );
   expect(await pilotboat(["bootstrap", "diff", "a.json", "d.yaml"])).toMatchObject({ code: 0 });
-  expect((await pilotboat(["bootstrap", "diff", "a.json", "gone"])).stderr).toContain("Cannot read");
+  expect(await pilotboat(["bootstrap", "diff", "a.json", "gone"])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("Cannot find the file"),
+  });
 });

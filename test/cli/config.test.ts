@@ -60,7 +60,7 @@ test("a role that does not exist is refused with the reference's text", async ()
   expect(stderr).toContain("invalid proxy Type: foo");
 });
 
-const WORDS: readonly string[] = ["config", "router", "--concurrency", "3", "--nope", "--log_target=stdout"];
+const WORDS: readonly string[] = ["config", "router", "--concurrency", "3", "--log_target=stdout"];
 const ENV = {
   PROXY_CONFIG: '{"drainDuration":"30s","proxyMetadata":{"DB_PASSWORD":"hunter2","A":"b"},"meshId":"a # b"}',
   XDS_HEADER_Authorization: "Bearer hunter2",
@@ -180,8 +180,8 @@ describe("config substitute", () => {
 
   test("a file that is not there is an error with its name", async () => {
     const { code, stderr } = await pilotboat(["config", "substitute", "gone"]);
-    expect(code).toBe(1);
-    expect(stderr).toContain('Cannot read "gone"');
+    expect(code).toBe(2);
+    expect(stderr).toContain(`Cannot find the file "${join(cwd, "gone")}"`);
   });
 
   test.each([[["config", "substitute"]], [["config", "substitute", "a", "b"]]])("%j is a usage error", async (args) => {

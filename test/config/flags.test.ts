@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { readProxyFlags } from "../../src/config/flags.ts";
-import { LOG_FLAGS, loadConfig, parseFlags } from "../../src/config/index.ts";
+import { formatProblem, LOG_FLAGS, loadConfig, parseFlags } from "../../src/config/index.ts";
 
 test.each<[string, string[], Record<string, unknown>, string[]]>([
   ["nothing", [], { concurrency: 0 }, []],
@@ -40,6 +40,21 @@ test("a value that is no integer is named as Go names it", () => {
 test("where unknown flags are not tolerated they are errors", () => {
   const { errors } = parseFlags(LOG_FLAGS, ["--typo", "-x"], { isLenient: false });
   expect(errors.map(({ message }) => message)).toEqual(["unknown flag: --typo", "unknown shorthand flag: 'x' in -x"]);
+});
+
+test("an unknown flag that looks like one of ours is a warning, others are passed over in silence", async () => {
+  const args = ["--runfolder", "x", "--controlPlaneAuthPolicy", "NONE", "-x"];
+  const { warnings } = await loadConfig({ args, env: { POD_NAMESPACE: "a", SERVICE_ACCOUNT: "b" }, cwd: "/dev/null" });
+  expect(warnings.map(formatProblem)).toEqual(['--runfolder: unknown flag, passed over. Did you mean "--run-folder"?']);
+});
+
+test("a mesh file that is named and not there is a warning", async () => {
+  const env = { POD_NAMESPACE: "a", SERVICE_ACCOUNT: "b" };
+  const { warnings } = await loadConfig({ args: ["--meshConfig", "gone"], env, cwd: "/dev/null" });
+  expect(warnings.map(formatProblem)).toEqual([
+    '--meshConfig: there is no file "gone", so there is no mesh configuration',
+  ]);
+  expect((await loadConfig({ args: [], env, cwd: "/dev/null" })).warnings).toEqual([]);
 });
 
 const SHORT = [
