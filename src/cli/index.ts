@@ -1,9 +1,14 @@
 import { AgentError, describeError, type Host } from "../base/index.ts";
 import type { FoundCommand } from "../config/find-command.ts";
+import { VERSION } from "../version.ts";
 import { COMMANDS } from "./commands.ts";
 
 /** Runs one command line (without the program's name) and resolves with the exit code. Never rejects. */
 export async function runCli(args: readonly string[], host: Host): Promise<number> {
+  if (args[0] === "--version" || args[0] === "-v") {
+    host.stdout.write(`${VERSION}\n`);
+    return 0;
+  }
   const { name, rest } = await splitCommand(args);
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
     host.stdout.write(helpText());

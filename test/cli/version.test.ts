@@ -2,6 +2,7 @@ import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { run } from "../../src/cli/version.ts";
 import { VERSION } from "../../src/version.ts";
+import { runInProcess } from "../support/run-cli.ts";
 
 const never = new AbortController().signal;
 
@@ -46,6 +47,10 @@ test.each([
   [["--remote"], "unknown flag: --remote"],
 ])("version %j is refused", async (args, message) => {
   await expect(version(...args)).rejects.toMatchObject({ code: "USAGE", message });
+});
+
+test.each(["--version", "-v"])("pilotboat %s is the version alone", async (flag) => {
+  expect(await runInProcess([flag], { cwd: "/", env: {} })).toEqual({ code: 0, stdout: `${VERSION}\n`, stderr: "" });
 });
 
 test("--help has examples", async () => {
