@@ -48,8 +48,8 @@ test("the agent that lives is asked", async () => {
 test("the folder may be an argument; two that differ, and a form that nobody prints, are refused", async () => {
   await leaveRunFile(await startOf(process.pid));
   const status = (...args: readonly string[]) => runInProcess(["status", ...args], { cwd: "/", env: {} });
-  expect((await status(folder)).code).toBe(0);
-  expect((await status(folder, "--run-folder", folder)).code).toBe(0);
+  expect((await status(folder, "-o", "json")).code).toBe(0);
+  expect((await status(folder, "--run-folder", folder, "-ojson")).code).toBe(0);
   expect(await status(folder, "--run-folder", "/other")).toMatchObject({ code: 2, stdout: "" });
   const { code, stderr } = await status(folder, "-o", "yaml");
   expect(code).toBe(2);
