@@ -1,5 +1,6 @@
 import { AgentError, bindTcp } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
+import { hasOwnDocument } from "./room-options.ts";
 
 interface PlannedPort {
   readonly port: number;
@@ -25,9 +26,7 @@ export function describePorts(config: AgentConfig): string {
  * Envoys can share one unnoticed. Rejects with ADDRESS_IN_USE, naming who sets the port.
  */
 export async function tryEnvoyPorts(config: AgentConfig, localhost: string): Promise<void> {
-  const { proxy, settings } = config;
-  const isOwnDocument = proxy.customConfigFile === "" && proxy.proxyBootstrapTemplatePath === "";
-  if (settings.isEnvoyDisabled || !isOwnDocument || settings.bootstrapTemplate !== "") return;
+  if (config.settings.isEnvoyDisabled || !hasOwnDocument(config)) return;
   const host = (from: string): string => (from === "proxyAdminPort" ? localhost : "0.0.0.0");
   const ports = planPorts(config).filter(({ from }) => from !== "statusPort");
   await Promise.all(ports.map(({ port, use, from }) => tryPort(host(from), port, use, from)));

@@ -3,6 +3,7 @@ import { extname } from "node:path";
 import { AgentError, describeError, type Logger } from "../base/index.ts";
 import {
   type BootstrapFile,
+  foreignFile,
   renderBootstrap,
   renderGrpcBootstrap,
   renderUserTemplate,
@@ -38,7 +39,7 @@ export async function prepareBootstrap(
     const document = renderGrpcBootstrap(seen(config.proxy.configPath), seen(outputCerts), node);
     await writeGrpcBootstrap(options.inRunFolder(config, grpcBootstrapPath), document);
   }
-  if (rendered === undefined) return { path: customConfigFile, [Symbol.asyncDispose]: async () => undefined };
+  if (rendered === undefined) return foreignFile(customConfigFile);
   const { content, extension } = rendered;
   const owner = options.runAs(config, process.getuid?.());
   return writeBootstrap({ proxy: config.proxy, cwd: config.cwd, owner }, content, { extension, isNext });

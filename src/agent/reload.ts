@@ -1,7 +1,7 @@
-import { readFile, rename } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { AgentError, describeError, hideSecrets, systemClock } from "../base/index.ts";
-import { describeDifference, diffByPath } from "../bootstrap/index.ts";
+import { type BootstrapFile, describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, formatProblem } from "../config/index.ts";
 import type { SpawnOptions, SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import type { JsonValue, ProxyConfig } from "../proto/mesh/index.ts";
@@ -32,6 +32,8 @@ export interface ReloadParts {
   /** What the Envoy that runs was started with. */
   readonly spawn: SpawnOptions;
   readonly hasExternalSds: boolean;
+  /** Undefined while the control plane answers, or nobody has asked it. */
+  readonly whyNoControlPlane: () => string | undefined;
   readonly stop: AbortSignal;
 }
 
@@ -43,68 +45,123 @@ export interface ReloadOptions {
 /** Reads the configuration again and has an Envoy with that take over. Never rejects; one at a time. */
 export type Reload = (options?: ReloadOptions) => Promise<ReloadReport>;
 
-/** To be called soon after the spawn: it notes what Envoy was started with. */
-export async function createReload(parts: ReloadParts): Promise<Reload> {
-  const { envoy, context } = parts;
-  const { log } = context;
-  let served = await describeStart(parts.spawn);
-  let isBusy = false;
+/** To be made soon after the spawn: it notes what Envoy was started with. Disposing it removes what it wrote. */
+export async function createReloader(parts: ReloadParts): Promise<Reloader> {
+  return new Reloader(parts, await describeStart(parts.spawn));
+}
 
-  const attempt = async ({ evenIfUnchanged }: ReloadOptions): Promise<Omit<ReloadReport, "ms" | "pid">> => {
-    const config = await readAgain(parts);
-    const node = await findNode(config, parts.hasExternalSds, log, parts.stop);
-    const [surroundings, envoyBinary, file] = await Promise.all([
+type Outcome = Omit<ReloadReport, "ms" | "pid">;
+
+export class Reloader implements AsyncDisposable {
+  readonly #parts: ReloadParts;
+  #served: StartDocument;
+  /** Of the last takeover. */
+  #file: BootstrapFile | undefined;
+  #isBusy = false;
+
+  constructor(parts: ReloadParts, served: StartDocument) {
+    this.#parts = parts;
+    this.#served = served;
+  }
+
+  async reload(options: ReloadOptions = { evenIfUnchanged: true }): Promise<ReloadReport> {
+    const { envoy, context } = this.#parts;
+    const startedMs = performance.now();
+    const outcome = await this.#attemptAlone(options);
+    const report = { ...outcome, pid: envoy.pid(), ms: Math.round(performance.now() - startedMs) };
+    const { pid, ms, reason } = report;
+    if (report.outcome === "replaced") context.log.info("Reload: the next Envoy serves", { pid, ms });
+    if (report.outcome === "refused") {
+      const isServing = envoy.state().kind === "running";
+      context.log.error(`Reload refused${isServing ? ", the old Envoy serves on" : ""}: ${reason}`);
+    }
+    return report;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file?.[Symbol.asyncDispose]();
+  }
+
+  async #attemptAlone(options: ReloadOptions): Promise<Outcome> {
+    if (hotRestart(this.#parts.config) === undefined) return refused(HOW_TO_ALLOW);
+    if (this.#isBusy) return refused("another reload is under way");
+    this.#isBusy = true;
+    try {
+      for (;;) {
+        const outcome = await this.#attempt(options);
+        if (outcome !== "waited") return outcome;
+      }
+    } catch (error) {
+      return refused(describeError(error));
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  /** `waited`: for an earlier epoch, so long that the configuration may be another one by now. */
+  async #attempt({ evenIfUnchanged }: ReloadOptions): Promise<Outcome | "waited"> {
+    const { context, stop } = this.#parts;
+    const config = await readAgain(this.#parts);
+    const [node, surroundings, envoyBinary] = await Promise.all([
+      findNode(config, this.#parts.hasExternalSds, context.log, stop),
       lookAround(config, context),
       findBinary(config, context),
-      prepareBootstrap(config, node, log, { isNext: true }),
     ]);
+    const file = await prepareBootstrap(config, node, context.log, { isNext: true });
+    let isSettled = false;
     try {
       const { spawn } = await planEnvoy({ surroundings, config, context, node, bootstrapFile: file.path, envoyBinary });
       const next = await describeStart(spawn);
-      const changes = differencesOf(served, next);
+      const changes = differencesOf(this.#served, next);
       if (changes.length === 0 && !evenIfUnchanged) return { outcome: "unchanged", changes };
-      for (const change of changes) log.info(`Reload: ${change}`);
-      await refuseInvalid(spawn);
-      refuseOtherAdmin(served.bootstrap, next.bootstrap);
-      await refuseTakenPorts(served.bootstrap, next.bootstrap);
-      await waitForEarlierEpochs(parts);
-      const settledPath = file.path.replace(NEXT, ".$1");
-      const settled = { ...spawn, args: spawn.args.map((word) => (word === file.path ? settledPath : word)) };
-      const result = await envoy.replace(spawn, settled);
+      if (await waitForEarlierEpochs(this.#parts)) return "waited";
+      for (const change of changes) context.log.info(`Reload: ${change}`);
+      await this.#check(spawn, next);
+      const result = await this.#parts.envoy.replace(spawn, startedWith(file.lastingPath, spawn, file.path));
       if (result.kind === "refused") return { outcome: "refused", reason: result.reason, changes };
-      await rename(resolve(config.cwd, file.path), resolve(config.cwd, settledPath));
-      served = next;
+      isSettled = true;
+      this.#served = next;
+      await this.#settle(file);
       return { outcome: "replaced", changes };
     } finally {
-      await file[Symbol.asyncDispose](); // nothing is there when it was renamed
+      if (!isSettled) await file[Symbol.asyncDispose]();
     }
-  };
+  }
 
-  return async (options = { evenIfUnchanged: true }) => {
-    const startedMs = performance.now();
-    const done = (result: Omit<ReloadReport, "ms" | "pid">): ReloadReport => {
-      const ms = Math.round(performance.now() - startedMs);
-      if (result.outcome === "replaced") log.info("Reload: the next Envoy serves", { pid: envoy.pid(), ms });
-      if (result.outcome === "refused") log.error(`Reload refused, the old Envoy serves on: ${result.reason}`);
-      return { ...result, pid: envoy.pid(), ms };
-    };
-    if (hotRestart(parts.config) === undefined) return done({ outcome: "refused", reason: HOW_TO_ALLOW, changes: [] });
-    if (isBusy) return done({ outcome: "refused", reason: "another reload is under way", changes: [] });
-    isBusy = true;
-    try {
-      return done(await attempt(options));
-    } catch (error) {
-      return done({ outcome: "refused", reason: describeError(error), changes: [] });
-    } finally {
-      isBusy = false;
+  /** What can be found out before the next epoch is found out before: it costs the admin, or more, afterwards. */
+  async #check(spawn: SpawnOptions, next: StartDocument): Promise<void> {
+    const trouble = this.#parts.whyNoControlPlane();
+    if (trouble !== undefined) {
+      throw new AgentError("CONTROL_PLANE_UNREACHABLE", `Cannot bring up a next Envoy: ${trouble}`);
     }
-  };
+    await refuseInvalid(spawn);
+    refuseOtherAdmin(this.#served.bootstrap, next.bootstrap);
+    await refuseTakenPorts(this.#served.bootstrap, next.bootstrap);
+  }
+
+  async #settle(file: BootstrapFile): Promise<void> {
+    try {
+      await file.settle();
+      if (this.#file !== undefined && this.#file.lastingPath !== file.lastingPath) {
+        await this.#file[Symbol.asyncDispose](); // of another form: nobody is started with it again
+      }
+    } catch (error) {
+      this.#parts.context.log.warn("A cold start will not find its bootstrap", { error: describeError(error) });
+    }
+    this.#file = file;
+  }
+}
+
+function refused(reason: string): Outcome {
+  return { outcome: "refused", reason, changes: [] };
+}
+
+/** The same start with another name of its bootstrap. */
+function startedWith(path: string, spawn: SpawnOptions, before: string): SpawnOptions {
+  return { ...spawn, args: spawn.args.map((word) => (word === before ? path : word)) };
 }
 
 const HOW_TO_ALLOW = "hot restart is off; start the agent with --hot-restart";
-
-/** In the name of a bootstrap that is not served yet. */
-const NEXT = /\.next\.(json|yaml)$/;
 
 /** What the agent itself runs on; an Envoy with other values would not find it. */
 const FIXED_FIELDS = [
@@ -177,11 +234,19 @@ function differencesOf(before: JsonValue, after: JsonValue): string[] {
 }
 
 const LOOK_MS = 100;
+/** The supervisor ends an epoch that nobody else ends within less. */
+const PATIENCE_RESERVE_MS = 10_000;
 
-/** A third epoch would cut the drain of the first short; it is given the time that it was promised. */
-async function waitForEarlierEpochs({ envoy, config, stop, context }: ReloadParts): Promise<void> {
-  const patienceMs = ((hotRestart(config)?.parentShutdownSeconds ?? 0) + 5) * 1_000;
+/**
+ * A third epoch would cut the drain of the first short; it is given the time that it was promised. Resolves with whether
+ * there was one.
+ */
+async function waitForEarlierEpochs({ envoy, config, stop, context }: ReloadParts): Promise<boolean> {
+  if (envoy.count() <= 1) return false;
+  const patienceMs = (hotRestart(config)?.parentShutdownSeconds ?? 0) * 1_000 + PATIENCE_RESERVE_MS;
   const until = systemClock.now() + patienceMs;
-  if (envoy.count() > 1) context.log.info("Reload: waiting for an earlier Envoy to end its drain");
+  context.log.info("Reload: waiting for an earlier Envoy to end its drain", { atMostMs: patienceMs });
   while (envoy.count() > 1 && systemClock.now() < until) await systemClock.sleep(LOOK_MS, stop);
+  if (envoy.count() > 1) throw new AgentError("TIMEOUT", "An earlier Envoy does not end");
+  return true;
 }

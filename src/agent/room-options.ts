@@ -143,6 +143,13 @@ export function drainOptions({ role, proxy, settings }: AgentConfig): DrainOptio
   };
 }
 
+/** Envoy is started with our document, in which it asks the control plane for everything; not with one of the user's. */
+export function hasOwnDocument({ proxy, settings }: AgentConfig): boolean {
+  return [proxy.customConfigFile, proxy.proxyBootstrapTemplatePath, settings.bootstrapTemplate].every(
+    (one) => one === "",
+  );
+}
+
 /** A replaced Envoy ends itself that long after its successor began; by default its drain fits into it with a reserve. */
 export function hotRestart({ proxy, settings }: AgentConfig): { readonly parentShutdownSeconds: number } | undefined {
   if (!settings.isHotRestart) return undefined;

@@ -6,7 +6,7 @@ import type { AgentContext } from "./agent-context.ts";
 import { type AgentReport, describeAgent } from "./agent-report.ts";
 import type { PreparedAgent } from "./prepare-agent.ts";
 import { firstReason, readinessChecks, waitUntilReady } from "./readiness.ts";
-import type { Reload } from "./reload.ts";
+import type { Reload, Reloader } from "./reload.ts";
 import * as options from "./room-options.ts";
 import type { AgentEnd, RunningAgent } from "./running-agent.ts";
 import { type ServedIdentity, serveIdentity } from "./serve-identity.ts";
@@ -34,7 +34,7 @@ export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
   let served: ServedIdentity | undefined; // the status port answers before there is one
   const checks = readinessChecks({ config, node, metrics, log, because: () => served?.describeTrouble() });
   const board = createReadinessBoard({ checks, stop, log });
-  const reload = reloading(parts);
+  const reload = reloading(parts, () => served?.whyNoControlPlane());
   const statusOptions = { ...statusPort(parts), board, reload, agentReport: () => report(parts, served) };
   await life.own("status", serveStatus(statusOptions, stop));
   const envoys = (): number => Math.max(1, envoy?.count() ?? 0);
@@ -84,18 +84,23 @@ function statusPort({ config, context, prepared, registry, envoy, quitting }: Se
 }
 
 /** Its code is loaded where it may be needed. */
-function reloading({ config, context, prepared, envoy, stop }: ServeParts): Reload | undefined {
+function reloading(
+  { config, context, prepared, envoy, stop, life }: ServeParts,
+  whyNoControlPlane: () => string | undefined,
+): Reload | undefined {
   const { spawn } = prepared.envoy ?? {};
   if (envoy === undefined || spawn === undefined) return undefined;
-  const make = async (): Promise<Reload> => {
-    const { createReload } = await import("./reload.ts");
-    return createReload({ config, context, envoy, spawn, hasExternalSds: prepared.isFilesOnly, stop });
+  const hasExternalSds = prepared.isFilesOnly;
+  const make = async (): Promise<Reloader> => {
+    const { createReloader } = await import("./reload.ts");
+    return createReloader({ config, context, envoy, spawn, hasExternalSds, whyNoControlPlane, stop });
   };
   let made = config.settings.isHotRestart ? make() : undefined;
   made?.catch(() => undefined); // told to whoever asks
+  life.defer("reload", async () => (await made?.catch(() => undefined))?.[Symbol.asyncDispose]());
   return async (wanted) => {
     made ??= make();
-    return (await made)(wanted);
+    return (await made).reload(wanted);
   };
 }
 

@@ -39,6 +39,8 @@ export interface IdentityParts {
 /** Certificates, their SDS server, and the xDS relay. */
 export interface ServedIdentity extends AsyncDisposable {
   identity(): IdentityStatus;
+  /** Why an Envoy that came up now would get no configuration; undefined while all is well, or was never asked. */
+  whyNoControlPlane(): string | undefined;
   /** How the connection to the control plane stands, in one word or the reason of its failure. */
   controlPlane(): string;
   /** Why Envoy may lack certificates or configuration, in one line; undefined when all is well. */
@@ -96,6 +98,11 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
   const [xds] = await Promise.all([relay, sds]);
   return {
     identity: () => secrets.status(),
+    whyNoControlPlane() {
+      const { kind } = xds.state().upstream;
+      if (kind === "connected" || kind === "responding") return undefined;
+      return kind === "idle" && !options.hasOwnDocument(config) ? undefined : (xds.describeTrouble() ?? kind);
+    },
     controlPlane: () => xds.describeTrouble() ?? xds.state().upstream.kind,
     describeTrouble() {
       const troubles = [xds.describeTrouble(), ...secrets.status().troubles].filter((one) => one !== undefined);

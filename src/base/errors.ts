@@ -35,6 +35,10 @@ export const ERROR_CATALOGUE = {
     kind: "usage",
     summary: "The configuration has problems; all of them are listed with their origin.",
   },
+  CONTROL_PLANE_UNREACHABLE: {
+    kind: "peer",
+    summary: "The control plane is not connected, and what was asked for needs its configuration.",
+  },
   CSR_INVALID: { kind: "peer", summary: "A certificate request cannot be signed." },
   ENVOY_ADMIN_UNREACHABLE: { kind: "peer", summary: "Envoy's admin API does not answer, or not with 200." },
   ENVOY_ENDED: { kind: "peer", summary: "Envoy ended by itself; the exit code is Envoy's own, or 128 and the signal." },

@@ -3,4 +3,4 @@ export { renderGrpcBootstrap, writeGrpcBootstrap } from "./grpc-bootstrap.ts";
 export type { BootstrapOptions } from "./options.ts";
 export { type RenderedBootstrap, renderBootstrap } from "./render-bootstrap.ts";
 export { type RenderedTemplate, renderUserTemplate, type TemplateWords } from "./user-template.ts";
-export { type BootstrapFile, writeBootstrap } from "./write-bootstrap.ts";
+export { type BootstrapFile, foreignFile, writeBootstrap } from "./write-bootstrap.ts";

@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join, normalize, resolve } from "node:path";
 import { type Owner, writeFileAtomically } from "../base/index.ts";
 import type { JsonObject, ProxyConfig } from "../proto/mesh/index.ts";
@@ -8,6 +8,16 @@ import { LIGHTSTEP_TOKEN_FILE } from "./render-bootstrap.ts";
 export interface BootstrapFile extends AsyncDisposable {
   /** As Envoy is told: relative to its working directory unless `configPath` is absolute. */
   readonly path: string;
+  /** Its name once it is what is served: another one only for an Envoy that is to take over. */
+  readonly lastingPath: string;
+  /** Gives it that name. Rejects with a system error. */
+  settle(): Promise<void>;
+}
+
+/** A file of the user's own: used as it is, never renamed, never removed. */
+export function foreignFile(path: string): BootstrapFile {
+  const nothing = async (): Promise<void> => undefined;
+  return { path, lastingPath: path, settle: nothing, [Symbol.asyncDispose]: nothing };
 }
 
 export interface BootstrapPlace {
@@ -27,12 +37,23 @@ export async function writeBootstrap(
   content: JsonObject | string,
   { extension = "json", isNext = false }: { extension?: "json" | "yaml"; isNext?: boolean } = {},
 ): Promise<BootstrapFile> {
-  const path = normalize(join(proxy.configPath, `envoy-rev.${isNext ? "next." : ""}${extension}`));
+  const named = (name: string): string => normalize(join(proxy.configPath, `${name}.${extension}`));
+  const lastingPath = named("envoy-rev");
+  const path = isNext ? named("envoy-rev.next") : lastingPath;
+  let current = path;
   const token = proxy.tracing?.lightstep?.accessToken;
   if (token !== undefined) {
     await writeFileAtomically(resolve(cwd, proxy.configPath, LIGHTSTEP_TOKEN_FILE), token, { owner });
   }
   const text = typeof content === "string" ? content : JSON.stringify(content);
   await writeFileAtomically(resolve(cwd, path), text, { owner });
-  return { path, [Symbol.asyncDispose]: () => rm(resolve(cwd, path), { force: true }) };
+  return {
+    path,
+    lastingPath,
+    async settle() {
+      if (path !== lastingPath) await rename(resolve(cwd, path), resolve(cwd, lastingPath));
+      current = lastingPath;
+    },
+    [Symbol.asyncDispose]: () => rm(resolve(cwd, current), { force: true }),
+  };
 }

@@ -15,6 +15,7 @@ interface Rig extends AsyncDisposable {
   readonly proxy: RunningCommand;
   readonly controlPlane: RunningCommand;
   reload(): Promise<ReloadReport & { code: number | null }>;
+  report(): Promise<AgentReport>;
   envoy(): Promise<Extract<AgentReport["envoy"], { child: unknown }>["child"]>;
   answer(): Promise<number>;
   /** Lays fields over the ProxyConfig that the agent reads again. */
@@ -51,9 +52,9 @@ async function startRig(runtime: Runtime, { args = [], env = {}, proxyConfig = {
       const { code, stdout } = await run(runtime, ["reload", "--run-folder", folder, "-o", "json"]);
       return { code, ...(JSON.parse(stdout) as ReloadReport) };
     },
+    report: () => report(ports.status),
     async envoy() {
-      const response = await fetch(`http://127.0.0.1:${ports.status}/debug/agent`);
-      const { envoy } = (await response.json()) as AgentReport;
+      const { envoy } = await report(ports.status);
       if (!("child" in envoy)) throw new Error(`Envoy is ${envoy.kind}`);
       return envoy.child;
     },
@@ -121,14 +122,86 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
   test("a next epoch that dies on the way leaves the old one serving, and another may follow", async () => {
     await using rig = await startRig(runtime);
     const { pid } = await rig.envoy();
-    await rig.controlPlane[Symbol.asyncDispose](); // so that it cannot be live
+    rig.controlPlane.kill("SIGSTOP"); // so that the next one cannot be live
     const reloading = rig.reload();
     process.kill(await nextEnvoy(rig, pid), "SIGKILL");
     const reason = expect.stringContaining("SIGKILL");
     expect(await reloading).toMatchObject({ code: 1, outcome: "refused", pid, reason });
     expect(await rig.answer()).toBe(200);
-    await using _ = await rig.sandbox.startControlPlane();
+    rig.controlPlane.kill("SIGCONT");
     expect(await rig.reload()).toMatchObject({ code: 0, outcome: "replaced" });
+  });
+
+  test("a next epoch that is ended in order may take the old one along: either way one serves, and another follows", async () => {
+    await using rig = await startRig(runtime);
+    const { pid } = await rig.envoy();
+    rig.controlPlane.kill("SIGSTOP");
+    const reloading = rig.reload();
+    const next = await nextEnvoy(rig, pid);
+    await rig.proxy.waitFor(/shutting down admin due to child startup/);
+    process.kill(next, "SIGTERM");
+    expect(await reloading).toMatchObject({ code: 1, outcome: "refused" });
+    rig.controlPlane.kill("SIGCONT");
+    await expect.poll(() => rig.answer().catch(() => 0)).toBe(200);
+    await expect.poll(async () => (await rig.reload()).outcome).toBe("replaced");
+    expect(await rig.answer()).toBe(200);
+  });
+
+  test("without a control plane a reload is refused, and nothing is lost by it", async () => {
+    await using rig = await startRig(runtime);
+    const { pid } = await rig.envoy();
+    await rig.controlPlane[Symbol.asyncDispose]();
+    await expect.poll(async () => (await rig.report()).controlPlane.state).not.toMatch(/^(responding|connected)$/);
+    const reason = expect.stringContaining("Cannot bring up a next Envoy");
+    expect(await rig.reload()).toMatchObject({ code: 1, outcome: "refused", pid, reason });
+    expect((await fetch(`http://127.0.0.1:${rig.sandbox.ports.admin}/ready`)).status).toBe(200);
+  });
+
+  test("an epoch whose successor has crashed is ended when its time is over, and another reload follows", async () => {
+    await using rig = await startRig(runtime);
+    const { pid: first } = await rig.envoy();
+    const { pid: second = 0 } = await rig.reload();
+    process.kill(second, "SIGSEGV");
+    await rig.proxy.waitFor(/Envoy crashed: signal: segmentation fault/);
+    await expect.poll(() => rig.answer().catch(() => 0)).toBe(200);
+    expect(await rig.reload()).toMatchObject({ code: 0, outcome: "replaced" });
+    expect(isAlive(first)).toBe(false);
+  });
+
+  test("SIGTERM in the middle of a reload drains whoever serves, and ends everything", async () => {
+    await using rig = await startRig(runtime, { proxyConfig: { terminationDrainDuration: "200ms" } });
+    const { pid } = await rig.envoy();
+    void rig.reload().catch(() => undefined); // its answer may be cut off by the end
+    const next = await nextEnvoy(rig, pid);
+    rig.proxy.kill("SIGTERM");
+    expect(await rig.proxy.ended).toMatchObject({ code: 0 });
+    expect(rig.proxy.stdout()).not.toContain("Cannot request the drain");
+    expect([isAlive(pid), isAlive(next)]).toEqual([false, false]);
+  });
+
+  test("after POST /drain the next epoch is drained anew", async () => {
+    await using rig = await startRig(runtime, { proxyConfig: { terminationDrainDuration: "300ms" } });
+    await fetch(`http://127.0.0.1:${rig.sandbox.ports.status}/drain`, { method: "POST" });
+    await rig.reload();
+    rig.proxy.kill("SIGTERM");
+    expect(await rig.proxy.ended).toMatchObject({ code: 0 });
+    expect(rig.proxy.stdout()).toContain("Stopping: drain inbound listeners, wait 300 ms");
+  });
+
+  test("a bootstrap of the user's own keeps its name, whatever that is", async () => {
+    await using rig = await startRig(runtime);
+    const own = join(rig.sandbox.folder, "my.next.json");
+    const served = await readFile(join(rig.sandbox.folder, "etc/istio/proxy/envoy-rev.json"), "utf8");
+    await rig.proxy[Symbol.asyncDispose]();
+    await writeFile(own, served);
+    await rig.change({ customConfigFile: own });
+    await using again = await rig.sandbox.startProxy({
+      args: ["--proxy-config", join(rig.sandbox.folder, "proxy.yaml")],
+      env: { ...ENV, PROXY_CONFIG: "" },
+    });
+    await again.waitFor(/Readiness succeeded/);
+    expect(await rig.reload()).toMatchObject({ code: 0, outcome: "replaced" });
+    expect(await readFile(own, "utf8")).toBe(served);
   });
 
   test("with --watch a changed file is enough; the next reload waits for the drain, and says so", async () => {
@@ -136,6 +209,10 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     await rig.change({ concurrency: 1 });
     await rig.proxy.waitFor(/Reload: the next Envoy serves/);
     expect(await rig.envoy()).toMatchObject({ epoch: 1 });
+    await rig.change({ concurrency: 2 });
+    await rig.proxy.waitFor(/Reload: waiting for an earlier Envoy/);
+    await rig.change({ concurrency: 3 }); // the last word counts, also while it waits
+    await rig.proxy.waitFor(/Reload: ~ arguments.--concurrency: "1" -> "3"[\s\S]*the next Envoy serves/);
     expect(rig.proxy.stdout()).toContain('Reload: + arguments.--concurrency: "1"');
     const { code, stderr } = await run(runtime, ["reload", "--run-folder", rig.sandbox.folder]);
     expect([code, stderr]).toEqual([0, expect.stringContaining("an earlier Envoy still drains")]);
@@ -154,6 +231,10 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     expect(await readdir(evidence)).toContain("bootstrap.json");
   });
 });
+
+async function report(statusPort: number): Promise<AgentReport> {
+  return (await (await fetch(`http://127.0.0.1:${statusPort}/debug/agent`)).json()) as AgentReport;
+}
 
 /** Where an Envoy with hot restart keeps what its epochs share. */
 async function sharedMemoryOf(pid: number): Promise<string> {
