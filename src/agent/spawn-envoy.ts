@@ -1,5 +1,5 @@
 import { cpus } from "node:os";
-import { AgentError, type Logger, type Metrics, systemClock } from "../base/index.ts";
+import { AgentError, hideSecretsInWord, type Logger, type Metrics, systemClock } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { askVersion, type FoundEnvoy, findEnvoy } from "../envoy/binary/index.ts";
 import { dumpThreads, WATCHDOG, watchForHang } from "../envoy/evidence/index.ts";
@@ -102,7 +102,7 @@ export interface SpawnParts extends EnvoyPlan {
 export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
   const { config, context, node, metrics, spawn, version, features } = parts;
   const { host, log } = context;
-  log.info(`Envoy command: ${JSON.stringify(spawn.args)}`, { binary: spawn.binary });
+  log.info(`Envoy command: ${JSON.stringify(spawn.args.map(hideSecretsInWord))}`, { binary: spawn.binary });
   const admin = createAdminClient(options.localhostOf(node), config.proxy.proxyAdminPort);
   const evidence = evidenceKeeper(config, version, log);
   return superviseEnvoy({

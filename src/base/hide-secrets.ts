@@ -98,6 +98,21 @@ function hide(text: string, hidden: Set<string>): string {
   return HIDDEN;
 }
 
+/** One word of a command line without its secrets: `--config-yaml` takes a whole document, mostly JSON. */
+export function hideSecretsInWord(word: string): string {
+  const document = parse(word);
+  const isDocument = typeof document === "object" && document !== null;
+  return isDocument ? JSON.stringify(hideSecrets(document).document) : hideSecretsInText(word);
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Every text of a document without what `known` holds, and without what looks like a secret. */
 export function hideSecretsInTexts(value: unknown, known: ReadonlySet<string>): unknown {
   if (typeof value === "string") return hideSecretsInText(value, known);

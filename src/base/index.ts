@@ -22,6 +22,7 @@ export {
   hideSecrets,
   hideSecretsInText,
   hideSecretsInTexts,
+  hideSecretsInWord,
   isSecretHeader,
   isSecretName,
 } from "./hide-secrets.ts";

@@ -1,6 +1,12 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { hideMetadataSecrets, hideSecrets, hideSecretsInText, isSecretName } from "../../src/base/index.ts";
+import {
+  hideMetadataSecrets,
+  hideSecrets,
+  hideSecretsInText,
+  hideSecretsInWord,
+  isSecretName,
+} from "../../src/base/index.ts";
 
 const SECRETS = ["hunter2-hunter2", "tok_4711_abcdef", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2ln", "c2VjcmV0LWtleQ=="];
 const [password, token, jwt, bytes] = SECRETS as [string, string, string, string];
@@ -167,4 +173,12 @@ test.each([
 test("what was hidden in the bootstrap is hidden in Envoy's lines, too", () => {
   const { hidden } = hideSecrets(DOCUMENT);
   expect(hideSecretsInText(`bad value ${password} near line 3`, hidden)).toBe("bad value [hidden] near line 3");
+});
+
+test("a word of a command line that is a document loses its secrets, another one what looks like one", () => {
+  const overlay = JSON.stringify({ node: { id: "n" }, tracing: { access_token: "hunter2" } });
+  expect(hideSecretsInWord(overlay)).toBe('{"node":{"id":"n"},"tracing":{"access_token":"[hidden]"}}');
+  expect(hideSecretsInWord("password: hunter2")).toBe("password: [hidden]");
+  expect(hideSecretsInWord("etc/istio/proxy/envoy-rev.json")).toBe("etc/istio/proxy/envoy-rev.json");
+  expect(hideSecretsInWord("15")).toBe("15");
 });

@@ -5,6 +5,7 @@ import {
   hideSecrets,
   hideSecretsInText,
   hideSecretsInTexts,
+  hideSecretsInWord,
   type Logger,
   makeFolder,
 } from "../../base/index.ts";
@@ -130,15 +131,9 @@ async function report(facts: CrashFacts, bootstrapNote: string): Promise<Record<
     killedForMemory: memoryVerdict(facts),
     version: version ?? null,
     binary,
-    args: args.map((word) => cleanWord(word)),
+    args: args.map(hideSecretsInWord),
     bootstrap: bootstrapNote,
   };
-}
-
-/** `--config-yaml` takes a whole document, mostly JSON. */
-function cleanWord(word: string): string {
-  const document = parse(word);
-  return typeof document === "object" && document !== null ? JSON.stringify(hideSecrets(document).document) : word;
 }
 
 interface CopiedBootstrap {
