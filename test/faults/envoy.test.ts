@@ -101,7 +101,9 @@ describe("an end while it serves", () => {
     return { exit: result.code, seen: `ended ${ms} ms later` };
   };
 
-  fault("Envoy is killed", () => dies("SIGKILL", /perhaps for its memory[\s\S]*signal: killed \[ENVOY_ENDED\]/));
+  fault("Envoy is killed", () =>
+    dies("SIGKILL", /Envoy crashed: signal: killed after [\s\S]*signal: killed \[ENVOY_ENDED\]/),
+  );
   fault("Envoy crashes", () => dies("SIGSEGV", /Error: .*signal: segmentation fault(?!.*#\d).* \[ENVOY_ENDED\]/));
 
   fault("Envoy is ended by somebody else", async () => {

@@ -24,7 +24,11 @@ export const FAULTS = {
   "Envoy exits with 3 at once": { agent: "ends with Envoy's code", traffic: NEVER_BEGAN, exit: 3 },
   "Envoy refuses its configuration": { agent: "ends with Envoy's own message", traffic: NEVER_BEGAN, exit: 1 },
   "Envoy's admin port is taken": { agent: "ends, naming the port and who sets it", traffic: NEVER_BEGAN, exit: 1 },
-  "Envoy is killed": { agent: "ends, suspecting the memory limit", traffic: ENDS_WITH_ENVOY, exit: 137 },
+  "Envoy is killed": {
+    agent: "ends, naming memory only where that may be the reason",
+    traffic: ENDS_WITH_ENVOY,
+    exit: 137,
+  },
   "Envoy crashes": { agent: "ends with 128 and the signal", traffic: ENDS_WITH_ENVOY, exit: 139 },
   "Envoy is ended by somebody else": { agent: "ends with it", traffic: ENDS_WITH_ENVOY, exit: 0 },
   "Envoy crashes three times, with restarts on": {

@@ -32,14 +32,12 @@ function headline(run: RunRecord): string {
   return couldNotStart(run) ? "Envoy could not start" : "Envoy ended by itself";
 }
 
+/** Whether the kernel killed it for want of memory says the evidence, which has asked the kernel. */
 export function logRun(run: RunRecord, log: Logger): void {
-  const { end, wasLive, wasHung, pid, spawnFailure } = run;
+  const { end, wasLive, pid, spawnFailure } = run;
   if (spawnFailure !== undefined) {
     log.error("Cannot start Envoy again", { reason: spawnFailure });
     return;
-  }
-  if (end.kind === "signal" && end.signal === "SIGKILL" && wasHung !== true) {
-    log.warn("Envoy was killed, perhaps for its memory: check the limits of the container");
   }
   const fields = { reason: describeEnd(end), pid, wasLive };
   if (isGood(run)) log.info("Envoy has exited", fields);
