@@ -9,3 +9,4 @@ export { runProxy } from "./run-agent.ts";
 export { type RunFile, runFilePath } from "./run-file.ts";
 export type { AgentEnd, RunningAgent } from "./running-agent.ts";
 export { startAgent } from "./start-agent.ts";
+export { tellEnvoyEnd } from "./tell-envoy-end.ts";

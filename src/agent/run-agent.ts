@@ -7,13 +7,14 @@ import {
   loadConfig,
   type Problem,
 } from "../config/index.ts";
-import { agentExitCode, endError } from "../envoy/supervisor/index.ts";
 import { proxyConfigToJson } from "../proto/mesh/index.ts";
 import { VERSION } from "../version.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { openLog } from "./log-sink.ts";
+import { namedEnvoy } from "./room-options.ts";
 import type { AgentEnd } from "./running-agent.ts";
 import { startAgent } from "./start-agent.ts";
+import { tellEnvoyEnd } from "./tell-envoy-end.ts";
 
 /** What `pilotboat proxy` does: reads the words, runs until the end, and resolves with the exit code. */
 export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Promise<number> {
@@ -47,9 +48,7 @@ async function runAgent(config: AgentConfig, context: AgentContext): Promise<num
     log.info("Agent has successfully terminated");
     return 0;
   }
-  const error = endError(end.end);
-  if (error !== undefined) host.stderr.write(`Error: ${error.message} [${error.code}]\n`);
-  return agentExitCode(end.end);
+  return tellEnvoyEnd(end.end, namedEnvoy(config), host);
 }
 
 /** Closing waits for Envoy's drain as long as that takes; a third signal does not wait any more. */

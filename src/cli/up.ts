@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
+import { tellEnvoyEnd } from "../agent/index.ts";
 import { type LocalMesh, startLocalMesh } from "../agent/local/index.ts";
 import { createLogger, type Host, systemClock } from "../base/index.ts";
-import { agentExitCode, endError } from "../envoy/supervisor/index.ts";
 import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
 import { checkNamedFolder } from "./named-path.ts";
@@ -65,9 +65,8 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
   if (isReady) printAddresses(mesh, news.target(mesh.ports.outbound), host, print);
   const end = await mesh.agent.ended;
   if (end.kind === "envoy") {
-    const error = endError(end.end);
-    if (error !== undefined) host.stderr.write(`Error: ${error.message} [${error.code}]\n`);
-    exitWith(agentExitCode(end.end));
+    const named = flags.envoy ?? host.env.ENVOY_BIN;
+    exitWith(await tellEnvoyEnd(end.end, named ? resolve(host.cwd, named) : undefined, host));
   } else if (isReady) {
     print(`${end.reason}: draining and ending`);
   }

@@ -39,6 +39,16 @@ test("the port of the control plane's example service is named with what changes
   expect(stderr).toMatch(/example service on port \d+: in use .*\[ADDRESS_IN_USE\]\n {2}hint: .*--set APP_PORT=N/);
 });
 
+test.each(["ls", "true"])("%s is said to be no Envoy, whatever code it ends with", async (name) => {
+  const { code, stderr } = await runInProcess(["up", "--envoy", `/bin/${name}`], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, HOME: folder },
+  });
+  expect(code).toBe(1);
+  expect(stderr).toContain(`Error: Cannot run "/bin/${name}" as Envoy: it ended at once`);
+  expect(stderr).toMatch(/\[ENVOY_NOT_EXECUTABLE\]\n {2}hint: Is this an Envoy\?/);
+});
+
 describe("what is told of the resources", () => {
   const read = (isAgain: boolean, ...listeners: { name: string; port: number }[]) =>
     ({ kind: "read", isAgain, listeners }) as const;

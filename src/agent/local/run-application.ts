@@ -9,9 +9,11 @@ import {
 import { AgentError, type Host, type Logger, systemClock } from "../../base/index.ts";
 import { type AgentConfig, formatProblem } from "../../config/index.ts";
 import { findSetpriv } from "../../envoy/host/index.ts";
-import { agentExitCode, type EnvoyEnd, endError } from "../../envoy/supervisor/index.ts";
+import type { EnvoyEnd } from "../../envoy/supervisor/index.ts";
 import { openLog } from "../log-sink.ts";
+import { namedEnvoy } from "../room-options.ts";
 import { closeWithin } from "../run-agent.ts";
+import { tellEnvoyEnd } from "../tell-envoy-end.ts";
 import { beginDrain, endApplication, waitUntilQuiet } from "./end-application.ts";
 import { loadRunConfig, type RunSidecar, startLocalSidecar, startOwnSidecar } from "./run-sidecar.ts";
 import { type RunSignals, sortSignals } from "./run-signals.ts";
@@ -49,7 +51,7 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
     });
     if (sidecar === undefined) return signalCode(signals);
     try {
-      return await runBeside(sidecar, { ...options, file }, { host, log, signals });
+      return await runBeside(sidecar, { ...options, file, envoy: namedEnvoy(config) }, { host, log, signals });
     } finally {
       over.abort();
       signals.beginEnd("the application has ended");
@@ -100,12 +102,12 @@ async function startSidecar(
 
 async function runBeside(
   sidecar: RunSidecar,
-  options: RunOptions & { readonly file: string },
+  options: RunOptions & { readonly file: string; readonly envoy: string | undefined },
   around: Surroundings,
 ): Promise<number> {
   const { host, log, signals } = around;
   const failed = await waitUntilReady(sidecar, options, signals);
-  if (failed !== undefined) return tellEnvoyEnd(failed, host) || 1; // a run without its application is no success
+  if (failed !== undefined) return (await tellEnvoyEnd(failed, options.envoy, host)) || 1; // a run without its application is no success
   if (signals.stop.aborted) return signalCode(signals);
   printAddresses(sidecar, host);
   const application = await startApplication({
@@ -120,7 +122,7 @@ async function runBeside(
   const first = await firstEnd(application, sidecar, signals.stop);
   const sinceMs = systemClock.now();
   if (first.kind === "envoy") log.warn("Envoy is gone, ending the application");
-  const envoyCode = first.kind === "envoy" ? tellEnvoyEnd(first.end, host) : 0;
+  const envoyCode = first.kind === "envoy" ? await tellEnvoyEnd(first.end, options.envoy, host) : 0;
   if (first.kind !== "application") await endApplication({ application, sidecar, signals, log });
   const end = await application.ended;
   log.info(`The application has ended: ${describeApplicationEnd(end)}`);
@@ -186,13 +188,6 @@ function printAddresses({ agent, addresses }: RunSidecar, { stderr }: Host): voi
   const ms = Math.round(agent.timeline.marks.get("ready") ?? 0);
   stderr.write(`pilotboat: the proxy is ready after ${ms} ms\n`);
   for (const [name, address] of addresses) stderr.write(`  ${name.padEnd(14)} ${address}\n`);
-}
-
-/** Says why there is no Envoy any more, and gives its exit code. */
-function tellEnvoyEnd(end: EnvoyEnd, { stderr }: Host): number {
-  const error = endError(end);
-  if (error !== undefined) stderr.write(`Error: ${error.message} [${error.code}]\n`);
-  return agentExitCode(end);
 }
 
 /** A signal came before the application was there. */
