@@ -9,6 +9,8 @@ export interface Call {
   /** With its question mark, or empty. */
   readonly query: string;
   readonly options: StatusOptions;
+  /** Aborts when the agent begins to end; most is answered on. */
+  readonly stop: AbortSignal;
 }
 
 /** A reply, and what happens once it has left. */
@@ -35,7 +37,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
 const PROFILES: Route = { answer: profile, isLocalOnly: true };
 
 /** Finds and runs the route of a call: cleaned path first, then who asks, then how. */
-export async function route(request: IncomingMessage, options: StatusOptions): Promise<Outcome> {
+export async function route(request: IncomingMessage, options: StatusOptions, stop: AbortSignal): Promise<Outcome> {
   const { path, query } = splitTarget(request.url ?? "/");
   const clean = cleanPath(path);
   if (clean !== path) return { status: 301, body: "", headers: { Location: clean + query } };
@@ -49,7 +51,7 @@ export async function route(request: IncomingMessage, options: StatusOptions): P
   if (found.method !== undefined && request.method !== found.method) {
     return { ...plainError("Method Not Allowed"), status: 405 };
   }
-  return await found.answer({ request, query, options });
+  return await found.answer({ request, query, options, stop });
 }
 
 /** Whether a peer address is this machine: 127.0.0.0/8, ::1 and the IPv4-mapped forms. */
@@ -85,12 +87,25 @@ async function drain({ options }: Call): Promise<Outcome> {
   return { status: 200, body: "OK" };
 }
 
-/** A refusal is no fault of the server: 409 with the same report. */
-async function reload({ options }: Call): Promise<Outcome> {
+/**
+ * A refusal is no fault of the server: 409 with the same report. The agent's end is one at once, while there is still
+ * somebody to say it.
+ */
+async function reload({ options, stop }: Call): Promise<Outcome> {
   if (options.reload === undefined) return { ...plainError("There is no Envoy to reload"), status: 409 };
-  const report = await options.reload();
+  const report = stop.aborted ? ENDING : await unlessEnding(options.reload(), stop);
   const status = report.outcome === "refused" ? 409 : 200;
   return { status, body: JSON.stringify(report), contentType: "application/json" };
+}
+
+const ENDING = { outcome: "refused", reason: "the agent is ending", changes: [], ms: 0 } as const;
+
+async function unlessEnding<T>(work: Promise<T>, stop: AbortSignal): Promise<T | typeof ENDING> {
+  const done = new AbortController();
+  const ending = new Promise<typeof ENDING>((resolve) => {
+    stop.addEventListener("abort", () => resolve(ENDING), { once: true, signal: done.signal });
+  });
+  return Promise.race([work, ending]).finally(() => done.abort());
 }
 
 function nameTable({ options }: Call): Outcome {

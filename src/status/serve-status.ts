@@ -16,12 +16,12 @@ const IDLE_CONNECTION_MS = 61 * 60_000;
 const STALLED_REQUEST_MS = 5 * 60_000;
 
 /**
- * Serves the status port: readiness, merged metrics, quit, drain and debug pages. `stop` gives up the start only: the
- * port keeps answering while Envoy drains, until disposal cuts what is open.
+ * Serves the status port: readiness, merged metrics, quit, drain and debug pages. `stop` gives up the start
+ * and reloads only: the port keeps answering while Envoy drains, until disposal cuts what is open.
  */
 export async function serveStatus(options: StatusOptions, stop: AbortSignal): Promise<StatusServer> {
   stop.throwIfAborted();
-  const server = createServer((request, response) => void answer(request, response, options));
+  const server = createServer((request, response) => void answer(request, response, options, stop));
   server.keepAliveTimeout = IDLE_CONNECTION_MS;
   server.setTimeout(STALLED_REQUEST_MS);
   // The server never listens itself, and Node forgets the connections of such a server: we keep them.
@@ -42,9 +42,14 @@ export async function serveStatus(options: StatusOptions, stop: AbortSignal): Pr
 }
 
 /** Never rejects: whatever fails becomes a 500 or the end of the connection. */
-async function answer(request: IncomingMessage, response: ServerResponse, options: StatusOptions): Promise<void> {
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: StatusOptions,
+  stop: AbortSignal,
+): Promise<void> {
   try {
-    const outcome = await route(request, options);
+    const outcome = await route(request, options, stop);
     await send(request, response, outcome);
     outcome.afterwards?.();
   } catch (error) {

@@ -127,3 +127,26 @@ test("a probe that came before the server is answered by it", async () => {
   expect(String(answer)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
   await socket[Symbol.asyncDispose]();
 });
+
+test.each(["before", "while"])("a reload is refused when the agent begins to end %s it", async (when) => {
+  let hasBegun = false;
+  await using rig = await startRig({
+    reload() {
+      hasBegun = true;
+      return new Promise(() => undefined);
+    },
+  });
+  if (when === "before") rig.stop.abort();
+  const asked = rig.call("/reload", { method: "POST" });
+  if (when === "while") {
+    await expect.poll(() => hasBegun).toBe(true);
+    rig.stop.abort();
+  }
+  const { status, text } = await asked;
+  expect({ status, ...JSON.parse(text) }).toMatchObject({
+    status: 409,
+    outcome: "refused",
+    reason: "the agent is ending",
+  });
+  expect(hasBegun).toBe(when === "while");
+});
