@@ -172,6 +172,12 @@ export function explicitEnvoys({ flags, proxy, settings, origins, startedIn }: A
   return asked.filter(({ path }) => path !== "");
 }
 
+/** The absolute path of the Envoy that somebody named. */
+export function namedEnvoy(config: AgentConfig): string | undefined {
+  const [named] = explicitEnvoys(config);
+  return named && resolve(config.cwd, named.path);
+}
+
 /** `<configPath>/XDS`, absolute. */
 export function xdsSocketPath({ cwd, proxy }: AgentConfig): string {
   return resolve(cwd, proxy.configPath, "XDS");
