@@ -35,7 +35,9 @@ export async function runCommander(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0; // help was printed
-    throw new AgentError("USAGE", error.message.replace(/^error: /, ""), { hint: `See "pilotboat ${name} --help"` });
+    const [sub] = program.commands.map((command) => command.name()).filter((known) => known === args[0]);
+    const hint = `See "pilotboat ${name}${sub === undefined ? "" : ` ${sub}`} --help"`;
+    throw new AgentError("USAGE", error.message.replace(/^error: /, ""), { hint });
   }
   return exitCode;
 }

@@ -13,7 +13,7 @@ import {
   type SourceName,
   thisPlatform,
 } from "../envoy/binary/index.ts";
-import { type ExitWith, runCommander } from "./command.ts";
+import { runCommander } from "./command.ts";
 import { createProgressLine } from "./progress-line.ts";
 
 interface FetchFlags {
@@ -31,7 +31,7 @@ interface WhichFlags {
 /** `pilotboat envoy fetch|which|list`. */
 export function run(args: readonly string[], host: Host): Promise<number> {
   const words = args.length === 0 ? ["--help"] : args;
-  return runCommander("envoy", words, host, (program, exitWith) => {
+  return runCommander("envoy", words, host, (program) => {
     program.description("Find or fetch Envoy's executable").addHelpText("after", EXAMPLES);
     program
       .command("fetch")
@@ -48,7 +48,7 @@ export function run(args: readonly string[], host: Host): Promise<number> {
       .option("--version <version>", "the one version that will do")
       .addOption(new Option("-o, --output <format>", "print more than the path").choices(["json"]))
       .addHelpText("after", WHICH_EXAMPLES)
-      .action((flags: WhichFlags) => which(flags, host, exitWith));
+      .action((flags: WhichFlags) => which(flags, host));
     program
       .command("list")
       .description("list the versions that envoy.lock.json pins, and what is in the cache")
@@ -103,21 +103,28 @@ async function fetchOne(flags: FetchFlags, host: Host): Promise<void> {
   }
 }
 
-async function which({ version, output }: WhichFlags, host: Host, exitWith: ExitWith): Promise<void> {
-  const { env, cwd, stdout, stderr } = host;
+async function which({ version, output }: WhichFlags, host: Host): Promise<void> {
+  const { env, cwd, stdout } = host;
   const explicit = env.ENVOY_BIN ? [{ path: env.ENVOY_BIN, from: "ENVOY_BIN" }] : [];
   const found = await findEnvoy({ explicit, env, cwd, ...(version === undefined ? {} : { version }) });
   if (found === undefined) {
     const known = version ?? Object.keys(ENVOY_LOCK.versions).join(" or ");
-    stderr.write(`No Envoy ${known} on PATH, and none at "${cacheFolder(env, version)}/envoy"\n`);
-    stderr.write('  hint: Run "pilotboat envoy fetch"\n');
-    exitWith(1);
-  } else if (output === "json") {
+    const text = `No Envoy ${known} on PATH, and none at "${cacheFolder(env, version)}/envoy"`;
+    throw new AgentError("ENVOY_NOT_FOUND", text, { hint: `Run "${fetchCommand(version)}"` });
+  }
+  if (output === "json") {
     const asked = found.version ?? (await askVersion(found.path)) ?? null;
     stdout.write(`${JSON.stringify({ ...found, version: asked }, null, 2)}\n`);
   } else {
     stdout.write(`${found.path}\n`);
   }
+}
+
+/** What would bring that version here. */
+function fetchCommand(version: string | undefined): string {
+  if (version === undefined || version === DEFAULT_ENVOY_VERSION) return "pilotboat envoy fetch";
+  const isPinned = ENVOY_LOCK.versions[version]?.[thisPlatform()]?.pypi !== undefined;
+  return `pilotboat envoy fetch --version ${version}${isPinned ? "" : " --unlocked"}`;
 }
 
 async function list(isJson: boolean, { env, stdout }: Host): Promise<void> {

@@ -53,6 +53,11 @@ test("which ends with 1 and the reason when there is none", async () => {
   const { code, out, err } = await envoy(["which", "--version", "1.36.4"]);
   expect({ code, out }).toEqual({ code: 1, out: "" });
   expect(err).toContain(`No Envoy 1.36.4 on PATH, and none at "${cacheFolder({ HOME: folder }, "1.36.4")}/envoy"`);
+  expect(err).toContain('[ENVOY_NOT_FOUND]\n  hint: Run "pilotboat envoy fetch --version 1.36.4"\n');
+  const unknown = await envoy(["which", "--version", "9.9.9"]);
+  expect(unknown.err).toMatch(
+    /^Error: No Envoy 9\.9\.9 .*\n {2}hint: Run "pilotboat envoy fetch --version 9\.9\.9 --unlocked"/,
+  );
   const wrong = await envoy(["which"], { ENVOY_BIN: "/nowhere" });
   expect(wrong.code).toBe(1);
   expect(wrong.err).toContain('"/nowhere" (ENVOY_BIN) [ENVOY_NOT_FOUND]');
@@ -97,6 +102,19 @@ test("fetch refuses what the lock pins otherwise", async () => {
   const { code, out, err } = await envoy(["fetch"], env);
   expect({ code, out }).toEqual({ code: 1, out: "" });
   expect(err).toContain("[ENVOY_HASH_MISMATCH]");
+});
+
+test("a source that pins nothing says so", async () => {
+  const { code, err } = await envoy(["fetch", "--source", "github", "--platform", "linux-x64"]);
+  expect(code).toBe(1);
+  expect(err).toContain(
+    `from github: envoy.lock.json pins no version from github [ENVOY_FETCH_FAILED]\n  hint: With --unlocked`,
+  );
+});
+
+test("a wrong flag is explained by the help of its own sub-command", async () => {
+  expect((await envoy(["fetch", "--nope"])).err).toContain('See "pilotboat envoy fetch --help"');
+  expect((await envoy(["where"])).err).toContain('See "pilotboat envoy --help"');
 });
 
 test("a stopped fetch says so", async () => {

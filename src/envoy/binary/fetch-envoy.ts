@@ -97,7 +97,8 @@ function decide(options: FetchOptions): Order {
   const locked = lock.versions[version]?.[platform]?.[source];
   if (locked === undefined && options.isUnlocked !== true) {
     const pinned = Object.keys(lock.versions).filter((one) => lock.versions[one]?.[platform]?.[source] !== undefined);
-    const message = `Cannot fetch ${what}: envoy.lock.json does not pin it, but ${pinned.join(", ") || "no version"} from there`;
+    const others = pinned.length === 0 ? `no version from ${source}` : `from ${source} only ${pinned.join(", ")}`;
+    const message = `Cannot fetch ${what}: envoy.lock.json pins ${others}`;
     const hint = "With --unlocked it is fetched all the same, unverified, and its hashes are printed";
     throw new AgentError("ENVOY_FETCH_FAILED", message, { hint });
   }

@@ -41,10 +41,17 @@ async function runPip(args: readonly string[], { folder, env, stop }: SourceRequ
     const ran = await runProgram(file, [...before, ...args], pipEnv, stop);
     if (ran.kind === "missing" || isNoPip(ran)) continue;
     if (ran.code === 0) return;
-    const said = ran.stderr.trim().split("\n").slice(-KEPT_LINES).join(" | ");
-    throw new Error(`"${[file, ...before].join(" ")}" ended with ${ran.code}`, { cause: new Error(said || "no word") });
+    const said = ran.stderr.trim() || "it said nothing";
+    const lines = said.split("\n").slice(-KEPT_LINES);
+    const head = `"${[file, ...before].join(" ")}" ended with ${ran.code}${describeIndex(env)}; its last words:`;
+    throw new Error([head, ...lines.map((line) => `    ${line.trim()}`)].join("\n"));
   }
   throw new Error("there is no pip on PATH (tried pip3, pip and python3 -m pip)");
+}
+
+/** Where pip looks when somebody has said so by a variable, without user and password. */
+function describeIndex({ PIP_INDEX_URL = "" }: SourceRequest["env"]): string {
+  return PIP_INDEX_URL === "" ? "" : ` (PIP_INDEX_URL is ${PIP_INDEX_URL.replace(/\/\/[^/]*@/, "//")})`;
 }
 
 /** Version managers put commands on PATH that only say that there is nothing behind them. */

