@@ -1,6 +1,8 @@
+import { resolve } from "node:path";
 import { type RunOptions, runApplication } from "../agent/local/index.ts";
 import { AgentError, finishOutput, type Host, lossyOutput, parseGoDuration, toMs } from "../base/index.ts";
 import { ALL_FLAGS, type FlagSpec, LOG_FLAGS, type ParsedFlags, parseFlags } from "../config/index.ts";
+import { checkNamedFolder } from "./named-path.ts";
 
 const HELP = `Usage: pilotboat run [flags] [--] COMMAND [ARGS...]
 
@@ -56,9 +58,11 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
   if (errors.length > 0) throw usage(errors.map(({ message }) => message).join("; "));
   const [file, ...rest] = command;
   if (file === undefined || file === "") throw usage("Cannot run nothing: a command is wanted after the flags");
+  const options = readOptions(given, host);
+  if (options.local?.resources !== undefined) await checkNamedFolder(options.local.resources, "--resources");
   const stderr = lossyOutput(host.stderr); // an unread log must not hold up Envoy
   try {
-    return await runApplication({ ...readOptions(given), command: [file, ...rest] }, { ...host, stderr });
+    return await runApplication({ ...options, command: [file, ...rest] }, { ...host, stderr });
   } catch (error) {
     await finishOutput(stderr);
     const code = error instanceof AgentError ? SHELL_CODES[error.code] : undefined;
@@ -90,7 +94,7 @@ function takesNextWord(word: string): boolean {
 
 type Given = ParsedFlags["given"];
 
-function readOptions(given: Given): Omit<RunOptions, "command"> {
+function readOptions(given: Given, { cwd }: Host): Omit<RunOptions, "command"> {
   const resources = given.get("resources");
   const isLocal = given.get("local") === true;
   if (resources !== undefined && !isLocal) throw usage("--resources is for --local");
@@ -99,7 +103,7 @@ function readOptions(given: Given): Omit<RunOptions, "command"> {
     flags: proxyFlags(given),
     readyTimeoutMs: readDuration(given, "ready-timeout", 60_000),
     isVerbose: given.get("verbose") === true,
-    local: isLocal ? (resources === undefined ? {} : { resources: String(resources) }) : undefined,
+    local: isLocal ? (resources === undefined ? {} : { resources: resolve(cwd, String(resources)) }) : undefined,
   };
 }
 

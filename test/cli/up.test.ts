@@ -24,6 +24,17 @@ test.each([
   expect(stderr).toContain(message);
 });
 
+test.each([
+  ["run", "--local", "--resources", "nosuch", "--", "true"],
+  ["control-plane", "--dir", "nosuch"],
+  ["config", "--proxy-config", "nosuch"],
+  ["bootstrap", "diff", "nosuch", "nosuch"],
+])("what is named and not there ends with 2: %s %s %s", async (...args) => {
+  const { code, stdout, stderr } = await cli(...args.filter((word) => word !== undefined));
+  expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  expect(stderr).toContain("nosuch");
+});
+
 test("a taken port is told at once, with the flag", async () => {
   await using taken = await bindTcp("127.0.0.1", 0);
   const { code, stderr } = await cli("up", "--port", String(taken.port));
