@@ -1,28 +1,28 @@
 import type { ChildEnd } from "./child.ts";
-import { decideRestart, type RestartPolicy, type RunRecord } from "./restart-policy.ts";
-import type { Child, Effect, Event, Lifecycle, Outcome, State } from "./states.ts";
+import type { Child, Effect, Event, Lifecycle, State } from "./states.ts";
+import {
+  also,
+  beginStop,
+  type Context,
+  decide,
+  describe,
+  endThem,
+  go,
+  leave,
+  leaving,
+  ownEnd,
+  type Step,
+  TERM_LIMIT_MS,
+} from "./steps.ts";
 
 // The life of a supervised Envoy as a pure function: what it is doing now and what happens give what it does next and
 // what is to be done for that. `supervise.ts` does it and reports what came of it.
 
-export interface Context {
-  readonly policy: RestartPolicy;
-  readonly nowMs: number;
-  /** In [0, 1); for the backoff's jitter. */
-  readonly random: () => number;
-}
-
-export interface Step {
-  readonly next: Lifecycle;
-  readonly effects: readonly Effect[];
-}
-
-/** A healthy Envoy ends within some 10 ms of SIGTERM, and within a second of SIGABRT with its core written. */
-export const TERM_LIMIT_MS = 2_000;
 /** How long an end waits for a replacement that is under way. */
 const SETTLE_LIMIT_MS = 3_000;
 /** Longest time that a next epoch may take to be live. */
-export const REPLACE_LIMIT_MS = 60_000;
+const REPLACE_LIMIT_MS = 60_000;
+
 type StateKind = State["kind"];
 type EventKind = Event["kind"];
 type At<K extends StateKind> = Lifecycle & { readonly state: Extract<State, { kind: K }> };
@@ -171,15 +171,6 @@ export function begin(child: Child): Lifecycle {
   return { state: { kind: "starting", child }, retiring: [], history: [] };
 }
 
-function go(now: Lifecycle, state: State, effects: readonly Effect[] = []): Step {
-  return { next: { ...now, state }, effects };
-}
-
-/** The same step with effects that come before its own. */
-function also(effects: readonly Effect[], { next, effects: own }: Step): Step {
-  return { next, effects: [...effects, ...own] };
-}
-
 /** A next epoch that took over before it was known to be live. */
 function isUnseen({ state }: At<"starting">): boolean {
   return state.child.epoch > 0;
@@ -198,38 +189,10 @@ function endWhileStarting(now: At<"starting">, { end }: Of<"exited">, context: C
   return also([{ kind: "not replaced", reason }], over);
 }
 
-function ownEnd(
-  now: Lifecycle,
-  child: Child,
-  end: ChildEnd,
-  facts: Pick<RunRecord, "wasLive" | "wasHung" | "wasReplacing">,
-  context: Context,
-): Step {
-  return decide(now, { ...facts, end, startedMs: child.startedMs, endedMs: context.nowMs, pid: child.pid }, context);
-}
-
 function spawnFailed(now: At<"waiting">, { reason }: Of<"spawn failed">, context: Context): Step {
   const { last } = now.state;
   const run = { ...last, wasLive: false, startedMs: context.nowMs, endedMs: context.nowMs, spawnFailure: reason };
   return decide(now, run, context);
-}
-
-/** A run is over by itself: another follows, or that was it. */
-function decide(now: Lifecycle, run: RunRecord, context: Context): Step {
-  const history = [...now.history, run];
-  const decision = decideRestart(context.policy, history, context.random);
-  if (decision.kind === "give-up") {
-    const left = leave({ ...now, history }, now.retiring, { by: "itself", run, reason: decision.reason }, context);
-    return {
-      next: left.next,
-      effects: [{ kind: "account", run, attempt: undefined, waitMs: 0 }, ...left.effects],
-    };
-  }
-  const { attempt, waitMs } = decision;
-  return go({ ...now, history }, { kind: "waiting", attempt, untilMs: context.nowMs + waitMs, last: run }, [
-    { kind: "account", run, attempt, waitMs },
-    { kind: "wait", ms: waitMs },
-  ]);
 }
 
 function beginHung(now: At<"running">, { id }: Of<"hung">, { nowMs }: Context): Step {
@@ -308,37 +271,10 @@ function stopWithoutNext(now: At<"replacing">, event: Of<"stop">, context: Conte
   return also([...killed, { kind: "not replaced", reason: "the agent is ending" }], begun);
 }
 
-function beginStop(now: Lifecycle, child: Child, { isDrained }: Of<"stop">, context: Context): Step {
-  if (isDrained) return leave(now, [child, ...now.retiring], { by: "us" }, context);
-  return go(now, { kind: "draining", child, sinceMs: context.nowMs }, [{ kind: "drain", child }]);
-}
-
-/** Ends what is left; with nothing left that is the end. */
-function leave(now: Lifecycle, children: readonly Child[], end: Outcome, context: Context): Step {
-  if (children.length === 0) return go(now, { kind: "ended", end }, [{ kind: "end", end }]);
-  return go(now, leaving(children, end, context), endThem(children));
-}
-
-function leaving(children: readonly Child[], end: Outcome, { nowMs }: Context): State {
-  return { kind: "stopping", children, end, sinceMs: nowMs };
-}
-
-/** The newest first, the others after it: an epoch whose predecessor is gone waits for that one's answers. */
-function endThem([newest]: readonly Child[]): Effect[] {
-  return [
-    ...(newest === undefined ? [] : [{ kind: "signal", children: [newest], signal: "SIGTERM" } as const]),
-    { kind: "wait", ms: TERM_LIMIT_MS },
-  ];
-}
-
 function oneIsGone(now: At<"stopping">, { id }: Of<"exited">): Step {
   const { end } = now.state;
   const children = now.state.children.filter((child) => child.id !== id);
   const wasNewest = now.state.children[0]?.id === id;
   if (children.length > 0) return go(now, { ...now.state, children }, wasNewest ? endThem(children) : []);
   return go({ ...now, retiring: [] }, { kind: "ended", end }, [{ kind: "end", end }]);
-}
-
-function describe(end: ChildEnd): string {
-  return end.kind === "code" ? `exit status ${end.code}` : end.signal;
 }

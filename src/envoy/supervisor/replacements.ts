@@ -1,0 +1,108 @@
+import { type Clock, describeError, type Logger } from "../../base/index.ts";
+import type { AdminClient } from "../admin-client.ts";
+import type { SpawnOptions } from "./child.ts";
+import type { Processes } from "./processes.ts";
+import type { Child } from "./states.ts";
+import { TERM_LIMIT_MS } from "./steps.ts";
+import type { Replacement } from "./supervised-envoy.ts";
+
+interface Replacing {
+  readonly spawn: SpawnOptions;
+  readonly settled: SpawnOptions;
+  readonly done: (result: Replacement) => void;
+  next: Child | undefined;
+}
+
+export interface ReplacementsOptions {
+  readonly admin: AdminClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly parentShutdownSeconds: number;
+  readonly processes: Processes;
+}
+
+const ADMIN_LIMIT_MS = 1_000;
+/** What an epoch is given beyond the time after which its successor should have ended it. */
+const RETIRE_RESERVE_MS = 5_000;
+
+/** The hot restart that is under way, and what is left of the one before. */
+export class Replacements {
+  readonly #options: ReplacementsOptions;
+  #current: Replacing | undefined;
+
+  constructor(options: ReplacementsOptions) {
+    this.#options = options;
+  }
+
+  /** What the next epoch is to be started with; undefined when none is wanted. */
+  get spawn(): SpawnOptions | undefined {
+    return this.#current?.spawn;
+  }
+
+  /** Undefined when one is under way already. */
+  begin(spawn: SpawnOptions, settled: SpawnOptions): Promise<Replacement> | undefined {
+    if (this.#current !== undefined) return undefined;
+    return new Promise((done) => {
+      this.#current = { spawn, settled, next: undefined, done };
+    });
+  }
+
+  noteSpawn(next: Child): void {
+    if (this.#current !== undefined) this.#current.next = next;
+  }
+
+  /** `child` has taken over from `old`. Gives what cold starts are to be started with from now on. */
+  succeed(child: Child, old: Child | undefined): SpawnOptions | undefined {
+    const settled = this.#current?.settled;
+    const serving = this.#options.processes.get(child.id);
+    if (serving !== undefined && settled !== undefined) serving.spawn = settled;
+    if (old !== undefined) void this.#retire(old);
+    this.#settle({ kind: "replaced", pid: child.pid, epoch: child.epoch });
+    return settled;
+  }
+
+  async fail(reason: string, servingPid: number | undefined): Promise<void> {
+    if (this.#current?.next !== undefined) await this.#cleanUp(servingPid);
+    this.#settle({ kind: "refused", reason });
+  }
+
+  #settle(result: Replacement): void {
+    const current = this.#current;
+    this.#current = undefined;
+    current?.done(result);
+  }
+
+  async #cleanUp(servingPid: number | undefined): Promise<void> {
+    const { admin, log, processes } = this.#options;
+    try {
+      await processes.forgetFailedEpoch();
+    } catch (error) {
+      log.warn("The next hot restart may fail", { error: describeError(error) });
+    }
+    const serving = processes.ofPid(servingPid);
+    if (serving === undefined) return;
+    await admin.get("/ready", ADMIN_LIMIT_MS).catch((error: unknown) => {
+      serving.isAdminLost = true;
+      const fields = { error: describeError(error) };
+      log.warn("The Envoy that serves has no admin API any more, until it is replaced", fields);
+    });
+  }
+
+  /** An epoch that was replaced is ended by its successor. When that is gone nobody else does it, and none could follow. */
+  async #retire({ id, pid }: Child): Promise<void> {
+    const { clock, log, parentShutdownSeconds, processes } = this.#options;
+    const running = processes.get(id);
+    if (running === undefined) return;
+    const gone = new AbortController();
+    void running.process.ended.then(() => gone.abort());
+    for (const [signal, afterMs] of [
+      ["SIGTERM", parentShutdownSeconds * 1_000 + RETIRE_RESERVE_MS],
+      ["SIGKILL", TERM_LIMIT_MS],
+    ] as const) {
+      await clock.sleep(afterMs, gone.signal).catch(() => undefined); // it has ended
+      if (gone.signal.aborted) return;
+      log.warn("Ending the Envoy before, nobody else did", { pid, signal });
+      running.process.kill(signal);
+    }
+  }
+}
