@@ -1,41 +1,67 @@
 #!/usr/bin/env node
-import { finishOutput, type StopSignals, steadyOutput } from "./base/index.ts";
-import { runCli } from "./cli/index.ts";
+import { describeError, finishOutput, type StopSignals, steadyOutput } from "./base/index.ts";
+import { errorText, runCli } from "./cli/index.ts";
 
 /** The only file that touches `process`: arguments, environment, streams and signals in, exit code out. */
 async function main(): Promise<void> {
   const stdout = steadyOutput(process.stdout);
   const stderr = steadyOutput(process.stderr);
+  const { signals, fail } = listenForSignals();
+  for (const event of ["uncaughtException", "unhandledRejection"]) {
+    process.on(event, (error: unknown) => {
+      stderr.write(errorText(error));
+      process.exitCode = 1; // for a command that nothing keeps alive now
+      fail(new Error(`internal failure: ${describeError(error)}`));
+    });
+  }
   const exitCode = await runCli(process.argv.slice(2), {
     env: process.env,
     cwd: process.cwd(),
     stdout,
     stderr,
-    signals: listenForSignals(),
+    signals,
     onSignal: listenForAll,
   });
   await Promise.all([finishOutput(stdout), finishOutput(stderr)]);
-  process.exit(exitCode);
+  process.exit(exitCode === 0 ? (process.exitCode ?? 0) : exitCode);
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 const OTHER_SIGNALS = ["SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH"] as const;
+const ALL_SIGNALS = [...STOP_SIGNALS, ...OTHER_SIGNALS];
 
-function listenForAll(listener: (signal: NodeJS.Signals) => void): void {
-  for (const name of [...STOP_SIGNALS, ...OTHER_SIGNALS]) process.on(name, () => listener(name));
+const listeners = new Set<(signal: NodeJS.Signals) => void>();
+
+function listenForAll(
+  listener: (signal: NodeJS.Signals) => void,
+  names: readonly NodeJS.Signals[] = ALL_SIGNALS,
+): void {
+  if (names.includes("SIGTERM")) listeners.add(listener);
+  for (const name of names) process.on(name, () => listener(name));
 }
 
-function listenForSignals(): StopSignals {
+interface Listening {
+  readonly signals: StopSignals;
+  /** Something broke that nobody caught: what runs is stopped in order, once. */
+  fail(reason: Error): void;
+}
+
+function listenForSignals(): Listening {
   const stages = [new AbortController(), new AbortController(), new AbortController()] as const;
   const [stop, hurry, force] = stages;
-  let received = 0;
   for (const name of STOP_SIGNALS) {
     process.on(name, () => {
-      stages[Math.min(received, 2)]?.abort(new Error(`received signal ${name}`));
-      received++;
+      stages.find(({ signal }) => !signal.aborted)?.abort(new Error(`received signal ${name}`));
     });
   }
-  return { stop: stop.signal, hurry: hurry.signal, force: force.signal };
+  return {
+    signals: { stop: stop.signal, hurry: hurry.signal, force: force.signal },
+    fail(reason) {
+      if (stop.signal.aborted) return;
+      stop.abort(reason);
+      for (const listener of listeners) listener("SIGTERM"); // who sorts the signals itself does not look at the stages
+    },
+  };
 }
 
 void main(); // runCli never rejects

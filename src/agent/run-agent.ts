@@ -20,6 +20,8 @@ import { tellEnvoyEnd } from "./tell-envoy-end.ts";
 export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Promise<number> {
   const { config, warnings } = await loadConfig({ ...words, env: host.env, cwd: host.cwd });
   const { log, close } = openLog(config, host);
+  // by default Node opens its inspector at this one, to whoever can send it
+  host.onSignal?.((signal) => log.debug("Ignoring a signal", { signal }), ["SIGUSR1"]);
   try {
     announce(config, warnings, log);
     const readAgain = (): Promise<LoadedConfig> => loadConfig({ ...words, env: host.env, cwd: host.cwd });

@@ -7,10 +7,11 @@ export interface Host {
   readonly stderr: NodeJS.WritableStream;
   readonly signals: StopSignals;
   /**
-   * Gives every signal that can be meant for an application, the stop signals included, to `listener`. What the others
-   * (SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH) would do by default is off from then on. Absent where there is no process.
+   * Gives these signals to `listener`; default: every one that can be meant for an application, the stop signals
+   * included. What the others (SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH) would do by default is off from then on. Absent where
+   * there is no process.
    */
-  readonly onSignal?: (listener: (signal: NodeJS.Signals) => void) => void;
+  readonly onSignal?: (listener: (signal: NodeJS.Signals) => void, names?: readonly NodeJS.Signals[]) => void;
 }
 
 /** The three stages of being asked to leave. The reason of each is an Error whose message names the signal. */
