@@ -73,8 +73,16 @@ export const FAULTS = {
     exit: 1,
   },
   "the status port is taken": { agent: "ends, naming the port", traffic: NEVER_BEGAN, exit: 1 },
-  "the files of the run folder are removed while it runs": { agent: "goes on", traffic: GOES_ON, exit: 0 },
-  "the run folder itself is moved away while it runs": { agent: "goes on", traffic: GOES_ON, exit: 0 },
+  "the files of the run folder are removed while it runs": {
+    agent: "goes on, but could not start Envoy again",
+    traffic: GOES_ON,
+    exit: 0,
+  },
+  "the run folder itself is moved away while it runs": {
+    agent: "goes on, but could not start Envoy again",
+    traffic: GOES_ON,
+    exit: 0,
+  },
   "Envoy writes 100 MB to stderr": { agent: "passes it on in bounded memory", traffic: GOES_ON, exit: 0 },
   "nobody reads what Envoy and the agent write": {
     agent: "goes on; what was not read for a second is lost",
