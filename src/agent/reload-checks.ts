@@ -6,9 +6,9 @@ import type { JsonValue } from "../proto/mesh/index.ts";
 // An epoch that refuses its configuration or finds a port taken does not only end: it takes the one that serves with
 // it. So everything that can be known before it is started is found out before.
 
-/** Has Envoy itself read the configuration. Rejects with CONFIG_INVALID and Envoy's complaint. */
-export async function refuseInvalid(spawn: SpawnOptions): Promise<void> {
-  const { isValid, output } = await validateConfig(spawn);
+/** Has Envoy itself read the configuration. Rejects with CONFIG_INVALID and Envoy's complaint, or as `validateConfig`. */
+export async function refuseInvalid(spawn: SpawnOptions, stop: AbortSignal): Promise<void> {
+  const { isValid, output } = await validateConfig(spawn, stop);
   if (isValid) return;
   const complaint = output.trim().split("\n").at(-1) ?? "";
   throw new AgentError("CONFIG_INVALID", `Envoy refuses the configuration: ${complaint}`);

@@ -134,7 +134,7 @@ export class Reloader implements AsyncDisposable {
     if (trouble !== undefined) {
       throw new AgentError("CONTROL_PLANE_UNREACHABLE", `Cannot bring up a next Envoy: ${trouble}`);
     }
-    await refuseInvalid(spawn);
+    await refuseInvalid(spawn, this.#parts.stop);
     refuseOtherAdmin(this.#served.bootstrap, next.bootstrap);
     await refuseTakenPorts(this.#served.bootstrap, next.bootstrap);
   }

@@ -7,6 +7,7 @@ import { AgentError, describeError, type Host, silentLogger } from "../base/inde
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, formatProblem, loadConfig } from "../config/index.ts";
 import { findEnvoy } from "../envoy/binary/index.ts";
+import { findSetpriv } from "../envoy/host/index.ts";
 import { validateConfig } from "../envoy/index.ts";
 import type { JsonValue } from "../proto/mesh/index.ts";
 import { readNamedFile } from "./named-path.ts";
@@ -79,12 +80,15 @@ async function validate(words: readonly string[], host: Host): Promise<number> {
     const file = join(folder, `bootstrap.${extension}`);
     await writeFile(file, text, { mode: 0o600 });
     const overlay = config.envoyOverlay === "" ? [] : ["--config-yaml", config.envoyOverlay];
-    const { isValid, output } = await validateConfig({
+    const command = {
       binary: envoy.path,
       args: ["-c", file, "--allow-unknown-static-fields", ...overlay],
       cwd: (await isThere(config.cwd)) ? config.cwd : folder, // proxy would make it, empty
       env: host.env,
-    });
+      runAs: undefined,
+      setpriv: await findSetpriv(host.env.PATH),
+    };
+    const { isValid, output } = await validateConfig(command, host.signals.stop);
     const isWordy = !isValid || args.length < words.length;
     host.stdout.write(isWordy ? output : `${unknownFields(output)}OK\n`);
     return isValid ? 0 : 1;

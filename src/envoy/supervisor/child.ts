@@ -38,13 +38,13 @@ export interface EnvoyChild {
  * pid; rejects with ENVOY_NOT_FOUND, ENVOY_NOT_EXECUTABLE or ENVOY_START_FAILED.
  */
 export function spawnEnvoy(options: SpawnOptions): Promise<EnvoyChild> {
-  const { file, args } = commandOf(options);
+  const { file, args, identity } = commandOf(options);
   const child = spawn(file, args, {
     cwd: options.cwd,
     env: options.env as NodeJS.ProcessEnv,
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
-    ...(options.runAs === undefined || options.setpriv !== undefined ? {} : options.runAs),
+    ...identity,
   });
   const tail = new Tail();
   forward(child.stdout, options.stdout);
@@ -104,10 +104,23 @@ const SIGNAL_NAMES: Readonly<Record<string, string>> = {
   SIGBUS: "bus error",
 };
 
-function commandOf({ binary, args, runAs, setpriv }: SpawnOptions): { file: string; args: string[] } {
-  if (setpriv === undefined) return { file: binary, args: [...args] };
-  const identity = runAs === undefined ? [] : [`--reuid=${runAs.uid}`, `--regid=${runAs.gid}`, "--clear-groups"];
-  return { file: setpriv, args: ["--pdeathsig", "KILL", ...identity, "--", binary, ...args] };
+export interface EnvoyCommand {
+  readonly file: string;
+  readonly args: string[];
+  /** For `spawn`: who to become, where `setpriv` does not see to it. */
+  readonly identity: { readonly uid?: number; readonly gid?: number };
+}
+
+/** The command line by which a program runs as Envoy does: as whom, and not longer than the agent. */
+export function commandOf({
+  binary,
+  args,
+  runAs,
+  setpriv,
+}: Pick<SpawnOptions, "binary" | "args" | "runAs" | "setpriv">): EnvoyCommand {
+  if (setpriv === undefined) return { file: binary, args: [...args], identity: { ...runAs } };
+  const user = runAs === undefined ? [] : [`--reuid=${runAs.uid}`, `--regid=${runAs.gid}`, "--clear-groups"];
+  return { file: setpriv, args: ["--pdeathsig", "KILL", ...user, "--", binary, ...args], identity: {} };
 }
 
 /** Passes output on without `pipe`, which would end the agent's own stream together with the child's. */
