@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { AgentError, describeError, type Logger, writeFileAtomically } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy, startOf } from "../envoy/host/index.ts";
+import { removeSharedMemory } from "../envoy/supervisor/index.ts";
 import { inRunFolder, runAs } from "./room-options.ts";
 import { makeRunFolder } from "./run-folders.ts";
 
@@ -31,8 +32,8 @@ export interface ClaimedFolder extends AsyncDisposable {
 }
 
 /**
- * Takes the run folder, before anything is bound or written: ends what Envoy an agent that is gone left there, and
- * writes the run file, mode 0600. Rejects with RUN_FOLDER_IN_USE when an agent lives in it, or FILE_UNWRITABLE. Two
+ * Takes the run folder, before anything is bound or written: ends what Envoy an agent that is gone left there, removes
+ * the memory that those shared, and writes the run file, mode 0600. Rejects with RUN_FOLDER_IN_USE when an agent lives in it, or FILE_UNWRITABLE. Two
  * that start in the same moment both come through; the sockets in the folder part them.
  */
 export async function claimRunFolder(config: AgentConfig, log: Logger): Promise<ClaimedFolder> {
@@ -41,6 +42,7 @@ export async function claimRunFolder(config: AgentConfig, log: Logger): Promise<
   if (earlier !== undefined) {
     await refuseLivingAgent(earlier, path);
     await Promise.all(earlier.envoys.map((mark) => endStaleEnvoy(mark, log)));
+    await removeStaleMemory(earlier.envoys);
   }
   const place = await makeRunFolder(dirname(path), { owner: runAs(config, process.getuid?.()) });
   const folder = new RunFolder({ path, place, log }, { pid: process.pid, start, envoys: [] });
@@ -50,6 +52,16 @@ export async function claimRunFolder(config: AgentConfig, log: Logger): Promise<
   } catch (error) {
     await place[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+/** A killed Envoy cannot remove it, and no agent uses its base id again. */
+async function removeStaleMemory(envoys: readonly EnvoyMark[]): Promise<void> {
+  for (const { baseId } of envoys) {
+    if (baseId === undefined) continue;
+    const sharing = envoys.filter((other) => other.baseId === baseId);
+    const living = await Promise.all(sharing.map(isSameEnvoy));
+    if (!living.includes(true)) await removeSharedMemory(baseId).catch(() => undefined); // 104 bytes stay
   }
 }
 
@@ -144,6 +156,7 @@ function isMark(mark: Partial<EnvoyMark>): boolean {
   return (
     Number.isSafeInteger(mark.pid) &&
     Number(mark.pid) > 1 &&
-    [mark.start, mark.binary, mark.configFile].every((word) => typeof word === "string" && word !== "")
+    [mark.start, mark.binary, mark.configFile].every((word) => typeof word === "string" && word !== "") &&
+    (mark.baseId === undefined || (Number.isSafeInteger(mark.baseId) && mark.baseId >= 0))
   );
 }

@@ -9,6 +9,8 @@ export interface EnvoyMark {
   /** Two words of its command line. */
   readonly binary: string;
   readonly configFile: string;
+  /** With hot restart: what its shared memory is named by, which stays when it is killed. */
+  readonly baseId?: number;
 }
 
 /** The mark of an Envoy that was just started; undefined when it has ended already. */
@@ -16,8 +18,10 @@ export async function markEnvoy(
   pid: number,
   command: Pick<EnvoyMark, "binary" | "configFile">,
 ): Promise<EnvoyMark | undefined> {
-  const start = await startOf(pid);
-  return start === undefined ? undefined : { pid, start, ...command };
+  const [start, line = ""] = await Promise.all([startOf(pid), commandLineOf(pid)]);
+  if (start === undefined) return undefined;
+  const baseId = / --base-id (\d+) /.exec(`${line} `)?.[1];
+  return { pid, start, ...command, ...(baseId === undefined ? {} : { baseId: Number(baseId) }) };
 }
 
 /** Whether the process that was marked still runs: not another one that got its pid. */

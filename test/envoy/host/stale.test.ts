@@ -24,10 +24,11 @@ afterEach(async () => {
 });
 
 /** A program in Envoy's place, which says when it is up. */
-async function startProgram(script: string): Promise<number> {
+async function startProgram(script: string, more: readonly string[] = []): Promise<number> {
   await writeFile(binary, `#!/bin/sh\n${script}\necho up\nwhile :; do sleep 0.02; done\n`);
   await chmod(binary, 0o755);
-  const child = spawn(binary, ["-c", "envoy-rev.json", "--concurrency", "1"], { stdio: ["ignore", "pipe", "ignore"] });
+  const words = ["-c", "envoy-rev.json", "--concurrency", "1", ...more];
+  const child = spawn(binary, words, { stdio: ["ignore", "pipe", "ignore"] });
   children.push(child);
   await once(child.stdout, "data");
   return child.pid ?? 0;
@@ -52,6 +53,13 @@ test("what was left behind is ended, with one line", async () => {
   expect(lines).toEqual([
     `info Ended the Envoy that an earlier agent left behind pid=${pid} signal=SIGTERM binary=${binary}`,
   ]);
+});
+
+test("the base id of a hot restart is noted, by which its shared memory can be found", async () => {
+  const pid = await startProgram("", ["--base-id", "4711", "--restart-epoch", "0"]);
+  expect((await markOf(pid)).baseId).toBe(4711);
+  const without = await startProgram("");
+  expect((await markOf(without)).baseId).toBeUndefined();
 });
 
 test("what ignores SIGTERM is killed", async () => {
