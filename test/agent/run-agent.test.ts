@@ -51,7 +51,7 @@ test("the log begins with flags, version, warnings and the effective configurati
   }
 });
 
-test("what cannot be removed at the end is a warning, and the exit code stays 0", async () => {
+test("Envoy's command is told without secrets; what cannot be removed at the end is a warning, and the exit code stays 0", async () => {
   const folder = await mkdtemp(join(tmpdir(), "pb-close-"));
   const stop = new AbortController();
   const never = new AbortController().signal;
@@ -75,6 +75,7 @@ test("what cannot be removed at the end is a warning, and the exit code stays 0"
       POD_NAMESPACE: "n",
       SERVICE_ACCOUNT: "s",
       INSTANCE_IP: "127.0.0.1",
+      ISTIO_BOOTSTRAP_OVERRIDE: "overlay.json",
       ENVOY_STATUS_PORT: String(envoyStatus),
       ENVOY_PROMETHEUS_PORT: String(prometheus),
     };
@@ -82,8 +83,11 @@ test("what cannot be removed at the end is a warning, and the exit code stays 0"
       ...{ env, cwd: folder, stdout, stderr: new PassThrough().resume() },
       signals: { stop: stop.signal, hurry: never, force: never },
     };
+    await writeFile(join(folder, "overlay.json"), JSON.stringify({ x: { access_token: "hunter2" } }));
     const running = runProxy({ args: [] }, host);
     await expect.poll(() => printed).toContain("Start: ");
+    expect(printed).toMatch(/Envoy command: .*access_token\\":\\"\[hidden\]/);
+    expect(printed).not.toContain("hunter2");
     const bootstrap = join(folder, "etc/istio/proxy/envoy-rev.json");
     await rm(bootstrap);
     await mkdir(bootstrap);

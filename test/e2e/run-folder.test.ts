@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -94,6 +95,22 @@ describe.each(runtimes())("the run folder on $name", (runtime) => {
     expect((await next.ended).code).toBe(0);
     expect(isAlive(fresh)).toBe(false);
     await expect(readRunFile()).rejects.toThrow("ENOENT");
+  });
+
+  test.skipIf(process.platform !== "linux")("the shared memory of a hot restart does not outlive a kill", async () => {
+    await using killed = await startProxy(runtime, { PILOTBOAT_HOT_RESTART: "true" });
+    const envoy = await envoyOf(killed.pid);
+    const memory = `/dev/shm/envoy_shared_memory_${(await readRunFile()).envoys[0]?.baseId}0`;
+    await expect.poll(() => existsSync(memory)).toBe(true);
+    killed.kill("SIGKILL");
+    await expect.poll(() => isAlive(killed.pid)).toBe(false);
+    process.kill(envoy, "SIGKILL");
+    await expect.poll(() => isAlive(envoy)).toBe(false);
+    expect(existsSync(memory)).toBe(true);
+
+    await using next = await startProxy(runtime);
+    await envoyOf(next.pid);
+    expect(existsSync(memory)).toBe(false);
   });
 
   test("a second agent does not start where one lives", async () => {
