@@ -14,7 +14,10 @@ let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "pb-internal-"));
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(async () => {
+  for (const pid of processesIn(folder)) process.kill(pid, "SIGKILL"); // of a test that came to no end
+  await rm(folder, { recursive: true, force: true });
+});
 
 /** A proxy with the fake in Envoy's place, into which this code is loaded. */
 async function startProxy(code: string): Promise<RunningCommand> {
