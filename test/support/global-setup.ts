@@ -1,13 +1,21 @@
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import { strandedProcesses } from "./processes.ts";
 
 /** The tests run the built program: without it every end-to-end test would fail with a confusing message. */
-export default function setup(): () => void {
+export default function setup(): () => Promise<void> {
   if (!existsSync("dist/main.js")) throw new Error('dist/main.js is missing: run "npm run build" first');
   const before = new Set(strandedProcesses(tmpdir()));
-  return () => tellStranded(strandedProcesses(tmpdir()).filter((pid) => !before.has(pid)));
+  return async () => {
+    const stranded = (): number[] => strandedProcesses(tmpdir()).filter((pid) => !before.has(pid));
+    const until = Date.now() + DYING_MS; // what a test has killed last needs a moment to be gone
+    while (stranded().length > 0 && Date.now() < until) await delay(50);
+    tellStranded(stranded());
+  };
 }
+
+const DYING_MS = 10_000;
 
 /** Where several runs share a machine, those of another run would be seen, too: only there it is no failure. */
 function tellStranded(pids: readonly number[]): void {
