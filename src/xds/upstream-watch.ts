@@ -19,6 +19,8 @@ export class UpstreamWatch {
   #state: UpstreamState = { kind: "idle" };
   #rejection: Rejection | undefined;
   #currentId = 0;
+  /** Streams that live beside the current one, as of a hot restart, with how they stood; the newest last. */
+  #others: { readonly id: number; readonly state: UpstreamState }[] = [];
 
   constructor({ address, log, clock }: UpstreamWatchOptions) {
     this.#address = address;
@@ -34,8 +36,9 @@ export class UpstreamWatch {
     return this.#rejection;
   }
 
-  /** From here on only the stream `id` counts: what an earlier one still tells is old news. */
+  /** From here on the stream `id` counts, as long as it lives: what an earlier one still tells is old news. */
   connecting(id: number): void {
+    if (this.#currentId !== 0) this.#others.push({ id: this.#currentId, state: this.#state });
     this.#currentId = id;
     this.#state = { kind: "connecting", sinceMs: this.#clock.now(), failure: failureOf(this.#state) };
   }
@@ -65,7 +68,10 @@ export class UpstreamWatch {
   }
 
   failed(id: number, status: StreamStatus): void {
-    if (id !== this.#currentId) return;
+    if (id !== this.#currentId) {
+      this.#forget(id);
+      return;
+    }
     const nowMs = this.#clock.now();
     const last = failureOf(this.#state);
     const failure: UpstreamFailure = {
@@ -85,13 +91,29 @@ export class UpstreamWatch {
       reason,
       attempts,
     });
+    this.#backToOther();
   }
 
   /** The stream ended as streams do. */
   ended(id: number): void {
-    if (id !== this.#currentId) return;
+    if (id !== this.#currentId) {
+      this.#forget(id);
+      return;
+    }
     const failure = failureOf(this.#state);
     this.#state = failure === undefined ? { kind: "idle" } : { kind: "failed", failure };
+    this.#backToOther();
+  }
+
+  #forget(id: number): void {
+    this.#others = this.#others.filter((other) => other.id !== id);
+  }
+
+  /** The current stream is over: an Envoy that serves on has one that goes on. */
+  #backToOther(): void {
+    const other = this.#others.pop();
+    this.#currentId = other?.id ?? 0;
+    if (other !== undefined) this.#state = other.state;
   }
 
   rejected(id: number, rejection: Omit<Rejection, "atMs">): void {

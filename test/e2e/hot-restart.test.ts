@@ -143,7 +143,7 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     expect(await reloading).toMatchObject({ code: 1, outcome: "refused" });
     rig.controlPlane.kill("SIGCONT");
     await expect.poll(() => rig.answer().catch(() => 0)).toBe(200);
-    await expect.poll(async () => (await rig.reload()).outcome).toBe("replaced");
+    await expect.poll(async () => await outcomeOf(rig.reload())).toBe("replaced");
     expect(await rig.answer()).toBe(200);
   });
 
@@ -231,6 +231,12 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     expect(await readdir(evidence)).toContain("bootstrap.json");
   });
 });
+
+/** With the reason of a refusal, which is what one wants to read when it was not expected. */
+async function outcomeOf(reloading: Promise<ReloadReport>): Promise<string> {
+  const { outcome, reason } = await reloading;
+  return reason === undefined ? outcome : `${outcome}: ${reason}`;
+}
 
 async function report(statusPort: number): Promise<AgentReport> {
   return (await (await fetch(`http://127.0.0.1:${statusPort}/debug/agent`)).json()) as AgentReport;
