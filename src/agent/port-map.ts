@@ -1,4 +1,4 @@
-import { AgentError, bindTcp } from "../base/index.ts";
+import { AgentError, tryTcp } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { hasOwnDocument } from "./room-options.ts";
 
@@ -34,7 +34,7 @@ export async function tryEnvoyPorts(config: AgentConfig, localhost: string): Pro
 
 async function tryPort(host: string, port: number, use: string, from: string): Promise<void> {
   try {
-    await (await bindTcp(host, port))[Symbol.asyncDispose]();
+    await tryTcp(host, port);
   } catch (error) {
     throw portTaken(error, use, from);
   }

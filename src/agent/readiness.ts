@@ -1,4 +1,4 @@
-import { AgentError, describeError, type Logger, type Metrics, systemClock } from "../base/index.ts";
+import { AgentError, describeError, type Logger, type Metrics, pause } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { adminAccess, envoyReadiness, grpcBootstrapReadiness, type ReadinessCheck } from "../status/index.ts";
@@ -63,7 +63,7 @@ export async function waitUntilReady(
       log.warn("Not ready yet", { reason });
       tellAtMs = performance.now() + READY_TELL_AGAIN_MS;
     }
-    await systemClock.sleep(waitMs, stop).catch(() => undefined);
+    await pause(waitMs, stop);
     if (performance.now() > earlyUntilMs) waitMs = Math.min(waitMs * 1.2, READY_POLL_MOST_MS);
   }
   throw new AgentError("STOPPED", "The agent ended before it was ready");

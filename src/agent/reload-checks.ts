@@ -1,4 +1,4 @@
-import { AgentError, bindTcp } from "../base/index.ts";
+import { AgentError, tryTcp } from "../base/index.ts";
 import { validateConfig } from "../envoy/index.ts";
 import type { SpawnOptions } from "../envoy/supervisor/index.ts";
 import type { JsonValue } from "../proto/mesh/index.ts";
@@ -36,7 +36,7 @@ export async function refuseTakenPorts(served: JsonValue, next: JsonValue): Prom
   if (twice !== undefined) {
     throw new AgentError("ADDRESS_IN_USE", `Cannot listen on ${keyOf(twice)}: the bootstrap has it twice`);
   }
-  for (const { address, port } of added) await (await bindTcp(address, port))[Symbol.asyncDispose]();
+  for (const { address, port } of added) await tryTcp(address, port);
 }
 
 function keyOf({ address, port }: Address): string {

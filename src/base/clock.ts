@@ -25,3 +25,8 @@ export const systemClock: Clock = {
     }
   },
 };
+
+/** A wait that may be cut short; it does not say by what. */
+export async function pause(ms: number, cut: AbortSignal, clock: Clock = systemClock): Promise<void> {
+  if (ms > 0) await clock.sleep(ms, cut).catch(() => undefined); // being cut short is the point
+}

@@ -1,5 +1,5 @@
 export { type CallHeader, callMetadata, headersOf } from "./call-metadata.ts";
-export { type Clock, systemClock } from "./clock.ts";
+export { type Clock, pause, systemClock } from "./clock.ts";
 export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
 export { parseDownwardApi, unquote } from "./downward-api.ts";
 export * from "./duration.ts";
@@ -31,7 +31,7 @@ export { type RefusedWord, refusedKey, refusedProvCert, refusedSocketName } from
 export { allSettled, type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
 export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetrics } from "./metrics.ts";
-export { type BoundSocket, bindTcp, bindUnix, checkSocketPath, freePorts, splitHostPort } from "./net.ts";
+export { type BoundSocket, bindTcp, bindUnix, checkSocketPath, freePorts, splitHostPort, tryTcp } from "./net.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { HIDDEN, Secret } from "./secret.ts";
 export { finishOutput, lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";

@@ -52,6 +52,11 @@ export async function bindTcp(host: string, port: number): Promise<BoundSocket> 
   return listen({ host, port }, `${host.includes(":") ? `[${host}]` : host}:${port}`);
 }
 
+/** Whether the port can be had now: listens on it for a moment. Rejects as `bindTcp` does. */
+export async function tryTcp(host: string, port: number): Promise<void> {
+  await (await bindTcp(host, port))[Symbol.asyncDispose]();
+}
+
 /** Throws SOCKET_PATH_TOO_LONG when the platform would refuse, or cut off, the path. */
 export function checkSocketPath(path: string): void {
   const length = Buffer.byteLength(path);

@@ -7,7 +7,7 @@ import {
   type Host,
   Lifetime,
   type Logger,
-  systemClock,
+  pause,
   systemCode,
 } from "../base/index.ts";
 import { startControlPlane, writeCredentials } from "../control-plane/index.ts";
@@ -127,7 +127,7 @@ const REFRESH_MS = 6 * 60 * 60 * 1_000; // tokens live twice as long
 
 async function keepFresh(write: () => Promise<void>, log: Logger, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
-    await systemClock.sleep(REFRESH_MS, stop).catch(() => undefined); // a stop ends the loop
+    await pause(REFRESH_MS, stop);
     if (stop.aborted) return;
     await write().catch((error: unknown) => {
       log.error("Cannot renew the credentials, trying again later", { error: describeError(error) });

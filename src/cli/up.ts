@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { tellEnvoyEnd } from "../agent/index.ts";
 import { type LocalMesh, startLocalMesh } from "../agent/local/index.ts";
-import { createLogger, type Host, systemClock } from "../base/index.ts";
+import { createLogger, type Host, pause } from "../base/index.ts";
 import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
 import { checkNamedFolder } from "./named-path.ts";
@@ -126,7 +126,7 @@ async function explainWaiting(mesh: LocalMesh, print: (line: string) => void, st
   const sinceMs = performance.now();
   let told = { reason: "", atMs: sinceMs };
   while (!stop.aborted) {
-    await systemClock.sleep(PATIENCE_MS, stop).catch(() => undefined); // ready, or stopped
+    await pause(PATIENCE_MS, stop);
     const reason = shorten((await mesh.agent.whyNotReady()) ?? "almost there");
     const nowMs = performance.now();
     if (stop.aborted || (reason === told.reason && nowMs - told.atMs < REMINDER_MS)) continue;

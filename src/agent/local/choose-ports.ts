@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { AgentError, bindTcp, freePorts } from "../../base/index.ts";
+import { AgentError, freePorts, tryTcp } from "../../base/index.ts";
 
 /**
  * Below what Linux (32768) and macOS (49152) give to whoever asks for any port, outgoing connections included, and
@@ -21,21 +21,15 @@ export async function choosePorts(count: number): Promise<number[]> {
 }
 
 function isFree(port: number): Promise<boolean> {
-  return checkPort(port).then(
+  return tryTcp("127.0.0.1", port).then(
     () => true,
     () => false,
   );
 }
 
-/** Rejects with ADDRESS_IN_USE, or FILE_UNWRITABLE when the system does not let us have it. */
-async function checkPort(port: number): Promise<void> {
-  const socket = await bindTcp("127.0.0.1", port);
-  await socket[Symbol.asyncDispose]();
-}
-
 /** Rejects with ADDRESS_IN_USE or FILE_UNWRITABLE when the port that somebody asked for cannot be had. */
 export async function checkWantedPort(port: number): Promise<void> {
-  await checkPort(port).catch((error: unknown) => {
+  await tryTcp("127.0.0.1", port).catch((error: unknown) => {
     if (!(error instanceof AgentError)) throw error;
     throw new AgentError(error.code, `Cannot use port ${port} for the listener "outbound"`, {
       hint: "Name another one with --port, or none: then a free one is chosen",

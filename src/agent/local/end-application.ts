@@ -1,5 +1,5 @@
 import type { RunningApplication } from "../../application/index.ts";
-import { describeError, type Logger, systemClock } from "../../base/index.ts";
+import { describeError, type Logger, pause, systemClock } from "../../base/index.ts";
 import { CONNECTIONS_PATH, countConnections } from "../../envoy/supervisor/index.ts";
 import type { RunSidecar } from "./run-sidecar.ts";
 import type { RunSignals } from "./run-signals.ts";
@@ -84,10 +84,4 @@ export async function waitUntilQuiet({ sidecar, signals, log }: Omit<EndParts, "
     await pause(Math.min(waitMs, leftMs()), hurry);
     waitMs = Math.min(waitMs * 1.5, QUIET_POLL_MOST_MS);
   }
-}
-
-/** A wait that may be cut short; it does not say by what. */
-async function pause(ms: number, cut: AbortSignal): Promise<void> {
-  if (ms <= 0) return;
-  await systemClock.sleep(ms, cut).catch(() => undefined); // being cut short is the point
 }

@@ -1,6 +1,6 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AgentError, describeError, type Host, Lifetime, type Logger, systemClock } from "../../base/index.ts";
+import { AgentError, describeError, type Host, Lifetime, type Logger, pause, systemClock } from "../../base/index.ts";
 import { loadConfig } from "../../config/index.ts";
 import {
   type ControlPlane,
@@ -185,7 +185,7 @@ async function waitForAnswer({ node }: RunningAgent, port: number, over: AbortSi
       await admin.get("/server_info", BIND_LIMIT_MS, over);
       return;
     } catch {
-      await systemClock.sleep(POLL_MS, over).catch(() => undefined); // not yet, or over
+      await pause(POLL_MS, over);
     }
   }
 }

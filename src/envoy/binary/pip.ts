@@ -1,6 +1,6 @@
 import { mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { systemClock } from "../../base/index.ts";
+import { pause } from "../../base/index.ts";
 import { thisPlatform } from "./lock.ts";
 import { runProgram } from "./run-program.ts";
 import type { SourceRequest } from "./source-request.ts";
@@ -66,7 +66,7 @@ async function watchGrowth({ folder, onBytes }: SourceRequest, over: AbortSignal
   while (onBytes !== undefined && !over.aborted) {
     const bytes = await sizeOf(folder);
     if (!over.aborted) onBytes(bytes);
-    await systemClock.sleep(LOOK_MS, over).catch(() => undefined); // over: the loop ends
+    await pause(LOOK_MS, over);
   }
 }
 

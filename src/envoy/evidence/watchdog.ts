@@ -1,4 +1,4 @@
-import { type Clock, describeError, type Logger } from "../../base/index.ts";
+import { type Clock, describeError, type Logger, pause } from "../../base/index.ts";
 import type { AdminClient } from "../admin-client.ts";
 
 export interface WatchdogOptions {
@@ -92,7 +92,7 @@ async function watched<T>(clock: Clock, ms: number, wait: () => Promise<T>): Pro
   };
   const beating = (async () => {
     while (!over.signal.aborted) {
-      await clock.sleep(beatMs, over.signal).catch(() => undefined); // the wait is over
+      await pause(beatMs, over.signal, clock);
       look();
     }
   })();

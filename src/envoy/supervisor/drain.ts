@@ -1,4 +1,4 @@
-import { type Clock, describeError, type Logger } from "../../base/index.ts";
+import { type Clock, describeError, type Logger, pause } from "../../base/index.ts";
 import type { AdminClient } from "../admin-client.ts";
 import { drainCall, type EnvoyFeatures } from "../version-table.ts";
 import { CONNECTIONS_PATH, countConnections, countRequests } from "./connections.ts";
@@ -143,10 +143,4 @@ async function waitForZero(until: number, cut: AbortSignal, options: DrainParts)
       if (failures >= POLL_FAILURES) return;
     }
   }
-}
-
-/** A wait that may be cut short; it does not say by what. */
-async function pause(ms: number, cut: AbortSignal, clock: Clock): Promise<void> {
-  if (ms <= 0) return;
-  await clock.sleep(ms, cut).catch(() => undefined); // being cut short is the point
 }

@@ -1,4 +1,4 @@
-import type { Clock } from "../../base/index.ts";
+import { type Clock, pause } from "../../base/index.ts";
 import type { AdminClient } from "../admin-client.ts";
 
 /**
@@ -27,7 +27,7 @@ export async function waitUntilLive(
     } catch {
       // not yet: Envoy is booting, or waits for its first configuration
     }
-    await clock.sleep(pollMs, stop).catch(() => undefined); // the loop's condition says it
+    await pause(pollMs, stop, clock);
     pollMs = Math.min(clock.now() < earlyUntilMs ? POLL_MS.early : POLL_MS.most, pollMs * 1.5);
   }
   return false;

@@ -1,4 +1,4 @@
-import { type Clock, describeError, type Logger } from "../../base/index.ts";
+import { type Clock, describeError, type Logger, pause } from "../../base/index.ts";
 import type { AdminClient } from "../admin-client.ts";
 import type { SpawnOptions } from "./child.ts";
 import type { Processes } from "./processes.ts";
@@ -99,7 +99,7 @@ export class Replacements {
       ["SIGTERM", parentShutdownSeconds * 1_000 + RETIRE_RESERVE_MS],
       ["SIGKILL", TERM_LIMIT_MS],
     ] as const) {
-      await clock.sleep(afterMs, gone.signal).catch(() => undefined); // it has ended
+      await pause(afterMs, gone.signal, clock);
       if (gone.signal.aborted) return;
       log.warn("Ending the Envoy before, nobody else did", { pid, signal });
       running.process.kill(signal);

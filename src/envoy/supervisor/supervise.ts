@@ -1,4 +1,4 @@
-import { type Clock, describeError, systemClock } from "../../base/index.ts";
+import { type Clock, describeError, pause, systemClock } from "../../base/index.ts";
 import { Accounts } from "./accounts.ts";
 import { describeEnd, type SpawnOptions } from "./child.ts";
 import { drainAndWait, requestDrain } from "./drain.ts";
@@ -212,7 +212,7 @@ class Supervisor implements SupervisedEnvoy {
     const { signal } = this.#timer;
     const { hurry, force } = this.#options.signals;
     const cut = AbortSignal.any([signal, force, ...(isHurried ? [hurry] : [])]); // a third signal ends every patience
-    await this.#clock.sleep(ms, cut).catch(() => undefined);
+    await pause(ms, cut, this.#clock);
     if (!signal.aborted) this.#happens({ kind: "time is up" });
   }
 }

@@ -1,6 +1,14 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type Clock, describeError, type Logger, type Metrics, type StagedFile, stageFile } from "../../base/index.ts";
+import {
+  type Clock,
+  describeError,
+  type Logger,
+  type Metrics,
+  pause,
+  type StagedFile,
+  stageFile,
+} from "../../base/index.ts";
 import type { SecretItem } from "./secret-item.ts";
 
 /** Where to put a copy of the workload's certificate (`OUTPUT_CERTS`). */
@@ -52,7 +60,7 @@ export function startOutput(options: OutputOptions, parts: Parts, stop: AbortSig
   const keep = async (): Promise<void> => {
     while (!stop.aborted) {
       refresh();
-      await clock.sleep(CHECK_MS, stop).catch(() => undefined); // the stop ends the loop
+      await pause(CHECK_MS, stop, clock);
     }
   };
   const keeping = keep();
