@@ -2,7 +2,8 @@ import { resolve } from "node:path";
 import type { Logger } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { type CrashFacts, keepEvidence } from "../envoy/evidence/index.ts";
-import { readCgroup } from "../envoy/host/index.ts";
+import type { Cgroup } from "../envoy/host/index.ts";
+import { configFileOf } from "../envoy/index.ts";
 import { couldNotStart, describeEnd, exitCodeOf, type RunRecord, type Traces } from "../envoy/supervisor/index.ts";
 import { inRunFolder } from "./room-options.ts";
 
@@ -13,16 +14,20 @@ export interface EvidenceKeeper {
   keep(run: RunRecord, traces: Traces): Promise<string | undefined>;
 }
 
-export function evidenceKeeper(config: AgentConfig, version: string | undefined, log: Logger): EvidenceKeeper {
+export function evidenceKeeper(
+  config: AgentConfig,
+  version: string | undefined,
+  cgroup: Cgroup,
+  log: Logger,
+): EvidenceKeeper {
   const folder = inRunFolder(config, config.settings.crashFolder || `${config.proxy.configPath}/crashes`);
-  const oomKills = async (): Promise<number | undefined> => (await readCgroup()).oomKills();
   let before: Promise<number | undefined> = Promise.resolve(undefined);
   return {
     noteSpawn() {
-      before = oomKills();
+      before = cgroup.oomKills();
     },
     async keep(run, traces) {
-      const [oomKillsBefore, oomKillsAfter] = await Promise.all([before, oomKills()]);
+      const [oomKillsBefore, oomKillsAfter] = await Promise.all([before, cgroup.oomKills()]);
       return keepEvidence(folder, { ...crashFacts(run, traces), version, oomKillsBefore, oomKillsAfter }, { log });
     },
   };
@@ -34,14 +39,13 @@ function crashFacts(
 ): Omit<CrashFacts, "version" | "oomKillsBefore" | "oomKillsAfter"> {
   const { end, pid, startedMs, endedMs, wasLive } = run;
   const { binary, args, cwd } = spawn;
-  const configFile = args[args.indexOf("-c") + 1];
   return {
     what: verdict(run),
     reason: run.wasHung === true ? "the admin did not answer any more" : describeEnd(end),
     ...{ pid, startedMs, endedMs, wasLive, lastLines, threads, binary, args, cwd },
     exitCode: end.kind === "code" ? exitCodeOf(end) : undefined,
     signal: end.kind === "signal" ? end.signal : undefined,
-    bootstrapFile: configFile === undefined ? undefined : resolve(cwd, configFile),
+    bootstrapFile: resolve(cwd, configFileOf(args)),
   };
 }
 

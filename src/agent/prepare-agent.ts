@@ -44,7 +44,7 @@ export async function prepareAgent(
   const { log } = context;
   log.info(`Ports: ${describePorts(config)}`);
   const keys = startKeyGeneration(keySpec(options.keySettings(config)));
-  const lookingAround = lookAround(config, context);
+  const lookingAround = lookAround(context);
   const [runFolder, sds] = await allSettled([
     life.own("run folder", claimRunFolder(config, log)),
     decideSdsSocket({ cwd: config.cwd, fileName: config.settings.workloadSocketFile }),

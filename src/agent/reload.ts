@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { AgentError, describeError, hideSecrets, systemClock } from "../base/index.ts";
 import { type BootstrapFile, describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, formatProblem } from "../config/index.ts";
+import { configFileOf } from "../envoy/index.ts";
 import type { SpawnOptions, SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import type { JsonValue, ProxyConfig } from "../proto/mesh/index.ts";
 import type { AgentContext } from "./agent-context.ts";
@@ -104,7 +105,7 @@ export class Reloader implements AsyncDisposable {
     const config = await readAgain(this.#parts);
     const [node, surroundings, envoyBinary] = await Promise.all([
       findNode(config, this.#parts.hasExternalSds, context.log, stop),
-      lookAround(config, context),
+      lookAround(context),
       findBinary(config, context),
     ]);
     const file = await prepareBootstrap(config, node, context.log, { isNext: true });
@@ -200,7 +201,7 @@ interface StartDocument extends Record<string, JsonValue> {
 
 /** A start as a document: its arguments, and the content of its bootstrap as far as that is JSON. */
 async function describeStart({ binary, args, cwd }: SpawnOptions): Promise<StartDocument> {
-  const file = args[args.indexOf("-c") + 1] ?? "";
+  const file = configFileOf(args);
   const content = await readFile(resolve(cwd, file), "utf8");
   return { envoy: binary, arguments: byFlag(args.filter((word) => word !== file)), bootstrap: parse(content) };
 }

@@ -3,9 +3,10 @@ import { AgentError, hideSecretsInWord, type Logger, type Metrics, systemClock }
 import type { AgentConfig } from "../config/index.ts";
 import { askVersion, type FoundEnvoy, findEnvoy } from "../envoy/binary/index.ts";
 import { dumpThreads, WATCHDOG, watchForHang } from "../envoy/evidence/index.ts";
-import { findSetpriv, readCgroup } from "../envoy/host/index.ts";
+import { type Cgroup, findSetpriv, readCgroup } from "../envoy/host/index.ts";
 import {
   type AdminClient,
+  configFileOf,
   createAdminClient,
   type EnvoyFeatures,
   envoyArguments,
@@ -36,14 +37,13 @@ export async function findBinary(config: AgentConfig, { host }: AgentContext): P
 export interface Surroundings {
   /** Where `setpriv` is. */
   readonly setpriv: string | undefined;
-  /** Worker threads by the CPU quota; undefined leaves them to the configuration and to Envoy. */
-  readonly threads: number | undefined;
+  readonly cgroup: Cgroup;
 }
 
 /** Never rejects. */
-export async function lookAround(config: AgentConfig, { host, log }: AgentContext): Promise<Surroundings> {
-  const [setpriv, threads] = await Promise.all([findSetpriv(host.env.PATH), chooseThreads(config, log)]);
-  return { setpriv, threads };
+export async function lookAround({ host }: AgentContext): Promise<Surroundings> {
+  const [setpriv, cgroup] = await Promise.all([findSetpriv(host.env.PATH), readCgroup()]);
+  return { setpriv, cgroup };
 }
 
 export interface PlanParts {
@@ -60,12 +60,14 @@ export interface EnvoyPlan {
   readonly spawn: SpawnOptions;
   readonly version: string | undefined;
   readonly features: EnvoyFeatures;
+  readonly cgroup: Cgroup;
 }
 
 export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
   const { config, context, node, bootstrapFile, envoyBinary, surroundings } = parts;
   const { host, log } = context;
-  const { threads, setpriv } = surroundings;
+  const { cgroup, setpriv } = surroundings;
+  const threads = chooseThreads(config, cgroup, log);
   const wanted = {
     ...options.argumentsOptions(config, node, bootstrapFile),
     ...(threads === undefined ? {} : { concurrency: threads }),
@@ -86,7 +88,7 @@ export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
     stdout: host.stdout,
     stderr: host.stderr,
   };
-  return { spawn, version, features };
+  return { spawn, version, features, cgroup };
 }
 
 export interface SpawnParts extends EnvoyPlan {
@@ -100,11 +102,11 @@ export interface SpawnParts extends EnvoyPlan {
 
 /** Spawns Envoy and supervises it. */
 export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
-  const { config, context, node, metrics, spawn, version, features } = parts;
+  const { config, context, node, metrics, spawn, version, features, cgroup } = parts;
   const { host, log } = context;
   log.info(`Envoy command: ${JSON.stringify(spawn.args.map(hideSecretsInWord))}`, { binary: spawn.binary });
   const admin = createAdminClient(options.localhostOf(node), config.proxy.proxyAdminPort);
-  const evidence = evidenceKeeper(config, version, log);
+  const evidence = evidenceKeeper(config, version, cgroup, log);
   return superviseEnvoy({
     ...{ spawn, features, admin, log, metrics },
     drain: options.drainOptions(config),
@@ -113,7 +115,7 @@ export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
     signals: host.signals,
     onSpawn(pid, { binary, args }) {
       evidence.noteSpawn();
-      parts.onSpawn(pid, { binary, configFile: args[args.indexOf("-c") + 1] ?? "" });
+      parts.onSpawn(pid, { binary, configFile: configFileOf(args) });
     },
     keepEvidence: (run, traces) => evidence.keep(run, traces),
     ...(config.settings.hasWatchdog ? { watchForHang: watchdog(admin, log) } : {}),
@@ -129,9 +131,7 @@ function watchdog(admin: AdminClient, log: Logger): (pid: number, stop: AbortSig
 }
 
 /** What the configuration says holds; without a word of it the CPU quota decides. */
-async function chooseThreads(config: AgentConfig, log: Logger): Promise<number | undefined> {
-  if (config.proxy.concurrency !== undefined) return undefined;
-  const { limits } = await readCgroup();
+function chooseThreads(config: AgentConfig, { limits }: Cgroup, log: Logger): number | undefined {
   const threads = threadsByQuota(config, limits, cpus().length);
   if (threads === undefined) return undefined;
   log.info("Envoy gets worker threads by the CPU quota", { threads, quota: limits.cpus, cpus: cpus().length });

@@ -58,6 +58,11 @@ export function envoyArguments(options: ArgumentsOptions, features: EnvoyFeature
   return { list, warnings };
 }
 
+/** The bootstrap that these arguments name, as Envoy is told it. */
+export function configFileOf(args: readonly string[]): string {
+  return args[args.indexOf("-c") + 1] ?? "";
+}
+
 /**
  * Splits `info,misc:error` into Envoy's general level and its component list; the deprecated component flag counts
  * only when there are no component items. Items with several colons are dropped.

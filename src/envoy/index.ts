@@ -1,4 +1,4 @@
 export { type AdminClient, createAdminClient } from "./admin-client.ts";
-export { type ArgumentsOptions, envoyArguments, envoyEnvironment } from "./arguments.ts";
+export { type ArgumentsOptions, configFileOf, envoyArguments, envoyEnvironment } from "./arguments.ts";
 export { validateConfig } from "./validate-config.ts";
 export { type EnvoyFeatures, featuresOf } from "./version-table.ts";
