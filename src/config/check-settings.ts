@@ -57,14 +57,26 @@ export function watchWithoutHotRestart(flags: Pick<ProxyFlags, "watch">, setting
   return [{ name: "--watch", origin: { source: "--watch" }, message: "--watch needs hot restart", hint }];
 }
 
-/** Without these istiod cannot tell which workload is asking; the reference starts all the same. */
-export function missingIdentity({ podNamespace, serviceAccount }: Settings): Problem[] {
-  const missing = [
-    ...(podNamespace === "" ? ["POD_NAMESPACE"] : []),
-    ...(serviceAccount === "" ? ["SERVICE_ACCOUNT"] : []),
-  ];
-  const message = "is not set; istiod will not be able to match the workload";
-  return missing.map((name) => ({ name, origin: { source: name }, message }));
+interface NamespaceWords {
+  readonly metadata: MetadataWords;
+  /** `POD_NAMESPACE`, where it is set: also an empty one then beats the metadata. */
+  readonly podNamespace: string | undefined;
+  /** `--domain`. */
+  readonly domain: string;
+}
+
+/**
+ * Without a namespace istiod still accepts the token, and then applies nothing that is meant for one namespace. A missing
+ * SERVICE_ACCOUNT costs nothing: the token carries it. Source: istio/istio pilot/pkg/model/context.go
+ * (GetProxyConfigNamespace), pilot/pkg/xds/auth.go (checkConnectionIdentity).
+ */
+export function missingNamespace({ metadata, podNamespace, domain }: NamespaceWords): Problem[] {
+  const named = podNamespace ?? readRawMetadata(metadata, []).get("NAMESPACE")?.value ?? "";
+  const [ofDomain = "", ...more] = domain.split(".");
+  if (named !== "" || (more.length > 0 && ofDomain !== "")) return [];
+  const name = "POD_NAMESPACE";
+  const message = "no namespace is set: istiod will leave out every policy and setting of a single namespace";
+  return [{ name, origin: { source: name }, message, hint: "Set POD_NAMESPACE, or ISTIO_META_NAMESPACE" }];
 }
 
 const COMPLIANCE_POLICIES = ["fips-140-2", "fips-140-3", "pqc"];

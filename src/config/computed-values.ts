@@ -2,6 +2,7 @@ import type { ProxyConfig } from "../proto/mesh/index.ts";
 import type { LayeredConfig } from "./layered-config.ts";
 import type { Problem } from "./problem.ts";
 import { type Resolve, resolveStatsd } from "./statsd.ts";
+import { discoveryTrouble } from "./validate.ts";
 
 export interface Computed {
   readonly flags: { readonly concurrency: number; readonly serviceCluster: string; readonly templateFile: string };
@@ -46,20 +47,42 @@ export async function addComputed(
   return warnings;
 }
 
-/** Two annotations come after the check, as in the reference; a status port that is no number is not taken. */
-export function addAnnotated(layers: LayeredConfig, annotations: ReadonlyMap<string, string>): Problem[] {
-  const address = annotations.get(DISCOVERY_ANNOTATION);
-  if (address !== undefined) layers.set("discoveryAddress", address, `annotation ${DISCOVERY_ANNOTATION}`);
-  const port = annotations.get(STATUS_PORT_ANNOTATION);
-  if (port === undefined) return [];
-  const source = `annotation ${STATUS_PORT_ANNOTATION}`;
-  if (/^[+-]?\d{1,9}$/.test(port)) {
-    layers.set("statusPort", Number(port), source);
-    return [];
-  }
-  const message = `found "${port}", wanted a number; ${layers.proxy.statusPort} is kept`;
-  return [{ name: "statusPort", origin: { source }, message }];
+interface AnnotationFindings {
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
 }
+
+/**
+ * Lays the two annotations that come after the check, as in the reference, and checks them: it takes an empty or broken
+ * address here and then never connects. A status port that is no number is not taken.
+ */
+export function addAnnotated(layers: LayeredConfig, annotations: ReadonlyMap<string, string>): AnnotationFindings {
+  const problems: Problem[] = [];
+  const warnings: Problem[] = [];
+  const address = annotations.get(DISCOVERY_ANNOTATION);
+  if (address !== undefined) {
+    const source = `annotation ${DISCOVERY_ANNOTATION}`;
+    layers.set("discoveryAddress", address, source);
+    const message = discoveryTrouble(address);
+    const hint = "Give it host:port, or remove the annotation";
+    if (message !== undefined) problems.push({ name: "discoveryAddress", origin: { source }, message, hint });
+  }
+  const port = annotations.get(STATUS_PORT_ANNOTATION);
+  if (port === undefined) return { problems, warnings };
+  const origin = { source: `annotation ${STATUS_PORT_ANNOTATION}` };
+  if (!/^[+-]?\d{1,9}$/.test(port)) {
+    const message = `found "${port}", wanted a number; ${layers.proxy.statusPort} is kept`;
+    return { problems, warnings: [{ name: "statusPort", origin, message }] };
+  }
+  layers.set("statusPort", Number(port), origin.source);
+  if (Number(port) < 0 || Number(port) > MOST_PORT) {
+    const message = `port number ${port} must be in the range 0..${MOST_PORT}`;
+    problems.push({ name: "statusPort", origin, message });
+  }
+  return { problems, warnings };
+}
+
+const MOST_PORT = 65_535;
 
 /** Settings that work but should not be used any more. */
 export function deprecations(proxy: ProxyConfig, layers: LayeredConfig): Problem[] {

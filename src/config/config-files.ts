@@ -15,12 +15,13 @@ interface MeshPlace {
   readonly isNamed: boolean;
 }
 
-/** The mesh file; undefined when it is absent or empty. Any other failure is a problem. */
+/** The mesh file; undefined when it is absent, empty or not named. Any other failure is a problem. */
 export async function readMesh(
   { cwd, path, isNamed }: MeshPlace,
   problems: Problem[],
   warnings: Problem[],
 ): Promise<Source | undefined> {
+  if (path === "") return undefined; // otherwise it would be the working directory
   try {
     const text = await readFile(resolve(cwd, path), "utf8");
     return text === "" ? undefined : { text, source: path };

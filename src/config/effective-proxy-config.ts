@@ -49,7 +49,9 @@ export async function effectiveProxyConfig(sources: ProxyConfigSources): Promise
   warnings.push(...(await addComputed(layers, sources)));
   found.push(...(await validated(layers)));
   problems.push(...distinct(found).filter((one) => !problems.some((earlier) => isBecauseOf(one, earlier))));
-  warnings.push(...deprecations(layers.proxy, layers), ...addAnnotated(layers, sources.annotations));
+  const annotated = addAnnotated(layers, sources.annotations);
+  problems.push(...annotated.problems);
+  warnings.push(...deprecations(layers.proxy, layers), ...annotated.warnings);
   const { proxy } = layers;
   return { proxy, layers: layers.layers, origins: layers.origins(), problems: sorted(problems), warnings };
 }

@@ -7,7 +7,7 @@ import type { Settings } from "./catalogue.ts";
 import {
   impossibleMetadata,
   impossibleSettings,
-  missingIdentity,
+  missingNamespace,
   pendingWords,
   watchWithoutHotRestart,
   wordsWithoutEffect,
@@ -36,6 +36,8 @@ export interface ConfigWords {
   readonly resolve?: Resolve;
   /** Whether every field's origin should have line and column, also in JSON; costs loading the YAML parser. */
   readonly isPositioned?: boolean;
+  /** Whether every unknown flag is a warning, not only one that looks like one of ours. Default false. */
+  readonly tellsEveryFlag?: boolean;
 }
 
 export type ProxyRole = "sidecar" | "router" | "waypoint" | "ztunnel" | "agentgateway";
@@ -79,13 +81,13 @@ export interface LoadedConfig {
 
 /** Turns words into the one frozen value. Rejects with CONFIG_INVALID (a ConfigError) that names all problems. */
 export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
-  const { args, env, isPositioned = false } = words;
+  const { args, env, isPositioned = false, tellsEveryFlag = false } = words;
   const { flags, positionals, errors, given, unknown } = readProxyFlags(args);
   const cwd = resolve(words.cwd, flags["run-folder"]);
   const reading = readSettings(env, given);
   const { settings } = reading;
   const problems = [...flagProblems(errors), ...roleProblems(positionals), ...reading.problems];
-  const warnings = [...mistypedFlags(unknown), ...reading.warnings];
+  const warnings = [...passedOverFlags(unknown, tellsEveryFlag), ...reading.warnings];
   const log = readLogConfig(flags, problems);
   problems.push(...impossibleSettings(settings), ...watchWithoutHotRestart(flags, settings));
   const podAnnotations = await readAnnotations(cwd, warnings);
@@ -103,9 +105,10 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   });
   problems.push(...effective.problems);
   const metadataEnv = withPrefix(env, "").filter(([name]) => /^ISTIO_META(JSON)?_/.test(name));
-  const { proxyMetadata } = effective.proxy;
-  problems.push(...impossibleMetadata({ proxyMetadata, metadataEnv, dnsProxyAddress: undefined }));
-  warnings.push(...effective.warnings, ...missingIdentity(settings), ...wordsWithoutEffect(settings));
+  const metadata = { proxyMetadata: effective.proxy.proxyMetadata, metadataEnv, dnsProxyAddress: undefined };
+  problems.push(...impossibleMetadata(metadata));
+  const namespace = { metadata, podNamespace: env.POD_NAMESPACE, domain: flags.domain };
+  warnings.push(...effective.warnings, ...missingNamespace(namespace), ...wordsWithoutEffect(settings));
   if (problems.length > 0) throw new ConfigError(problems, [...reading.warnings, ...effective.warnings]);
   const flagOrigins = [...given.keys()].map((name) => [`--${name}`, { source: `--${name}` }] as const);
   const origins = new Map<string, Origin>([...reading.origins, ...flagOrigins, ...effective.origins]);
@@ -136,13 +139,14 @@ function flagProblems(errors: FlagsReading["errors"]): Problem[] {
 }
 
 /** Unknown flags are passed over; one that looks like one of ours was meant for us. */
-function mistypedFlags(unknown: readonly string[]): Problem[] {
+function passedOverFlags(unknown: readonly string[], tellsEvery: boolean): Problem[] {
   const known = ALL_FLAGS.map(({ name }) => name);
-  return unknown.flatMap((flag) => {
+  const message = "unknown flag, passed over";
+  return [...new Set(unknown)].flatMap((flag) => {
     const close = flag.startsWith("--") ? nearest(flag.slice(2), known) : undefined;
-    if (close === undefined) return [];
-    const message = "unknown flag, passed over";
-    return [{ name: flag, origin: { source: flag }, message, hint: `Did you mean "--${close}"?` }];
+    const problem = { name: flag, origin: { source: flag }, message };
+    if (close === undefined) return tellsEvery ? [problem] : [];
+    return [{ ...problem, hint: `Did you mean "--${close}"?` }];
   });
 }
 

@@ -53,7 +53,8 @@ function drainTroubles(drain: DurationNs | undefined): string[] {
   return ns % SECOND === 0n ? [] : ["drain time only supports durations to seconds precision"];
 }
 
-function discoveryTrouble(address: string): string | undefined {
+/** Why this is no address of a control plane, in the reference's words; undefined when it is one. */
+export function discoveryTrouble(address: string): string | undefined {
   if (address === "") return "discovery address must be set to the proxy discovery service";
   return prefixed("invalid discovery address", addressTrouble(address));
 }

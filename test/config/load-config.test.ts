@@ -218,11 +218,78 @@ test.each<[string, readonly string[] | undefined, string]>([
 });
 
 test("annotations replace discovery address and status port; a port that is no number is not taken", async () => {
-  const annotations = 'sidecar.istio.io/discoveryAddress="nohost"\nstatus.sidecar.istio.io/port="abc"\n';
+  const annotations = 'sidecar.istio.io/discoveryAddress="host.:1"\nstatus.sidecar.istio.io/port="abc"\n';
   const { proxy } = await load({ annotations });
-  expect(proxy).toMatchObject({ discoveryAddress: "nohost", statusPort: 15020 });
+  expect(proxy).toMatchObject({ discoveryAddress: "host.:1", statusPort: 15020 });
   const numeric = await load({ annotations: 'status.sidecar.istio.io/port="1234"' });
   expect(numeric.proxy.statusPort).toBe(1234);
+});
+
+test.each<[string, string, RegExp]>([
+  ["sidecar.istio.io/discoveryAddress", "", /^discovery address must be set to the proxy discovery service$/],
+  ["sidecar.istio.io/discoveryAddress", " ", /^invalid discovery address: /],
+  ["sidecar.istio.io/discoveryAddress", "nohost", /^invalid discovery address: unable to split "nohost"/],
+  ["sidecar.istio.io/discoveryAddress", ":15012", /^invalid discovery address: "" is not a valid hostname/],
+  ["sidecar.istio.io/discoveryAddress", "istiod:", /^invalid discovery address: port \(\) is not a number/],
+  ["status.sidecar.istio.io/port", "-1", /^port number -1 must be in the range/],
+  ["status.sidecar.istio.io/port", "70000", /^port number 70000 must be in the range/],
+])("reality 10: the annotation %s=%j is refused at the start, by its name", async (name, value, message) => {
+  const problems = await problemsOf({ env: IDENTITY, annotations: `${name}=${JSON.stringify(value)}\n` });
+  expect(problems.map(({ origin }) => origin.source)).toEqual([`annotation ${name}`]);
+  expect(problems[0]?.message).toMatch(message);
+});
+
+test.each<[string, Words]>([
+  ["an annotation with a ProxyConfig", { annotations: 'proxy.istio.io/config=""\n' }],
+  ["PROXY_CONFIG", { env: { PROXY_CONFIG: "" } }],
+  ["a mesh file", { mesh: "" }],
+  ["--meshConfig", { args: ["--meshConfig="] }],
+  [
+    "--domain, --serviceCluster, --templateFile, --outlierLogPath",
+    {
+      args: ["--domain=", "--serviceCluster=", "--templateFile=", "--outlierLogPath="],
+    },
+  ],
+  ["--run-folder, --proxy-config, --envoy", { args: ["--run-folder=", "--proxy-config", "", "--envoy="] }],
+])("reality 10: %s that is there and empty says nothing", async (_name, words) => {
+  const { proxy } = await load(words);
+  expect(proxyConfigToJson(proxy)).toEqual(proxyConfigToJson((await load({})).proxy));
+});
+
+test.each([
+  ["configPath", "config path must be set"],
+  ["binaryPath", "binary path must be set"],
+  ["discoveryAddress", "discovery address must be set to the proxy discovery service"],
+])("reality 10: an empty %s of ProxyConfig is refused", async (name, message) => {
+  const problems = await problemsOf({ env: { PROXY_CONFIG: `${name}: ""` } });
+  expect(problems.map((problem) => [problem.name, problem.message])).toEqual([[name, message]]);
+});
+
+/** Token, root, PROXY_CONFIG, namespace and labels: how people start an agent outside a pod. */
+const RECIPE = {
+  PROXY_CONFIG: "discoveryAddress: istiod.istio-system.svc:15012",
+  ISTIO_META_NAMESPACE: "shop",
+  ISTIO_METAJSON_LABELS: '{"app":"web"}',
+};
+
+test.each<[string, Readonly<Record<string, string>>, readonly string[]]>([
+  ["the common recipe", RECIPE, []],
+  ["a namespace from proxyMetadata", { PROXY_CONFIG: "proxyMetadata: {ISTIO_META_NAMESPACE: shop}" }, []],
+  ["a namespace from JSON metadata", { ISTIO_METAJSON_X: '{"NAMESPACE":"shop"}' }, []],
+  ["a namespace as the first part of the domain", {}, ["--domain", "shop.svc.cluster.local"]],
+  ["POD_NAMESPACE without SERVICE_ACCOUNT", { POD_NAMESPACE: "shop" }, []],
+])("reality 36: %s is no warning", async (_name, env, args) => {
+  expect((await loadConfig({ args, env, cwd })).warnings).toEqual([]);
+});
+
+test.each<[string, Readonly<Record<string, string>>, readonly string[]]>([
+  ["nothing", {}, []],
+  ["an empty POD_NAMESPACE, which beats the metadata", { ...RECIPE, POD_NAMESPACE: "" }, []],
+  ["a domain without a namespace", {}, ["--domain", "local"]],
+])("reality 36: without a namespace istiod leaves out what is meant for one: %s", async (_name, env, args) => {
+  const { warnings } = await loadConfig({ args, env, cwd });
+  expect(warnings.map(({ name }) => name)).toEqual(["POD_NAMESPACE"]);
+  expect(warnings[0]?.message).toMatch(/^no namespace is set: istiod will leave out every policy/);
 });
 
 test("five mistakes are five problems, each with its line and column", async () => {
@@ -263,7 +330,7 @@ test("a variable that cannot be parsed is a warning and its default is used", as
   expect(warnings.map(({ message }) => message)).toContain(
     "Invalid environment variable value `1d`, expecting a duration, defaulting to 24h0m0s",
   );
-  expect(warnings.map(({ name }) => name)).toEqual(["SECRET_TTL", "PKCS8_KEY", "POD_NAMESPACE", "SERVICE_ACCOUNT"]);
+  expect(warnings.map(({ name }) => name)).toEqual(["SECRET_TTL", "PKCS8_KEY", "POD_NAMESPACE"]);
 });
 
 test.each([
