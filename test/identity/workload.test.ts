@@ -143,6 +143,15 @@ test("another identity than we asked for is served, and said", async () => {
   expect(rig.world.lines.join("")).toMatch(/the CA gave another identity than we asked for\tasked=spiffe:\/\/td/);
 });
 
+test.each([
+  ["service account", { trustDomain: "td", namespace: "ns", serviceAccount: "" }],
+  ["namespace", { trustDomain: "td", namespace: "", serviceAccount: "sa" }],
+])("reality 36: who does not know its %s asks for no identity, and any is the right one", async (_name, identity) => {
+  await using rig = await start({ options: { identity } });
+  await rig.leaf();
+  expect(rig.world.lines.filter((line) => line.includes("\twarn\t"))).toEqual([]);
+});
+
 test("a root that changes with a rotation is told once, before the certificate", async () => {
   await using rig = await start();
   await rig.issued(1);

@@ -31,14 +31,17 @@ export async function startIssuer(options: IssuerOptions, stop: AbortSignal): Pr
   const { ca, clock } = options;
   const log = options.log.scope("cache");
   const { trustDomain, namespace, serviceAccount } = options.identity;
-  if (namespace === "" || serviceAccount === "") {
-    log.warn("namespace or service account is not set, the CA may not recognise this workload", options.identity);
-  }
   const identity = spiffeId(trustDomain, namespace, serviceAccount);
+  const isIdentityKnown = namespace !== "" && serviceAccount !== ""; // otherwise the token alone says who this is
   const parts = { ca: createCaClient(ca, options), keys: options.keys, identity, now: () => clock.now() };
   const life = new Lifetime();
   const workload = createWorkload(
-    { ...options, ...options.rotation, log, issue: (signal) => issueLogged(parts, log, signal) },
+    {
+      ...options,
+      ...options.rotation,
+      log,
+      issue: (signal) => issueLogged({ ...parts, isIdentityKnown }, log, signal),
+    },
     stop,
   );
   await life.own("certificate", workload);
@@ -47,7 +50,7 @@ export async function startIssuer(options: IssuerOptions, stop: AbortSignal): Pr
 }
 
 async function issueLogged(
-  parts: Parameters<typeof issueCertificate>[0],
+  parts: Parameters<typeof issueCertificate>[0] & { readonly isIdentityKnown: boolean },
   log: Logger,
   signal: AbortSignal,
 ): Promise<IssuedCertificate> {
@@ -59,7 +62,7 @@ async function issueLogged(
       latency: `${Math.round(performance.now() - startedAt)}ms`,
       ttl: `${Math.round((issued.notAfterMs - issued.createdAtMs) / 1_000)}s`,
     });
-    if (issued.leaf.subjectAltName !== `URI:${parts.identity}`) {
+    if (parts.isIdentityKnown && issued.leaf.subjectAltName !== `URI:${parts.identity}`) {
       log.warn("the CA gave another identity than we asked for", {
         asked: parts.identity,
         got: issued.leaf.subjectAltName ?? "none",
