@@ -5,29 +5,39 @@ import { parse } from "yaml";
 import { explicitEnvoys, lookAtNode, renderFor } from "../agent/index.ts";
 import { AgentError, describeError, type Host, silentLogger } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
-import { type AgentConfig, formatProblem, loadConfig } from "../config/index.ts";
+import {
+  type AgentConfig,
+  ALL_FLAGS,
+  formatProblem,
+  type LoadedConfig,
+  loadConfig,
+  PROXY_ROLES,
+  parseFlags,
+} from "../config/index.ts";
 import { findEnvoy } from "../envoy/binary/index.ts";
 import { findSetpriv } from "../envoy/host/index.ts";
 import { validateConfig } from "../envoy/index.ts";
 import type { JsonValue } from "../proto/mesh/index.ts";
-import { readNamedFile } from "./named-path.ts";
+import { checkNamedFile, readNamedFile } from "./named-path.ts";
 import { checkProxyWords } from "./proxy-words.ts";
 
 const HELP = `Usage: pilotboat bootstrap [render] [proxy flags]
-       pilotboat bootstrap validate [proxy flags]
+       pilotboat bootstrap validate [FILE] [proxy flags]
        pilotboat bootstrap diff FILE FILE
        pilotboat bootstrap diff --run-folder FOLDER [proxy flags]
 
 Envoy's bootstrap as "pilotboat proxy" would write it here; nothing is started or written.
 
   render     print it
-  validate   have the real Envoy check it; prints OK, or what Envoy says with exit code 1; with -v that in any case
+  validate   have the real Envoy check it, or FILE in its place; prints OK, or what Envoy says with exit code 1; with -v
+             that in any case
   diff       two files, or a running agent's against what would be rendered now, by path and not by line;
              exit code 1 when they differ
 
 Examples:
   pilotboat bootstrap render sidecar
   PROXY_CONFIG='{"statsdUdpAddress":"127.0.0.1:9125"}' pilotboat bootstrap validate
+  pilotboat bootstrap validate envoy.yaml
   pilotboat bootstrap diff before.json after.json
 `;
 
@@ -55,7 +65,7 @@ const SUB_COMMANDS = ["render", "validate", "diff"];
 
 async function render(args: readonly string[], host: Host): Promise<RenderedHere> {
   checkProxyWords("bootstrap", SUB_COMMANDS, args);
-  const { config, warnings } = await loadConfig({ args, env: host.env, cwd: host.cwd });
+  const { config, warnings } = await readWords(args, host);
   const node = await lookAtNode(config, silentLogger, host.signals.stop);
   const rendered = await renderFor(config, node);
   const { content, extension } = rendered;
@@ -65,9 +75,55 @@ async function render(args: readonly string[], host: Host): Promise<RenderedHere
   return { config, text, extension };
 }
 
+function readWords(args: readonly string[], { env, cwd }: Host): Promise<LoadedConfig> {
+  return loadConfig({ args, env, cwd, tellsEveryFlag: true });
+}
+
 async function validate(words: readonly string[], host: Host): Promise<number> {
   const args = words.filter((word) => !VERBOSE.includes(word));
+  const isVerbose = args.length < words.length;
+  const { file, flags } = splitFile(args);
+  if (file !== undefined) {
+    await checkNamedFile(resolve(host.cwd, file), "the file to validate");
+    const { config } = await readWords(flags, host);
+    return check({ config, file, cwd: host.cwd, overlay: [] }, isVerbose, host);
+  }
   const { config, text, extension } = await render(args, host);
+  const folder = await mkdtemp(join(tmpdir(), "pilotboat-validate-"));
+  try {
+    const rendered = join(folder, `bootstrap.${extension}`);
+    await writeFile(rendered, text, { mode: 0o600 });
+    const overlay = config.envoyOverlay === "" ? [] : ["--config-yaml", config.envoyOverlay];
+    const cwd = (await isThere(config.cwd)) ? config.cwd : folder; // proxy would make it, empty
+    return await check({ config, file: rendered, cwd, overlay }, isVerbose, host);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** A word that is no proxy type is a file; a file with the name of one is written `./router`. Throws USAGE. */
+function splitFile(args: readonly string[]): { file: string | undefined; flags: readonly string[] } {
+  const { given, positionals } = parseFlags(ALL_FLAGS, args, { isLenient: true });
+  const [file, ...more] = positionals.filter((word, at) => at > 0 || !PROXY_ROLES.includes(word));
+  if (more.length > 0) {
+    throw new AgentError("USAGE", `Cannot validate ${more.length + 1} files at once`, { hint: "Name one" });
+  }
+  const flags = [...given].flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value]).map((one) => `--${name}=${String(one)}`),
+  );
+  return { file, flags };
+}
+
+interface Check {
+  /** Says which Envoy. */
+  readonly config: AgentConfig;
+  /** As Envoy is to open it, relative to `cwd` or absolute. */
+  readonly file: string;
+  readonly cwd: string;
+  readonly overlay: readonly string[];
+}
+
+async function check({ config, file, cwd, overlay }: Check, isVerbose: boolean, host: Host): Promise<number> {
   const search = { explicit: explicitEnvoys(config), usual: config.proxy.binaryPath, env: host.env, cwd: config.cwd };
   const envoy = await findEnvoy(search);
   if (envoy === undefined) {
@@ -75,26 +131,17 @@ async function validate(words: readonly string[], host: Host): Promise<number> {
       hint: 'Run "pilotboat envoy fetch", or name one with --envoy',
     });
   }
-  const folder = await mkdtemp(join(tmpdir(), "pilotboat-validate-"));
-  try {
-    const file = join(folder, `bootstrap.${extension}`);
-    await writeFile(file, text, { mode: 0o600 });
-    const overlay = config.envoyOverlay === "" ? [] : ["--config-yaml", config.envoyOverlay];
-    const command = {
-      binary: envoy.path,
-      args: ["-c", file, "--allow-unknown-static-fields", ...overlay],
-      cwd: (await isThere(config.cwd)) ? config.cwd : folder, // proxy would make it, empty
-      env: host.env,
-      runAs: undefined,
-      setpriv: await findSetpriv(host.env.PATH),
-    };
-    const { isValid, output } = await validateConfig(command, host.signals.stop);
-    const isWordy = !isValid || args.length < words.length;
-    host.stdout.write(isWordy ? output : `${unknownFields(output)}OK\n`);
-    return isValid ? 0 : 1;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const command = {
+    binary: envoy.path,
+    args: ["-c", file, "--allow-unknown-static-fields", ...overlay],
+    cwd,
+    env: host.env,
+    runAs: undefined,
+    setpriv: await findSetpriv(host.env.PATH),
+  };
+  const { isValid, output } = await validateConfig(command, host.signals.stop);
+  host.stdout.write(!isValid || isVerbose ? output : `${unknownFields(output)}OK\n`);
+  return isValid ? 0 : 1;
 }
 
 /** The one thing that Envoy passes over here and that is a mistake all the same. */

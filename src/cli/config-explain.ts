@@ -5,12 +5,13 @@ import {
   ConfigError,
   configEntries,
   formatOrigin,
+  formatProblem,
+  type LoadedConfig,
   loadConfig,
   nearest,
   showField,
 } from "../config/index.ts";
 import { isSet, valueText } from "./config-print.ts";
-import { checkProxyWords } from "./proxy-words.ts";
 
 const KINDS: Readonly<Record<ConfigEntry["kind"], string>> = {
   field: "field of ProxyConfig",
@@ -24,8 +25,9 @@ const KINDS: Readonly<Record<ConfigEntry["kind"], string>> = {
 /** `pilotboat config explain NAME`: what it means, what it is here, and every source that set it. Rejects with USAGE. */
 export async function explain([name, ...args]: readonly string[], host: Host): Promise<number> {
   if (name === undefined) throw new AgentError("USAGE", "Wanted a name", { hint: 'See "pilotboat config --help"' });
-  checkProxyWords("config", [], args);
-  const { config, broken } = await load(args, host);
+  const { config, broken, warnings = [] } = await load(args, host);
+  const ofFlags = warnings.filter((warning) => warning.name.startsWith("-"));
+  host.stderr.write(ofFlags.map((warning) => `warning: ${formatProblem(warning)}\n`).join(""));
   const entries = configEntries(config);
   const entry = entries.find((one) => one.name === name) ?? entries.find((one) => one.name === `--${name}`);
   if (entry === undefined) throw unknownName(name, entries);
@@ -34,10 +36,16 @@ export async function explain([name, ...args]: readonly string[], host: Host): P
   return 0;
 }
 
+interface Explained extends Pick<LoadedConfig, "config"> {
+  readonly warnings?: LoadedConfig["warnings"];
+  /** Why there are no values. */
+  readonly broken?: string;
+}
+
 /** A configuration that cannot be used has no values, but names still have meanings. */
-async function load(args: readonly string[], { env, cwd }: Host): Promise<{ config: AgentConfig; broken?: string }> {
+async function load(args: readonly string[], { env, cwd }: Host): Promise<Explained> {
   try {
-    return await loadConfig({ args, env, cwd, isPositioned: true });
+    return await loadConfig({ args, env, cwd, isPositioned: true, tellsEveryFlag: true });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { config } = await loadConfig({ args: ["--meshConfig", "/dev/null"], env: {}, cwd: "/dev/null" });

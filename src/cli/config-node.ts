@@ -1,11 +1,12 @@
 import { lookAtNode } from "../agent/index.ts";
 import { type Host, hideMetadataSecrets, silentLogger } from "../base/index.ts";
-import { loadConfig } from "../config/index.ts";
+import { formatProblem, loadConfig } from "../config/index.ts";
 import type { JsonObject } from "../proto/mesh/index.ts";
 
 /** `pilotboat config node`: the node, and where each metadata key comes from; secrets are hidden. */
 export async function showNode(args: readonly string[], isJson: boolean, host: Host): Promise<number> {
-  const { config } = await loadConfig({ args, env: host.env, cwd: host.cwd });
+  const { config, warnings } = await loadConfig({ args, env: host.env, cwd: host.cwd, tellsEveryFlag: true });
+  host.stderr.write(warnings.map((warning) => `warning: ${formatProblem(warning)}\n`).join(""));
   const node = await lookAtNode(config, silentLogger, host.signals.stop);
   const { id, cluster, locality, metadata, origins } = node;
   const rows = Object.entries(hideMetadataSecrets(metadata) as JsonObject).map(([name, value]) => ({

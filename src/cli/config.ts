@@ -42,7 +42,6 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
       return explain(rest, host);
     case "node": {
       const { output, rest: flags } = takeOutput(rest);
-      checkProxyWords("config", [], flags);
       return showNode(flags, output === "json", host);
     }
     case "substitute":
@@ -57,7 +56,8 @@ const SUB_COMMANDS = ["explain", "node", "substitute"];
 async function show(args: readonly string[], host: Host): Promise<number> {
   const { output, rest } = takeOutput(args);
   checkProxyWords("config", SUB_COMMANDS, rest);
-  const { config, warnings } = await loadConfig({ args: rest, env: host.env, cwd: host.cwd, isPositioned: true });
+  const { env, cwd } = host;
+  const { config, warnings } = await loadConfig({ args: rest, env, cwd, isPositioned: true, tellsEveryFlag: true });
   host.stderr.write(warnings.map((warning) => `warning: ${formatProblem(warning)}\n`).join(""));
   host.stdout.write(output === "json" ? entriesAsJson(config.role, configEntries(config)) : asYaml(config));
   return 0;

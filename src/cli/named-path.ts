@@ -12,6 +12,15 @@ export async function checkNamedFolder(path: string, word: string): Promise<void
   if (found?.isDirectory() === false) throw new AgentError("USAGE", `Cannot use "${path}" (${word}): it is no folder`);
 }
 
+/** Rejects with USAGE when there is no such file, or a folder; it is not opened. `word` is what named it. */
+export async function checkNamedFile(path: string, word: string): Promise<void> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (isAbsent(error)) throw missing("file", path, word);
+    return undefined; // who reads it says why not
+  });
+  if (found?.isDirectory() === true) throw new AgentError("USAGE", `Cannot use "${path}" (${word}): it is a folder`);
+}
+
 /** The text of a file. Rejects with USAGE when there is none, with FILE_UNREADABLE for any other reason. */
 export async function readNamedFile(path: string, word: string): Promise<string> {
   return readFile(path, "utf8").catch((error: unknown) => {

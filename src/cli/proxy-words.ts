@@ -2,28 +2,15 @@ import { AgentError } from "../base/index.ts";
 import { ALL_FLAGS, nearest, PROXY_ROLES, parseFlags } from "../config/index.ts";
 
 /**
- * Looks at the words of a command that takes the proxy's flags and is no drop-in for anything: an unknown flag and a
- * mistyped sub-command are told, where `proxy` passes over the first and takes the second for a proxy type. Throws USAGE.
+ * Throws USAGE for a mistyped sub-command, which `proxy` would take for a proxy type. Flags that nobody knows pass, as
+ * they pass with `proxy`: the words of an old deployment are to be looked at as they are; `loadConfig` warns of them.
  */
 export function checkProxyWords(command: string, subCommands: readonly string[], args: readonly string[]): void {
-  const { unknown, positionals } = parseFlags(ALL_FLAGS, args, { isLenient: false });
-  const [flag] = unknown;
-  if (flag !== undefined) throw usage(command, `Unknown flag "${flag}"`, nearestFlag(flag));
+  const { positionals } = parseFlags(ALL_FLAGS, args, { isLenient: true });
   const [first = ""] = positionals;
   const close = nearest(first, [...PROXY_ROLES, ...subCommands]);
   if (first === close || close === undefined || !subCommands.includes(close)) return;
-  throw usage(command, `Unknown sub-command "${first}"`, close);
-}
-
-function nearestFlag(flag: string): string | undefined {
-  const close = nearest(
-    flag.replace(/^-+/, ""),
-    ALL_FLAGS.map(({ name }) => name),
-  );
-  return close === undefined ? undefined : `--${close}`;
-}
-
-function usage(command: string, message: string, close: string | undefined): AgentError {
-  const hint = close === undefined ? `See "pilotboat ${command} --help"` : `Did you mean "${close}"?`;
-  return new AgentError("USAGE", message, { hint });
+  throw new AgentError("USAGE", `Unknown sub-command "${first}"`, {
+    hint: `Did you mean "${close}"? See "pilotboat ${command} --help"`,
+  });
 }

@@ -49,16 +49,6 @@ test("a customConfigFile is what Envoy gets: no template is looked at", async ()
   expect(gone.stderr).toContain('Cannot read customConfigFile "gone.json"');
 });
 
-test("a discovery address from an annotation that cannot be split ends the rendering", async () => {
-  await mkdir(join(cwd, "etc/istio/pod"), { recursive: true });
-  await writeFile(join(cwd, "etc/istio/pod/annotations"), 'sidecar.istio.io/discoveryAddress="nohost"\n');
-  const { code, stdout, stderr } = await pilotboat(["bootstrap", "render"]);
-  expect([code, stdout]).toEqual([2, ""]);
-  expect(stderr).toContain(
-    'unable to parse pilot_grpc_address address "nohost": address nohost: missing port in address',
-  );
-});
-
 const STOCK = { ENVOY_BIN: await realEnvoy(), INSTANCE_IP: "127.0.0.1", CLOUD_PLATFORM: "none" };
 
 test("validate: a YAML template's text reaches Envoy as YAML, with its complaints", async () => {
@@ -94,17 +84,81 @@ test("diff: long values are shown around what differs", async () => {
 
 test.each([
   [["bootstrap", "rendr"], 'Unknown sub-command "rendr" [USAGE]', 'Did you mean "render"?'],
-  [["bootstrap", "validate", "--concurency", "2"], 'Unknown flag "--concurency"', 'Did you mean "--concurrency"?'],
-  [["bootstrap", "-x"], 'Unknown flag "-x"', 'See "pilotboat bootstrap --help"'],
   [["config", "xplain"], 'Unknown sub-command "xplain" [USAGE]', 'Did you mean "explain"?'],
-  [["config", "explain", "drainDuration", "--runfolder", "x"], '"--runfolder"', 'Did you mean "--run-folder"?'],
-  [["config", "node", "--concurency=2"], 'Unknown flag "--concurency"', 'Did you mean "--concurrency"?'],
   [["config", "substitute", "gone"], "Cannot find the file", "(the file to substitute in)"],
   [["config", "explain"], "Wanted a name", 'See "pilotboat config --help"'],
 ])("%j is a mistyped command line", async (args, ...expected) => {
   const { code, stdout, stderr } = await pilotboat(args);
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   for (const text of expected) expect(stderr).toContain(text);
+});
+
+/** Flags of Istio's older releases, as deployments still have them. */
+const OLD_FLAGS: readonly string[] = [
+  ...["--configPath", "/etc/istio/proxy", "--binaryPath", "/usr/local/bin/envoy", "--drainDuration", "45s"],
+  ...["--parentShutdownDuration", "1m0s", "--discoveryAddress=istio-pilot:15010", "--connectTimeout", "10s"],
+  ...["--proxyAdminPort", "15000", "--controlPlaneAuthPolicy", "NONE", "--trust-domain=cluster.local", "-x"],
+];
+
+test.each([
+  [["bootstrap", "render", "router", ...OLD_FLAGS]],
+  [["bootstrap", ...OLD_FLAGS]],
+  [["bootstrap", "validate", ...OLD_FLAGS]],
+  [["config", "router", ...OLD_FLAGS]],
+  [["config", "node", ...OLD_FLAGS]],
+  [["config", "explain", "drainDuration", ...OLD_FLAGS]],
+])("reality 12: old flags that proxy passes over pass here, with a warning each (%#)", async (args) => {
+  const { code, stdout, stderr } = await pilotboat(args, STOCK);
+  expect([code, stderr.includes("Error")]).toEqual([0, false]);
+  expect(stdout).not.toBe("");
+  const told = [...stderr.matchAll(/^warning: (-\S+): unknown flag, passed over$/gm)].map(([, flag]) => flag);
+  expect(told).toEqual(OLD_FLAGS.filter((word) => word.startsWith("-")).map((word) => word.replace(/=.*/, "")));
+});
+
+test.each([
+  [["bootstrap", "render", "--concurency", "2"]],
+  [["bootstrap", "validate", "--concurency=2"]],
+  [["config", "--concurency", "2"]],
+  [["config", "node", "--concurency=2"]],
+  [["config", "explain", "concurrency", "--concurency", "2"]],
+])("reality 12: %j: a flag that looks like one of ours is passed over, too, with the nearest name", async (args) => {
+  const { code, stderr } = await pilotboat(args, STOCK);
+  expect(code).toBe(0);
+  expect(stderr).toContain('warning: --concurency: unknown flag, passed over. Did you mean "--concurrency"?\n');
+});
+
+const STATIC = "node: {id: mine, cluster: c}\nadmin: {address: {pipe: {path: ./admin}}}\n";
+
+test("reality 32: validate FILE checks that file, and not the bootstrap of the proxy", async () => {
+  const broken = { PROXY_CONFIG: "customConfigFile: other.yaml" };
+  await writeFile(join(cwd, "envoy.yaml"), STATIC);
+  await writeFile(join(cwd, "other.yaml"), "stats_flush_interval: 0s\n");
+  expect(await pilotboat(["bootstrap", "validate"], { ...STOCK, ...broken })).toMatchObject({ code: 1 });
+  const validate = (...words: string[]) =>
+    pilotboat(["bootstrap", "validate", ...words], { ...STOCK, ...broken, ISTIO_BOOTSTRAP_OVERRIDE: "other.yaml" });
+  expect(await validate("envoy.yaml")).toEqual({ code: 0, stdout: "OK\n", stderr: "" });
+  expect(await validate("router", "--concurrency", "2", join(cwd, "envoy.yaml"))).toMatchObject({ code: 0 });
+  const bad = await validate("other.yaml");
+  expect(bad.code).toBe(1);
+  expect(bad.stdout).toContain("value must be");
+  expect((await validate("-v", "./envoy.yaml")).stdout).toMatch(/configuration '\.\/envoy\.yaml' OK/);
+});
+
+test("reality 32: validate FILE tells unknown fields of the file", async () => {
+  await writeFile(join(cwd, "envoy.json"), '{"node":{"id":"a","cluster":"c"},"admin":{"nope":1}}');
+  const { code, stdout } = await pilotboat(["bootstrap", "validate", "envoy.json"], STOCK);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/nope.*\nOK\n$/);
+});
+
+test.each([
+  [["gone.yaml"], 'Cannot find the file "'],
+  [["."], "it is a folder"],
+  [["a.yaml", "b.yaml"], "Cannot validate 2 files at once"],
+])("reality 32: validate %j is a mistyped command line", async (words, message) => {
+  const { code, stdout, stderr } = await pilotboat(["bootstrap", "validate", ...words], STOCK);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  expect(stderr).toContain(message);
 });
 
 test("validate: the override of ISTIO_BOOTSTRAP_OVERRIDE is part of it", async () => {
