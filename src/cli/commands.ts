@@ -31,7 +31,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "envoy",
     group: "run",
-    summary: "Find or fetch Envoy's executable",
+    summary: "Find, fetch or run Envoy's executable",
     load: () => import("./envoy.ts"),
   },
   {

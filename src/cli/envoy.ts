@@ -14,6 +14,7 @@ import {
   thisPlatform,
 } from "../envoy/binary/index.ts";
 import { runCommander } from "./command.ts";
+import { addEnvoyRun } from "./envoy-run.ts";
 import { createProgressLine } from "./progress-line.ts";
 
 interface FetchFlags {
@@ -28,11 +29,11 @@ interface WhichFlags {
   readonly output?: "json";
 }
 
-/** `pilotboat envoy fetch|which|list`. */
+/** `pilotboat envoy fetch|which|list|run`. */
 export function run(args: readonly string[], host: Host): Promise<number> {
   const words = args.length === 0 ? ["--help"] : args;
-  return runCommander("envoy", words, host, (program) => {
-    program.description("Find or fetch Envoy's executable").addHelpText("after", EXAMPLES);
+  return runCommander("envoy", words, host, (program, exitWith) => {
+    program.description("Find, fetch or run Envoy's executable").addHelpText("after", EXAMPLES);
     program
       .command("fetch")
       .description("make sure that the cache has Envoy, verified against envoy.lock.json; prints its path")
@@ -54,6 +55,7 @@ export function run(args: readonly string[], host: Host): Promise<number> {
       .description("list the versions that envoy.lock.json pins, and what is in the cache")
       .addOption(new Option("-o, --output <format>", "for programs").choices(["json"]))
       .action((flags: { readonly output?: "json" }) => list(flags.output === "json", host));
+    addEnvoyRun(program, host, exitWith);
   });
 }
 
@@ -63,7 +65,8 @@ const EXAMPLES = `
 Examples:
   pilotboat envoy fetch              # once, where there is a network
   pilotboat envoy which
-  pilotboat envoy list`;
+  pilotboat envoy list
+  pilotboat envoy run -c envoy.yaml`;
 
 const FETCH_EXAMPLES = `
 Examples:

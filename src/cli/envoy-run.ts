@@ -1,0 +1,96 @@
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { applicationExitCode, describeApplicationEnd, startApplication } from "../application/index.ts";
+import { AgentError, type Host } from "../base/index.ts";
+import { findOrFetchEnvoy } from "../envoy/binary/index.ts";
+import { findSetpriv } from "../envoy/host/index.ts";
+import type { ExitWith } from "./command.ts";
+import { checkNamedFile } from "./named-path.ts";
+import { createProgressLine } from "./progress-line.ts";
+
+interface RunFlags {
+  readonly config?: string;
+  readonly envoy?: string;
+  readonly version?: string;
+}
+
+const EXAMPLES = `
+Signals go on to Envoy, and its exit code is returned, or 128 + the signal that ended it.
+
+Examples:
+  pilotboat envoy run -c envoy.yaml
+  pilotboat envoy run -c envoy.yaml -- --log-level debug --concurrency 2
+  pilotboat envoy run --version 1.36.4 -- --version`;
+
+/** Adds `envoy run`: plain Envoy, found or fetched as for the other commands, and nothing of an agent around it. */
+export function addEnvoyRun(program: Command, host: Host, exitWith: ExitWith): void {
+  program
+    .command("run")
+    .description("run Envoy with a configuration of your own, without an agent")
+    .usage("[options] [-c FILE] [-- ENVOY ARGUMENTS]")
+    .argument("[arguments...]", "Envoy's own arguments; unknown options are taken for such")
+    .option("-c, --config <file>", "Envoy's configuration")
+    .option("--envoy <path>", "Envoy's executable; default: ENVOY_BIN, else found, else fetched")
+    .option("--version <version>", "the one version that will do")
+    .allowUnknownOption()
+    .addHelpText("after", EXAMPLES)
+    .action(async (words: readonly string[], flags: RunFlags) => {
+      exitWith(await runEnvoy(flags, words, host));
+    });
+}
+
+async function runEnvoy(flags: RunFlags, words: readonly string[], host: Host): Promise<number> {
+  const args = [...(flags.config === undefined ? [] : ["-c", flags.config]), ...withoutDashes(words)];
+  if (args.length === 0) {
+    throw new AgentError("USAGE", "Cannot run Envoy without a configuration", { hint: "Name one with -c FILE" });
+  }
+  if (flags.config !== undefined) await checkNamedFile(resolve(host.cwd, flags.config), "-c");
+  const { path } = await findBinary(flags, host);
+  const early: NodeJS.Signals[] = [];
+  let pass = (signal: NodeJS.Signals): void => void early.push(signal);
+  listen(host, (signal) => pass(signal));
+  const envoy = await startApplication({
+    ...{ file: path, args, cwd: host.cwd, env: host.env },
+    setpriv: await findSetpriv(host.env.PATH),
+  });
+  pass = (signal) => envoy.pass(signal);
+  for (const signal of early) envoy.pass(signal);
+  const end = await envoy.ended;
+  if (end.kind === "signal") host.stderr.write(`Envoy was ended by ${describeApplicationEnd(end)}\n`);
+  return applicationExitCode(end);
+}
+
+/** The first `--` stands between our words and Envoy's. */
+function withoutDashes(words: readonly string[]): readonly string[] {
+  const at = words.indexOf("--");
+  return at < 0 ? words : [...words.slice(0, at), ...words.slice(at + 1)];
+}
+
+async function findBinary({ envoy, version }: RunFlags, host: Host) {
+  const { env, cwd, signals } = host;
+  const named = [
+    { path: envoy ?? "", from: "--envoy" },
+    { path: env.ENVOY_BIN ?? "", from: "ENVOY_BIN" },
+  ];
+  const progress = createProgressLine(host);
+  const onNote = (line: string): void => {
+    progress.clear();
+    host.stderr.write(`${line}\n`);
+  };
+  try {
+    const explicit = named.filter(({ path }) => path !== "");
+    const wanted = version === undefined ? {} : { version };
+    return await findOrFetchEnvoy({ explicit, env, cwd, ...wanted, onNote, onProgress: progress.show }, signals.stop);
+  } catch (error) {
+    if (!signals.stop.aborted) throw error;
+    throw new AgentError("STOPPED", "Gave up fetching Envoy; nothing is left of it", { cause: error });
+  } finally {
+    progress.clear();
+  }
+}
+
+/** A library has no process of its own: there a stop is the polite signal. */
+function listen({ signals, onSignal }: Host, listener: (signal: NodeJS.Signals) => void): void {
+  if (onSignal !== undefined) onSignal(listener);
+  else signals.stop.addEventListener("abort", () => listener("SIGTERM"), { once: true });
+}
