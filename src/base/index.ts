@@ -32,6 +32,7 @@ export { allSettled, type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
 export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetrics } from "./metrics.ts";
 export { type BoundSocket, bindTcp, bindUnix, checkSocketPath, freePorts, splitHostPort, tryTcp } from "./net.ts";
+export { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { HIDDEN, Secret } from "./secret.ts";
 export { finishOutput, lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";

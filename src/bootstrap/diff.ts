@@ -53,7 +53,7 @@ type Members = Readonly<Record<string, JsonValue>>;
 function diffMembers(before: Members, after: Members, pathOf: (key: string) => string): Difference[] {
   const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
   return [...keys].flatMap((key): Difference[] => {
-    const [left, right] = [before[key], after[key]];
+    const [left, right] = [before, after].map((one) => (Object.hasOwn(one, key) ? one[key] : undefined));
     if (left === undefined && right !== undefined) return [{ path: pathOf(key), after: right }];
     if (right === undefined && left !== undefined) return [{ path: pathOf(key), before: left }];
     return left === undefined || right === undefined ? [] : diffByPath(left, right, pathOf(key));

@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { type RunFile, runFilePath } from "../agent/index.ts";
-import { AgentError, describeError, type Host } from "../base/index.ts";
+import { AgentError, describeError, type Host, readBody } from "../base/index.ts";
 import { startOf } from "../envoy/host/index.ts";
 
 /** By which a running agent is found. */
@@ -84,16 +84,11 @@ async function readRunFile(runFile: string): Promise<RunFile> {
 function send(port: number, { method, path, limitMs }: AgentCall): Promise<AgentAnswer> {
   return new Promise((done, fail) => {
     const call = request({ host: "127.0.0.1", port, method, path, timeout: limitMs }, (response) => {
-      let body = "";
-      response.setEncoding("utf8").on("data", (text: string) => {
-        body += text;
-      });
-      response.once("error", fail);
-      response.once("end", () => {
-        const status = response.statusCode ?? 0;
-        if (status === 200 || status === 409) done({ status, body });
+      const status = response.statusCode ?? 0;
+      readBody(response).then((bytes) => {
+        if (status === 200 || status === 409) done({ status, body: bytes.toString("utf8") });
         else fail(new Error(`status ${status}`));
-      });
+      }, fail);
     });
     call.once("timeout", () => call.destroy(new Error(`no answer within ${limitMs / 1_000} s`)));
     call.once("error", fail);

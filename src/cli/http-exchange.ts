@@ -1,5 +1,6 @@
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
+import { readBody } from "../base/index.ts";
 
 export interface ExchangeOptions {
   readonly method: string;
@@ -16,6 +17,8 @@ export interface Exchanged {
 }
 
 const MOST_REDIRECTS = 10;
+/** Envoy's `/config_dump` of a large mesh has some tens of megabytes. */
+const MOST_BYTES = 256 * 2 ** 20;
 
 /** One HTTP exchange as Go's client makes it: redirects are followed, any status is an answer. Rejects when none came. */
 export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
@@ -45,15 +48,10 @@ function once({ method, url, body, signal }: ExchangeOptions): Promise<Exchanged
   const request = url.protocol === "https:" ? requestHttps : requestHttp;
   return new Promise((resolve, reject) => {
     const take = (response: IncomingMessage): void => {
-      const chunks: Buffer[] = [];
-      response.on("error", reject);
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.on("end", () =>
-        resolve({
-          status: response.statusCode ?? 0,
-          location: response.headers.location,
-          body: Buffer.concat(chunks).toString(),
-        }),
+      const { statusCode: status = 0, headers } = response;
+      readBody(response, MOST_BYTES).then(
+        (bytes) => resolve({ status, location: headers.location, body: bytes.toString("utf8") }),
+        reject,
       );
     };
     request(url, { method, agent: false, signal }, take).on("error", reject).end(body);

@@ -49,7 +49,7 @@ function replaceValues(file: string, text: string, values: Values): string {
   return text.replace(
     /\$\{([A-Z_][A-Z0-9_]*)(?::-([^}]*))?\}/g,
     (reference, name: string, fallback: string | undefined, at: number) => {
-      const value = values[name] ?? fallback;
+      const value = (Object.hasOwn(values, name) ? values[name] : undefined) ?? fallback;
       if (value !== undefined) return value;
       const line = text.slice(0, at).split("\n").length;
       throw new AgentError(

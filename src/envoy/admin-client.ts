@@ -1,5 +1,5 @@
 import { type RequestOptions, request } from "node:http";
-import { AgentError } from "../base/index.ts";
+import { AgentError, describeError, readBody } from "../base/index.ts";
 
 /** Envoy's admin API. Every call ends after its limit. */
 export interface AdminClient {
@@ -24,20 +24,13 @@ function send(options: RequestOptions, timeoutMs: number): Promise<string> {
     new AgentError("ENVOY_ADMIN_UNREACHABLE", `Cannot call Envoy's admin: ${shown}: ${what}`, { cause });
   return new Promise((resolve, reject) => {
     const call = request(options, (response) => {
-      let body = "";
-      response.setEncoding("utf8");
-      response.on("data", (text: string) => {
-        body += text;
-      });
-      response.once("error", (error) => {
-        clearTimeout(limit);
-        reject(refuse("the answer broke off", error));
-      });
-      response.once("end", () => {
-        clearTimeout(limit);
-        if (response.statusCode === 200) resolve(body);
-        else reject(refuse(`unexpected status ${response.statusCode}`));
-      });
+      readBody(response)
+        .then((body) => {
+          if (response.statusCode === 200) resolve(body.toString("utf8"));
+          else reject(refuse(`unexpected status ${response.statusCode}`));
+        })
+        .catch((error: unknown) => reject(refuse(`the answer broke off: ${describeError(error)}`, error)))
+        .finally(() => clearTimeout(limit));
     });
     const limit = setTimeout(() => {
       reject(refuse(`no answer within ${timeoutMs} ms`));

@@ -122,16 +122,16 @@ function setLabels(options: NodeOptions, facts: NodeFacts, typed: TypedMetadata,
 
 /** Labels that are no text count as empty. */
 function labelsVariable(env: NodeOptions["metadataEnv"], warnings: string[]): Record<string, string> {
-  const labels: Record<string, string> = {};
+  const labels = new Map<string, string>(); // a label may be called __proto__
   for (const [name, text] of env) {
     if (name !== "ISTIO_METAJSON_LABELS") continue;
     for (const [key, value] of Object.entries(parseObject(text) ?? {})) {
       if (typeof value !== "string")
         warnings.push(`Label ${key} of ISTIO_METAJSON_LABELS is no text and counts as empty`);
-      labels[key] = typeof value === "string" ? value : "";
+      labels.set(key, typeof value === "string" ? value : "");
     }
   }
-  return labels;
+  return Object.fromEntries(labels);
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

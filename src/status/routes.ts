@@ -23,16 +23,18 @@ interface Route {
   readonly method?: "POST";
 }
 
-const ROUTES: Readonly<Record<string, Route>> = {
-  "/healthz/ready": { answer: ready },
-  "/stats/prometheus": { answer: metrics, isLocalOnly: (options) => options.metricsForLocalhostOnly === true },
-  "/metrics": { answer: metrics, isLocalOnly: (options) => options.metricsForLocalhostOnly === true },
-  "/quitquitquit": { answer: quit, isLocalOnly: true, method: "POST" },
-  "/drain": { answer: drain, isLocalOnly: true, method: "POST" },
-  "/reload": { answer: reload, isLocalOnly: true, method: "POST" },
-  "/debug/agent": { answer: agentReport, isLocalOnly: true },
-  "/debug/ndsz": { answer: nameTable, isLocalOnly: true },
-};
+const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>(
+  Object.entries({
+    "/healthz/ready": { answer: ready },
+    "/stats/prometheus": { answer: metrics, isLocalOnly: (options) => options.metricsForLocalhostOnly === true },
+    "/metrics": { answer: metrics, isLocalOnly: (options) => options.metricsForLocalhostOnly === true },
+    "/quitquitquit": { answer: quit, isLocalOnly: true, method: "POST" },
+    "/drain": { answer: drain, isLocalOnly: true, method: "POST" },
+    "/reload": { answer: reload, isLocalOnly: true, method: "POST" },
+    "/debug/agent": { answer: agentReport, isLocalOnly: true },
+    "/debug/ndsz": { answer: nameTable, isLocalOnly: true },
+  }),
+);
 
 const PROFILES: Route = { answer: profile, isLocalOnly: true };
 
@@ -41,7 +43,7 @@ export async function route(request: IncomingMessage, options: StatusOptions, st
   const { path, query } = splitTarget(request.url ?? "/");
   const clean = cleanPath(path);
   if (clean !== path) return { status: 301, body: "", headers: { Location: clean + query } };
-  const found = ROUTES[path] ?? (isProfilePath(path) && options.commandLine !== undefined ? PROFILES : undefined);
+  const found = ROUTES.get(path) ?? (isProfilePath(path) && options.commandLine !== undefined ? PROFILES : undefined);
   if (found === undefined) return { status: 404, body: "404 page not found\n" };
   const { isLocalOnly = false } = found;
   const mustBeLocal = typeof isLocalOnly === "function" ? isLocalOnly(options) : isLocalOnly;

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { describeError, type Logger, type MetricsRegistry } from "../base/index.ts";
 import { acceptForEnvoy } from "./accept.ts";
-import { httpGet } from "./http-get.ts";
+import { httpStream } from "./http-get.ts";
 import { helpOf } from "./metric-help.ts";
 import { renderProcessMetrics } from "./process-metrics.ts";
 
@@ -30,30 +30,81 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 /** Share of the scraper's limit that a source may use, so that the answer is back before the scraper gives up. */
 const USABLE_TIME = 0.9;
 
+/** What Envoy says beyond this is passed on as it comes and never held as a whole. */
+const HELD_BYTES = 4 * 2 ** 20;
+/** Far above a large mesh's statistics; more is no statistics. */
+const MOST_BYTES = 256 * 2 ** 20;
+
+/** The merged metrics: a text, or pieces of one whose end fails when Envoy breaks off in the middle. */
+export type Scraped = string | AsyncIterable<string | Uint8Array>;
+
 /**
  * The merged scrape: the agent's metrics, then Envoy's, with a line end between them. A source that fails is counted,
- * logged and left out; the scrape itself never fails.
+ * logged and left out; the scrape itself fails only when so much of Envoy's part has left that it cannot be left out.
  */
-export async function scrape(request: ScrapeRequest, { metrics, envoyStats, log }: ScrapeOptions): Promise<string> {
+export async function scrape(request: ScrapeRequest, options: ScrapeOptions): Promise<Scraped> {
+  const { metrics, envoyStats } = options;
   metrics.count("scrapes_total");
-  let envoyPart = "";
-  if (envoyStats !== undefined) {
-    try {
-      envoyPart = await fetchEnvoyStats(request, envoyStats, log);
-    } catch (error) {
-      metrics.count("scrape_failures_total", { type: "envoy" });
-      log.error("failed scraping envoy metrics", { reason: describeError(error) });
-    }
-  }
-  const agentPart = metrics.render(helpOf) + (await renderProcessMetrics());
-  return [agentPart, envoyPart].map(withLineEnd).join("");
+  const envoyPart = envoyStats === undefined ? "" : await envoyMetrics(request, envoyStats, options);
+  const agentPart = withLineEnd(metrics.render(helpOf) + (await renderProcessMetrics()));
+  if (typeof envoyPart === "string") return agentPart + withLineEnd(envoyPart);
+  return joined([agentPart], counted(envoyPart, options));
 }
 
-function fetchEnvoyStats({ headers, query }: ScrapeRequest, source: EnvoyStatsSource, log: Logger): Promise<string> {
+/** Empty when it failed, which is counted and logged. */
+async function envoyMetrics(request: ScrapeRequest, source: EnvoyStatsSource, options: ScrapeOptions): Promise<Part> {
+  try {
+    return await holdShort(await fetchEnvoyStats(request, source, options.log));
+  } catch (error) {
+    noteFailure(error, options);
+    return "";
+  }
+}
+
+type Part = string | AsyncIterable<Uint8Array>;
+
+/** A body of the usual size as a text; of a longer one the pieces, some of them read already. */
+async function holdShort(body: AsyncIterable<Uint8Array>): Promise<Part> {
+  const pieces = body[Symbol.asyncIterator]();
+  const held: Uint8Array[] = [];
+  for (let bytes = 0; bytes <= HELD_BYTES; ) {
+    const { value, done } = await pieces.next();
+    if (done === true) return Buffer.concat(held).toString();
+    held.push(value);
+    bytes += value.length;
+  }
+  return joined(held, { [Symbol.asyncIterator]: () => pieces });
+}
+
+async function* joined<A, B>(first: Iterable<A>, then: AsyncIterable<B>): AsyncGenerator<A | B> {
+  yield* first;
+  yield* then;
+}
+
+async function* counted(body: AsyncIterable<Uint8Array>, options: ScrapeOptions): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    noteFailure(error, options);
+    throw error;
+  }
+}
+
+function noteFailure(error: unknown, { metrics, log }: ScrapeOptions): void {
+  metrics.count("scrape_failures_total", { type: "envoy" });
+  log.error("failed scraping envoy metrics", { reason: describeError(error) });
+}
+
+function fetchEnvoyStats(
+  { headers, query }: ScrapeRequest,
+  source: EnvoyStatsSource,
+  log: Logger,
+): Promise<AsyncIterable<Uint8Array>> {
   const timeout = headers["x-prometheus-scrape-timeout-seconds"];
   const userAgent = headers["user-agent"];
-  return httpGet({
+  return httpStream({
     ...source,
+    mostBytes: MOST_BYTES,
     path: `/stats/prometheus${query}`,
     timeoutMs: timeoutMs(timeout, log),
     headers: {

@@ -23,7 +23,7 @@ export interface BridgeOptions {
   readonly variant: Variant;
   readonly upstream: UpstreamOptions;
   readonly keepalive: Keepalive;
-  readonly intercept: Readonly<Record<string, Intercept>>;
+  readonly intercept: ReadonlyMap<string, Intercept>;
   readonly maxRequestBytes: number;
   /** Told the size of every message from Envoy. */
   readonly noteRequestSize: (bytes: number) => void;
@@ -147,7 +147,7 @@ class Bridge {
   #subscribeOnce(): void {
     if (this.#hasSubscribed) return;
     this.#hasSubscribed = true;
-    for (const typeUrl of Object.keys(this.#options.intercept)) this.#sendOwn({ typeUrl });
+    for (const typeUrl of this.#options.intercept.keys()) this.#sendOwn({ typeUrl });
   }
 
   #sendOwn(draft: RequestDraft): void {
@@ -175,7 +175,7 @@ class Bridge {
     metrics.count("xds_proxy_responses");
     watch.responded(id);
     const facts = peekResponse(variant, message);
-    const handler = intercept[facts.typeUrl];
+    const handler = intercept.get(facts.typeUrl);
     if (handler !== undefined) return this.#handle(handler, facts, message);
     if (!isForwardable(facts.typeUrl)) {
       log.error(`Skipping forwarding type url ${facts.typeUrl} to Envoy as is not a valid Envoy type`, { id });

@@ -69,7 +69,7 @@ class Streams {
         variant,
         upstream,
         keepalive: this.#keepalive,
-        intercept,
+        intercept: new Map(Object.entries(intercept)), // the control plane chooses the names that are looked up
         maxRequestBytes: maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES,
         noteRequestSize: (bytes) => this.#noteRequestSize(bytes),
         watch,

@@ -87,9 +87,10 @@ function decide(options: FetchOptions): Order {
     throw new AgentError("USAGE", `Cannot fetch Envoy "${version}", wanted a version such as ${DEFAULT_ENVOY_VERSION}`);
   }
   const what = `Envoy ${version} for ${platform} from ${source}`;
-  const platformTag = SOURCES[source].platforms[platform];
+  const { platforms } = SOURCES[source];
+  const platformTag = Object.hasOwn(platforms, platform) ? platforms[platform] : undefined;
   if (platformTag === undefined) {
-    const served = Object.keys(SOURCES[source].platforms).join(", ");
+    const served = Object.keys(platforms).join(", ");
     throw new AgentError("ENVOY_FETCH_FAILED", `Cannot fetch ${what}: it is there for ${served} only`, {
       hint: "Put an envoy on PATH, or name one with --envoy",
     });

@@ -1,4 +1,4 @@
-import { AgentError, describeError, retry, Secret, writeFileAtomically } from "../../base/index.ts";
+import { AgentError, describeError, readBody, retry, Secret, writeFileAtomically } from "../../base/index.ts";
 import type { TokenReading } from "./token-state.ts";
 
 /** How often a Google token is looked at. Source: istio/istio security/pkg/credentialfetcher/plugin/gce.go. */
@@ -9,6 +9,7 @@ const GCE_GRACE_MS = 25 * 60_000;
 
 const ATTEMPTS = 5;
 const REQUEST_TIMEOUT_MS = 5_000;
+const MOST_TOKEN_BYTES = 64 * 1_024;
 
 export interface GceOptions {
   readonly path: string;
@@ -74,7 +75,7 @@ async function request(url: string): Promise<string> {
     headers: { "Metadata-Flavor": "Google", "User-Agent": "gcloud-golang/0.1" },
     signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
   });
-  const body = await response.text();
+  const body = (await readBody(response.body ?? [], MOST_TOKEN_BYTES)).toString("utf8");
   if (response.status === 200) return body;
   if (response.status >= 500) throw new Error(`the metadata server answered ${response.status}: ${body}`);
   throw new AgentError(

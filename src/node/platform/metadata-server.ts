@@ -1,5 +1,6 @@
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
+import { readBody } from "../../base/index.ts";
 
 export interface MetadataRequest {
   readonly method?: "GET" | "PUT";
@@ -16,6 +17,9 @@ export interface MetadataAnswer {
   readonly headers: Readonly<Record<string, unknown>>;
 }
 
+/** The longest answers are lists of tags and certificates. */
+const MOST_BYTES = 2 ** 20;
+
 /** Asks a cloud's metadata server; undefined whenever there is no answer, for whatever reason. */
 export function askMetadata(url: string, options: MetadataRequest): Promise<MetadataAnswer | undefined> {
   const { method = "GET", headers = {}, timeoutMs, limit, isAnyStatusFine = false } = options;
@@ -24,13 +28,10 @@ export function askMetadata(url: string, options: MetadataRequest): Promise<Meta
   const signal = AbortSignal.any([limit, AbortSignal.timeout(timeoutMs)]);
   return new Promise((done) => {
     const call = request(url, { method, headers, agent: false, signal }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.once("error", () => done(undefined));
-      response.once("end", () => {
-        const isFine = response.statusCode === 200 || isAnyStatusFine;
-        done(isFine ? { body: Buffer.concat(chunks).toString("utf8"), headers: response.headers } : undefined);
-      });
+      const isFine = response.statusCode === 200 || isAnyStatusFine;
+      readBody(response, MOST_BYTES)
+        .then((body) => done(isFine ? { body: body.toString("utf8"), headers: response.headers } : undefined))
+        .catch(() => done(undefined));
     });
     call.once("error", () => done(undefined));
     call.end();
