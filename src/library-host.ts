@@ -1,5 +1,5 @@
 import { Writable } from "node:stream";
-import type { Host } from "./base/index.ts";
+import { type Host, workingDirectory } from "./base/index.ts";
 
 /** The process as a library sees it: its environment, no output, and one signal in place of the process's own. */
 export function libraryHost(signal: AbortSignal | undefined): Host {
@@ -7,7 +7,7 @@ export function libraryHost(signal: AbortSignal | undefined): Host {
   const never = new AbortController().signal;
   return {
     env: process.env,
-    cwd: process.cwd(),
+    cwd: workingDirectory(process.cwd),
     stdout: nowhere(),
     stderr: nowhere(),
     signals: { stop: signal ?? never, hurry: never, force: never },

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { describeError, finishOutput, type StopSignals, steadyOutput } from "./base/index.ts";
+import { describeError, finishOutput, type StopSignals, steadyOutput, workingDirectory } from "./base/index.ts";
 import { errorText, runCli } from "./cli/index.ts";
 
 /** The only file that touches `process`: arguments, environment, streams and signals in, exit code out. */
@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   }
   const exitCode = await runCli(process.argv.slice(2), {
     env: process.env,
-    cwd: process.cwd(),
+    cwd: workingDirectory(process.cwd),
     stdout,
     stderr,
     signals,

@@ -1,6 +1,6 @@
 import { chown, rmdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { AgentError, describeError, makeFolder, type Owner } from "../base/index.ts";
+import { AgentError, describeError, makeFolder, type Owner, writeHint } from "../base/index.ts";
 
 export interface RunFolderOptions {
   /** Permission bits for what has to be made. Default 0700. */
@@ -21,7 +21,11 @@ export async function makeRunFolder(path: string, { mode, owner }: RunFolderOpti
       for (const folder of new Set([path, ...missing])) await chown(folder, owner.uid, owner.gid);
     }
   } catch (error) {
-    throw new AgentError("FILE_UNWRITABLE", `Cannot make folder "${path}": ${describeError(error)}`, { cause: error });
+    const text = `Cannot make folder "${path}": ${describeError(error)}`;
+    throw new AgentError("FILE_UNWRITABLE", text, {
+      hint: `${writeHint(error)}, or start in another folder with --run-folder`,
+      cause: error,
+    });
   }
   return {
     async [Symbol.asyncDispose]() {

@@ -112,5 +112,12 @@ async function isThere(path: string): Promise<boolean> {
 }
 
 function unwritable(path: string, error: unknown): AgentError {
-  return new AgentError("FILE_UNWRITABLE", `Cannot write "${path}": ${describeError(error)}`, { cause: error });
+  const text = `Cannot write "${path}": ${describeError(error)}`;
+  return new AgentError("FILE_UNWRITABLE", text, { hint: writeHint(error), cause: error });
+}
+
+/** What helps when the machine refuses to write. */
+export function writeHint(error: unknown): string {
+  const isFull = ["ENOSPC", "EDQUOT"].includes(systemCode(error) ?? "");
+  return isFull ? "Make room on that file system" : "Give this user write access there";
 }

@@ -13,7 +13,15 @@ export {
   type ErrorKind,
   systemCode,
 } from "./errors.ts";
-export { makeFolder, type Owner, type StagedFile, stageFile, type WriteOptions, writeFileAtomically } from "./files.ts";
+export {
+  makeFolder,
+  type Owner,
+  type StagedFile,
+  stageFile,
+  type WriteOptions,
+  writeFileAtomically,
+  writeHint,
+} from "./files.ts";
 export { parseGoBool } from "./go-bool.ts";
 export { type GrpcTls, grpcCredentials } from "./grpc-tls.ts";
 export {
@@ -31,7 +39,17 @@ export { type RefusedWord, refusedKey, refusedProvCert, refusedSocketName } from
 export { allSettled, type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
 export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetrics } from "./metrics.ts";
-export { type BoundSocket, bindTcp, bindUnix, checkSocketPath, freePorts, splitHostPort, tryTcp } from "./net.ts";
+export {
+  type BoundSocket,
+  bindTcp,
+  bindUnix,
+  freePorts,
+  isSocketPathShort,
+  shortSocketPath,
+  splitHostPort,
+  tryTcp,
+} from "./net.ts";
+export { DEFAULT_TEMPORARY_PLACE, makeTemporaryFolder, temporaryPlace, workingDirectory, xdgFolder } from "./places.ts";
 export { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { HIDDEN, Secret } from "./secret.ts";

@@ -1,6 +1,6 @@
 import { chmod, stat, unlink } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
-import { dirname } from "node:path";
+import { dirname, relative } from "node:path";
 import { AgentError, describeError, systemCode } from "./errors.ts";
 import { makeFolder } from "./files.ts";
 
@@ -17,7 +17,7 @@ export interface BoundSocket extends AsyncDisposable {
   handOver(accept: (socket: Socket) => void): void;
 }
 
-/** Linux allows 107 bytes and a terminating zero; Node 20 cuts longer paths off silently. macOS allows 103. */
+/** Linux allows 107 bytes and a terminating zero, macOS 103. */
 const LONGEST_SOCKET_PATH = process.platform === "darwin" ? 103 : 107;
 
 export interface UnixOptions {
@@ -32,11 +32,11 @@ export interface UnixOptions {
  * of file, is left alone. Rejects with SOCKET_PATH_TOO_LONG, ADDRESS_IN_USE or FILE_UNWRITABLE.
  */
 export async function bindUnix(path: string, options: UnixOptions = {}): Promise<BoundSocket> {
-  checkSocketPath(path);
+  const short = shortSocketPath(path);
   try {
     await makeFolder(dirname(path), options.folderMode);
-    await removeStaleSocket(path);
-    const bound = await listen({ path }, path);
+    await removeStaleSocket(short);
+    const bound = await listen({ path: short }, path);
     await chmod(path, options.mode ?? 0o600);
     return bound;
   } catch (error) {
@@ -57,14 +57,26 @@ export async function tryTcp(host: string, port: number): Promise<void> {
   await (await bindTcp(host, port))[Symbol.asyncDispose]();
 }
 
-/** Throws SOCKET_PATH_TOO_LONG when the platform would refuse, or cut off, the path. */
-export function checkSocketPath(path: string): void {
+/** Whether the platform takes a socket path as it stands; Node 20 cuts a longer one off without a word. */
+export function isSocketPathShort(path: string): boolean {
+  return Buffer.byteLength(path) <= LONGEST_SOCKET_PATH;
+}
+
+/**
+ * The path by which this process reaches the socket at `path`: the path itself, or the one from the working directory
+ * where only that is short enough, as pilot-agent binds its relative paths. Throws SOCKET_PATH_TOO_LONG.
+ */
+export function shortSocketPath(path: string): string {
+  if (isSocketPathShort(path)) return path;
+  const fromHere = relative("", path);
+  if (isSocketPathShort(fromHere)) return fromHere;
   const length = Buffer.byteLength(path);
-  if (length <= LONGEST_SOCKET_PATH) return;
   throw new AgentError(
     "SOCKET_PATH_TOO_LONG",
     `Cannot use socket "${path}": the path has ${length} bytes, at most ${LONGEST_SOCKET_PATH} are possible`,
-    { hint: "Use a shorter folder, or a relative configPath with a short working directory" },
+    {
+      hint: `Use a folder whose path is at least ${length - LONGEST_SOCKET_PATH} bytes shorter, with --run-folder, or start in this one`,
+    },
   );
 }
 
@@ -151,7 +163,7 @@ function listen(where: ListenOptions, shown: string): Promise<BoundSocket> {
 
 function boundAddress(server: Server, shown: string): { address: string; port: number } {
   const bound = server.address() as AddressInfo | string;
-  if (typeof bound === "string") return { address: bound, port: 0 };
+  if (typeof bound === "string") return { address: shown, port: 0 };
   return { address: shown.replace(/:\d+$/, `:${bound.port}`), port: bound.port };
 }
 

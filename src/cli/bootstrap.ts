@@ -1,9 +1,16 @@
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
 import { explicitEnvoys, lookAtNode, renderFor } from "../agent/index.ts";
-import { AgentError, describeError, type Host, silentLogger } from "../base/index.ts";
+import {
+  AgentError,
+  describeError,
+  type Host,
+  makeTemporaryFolder,
+  silentLogger,
+  temporaryPlace,
+  writeFileAtomically,
+} from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import {
   type AgentConfig,
@@ -89,10 +96,10 @@ async function validate(words: readonly string[], host: Host): Promise<number> {
     return check({ config, file, cwd: host.cwd, overlay: [] }, isVerbose, host);
   }
   const { config, text, extension } = await render(args, host);
-  const folder = await mkdtemp(join(tmpdir(), "pilotboat-validate-"));
+  const folder = await makeTemporaryFolder(temporaryPlace(host), "pilotboat-validate-");
   try {
     const rendered = join(folder, `bootstrap.${extension}`);
-    await writeFile(rendered, text, { mode: 0o600 });
+    await writeFileAtomically(rendered, text);
     const overlay = config.envoyOverlay === "" ? [] : ["--config-yaml", config.envoyOverlay];
     const cwd = (await isThere(config.cwd)) ? config.cwd : folder; // proxy would make it, empty
     return await check({ config, file: rendered, cwd, overlay }, isVerbose, host);

@@ -1,15 +1,14 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type ExampleService, startExampleService } from "../../../examples/quickstart/service.ts";
 import quickstart from "../../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
-import { type Host, Lifetime, type Logger } from "../../base/index.ts";
+import { type Host, Lifetime, type Logger, writeFileAtomically } from "../../base/index.ts";
 import type { ControlPlane } from "../../control-plane/index.ts";
 import { type FoundEnvoy, findOrFetchEnvoy } from "../../envoy/binary/index.ts";
 import type { RunningAgent } from "../running-agent.ts";
 import { checkWantedPort } from "./choose-ports.ts";
+import { makeLocalRunFolder, sweepLocalRunFolders } from "./make-run-folder.ts";
 import { type OnNews, type Step, startOnFreePorts } from "./start-on-free-ports.ts";
-import { RUN_FOLDER_PREFIX, sweepRunFolders } from "./sweep-run-folders.ts";
 
 /** What people may choose of a mesh of one. */
 export interface MeshChoices {
@@ -77,8 +76,8 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
     onStep(name, result(value), performance.now() - startedMs);
     return value;
   };
-  const sweeping = sweepRunFolders(tmpdir(), log);
-  const folder = await mkdtemp(join(tmpdir(), RUN_FOLDER_PREFIX));
+  const sweeping = sweepLocalRunFolders(host, log);
+  const folder = await makeLocalRunFolder(host, log);
   life.defer("run folder", () => rm(folder, { recursive: true, force: true }));
   const envoy = await step(
     "envoy",
@@ -108,7 +107,6 @@ async function locateEnvoy({ envoy, host, onStep = () => undefined }: LocalMeshO
 
 async function copyQuickstart(folder: string): Promise<string> {
   const resources = join(folder, "xds");
-  await mkdir(resources);
-  await writeFile(join(resources, "mesh.yaml"), quickstart);
+  await writeFileAtomically(join(resources, "mesh.yaml"), quickstart);
   return resources;
 }

@@ -1,6 +1,14 @@
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AgentError, describeError, type Host, Lifetime, type Logger, pause, systemClock } from "../../base/index.ts";
+import {
+  AgentError,
+  describeError,
+  type Host,
+  Lifetime,
+  type Logger,
+  pause,
+  systemClock,
+  xdgFolder,
+} from "../../base/index.ts";
 import { loadConfig } from "../../config/index.ts";
 import {
   type ControlPlane,
@@ -141,7 +149,7 @@ function agentWords(
     ENVOY_PROMETHEUS_PORT: String(ports.prometheus),
     PILOTBOAT_RESTART: "on-failure",
     PILOTBOAT_WATCHDOG: "true",
-    PILOTBOAT_CRASH_FOLDER: crashFolder(host.env), // the run folder does not outlive the run
+    PILOTBOAT_CRASH_FOLDER: join(xdgFolder(host.env, "XDG_STATE_HOME", ".local/state"), "pilotboat/crashes"), // the run folder does not outlive the run
     PROXY_CONFIG: JSON.stringify({
       discoveryAddress: `localhost:${controlPlanePort}`,
       proxyAdminPort: ports.admin,
@@ -151,11 +159,6 @@ function agentWords(
     }),
     ...env,
   };
-}
-
-/** `$XDG_STATE_HOME/pilotboat/crashes`, by the XDG Base Directory Specification. */
-function crashFolder({ XDG_STATE_HOME, HOME = tmpdir() }: Host["env"]): string {
-  return join(XDG_STATE_HOME || join(HOME, ".local/state"), "pilotboat/crashes");
 }
 
 const POLL_MS = 10;

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { describeError, type Logger } from "../../base/index.ts";
 import { isAbandoned, runFilePath } from "../run-file.ts";
 
-/** What the name of a run folder that nobody named begins with; six characters of chance follow. */
-export const RUN_FOLDER_PREFIX = "pilotboat-";
-const RUN_FOLDER = new RegExp(`^${RUN_FOLDER_PREFIX}[A-Za-z0-9]{6}$`);
+/** What the name of a run folder that nobody named begins with, best first; six random characters follow. */
+export const RUN_FOLDER_PREFIXES = ["pilotboat-", "pb-"] as const;
+const RUN_FOLDER = new RegExp(`^(${RUN_FOLDER_PREFIXES.join("|")})[A-Za-z0-9]{6}$`);
 
 /** Where in them the configPath is, unless somebody has set another: such a folder stays. */
 const CONFIG_PATH = "etc/istio/proxy";

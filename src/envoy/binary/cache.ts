@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { access, constants, readdir, rm, stat } from "node:fs/promises";
-import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
-import { AgentError, makeFolder, systemCode } from "../../base/index.ts";
+import { join } from "node:path";
+import { AgentError, makeFolder, systemCode, xdgFolder } from "../../base/index.ts";
 import { DEFAULT_ENVOY_VERSION, type Platform, thisPlatform } from "./lock.ts";
 
 /** The environment that is looked at: PATH, HOME, XDG_CACHE_HOME, and whatever pip reads. */
@@ -64,11 +63,8 @@ export function cacheUnwritable(folder: string, cause: unknown): AgentError {
 const STAGING = "downloads";
 const STALE_MS = 24 * 60 * 60 * 1_000;
 
-/** `$XDG_CACHE_HOME`, which counts only when it is absolute: XDG base directory specification. */
 function cacheRoot(env: Env): string {
-  const given = env.XDG_CACHE_HOME;
-  const base = given !== undefined && isAbsolute(given) ? given : join(env.HOME || homedir(), ".cache");
-  return join(base, "pilotboat", "envoy");
+  return join(xdgFolder(env, "XDG_CACHE_HOME", ".cache"), "pilotboat", "envoy");
 }
 
 async function removeStale(parent: string): Promise<void> {

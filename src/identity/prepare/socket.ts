@@ -2,7 +2,14 @@ import type { Stats } from "node:fs";
 import { rmdir, stat, unlink } from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
 import { join, resolve } from "node:path";
-import { AgentError, type Clock, refusedSocketName, systemClock, systemCode } from "../../base/index.ts";
+import {
+  AgentError,
+  type Clock,
+  refusedSocketName,
+  shortSocketPath,
+  systemClock,
+  systemCode,
+} from "../../base/index.ts";
 import { WELL_KNOWN } from "./paths.ts";
 
 export interface SocketOptions {
@@ -112,8 +119,9 @@ function speaksHttp2(path: string): Promise<boolean> {
     Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     Buffer.from([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]), // our own, empty
   ]);
+  const short = shortSocketPath(path);
   return new Promise((done) => {
-    const socket = connectSocket({ path });
+    const socket = connectSocket({ path: short });
     const timer = setTimeout(() => finish(false), PROBE_MS);
     const finish = (isAnswered: boolean): void => {
       clearTimeout(timer);
