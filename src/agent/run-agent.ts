@@ -1,4 +1,4 @@
-import { type Host, hideSecrets, type Logger, systemClock } from "../base/index.ts";
+import { describeError, type Host, hideSecrets, isStopped, type Logger, systemClock } from "../base/index.ts";
 import {
   type AgentConfig,
   type ConfigWords,
@@ -38,8 +38,9 @@ async function runAgent(config: AgentConfig, context: AgentContext): Promise<num
   const { host, log } = context;
   const { signals } = host;
   const agent = await startAgent(config, context).catch((error: unknown) => {
-    if (signals.stop.aborted) return undefined; // asked to stop while starting: nothing is left
-    throw error;
+    if (!isStopped(error)) throw error;
+    log.info("Agent has successfully terminated", { reason: describeError(error) }); // asked to stop while it started
+    return undefined;
   });
   if (agent === undefined) return 0;
   const end = await agent.ended;

@@ -5,6 +5,7 @@ import {
   Lifetime,
   type Metrics,
   type MetricsRegistry,
+  stoppedOr,
   type Timeline,
 } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
@@ -18,31 +19,48 @@ import { type EnvoyPlan, spawnEnvoy } from "./spawn-envoy.ts";
 /** Longest time that the other parts may take to close once Envoy is gone. */
 const CLOSE_LIMIT_MS = 10_000;
 
-/** Starts an agent: binds, spawns Envoy, then loads what serves it. See docs/architecture.md, "Start". */
+/**
+ * Starts an agent: binds, spawns Envoy, then loads what serves it. See docs/architecture.md, "Start". Rejects with STOPPED
+ * when a signal or `/quitquitquit` came first; either way a start that fails leaves nothing behind.
+ */
 export async function startAgent(config: AgentConfig, context: AgentContext): Promise<RunningAgent> {
   const life = new Lifetime({ limitMs: CLOSE_LIMIT_MS });
+  const quitting = new AbortController();
+  const asked = AbortSignal.any([context.host.signals.stop, quitting.signal]);
   try {
-    return await assemble(config, context, life);
+    return await assemble(config, context, { life, quitting, asked });
   } catch (error) {
     await closeParts(life, context.log);
-    throw error;
+    throw stoppedOr(error, asked);
   }
 }
 
-async function assemble(config: AgentConfig, context: AgentContext, life: Lifetime): Promise<RunningAgent> {
+interface Bounds {
+  readonly life: Lifetime;
+  /** Aborts with `/quitquitquit`. */
+  readonly quitting: AbortController;
+  /** Aborts when somebody asks for the end: with `quitting`, or with the first signal. */
+  readonly asked: AbortSignal;
+}
+
+async function assemble(
+  config: AgentConfig,
+  context: AgentContext,
+  { life, quitting, asked }: Bounds,
+): Promise<RunningAgent> {
   refuseWhatIsMissing(config);
   const timeline = createTimeline();
   timeline.mark("configuration read");
   const registry = createMetrics();
-  const quitting = new AbortController();
-  const stop = AbortSignal.any([context.host.signals.stop, quitting.signal]);
+  const closing = new AbortController();
+  const stop = AbortSignal.any([asked, closing.signal]);
   const prepared = await prepareAgent(config, context, { life, timeline, stop });
   stop.throwIfAborted();
   const metrics = marking(registry, timeline);
   const envoy = prepared.envoy && (await superviseEnvoy(prepared.envoy, { config, context, prepared, metrics }));
   timeline.mark("envoy spawned");
   const closeAll = async (): Promise<void> => {
-    quitting.abort(new Error("the agent is closing"));
+    closing.abort(new Error("the agent is closing"));
     if (envoy !== undefined) await closeParts(envoy, context.log); // first, while everything it talks to still answers
     await closeParts(life, context.log);
   };

@@ -117,6 +117,16 @@ export function describeError(error: unknown): string {
   return parts.join(": ");
 }
 
+/** What failed after `stop` aborted, told as STOPPED with the stop's reason; before that, the failure as it is. */
+export function stoppedOr(error: unknown, stop: AbortSignal): unknown {
+  if (!stop.aborted || isStopped(error)) return error;
+  return new AgentError("STOPPED", `Gave up: ${describeError(stop.reason)}`, { cause: error });
+}
+
+export function isStopped(error: unknown): boolean {
+  return error instanceof AgentError && error.code === "STOPPED";
+}
+
 /** The `code` of a Node system error such as `ENOENT`, or undefined. */
 export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;

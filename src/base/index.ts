@@ -11,6 +11,8 @@ export {
   ERROR_CATALOGUE,
   type ErrorCode,
   type ErrorKind,
+  isStopped,
+  stoppedOr,
   systemCode,
 } from "./errors.ts";
 export {

@@ -5,6 +5,7 @@ import {
   createLogger,
   describeError,
   type Host,
+  isStopped,
   Lifetime,
   type Logger,
   pause,
@@ -58,7 +59,11 @@ export function run(args: readonly string[], host: Host): Promise<number> {
       .option("--service-account <name>", "its service account; in the files SERVICE_ACCOUNT", "quickstart")
       .option("--with-service", "also start the example service, on APP_PORT (15081)")
       .addHelpText("after", EXAMPLES)
-      .action((flags: Flags) => serve(flags, host));
+      .action(async (flags: Flags) => {
+        await serve(flags, host).catch((error: unknown) => {
+          if (!isStopped(error)) throw error; // a signal during the start is an end as any other
+        });
+      });
   });
 }
 

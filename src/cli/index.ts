@@ -1,4 +1,4 @@
-import { AgentError, describeError, type Host } from "../base/index.ts";
+import { AgentError, describeError, type Host, stoppedOr } from "../base/index.ts";
 import type { FoundCommand } from "../config/find-command.ts";
 import { VERSION } from "../version.ts";
 import { COMMANDS } from "./commands.ts";
@@ -21,7 +21,9 @@ export async function runCli(args: readonly string[], host: Host): Promise<numbe
     }
     const command = await entry.load();
     return await command.run(rest, host);
-  } catch (error) {
+  } catch (thrown) {
+    const { stop } = host.signals;
+    const error = thrown === stop.reason ? stoppedOr(thrown, stop) : thrown; // interrupted, which is no failure of ours
     host.stderr.write(errorText(error));
     return error instanceof AgentError && error.kind === "usage" ? 2 : 1;
   }

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { tellEnvoyEnd } from "../agent/index.ts";
 import { type LocalMesh, startLocalMesh } from "../agent/local/index.ts";
-import { createLogger, type Host, pause } from "../base/index.ts";
+import { createLogger, type Host, isStopped, pause } from "../base/index.ts";
 import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
 import { checkNamedFolder } from "./named-path.ts";
@@ -56,8 +56,8 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
     },
   };
   const mesh = await startLocalMesh(options, news.onNews).catch((error: unknown) => {
-    if (stop.aborted) return undefined;
-    throw error;
+    if (!isStopped(error)) throw error;
+    return undefined;
   });
   if (mesh === undefined) return;
   await using _ = mesh;

@@ -1,4 +1,12 @@
-import { type BoundSocket, bindTcp, describeError, type Logger, systemClock, watchPaths } from "../base/index.ts";
+import {
+  type BoundSocket,
+  bindTcp,
+  describeError,
+  type Logger,
+  stoppedOr,
+  systemClock,
+  watchPaths,
+} from "../base/index.ts";
 import type { ControlPlane, ControlPlaneNews, ControlPlaneOptions } from "./control-plane.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -7,16 +15,15 @@ const TOKEN_TTL_MS = DAY_MS / 2;
 
 /**
  * Starts the control plane. Rejects with RESOURCES_INVALID for a bad file, ADDRESS_IN_USE for a taken port,
- * CA_FOLDER_INVALID for an unusable CA. Everything heavy (Envoy's descriptors, gRPC) is loaded here and not before.
+ * CA_FOLDER_INVALID for an unusable CA, STOPPED when `stop` comes first. Everything heavy (Envoy's descriptors, gRPC) is loaded here and not before.
  */
 export async function startControlPlane(options: ControlPlaneOptions, stop: AbortSignal): Promise<ControlPlane> {
-  stop.throwIfAborted();
   const socket = await bindTcp(options.host ?? "127.0.0.1", options.port ?? 0);
   try {
     return await serveOn(socket, options, stop);
   } catch (error) {
     await socket[Symbol.asyncDispose]();
-    throw error;
+    throw stoppedOr(error, stop);
   }
 }
 

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type ExampleService, startExampleService } from "../../../examples/quickstart/service.ts";
 import quickstart from "../../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
-import { type Host, Lifetime, type Logger, writeFileAtomically } from "../../base/index.ts";
+import { type Host, Lifetime, type Logger, stoppedOr, writeFileAtomically } from "../../base/index.ts";
 import type { ControlPlane } from "../../control-plane/index.ts";
 import { type FoundEnvoy, findOrFetchEnvoy } from "../../envoy/binary/index.ts";
 import type { RunningAgent } from "../running-agent.ts";
@@ -54,8 +54,8 @@ export interface LocalMesh extends AsyncDisposable {
 
 /**
  * Starts a mesh of one; resolves when Envoy has the ports of its bootstrap. `agent.ready` tells when it takes requests.
- * Rejects with ADDRESS_IN_USE when the wanted port is taken, RESOURCES_INVALID, or what finding Envoy and starting the
- * agent reject with. `onNews` is told what becomes of the resources while they are edited.
+ * Rejects with ADDRESS_IN_USE when the wanted port is taken, RESOURCES_INVALID, STOPPED, or what finding Envoy and
+ * starting the agent reject with. `onNews` is told what becomes of the resources while they are edited.
  */
 export async function startLocalMesh(options: LocalMeshOptions, onNews?: OnNews): Promise<LocalMesh> {
   const life = new Lifetime();
@@ -64,7 +64,7 @@ export async function startLocalMesh(options: LocalMeshOptions, onNews?: OnNews)
     return await assemble(options, onNews, life);
   } catch (error) {
     await life[Symbol.asyncDispose]();
-    throw error;
+    throw stoppedOr(error, options.host.signals.stop);
   }
 }
 

@@ -35,7 +35,7 @@ const POLL_LIMIT_MS = 2_000;
 const POLL_FAILURES = 5;
 
 /**
- * Asks Envoy to drain; a failure is logged and otherwise of no effect. `keepsAccepting` is for an Envoy that goes on:
+ * Asks Envoy to drain. Resolves with whether it does; a failure is logged. `keepsAccepting` is for an Envoy that goes on:
  * its listeners then stay open beyond the drain time.
  */
 export async function requestDrain(
@@ -43,14 +43,16 @@ export async function requestDrain(
   keepsAccepting: boolean,
   cut?: AbortSignal,
   limitMs = ADMIN_LIMIT_MS,
-): Promise<void> {
+): Promise<boolean> {
   const { path, warnings } = drainCall({ isInboundOnly: drain.isInboundOnly, keepsAccepting }, features);
   for (const warning of warnings) log.warn(warning);
   try {
     const body = await admin.post(path, limitMs, cut);
     log.debug("Drain requested", { path, body });
+    return true;
   } catch (error) {
     log.warn("Cannot request the drain, going on", { path, error: describeError(error) });
+    return false;
   }
 }
 

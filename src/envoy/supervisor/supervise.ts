@@ -88,8 +88,9 @@ class Supervisor implements SupervisedEnvoy {
 
   async drain(): Promise<void> {
     const pid = this.pid();
-    await requestDrain({ ...this.#options, clock: this.#clock }, true);
-    this.#drainedPid = pid;
+    const wasLive = this.state().kind !== "starting"; // before that it has no listeners yet that could drain
+    const isDraining = await requestDrain({ ...this.#options, clock: this.#clock }, true);
+    if (wasLive && isDraining) this.#drainedPid = pid;
   }
 
   skipDrain(): void {

@@ -54,7 +54,7 @@ export interface SupervisedEnvoy extends AsyncDisposable {
    * is started with `settled`. Never rejects.
    */
   replace(next: SpawnOptions, settled: SpawnOptions): Promise<Replacement>;
-  /** `POST /drain`: drains and lets Envoy run on; the end then comes without waiting. */
+  /** `POST /drain`: drains and lets Envoy run on; the end of one that was live then comes without waiting. */
   drain(): Promise<void>;
   /** The next stop is immediate (`POST /quitquitquit`). */
   skipDrain(): void;

@@ -25,6 +25,8 @@ const DEAF = 'trap "" TERM; echo up; while :; do sleep 0.02; done';
 interface Admin extends AsyncDisposable {
   readonly port: number;
   readonly calls: string[];
+  /** Breaks off what is not answered. */
+  cut(): void;
 }
 
 async function startAdmin(answer: (path: string) => string | undefined): Promise<Admin> {
@@ -38,6 +40,7 @@ async function startAdmin(answer: (path: string) => string | undefined): Promise
   return {
     port: (server.address() as AddressInfo).port,
     calls,
+    cut: () => server.closeAllConnections(),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));
@@ -149,6 +152,33 @@ test("what was drained before is ended without another drain", async () => {
   envoy.skipDrain();
   await stop();
   expect(admin.calls.filter((call) => call.startsWith("POST"))).toEqual([]);
+});
+
+test("reality 13: a drain that is asked for before Envoy is live does not stand for the drain of the end", async () => {
+  await using admin = await startAdmin((path) => (path === "/ready" ? undefined : "OK"));
+  const { envoy, stop } = await start(OBEDIENT, admin.port, { drain: { terminationMs: 0 } });
+  await envoy.drain();
+  const early = admin.calls.filter((call) => call.startsWith("POST")).length;
+  await stop();
+  expect(admin.calls.filter((call) => call.startsWith("POST")).slice(early)).toEqual([
+    "POST /drain_listeners?inboundonly&graceful",
+    "POST /drain_listeners?inboundonly",
+  ]);
+});
+
+test("reality 13: a drain that Envoy refused does not stand for the drain of the end", async () => {
+  let isRefused = true;
+  await using admin = await startAdmin((path) => (path.startsWith("/drain") && isRefused ? undefined : "OK"));
+  const { envoy, stop } = await start(OBEDIENT, admin.port, { drain: { terminationMs: 0 } });
+  await expect.poll(() => envoy.state().kind).toBe("running");
+  const draining = envoy.drain();
+  await expect.poll(() => admin.calls.some((call) => call.startsWith("POST"))).toBe(true);
+  admin.cut();
+  await draining;
+  isRefused = false;
+  const early = admin.calls.length;
+  await stop();
+  expect(admin.calls.slice(early)).toContain("POST /drain_listeners?inboundonly&graceful");
 });
 
 test("waiting for the last connection survives failures and ends at zero", async () => {
