@@ -178,9 +178,23 @@ export function namedEnvoy(config: AgentConfig): string | undefined {
   return named && resolve(config.cwd, named.path);
 }
 
+/** gRPC applications ask the control plane themselves, through the agent; as Istio's `grpc-agent` template sets it. */
+export function isProxyless({ settings }: AgentConfig, { typedMetadata }: NodeDescription): boolean {
+  return settings.isEnvoyDisabled || typedMetadata.GENERATOR === "grpc";
+}
+
 /** `<configPath>/XDS`, absolute. */
 export function xdsSocketPath({ cwd, proxy }: AgentConfig): string {
   return resolve(cwd, proxy.configPath, "XDS");
+}
+
+/**
+ * The same socket in the bootstrap of gRPC applications, which puts `unix:///` before it. In `/`, where pods start their
+ * agent, it is the relative path that Istio writes.
+ */
+export function grpcSocket(config: AgentConfig): string {
+  const path = xdsSocketPath(config);
+  return config.cwd === "/" && !isAbsolute(config.proxy.configPath) ? path.slice(1) : path;
 }
 
 /** Envoy runs as istio-proxy when the agent is root and answers DNS on port 53. Source: istio/istio pkg/envoy/proxy.go. */

@@ -37,7 +37,7 @@ export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
   const reload = reloading(parts, () => served?.whyNoControlPlane());
   const statusOptions = { ...statusPort(parts), board, reload, agentReport: () => report(parts, served) };
   await life.own("status", serveStatus(statusOptions, stop));
-  const envoys = (): number => Math.max(1, envoy?.count() ?? 0);
+  const envoys = (): number => (options.isProxyless(config, node) ? 0 : Math.max(1, envoy?.count() ?? 0));
   served = await life.own(
     "identity and xds",
     serveIdentity({ config, plan, keys, sockets, isFilesOnly, timeline, log, metrics, envoys }, stop),

@@ -32,7 +32,7 @@ export interface IdentityParts {
   readonly isFilesOnly: boolean;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** How many Envoys may use the relay at the same time. */
+  /** How many Envoys may use the relay at the same time; none where gRPC clients do instead. */
   readonly envoys: () => number;
 }
 
@@ -87,7 +87,8 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
           : {},
         maxRequestBytes: settings.maxRequestBytes,
         maxStreams: settings.maxStreams,
-        clients: parts.envoys,
+        envoys: parts.envoys,
+        maxClients: settings.maxXdsClients,
         keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
         log,
         metrics,

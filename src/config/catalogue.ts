@@ -332,6 +332,12 @@ export const CATALOGUE = {
     help: "Wait for the answer to it",
     room: "xds",
   }),
+  maxXdsClients: int({
+    env: "PILOTBOAT_MAX_XDS_CLIENTS",
+    default: 100,
+    help: "Streams of gRPC clients (one for each target) that are kept; one more is refused with RESOURCE_EXHAUSTED",
+    room: "xds",
+  }),
   maxStreams: int({ env: "ISTIO_GPRC_MAXSTREAMS", default: 100_000, help: "gRPC streams per connection", room: "xds" }),
   maxRequestBytes: int({
     env: "ISTIO_GPRC_MAXRECVMSGSIZE",

@@ -1,18 +1,21 @@
 import { status as Code, type ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, describeError, type Logger, type Metrics } from "../base/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
-import {
-  encodeRequest,
-  firstResource,
-  peekRequest,
-  peekResponse,
-  type RequestDraft,
-  type RequestFacts,
-  type ResponseFacts,
-} from "./peek.ts";
+import { whenCut } from "./live-streams.ts";
+import { OwnSubscriptions } from "./own-subscriptions.ts";
+import { peekRequest, peekResponse, type RequestFacts, type ResponseFacts } from "./peek.ts";
+import { peekPeer, peerOf } from "./peer.ts";
 import { classifyEnd, isStatus, oneLine, type StreamStatus } from "./status.ts";
 import { trailers } from "./trailers.ts";
-import { type Intercept, isForwardable, type Keepalive, LISTENER_TYPE, type UpstreamOptions } from "./types.ts";
+import {
+  type Intercept,
+  isForwardable,
+  type Keepalive,
+  LISTENER_TYPE,
+  PEER_NAMES,
+  type Peer,
+  type UpstreamOptions,
+} from "./types.ts";
 import { openUpstream, type UpstreamCall } from "./upstream.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import type { Variant } from "./variant.ts";
@@ -21,13 +24,18 @@ export interface BridgeOptions {
   /** Number of the stream in the log, from 1. */
   readonly id: number;
   readonly variant: Variant;
+  /** Undefined when the first request has to tell. */
+  readonly peer: Peer | undefined;
+  /** Called when the first request has told it. */
+  readonly onPeer: (peer: Peer) => void;
   readonly upstream: UpstreamOptions;
   readonly keepalive: Keepalive;
   readonly intercept: ReadonlyMap<string, Intercept>;
   readonly maxRequestBytes: number;
-  /** Told the size of every message from Envoy. */
+  /** Told the size of every message from the peer. */
   readonly noteRequestSize: (bytes: number) => void;
-  readonly watch: UpstreamWatch;
+  /** Told how the stream goes: the one of its peer. Until that is known, Envoy's. */
+  readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -37,21 +45,22 @@ export type Downstream = ServerDuplexStream<Buffer, Buffer>;
 
 type End =
   | { readonly by: "upstream"; readonly status: StreamStatus }
-  | { readonly by: "envoy"; readonly status: StreamStatus }
-  | { readonly by: "displaced" };
+  | { readonly by: "peer"; readonly status: StreamStatus }
+  | { readonly by: "agent"; readonly status: StreamStatus };
 
 const OK: StreamStatus = { code: Code.OK, details: "" };
 const SLOW_SEND_MS = 10_000;
 
 /**
- * One stream of Envoy and its counterpart to the control plane, until either ends or `displaced` aborts. Never rejects.
+ * One stream of Envoy, or of a gRPC client, and its counterpart to the control plane, until either ends or `cut` aborts.
+ * Never rejects.
  *
  * Requests are never held back: Envoy's are read and handed on at once, however many wait for the control plane (Node's
  * writable keeps them in order, without bound). Responses are: the next one is read only when Envoy has taken the last.
  * With bounds on both ways, Envoy, agent and control plane could each be stuck sending while nobody reads.
  */
-export async function bridge(downstream: Downstream, options: BridgeOptions, displaced: AbortSignal): Promise<void> {
-  await new Bridge(downstream, options).run(displaced);
+export async function bridge(downstream: Downstream, options: BridgeOptions, cut: AbortSignal): Promise<void> {
+  await new Bridge(downstream, options).run(cut);
 }
 
 class Bridge {
@@ -59,22 +68,28 @@ class Bridge {
   readonly #options: BridgeOptions;
   /** Set once the upstream call exists. */
   #upstream: UpstreamCall | undefined;
+  readonly #own: OwnSubscriptions;
   #isOver = false;
   #wasConnected = false;
-  #hasSubscribed = false;
-  /** Versions that handlers accepted, by type: what a rejection reports as still in use. */
-  readonly #accepted = new Map<string, string>();
+  #peer: Peer | undefined;
   #refuse: (status: StreamStatus) => void = () => undefined;
 
   constructor(downstream: Downstream, options: BridgeOptions) {
     this.#downstream = downstream;
     this.#options = options;
+    this.#peer = options.peer;
+    this.#own = new OwnSubscriptions({ ...options, send: (message) => this.#send(message) });
   }
 
-  async run(displaced: AbortSignal): Promise<void> {
+  get #watch(): UpstreamWatch {
+    return this.#options.watches[this.#peer ?? "envoy"];
+  }
+
+  async run(cut: AbortSignal): Promise<void> {
+    if (cut.aborted) return this.#finish(await cutOff(cut));
     holdOneMessage(this.#downstream);
-    const gone = this.#envoyGone();
-    const end = await Promise.race([this.#relay(), gone, whenAborted(displaced)]);
+    const gone = this.#peerGone();
+    const end = await Promise.race([this.#relay(), gone, cutOff(cut)]);
     this.#isOver = true;
     this.#upstream?.close();
     this.#account(end);
@@ -83,16 +98,16 @@ class Bridge {
 
   /** Opens the upstream, then carries messages both ways until the upstream ends. Never rejects. */
   async #relay(): Promise<End> {
-    const { variant, upstream, keepalive, watch, log, id } = this.#options;
-    watch.connecting(id);
+    const { variant, upstream, keepalive, log, id } = this.#options;
+    this.#watch.connecting(id);
     try {
       const call = await openUpstream({ variant, upstream, keepalive, log });
       this.#upstream = call;
-      if (this.#isOver) call.close(); // Envoy left while credentials were read
+      if (this.#isOver) call.close(); // the peer left while credentials were read
       void call.connected.then((isConnected) => {
         if (!isConnected || this.#isOver) return;
         this.#wasConnected = true;
-        watch.connected(id, variant.name === "delta");
+        this.#watch.connected(id, variant.name === "delta");
       });
       this.#downstream.on("data", (message: Buffer) => this.#takeRequest(message));
       return { by: "upstream", status: await this.#takeResponses(call) };
@@ -102,12 +117,12 @@ class Bridge {
     }
   }
 
-  #envoyGone(): Promise<End> {
+  #peerGone(): Promise<End> {
     return new Promise((resolve) => {
-      this.#refuse = (status) => resolve({ by: "envoy", status });
-      this.#downstream.once("end", () => resolve({ by: "envoy", status: OK }));
+      this.#refuse = (status) => resolve({ by: "peer", status });
+      this.#downstream.once("end", () => resolve({ by: "peer", status: OK }));
       this.#downstream.once("cancelled", () =>
-        resolve({ by: "envoy", status: { code: Code.CANCELLED, details: "Envoy closed the stream" } }),
+        resolve({ by: "peer", status: { code: Code.CANCELLED, details: "the peer closed the stream" } }),
       );
     });
   }
@@ -121,17 +136,40 @@ class Bridge {
       this.#refuse({ code: Code.RESOURCE_EXHAUSTED, details });
       return;
     }
+    if (this.#peer === undefined) this.#identify(message);
     this.#send(message);
     const facts = this.#peek(message);
     if (facts === undefined) return;
     this.#noteVerdict(facts);
-    if (facts.typeUrl === LISTENER_TYPE) this.#subscribeOnce();
+    if (facts.typeUrl === LISTENER_TYPE && this.#speaksForAgent()) this.#own.subscribeOnce();
+  }
+
+  /** The first request tells whose stream this is. */
+  #identify(message: Buffer): void {
+    const { variant, onPeer, watches, log, id } = this.#options;
+    const facts = this.#read(() => peekPeer(variant, message));
+    this.#peer = facts === undefined ? "envoy" : peerOf(facts);
+    if (this.#peer === "client") {
+      watches.envoy.ended(id);
+      watches.client.connecting(id);
+      log.debug("stream of a gRPC client", { id, node: facts?.nodeId, userAgent: facts?.userAgent });
+    }
+    onPeer(this.#peer);
+  }
+
+  /** Beside an Envoy only its stream carries the agent's own subscriptions. */
+  #speaksForAgent(): boolean {
+    return this.#peer !== "client" || this.#options.peer === "client";
+  }
+
+  #peek(message: Buffer): RequestFacts | undefined {
+    return this.#read(() => peekRequest(this.#options.variant, message));
   }
 
   /** Undefined for bytes that are no request: the control plane refuses those in its own words. */
-  #peek(message: Buffer): RequestFacts | undefined {
+  #read<T>(peek: () => T): T | undefined {
     try {
-      return peekRequest(this.#options.variant, message);
+      return peek();
     } catch (error) {
       this.#options.log.debug("request cannot be read", { id: this.#options.id, reason: describeError(error) });
       return undefined;
@@ -139,19 +177,9 @@ class Bridge {
   }
 
   #noteVerdict({ typeUrl, nonce, versionInfo, rejection }: RequestFacts): void {
-    const { watch, id } = this.#options;
-    if (rejection !== undefined) watch.rejected(id, { typeUrl, nonce, versionInfo, message: oneLine(rejection) });
-    else if (nonce !== "") watch.accepted(typeUrl);
-  }
-
-  #subscribeOnce(): void {
-    if (this.#hasSubscribed) return;
-    this.#hasSubscribed = true;
-    for (const typeUrl of this.#options.intercept.keys()) this.#sendOwn({ typeUrl });
-  }
-
-  #sendOwn(draft: RequestDraft): void {
-    this.#send(Buffer.from(encodeRequest(this.#options.variant, draft)));
+    const { id } = this.#options;
+    if (rejection !== undefined) this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: oneLine(rejection) });
+    else if (nonce !== "") this.#watch.accepted(id, typeUrl);
   }
 
   #send(message: Buffer): void {
@@ -171,12 +199,11 @@ class Bridge {
   }
 
   async #dispatch(message: Buffer): Promise<void> {
-    const { variant, intercept, metrics, watch, id, log } = this.#options;
+    const { variant, metrics, id, log } = this.#options;
     metrics.count("xds_proxy_responses");
-    watch.responded(id);
+    this.#watch.responded(id);
     const facts = peekResponse(variant, message);
-    const handler = intercept.get(facts.typeUrl);
-    if (handler !== undefined) return this.#handle(handler, facts, message);
+    if (await this.#own.take(facts, message)) return;
     if (!isForwardable(facts.typeUrl)) {
       log.error(`Skipping forwarding type url ${facts.typeUrl} to Envoy as is not a valid Envoy type`, { id });
       return;
@@ -184,25 +211,7 @@ class Bridge {
     await this.#forward(facts, message);
   }
 
-  async #handle(handler: Intercept, facts: ResponseFacts, message: Buffer): Promise<void> {
-    const { typeUrl, nonce, versionInfo } = facts;
-    const resource = firstResource(this.#options.variant, message);
-    try {
-      if (resource !== undefined) {
-        if (resource.typeUrl !== typeUrl)
-          throw new Error(`resource is of type "${resource.typeUrl}", not "${typeUrl}"`);
-        await handler(resource.value);
-      }
-      this.#accepted.set(typeUrl, versionInfo);
-      this.#sendOwn({ typeUrl, nonce, versionInfo });
-    } catch (error) {
-      const rejection = describeError(error);
-      this.#options.log.warn("agent rejected a response", { id: this.#options.id, typeUrl, nonce, rejection });
-      this.#sendOwn({ typeUrl, nonce, versionInfo: this.#accepted.get(typeUrl) ?? "", rejection });
-    }
-  }
-
-  /** Resolves when Envoy's side has taken the message, or is gone. */
+  /** Resolves when the peer's side has taken the message, or is gone. */
   async #forward(facts: ResponseFacts, message: Buffer): Promise<void> {
     if (this.#isOver) return;
     const { clock, log, id } = this.#options;
@@ -215,35 +224,30 @@ class Bridge {
       });
     });
     const tookMs = clock.now() - startMs;
-    if (tookMs > SLOW_SEND_MS) log.warn("Envoy was slow to take a response", { id, typeUrl: facts.typeUrl, tookMs });
+    const who = PEER_NAMES[this.#peer ?? "envoy"];
+    if (tookMs > SLOW_SEND_MS) log.warn(`${who} was slow to take a response`, { id, typeUrl: facts.typeUrl, tookMs });
   }
 
-  #account(end: End): void {
-    const { metrics, watch, log, id } = this.#options;
-    const status = end.by === "displaced" ? OK : end.status;
+  #account({ by, status }: End): void {
+    const { metrics, log, id } = this.#options;
     const endClass = classifyEnd(status);
     const type = endClass === "unexpected" ? "error" : "cancelled";
-    if (end.by === "envoy") metrics.count("envoy_connection_terminations", { type });
-    if (end.by === "upstream") metrics.count("istiod_connection_terminations", { type });
-    if (end.by === "upstream" && !this.#wasConnected) metrics.count("istiod_connection_failures");
-    if (end.by === "upstream" && endClass === "unexpected") watch.failed(id, status);
+    if (by === "peer" && this.#speaksForAgent()) metrics.count("envoy_connection_terminations", { type });
+    if (by === "upstream") metrics.count("istiod_connection_terminations", { type });
+    if (by === "upstream" && !this.#wasConnected) metrics.count("istiod_connection_failures");
+    if (by === "upstream" && endClass === "unexpected") this.#watch.failed(id, status);
     else {
-      log.debug(`stream ended by ${end.by}`, { id, ...status });
-      watch.ended(id);
+      log.debug(`stream ended by ${by}`, { id, ...status });
+      this.#watch.ended(id);
     }
   }
 
-  #finish(end: End): void {
-    const status = end.by === "displaced" ? OK : end.status;
+  #finish({ status }: End): void {
     if (status.code === Code.OK) this.#downstream.end();
     else this.#downstream.emit("error", trailers(status));
   }
 }
 
-function whenAborted(signal: AbortSignal): Promise<End> {
-  return new Promise((resolve) => {
-    const done = (): void => resolve({ by: "displaced" });
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", done, { once: true });
-  });
+async function cutOff(cut: AbortSignal): Promise<End> {
+  return { by: "agent", status: await whenCut(cut) };
 }

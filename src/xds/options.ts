@@ -11,8 +11,13 @@ export interface XdsRelayOptions {
   readonly maxRequestBytes?: number;
   /** Default 100000, as in Istio (`ISTIO_GPRC_MAXSTREAMS`). */
   readonly maxStreams?: number;
-  /** How many Envoys may have a stream at the same time: more than one during a hot restart. Default: one. */
-  readonly clients?: () => number;
+  /**
+   * How many Envoys may have a stream at the same time: more than one during a hot restart, none where there is no Envoy
+   * and every stream is a gRPC client's. Default: one.
+   */
+  readonly envoys?: () => number;
+  /** How many streams of gRPC clients are kept; one more is refused with RESOURCE_EXHAUSTED. Default 100. */
+  readonly maxClients?: number;
   /** For both sides. Default: ping after 30 s, give up after 10 s more. */
   readonly keepalive?: Keepalive;
   readonly log: Logger;

@@ -1,8 +1,9 @@
 import { systemClock } from "../base/index.ts";
 import type { XdsRelayOptions } from "./options.ts";
-import type { Rejection, UpstreamState } from "./types.ts";
+import type { Peer, Rejection, UpstreamState } from "./types.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
 
+/** Of Envoy's stream; of the newest one where there is no Envoy. */
 export interface XdsRelayState {
   readonly upstream: UpstreamState;
   readonly rejection: Rejection | undefined;
@@ -11,12 +12,12 @@ export interface XdsRelayState {
 /** A relay that answers on its socket until it is disposed of. Disposal cuts open streams at once. */
 export interface XdsRelay extends AsyncDisposable {
   state(): XdsRelayState;
-  /** One line on why Envoy has no (good) configuration, as far as the relay knows; undefined when all is well. */
+  /** One line on why Envoy, or a gRPC client without one, has no (good) configuration, as far as the relay knows; undefined when all is well. */
   describeTrouble(): string | undefined;
 }
 
 /**
- * Serves Envoy's ADS on the socket and relays each stream to the control plane over a connection of its own. gRPC is
+ * Serves ADS on the socket to Envoy and to gRPC clients, and relays each stream to the control plane over a connection of its own. gRPC is
  * loaded only here, after Envoy was spawned. `stop` gives up the start; a running relay goes on without it, because a
  * draining Envoy still needs its configuration.
  */
@@ -24,13 +25,16 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   stop.throwIfAborted();
   const log = options.log.scope("xdsproxy");
   const clock = options.clock ?? systemClock;
-  const watch = new UpstreamWatch({ address: options.upstream.address, log, clock });
+  const watchOf = (peer: Peer): UpstreamWatch =>
+    new UpstreamWatch({ peer, address: options.upstream.address, log, clock });
+  const watches = { envoy: watchOf("envoy"), client: watchOf("client") };
   log.info(
     `Initializing with upstream address "${options.upstream.address}" and cluster "${options.upstream.clusterId}"`,
   );
   const { startServer } = await import("./server.ts");
   stop.throwIfAborted();
-  const server = startServer({ ...options, log, clock, watch });
+  const server = startServer({ ...options, log, clock, watches });
+  const watch = options.envoys?.() === 0 ? watches.client : watches.envoy;
   return {
     state: () => ({ upstream: watch.state, rejection: watch.rejection }),
     describeTrouble: () => watch.describeTrouble(),

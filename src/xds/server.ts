@@ -1,19 +1,22 @@
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Clock, Logger } from "../base/index.ts";
 import { bridge, type Downstream } from "./bridge.ts";
+import { LiveStreams } from "./live-streams.ts";
 import type { XdsRelayOptions } from "./options.ts";
-import type { Keepalive } from "./types.ts";
+import type { Keepalive, Peer } from "./types.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import { DELTA, SOTW, type Variant } from "./variant.ts";
 
 export interface ServerParts {
   readonly log: Logger;
   readonly clock: Clock;
-  readonly watch: UpstreamWatch;
+  readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
 }
 
 const DEFAULT_MAX_REQUEST_BYTES = 64 * 1_024 * 1_024;
 const DEFAULT_MAX_STREAMS = 100_000;
+/** Each has a connection of its own to the control plane. */
+const DEFAULT_MAX_CLIENTS = 100;
 /** Istio's `GRPC_KEEPALIVE_INTERVAL` and `GRPC_KEEPALIVE_TIMEOUT`. */
 const DEFAULT_KEEPALIVE: Keepalive = { intervalMs: 30_000, timeoutMs: 10_000 };
 
@@ -44,65 +47,53 @@ export function startServer(options: XdsRelayOptions & ServerParts): AsyncDispos
   };
 }
 
-/** The live streams; normally one. A new one ends the oldest, as in Istio: an Envoy has only one that counts. */
+/** Bridges each stream, as long as LiveStreams lets it. */
 class Streams {
   readonly #options: XdsRelayOptions & ServerParts;
   readonly #keepalive: Keepalive;
   readonly #running = new Set<Promise<void>>();
-  /** Of the live streams, the oldest first. */
-  readonly #current: AbortController[] = [];
+  readonly #live: LiveStreams;
   #lastId = 0;
   #largestRequest = 0;
 
   constructor(options: XdsRelayOptions & ServerParts, keepalive: Keepalive) {
+    const { envoys = () => 1, maxClients = DEFAULT_MAX_CLIENTS, log } = options;
     this.#options = options;
     this.#keepalive = keepalive;
+    this.#live = new LiveStreams({ envoys, maxClients, log });
   }
 
-  take(variant: Variant, stream: Downstream): void {
-    const { upstream, intercept, watch, log, metrics, clock, maxRequestBytes } = this.#options;
-    const mine = this.#register();
+  take(variant: Variant, downstream: Downstream): void {
+    const { upstream, intercept, watches, log, metrics, clock, maxRequestBytes, envoys } = this.#options;
+    const stream = this.#live.enter();
     const running = bridge(
-      stream,
+      downstream,
       {
         id: ++this.#lastId,
         variant,
+        peer: envoys?.() === 0 ? "client" : undefined,
+        onPeer: (peer) => stream.identify(peer),
         upstream,
         keepalive: this.#keepalive,
         intercept: new Map(Object.entries(intercept)), // the control plane chooses the names that are looked up
         maxRequestBytes: maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES,
         noteRequestSize: (bytes) => this.#noteRequestSize(bytes),
-        watch,
+        watches,
         log,
         metrics,
         clock,
       },
-      mine.signal,
+      stream.cut,
     ).finally(() => {
       this.#running.delete(running);
-      this.#forget(mine);
+      stream.leave();
     });
     this.#running.add(running);
   }
 
   async endAll(): Promise<void> {
-    for (const stream of this.#current) stream.abort();
+    this.#live.endAll();
     await Promise.all(this.#running);
-  }
-
-  #register(): AbortController {
-    const mine = new AbortController();
-    this.#current.push(mine);
-    for (let over = this.#current.length - (this.#options.clients?.() ?? 1); over > 0; over--) {
-      this.#options.log.warn("registered overlapping stream; closing previous");
-      this.#current.shift()?.abort();
-    }
-    return mine;
-  }
-
-  #forget(stream: AbortController): void {
-    const at = this.#current.indexOf(stream);
-    if (at >= 0) this.#current.splice(at, 1);
   }
 
   #noteRequestSize(bytes: number): void {

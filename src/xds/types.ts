@@ -11,6 +11,12 @@ export function isForwardable(typeUrl: string): boolean {
   return typeUrl.startsWith(`${TYPE_PREFIX}envoy.`) || typeUrl === `${TYPE_PREFIX}istio.workload.Workload`;
 }
 
+/** Who opened a stream: an Envoy, or a program that speaks xDS by itself, such as a proxyless gRPC client. */
+export type Peer = "envoy" | "client";
+
+/** The peer in a log line or a reason. */
+export const PEER_NAMES: Readonly<Record<Peer, string>> = { envoy: "Envoy", client: "gRPC client" };
+
 /** What the relay asks for each time Envoy opens a stream, so that rotated files count from the next stream on. */
 export interface UpstreamCredentials {
   /** How to secure the connection. A rejection ends the stream with UNAVAILABLE. */
@@ -72,7 +78,7 @@ export interface UpstreamFailure {
   readonly lastMs: number;
 }
 
-/** The latest resource set that Envoy refused, until it accepts one of the same type. */
+/** The latest resource set that Envoy (or a gRPC client) refused, until it accepts one of the same type. */
 export interface Rejection {
   readonly typeUrl: string;
   /** Envoy's own words. */

@@ -1,79 +1,79 @@
 import type { Clock, Logger } from "../base/index.ts";
 import { codeName, plainReason, type StreamStatus } from "./status.ts";
-import type { Rejection, UpstreamFailure, UpstreamState } from "./types.ts";
+import { PEER_NAMES, type Peer, type Rejection, type UpstreamFailure, type UpstreamState } from "./types.ts";
 
 export interface UpstreamWatchOptions {
+  /** Whose streams are watched. */
+  readonly peer: Peer;
   readonly address: string;
   readonly log: Logger;
   readonly clock: Clock;
 }
 
 /**
- * Remembers how the control plane and Envoy take each other, for readiness, and logs each change once: Envoy retries
+ * Remembers how the control plane and Envoy (or gRPC clients) take each other, for readiness, and logs each change once: Envoy retries
  * for ever, and a line per retry would bury the reason.
  */
 export class UpstreamWatch {
+  readonly #peer: Peer;
   readonly #address: string;
   readonly #log: Logger;
   readonly #clock: Clock;
-  #state: UpstreamState = { kind: "idle" };
-  #rejection: Rejection | undefined;
-  #currentId = 0;
-  /** Streams that live beside the current one, as of a hot restart, with how they stood; the newest last. */
-  #others: { readonly id: number; readonly state: UpstreamState }[] = [];
+  /** How each live stream stands, by id; the newest last. */
+  readonly #streams = new Map<number, UpstreamState>();
+  /** What holds while no stream lives. */
+  #rest: UpstreamState = { kind: "idle" };
+  /** The latest failure, until a response arrives on whichever stream. */
+  #failure: UpstreamFailure | undefined;
+  #rejection: (Rejection & { readonly id: number }) | undefined;
 
-  constructor({ address, log, clock }: UpstreamWatchOptions) {
+  constructor({ peer, address, log, clock }: UpstreamWatchOptions) {
+    this.#peer = peer;
     this.#address = address;
     this.#log = log;
     this.#clock = clock;
   }
 
+  /** Of the newest stream that lives: what an earlier one has to tell is old news as long as there is another. */
   get state(): UpstreamState {
-    return this.#state;
+    return [...this.#streams.values()].at(-1) ?? this.#rest;
   }
 
   get rejection(): Rejection | undefined {
     return this.#rejection;
   }
 
-  /** From here on the stream `id` counts, as long as it lives: what an earlier one still tells is old news. */
   connecting(id: number): void {
-    if (this.#currentId !== 0) this.#others.push({ id: this.#currentId, state: this.#state });
-    this.#currentId = id;
-    this.#state = { kind: "connecting", sinceMs: this.#clock.now(), failure: failureOf(this.#state) };
+    this.#streams.set(id, { kind: "connecting", sinceMs: this.#clock.now(), failure: this.#failure });
   }
 
   connected(id: number, isDelta: boolean): void {
-    if (id !== this.#currentId) return;
-    const failure = failureOf(this.#state);
-    this.#state = { kind: "connected", sinceMs: this.#clock.now(), failure };
+    if (!this.#streams.has(id)) return; // over meanwhile
+    this.#streams.set(id, { kind: "connected", sinceMs: this.#clock.now(), failure: this.#failure });
     const message = `connected to ${isDelta ? "delta " : ""}upstream XDS server: ${this.#address}`;
-    if (failure === undefined) this.#log.info(message, { id });
+    if (this.#failure === undefined) this.#log.info(message, { id });
     else this.#log.debug(message, { id }); // it may refuse the stream again; the first response tells
   }
 
   responded(id: number): void {
-    if (id !== this.#currentId) return;
+    const state = this.#streams.get(id);
+    if (state === undefined) return;
     const nowMs = this.#clock.now();
-    const failure = failureOf(this.#state);
-    if (failure !== undefined) {
+    if (this.#failure !== undefined) {
       this.#log.info(`upstream XDS server responds again: ${this.#address}`, {
         id,
-        failedAttempts: failure.attempts,
-        lastReason: failure.reason,
+        failedAttempts: this.#failure.attempts,
+        lastReason: this.#failure.reason,
       });
     }
-    const sinceMs = "sinceMs" in this.#state ? this.#state.sinceMs : nowMs;
-    this.#state = { kind: "responding", sinceMs, lastResponseMs: nowMs };
+    this.#failure = undefined;
+    const sinceMs = "sinceMs" in state ? state.sinceMs : nowMs;
+    this.#streams.set(id, { kind: "responding", sinceMs, lastResponseMs: nowMs });
   }
 
   failed(id: number, status: StreamStatus): void {
-    if (id !== this.#currentId) {
-      this.#forget(id);
-      return;
-    }
     const nowMs = this.#clock.now();
-    const last = failureOf(this.#state);
+    const last = this.#failure;
     const failure: UpstreamFailure = {
       reason: plainReason(status.details),
       code: codeName(status.code),
@@ -81,7 +81,8 @@ export class UpstreamWatch {
       sinceMs: last?.sinceMs ?? nowMs,
       lastMs: nowMs,
     };
-    this.#state = { kind: "failed", failure };
+    this.#failure = failure;
+    this.#over(id, { kind: "failed", failure });
     const isNews = last?.reason !== failure.reason || last.code !== failure.code;
     const { code, reason, attempts } = failure;
     this.#log[isNews ? "warn" : "debug"]("upstream terminated with unexpected error", {
@@ -91,50 +92,44 @@ export class UpstreamWatch {
       reason,
       attempts,
     });
-    this.#backToOther();
   }
 
   /** The stream ended as streams do. */
   ended(id: number): void {
-    if (id !== this.#currentId) {
-      this.#forget(id);
-      return;
-    }
-    const failure = failureOf(this.#state);
-    this.#state = failure === undefined ? { kind: "idle" } : { kind: "failed", failure };
-    this.#backToOther();
+    this.#over(id, this.#failure === undefined ? { kind: "idle" } : { kind: "failed", failure: this.#failure });
   }
 
-  #forget(id: number): void {
-    this.#others = this.#others.filter((other) => other.id !== id);
-  }
-
-  /** The current stream is over: an Envoy that serves on has one that goes on. */
-  #backToOther(): void {
-    const other = this.#others.pop();
-    this.#currentId = other?.id ?? 0;
-    if (other !== undefined) this.#state = other.state;
+  #over(id: number, rest: UpstreamState): void {
+    this.#streams.delete(id);
+    this.#rest = rest;
+    // an Envoy goes on with what it has; a client that is gone has no more of what it refused
+    if (this.#peer === "client" && this.#rejection?.id === id) this.#rejection = undefined;
   }
 
   rejected(id: number, rejection: Omit<Rejection, "atMs">): void {
     const { typeUrl, message } = rejection;
     const isNews = this.#rejection?.typeUrl !== typeUrl || this.#rejection.message !== message;
-    this.#rejection = { ...rejection, atMs: this.#clock.now() };
-    this.#log[isNews ? "warn" : "debug"]("Envoy rejected configuration", { id, ...rejection });
+    this.#rejection = { ...rejection, id, atMs: this.#clock.now() };
+    this.#log[isNews ? "warn" : "debug"](`${PEER_NAMES[this.#peer]} rejected configuration`, { id, ...rejection });
   }
 
-  accepted(typeUrl: string): void {
-    if (this.#rejection?.typeUrl === typeUrl) this.#rejection = undefined;
+  /** What one client takes says nothing of another that has refused it and lives. */
+  accepted(id: number, typeUrl: string): void {
+    const refused = this.#rejection;
+    if (refused?.typeUrl !== typeUrl) return;
+    if (refused.id === id || !this.#streams.has(refused.id)) this.#rejection = undefined;
   }
 
   describeTrouble(): string | undefined {
-    const failure = failureOf(this.#state);
+    const { state } = this;
+    const failure = failureOf(state);
     if (failure !== undefined) return this.#describeFailure(failure);
-    if (this.#rejection !== undefined) return `Envoy rejected ${this.#rejection.typeUrl}: ${this.#rejection.message}`;
-    if (this.#state.kind === "idle") return "Envoy has no stream to the agent's xDS relay";
-    if (this.#state.kind === "responding" || this.#state.kind === "failed") return undefined;
-    const seconds = Math.round((this.#clock.now() - this.#state.sinceMs) / 1_000);
-    if (this.#state.kind === "connecting") return `connecting to control plane "${this.#address}" for ${seconds}s`;
+    const who = PEER_NAMES[this.#peer];
+    if (this.#rejection !== undefined) return `${who} rejected ${this.#rejection.typeUrl}: ${this.#rejection.message}`;
+    if (state.kind === "idle") return this.#peer === "envoy" ? NO_STREAM : undefined; // clients come when they like
+    if (state.kind === "responding" || state.kind === "failed") return undefined;
+    const seconds = Math.round((this.#clock.now() - state.sinceMs) / 1_000);
+    if (state.kind === "connecting") return `connecting to control plane "${this.#address}" for ${seconds}s`;
     return `control plane "${this.#address}" is connected, but has not responded for ${seconds}s`;
   }
 
@@ -144,6 +139,8 @@ export class UpstreamWatch {
     return `control plane "${this.#address}": ${code}: ${reason} (${attempts} failed attempts in ${ages})`;
   }
 }
+
+const NO_STREAM = "Envoy has no stream to the agent's xDS relay";
 
 function failureOf(state: UpstreamState): UpstreamFailure | undefined {
   return "failure" in state ? state.failure : undefined;

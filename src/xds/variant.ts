@@ -1,6 +1,6 @@
 /**
  * The two forms of ADS: whole states (`GRPC`, SotW) and changes (`DELTA_GRPC`). They differ in the method's name and in
- * the field numbers of the four facts the relay looks at. Source: envoy/service/discovery/v3/discovery.proto.
+ * the field numbers of the few facts the relay looks at. Source: envoy/service/discovery/v3/discovery.proto.
  */
 export interface Variant {
   readonly name: "sotw" | "delta";
@@ -12,6 +12,7 @@ export interface Variant {
 interface RequestFields {
   /** Absent from delta requests. */
   readonly versionInfo: number | undefined;
+  readonly node: number;
   readonly typeUrl: number;
   readonly nonce: number;
   readonly errorDetail: number;
@@ -31,13 +32,13 @@ const SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
 export const SOTW: Variant = {
   name: "sotw",
   method: `${SERVICE}/StreamAggregatedResources`,
-  request: { versionInfo: 1, typeUrl: 4, nonce: 5, errorDetail: 6 },
+  request: { versionInfo: 1, node: 2, typeUrl: 4, nonce: 5, errorDetail: 6 },
   response: { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, anyInResource: undefined },
 };
 
 export const DELTA: Variant = {
   name: "delta",
   method: `${SERVICE}/DeltaAggregatedResources`,
-  request: { versionInfo: undefined, typeUrl: 2, nonce: 6, errorDetail: 7 },
+  request: { versionInfo: undefined, node: 1, typeUrl: 2, nonce: 6, errorDetail: 7 },
   response: { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, anyInResource: 2 },
 };

@@ -1,4 +1,4 @@
-import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type JsonObject, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Client, type ClientDuplexStream, credentials, type StatusObject } from "@grpc/grpc-js";
 import {
   DeltaDiscoveryRequestSchema,
@@ -18,7 +18,17 @@ export interface AdsStream {
   readonly responses: (DiscoveryResponse | DeltaDiscoveryResponse)[];
   /** The final status; never rejects. */
   readonly ended: Promise<StatusObject>;
-  request(request: { typeUrl: string; nonce?: string; versionInfo?: string; rejection?: string; node?: string }): void;
+  request(request: {
+    typeUrl: string;
+    nonce?: string;
+    versionInfo?: string;
+    rejection?: string;
+    node?: string;
+    /** As `envoy` or `gRPC Go` name themselves. */
+    userAgent?: string;
+    /** Of the node. */
+    metadata?: JsonObject;
+  }): void;
   sendRaw(bytes: Uint8Array): void;
   /** Half-closes, as Envoy does when it is done. */
   end(): void;
@@ -79,11 +89,17 @@ function wrap(variant: AdsVariant, call: ClientDuplexStream<Buffer, Buffer>): Ad
   };
 }
 
+function hasNode({ node, userAgent, metadata }: Parameters<AdsStream["request"]>[0]): boolean {
+  return node !== undefined || userAgent !== undefined || metadata !== undefined;
+}
+
 function encode(variant: AdsVariant, request: Parameters<AdsStream["request"]>[0]): Uint8Array {
   const common = {
     typeUrl: request.typeUrl,
     responseNonce: request.nonce ?? "",
-    ...(request.node !== undefined && { node: { id: request.node } }),
+    ...(hasNode(request) && {
+      node: { id: request.node ?? "", userAgentName: request.userAgent ?? "", metadata: request.metadata ?? {} },
+    }),
     ...(request.rejection !== undefined && { errorDetail: { code: 13, message: request.rejection } }),
   };
   if (variant === "delta") return toBinary(DeltaDiscoveryRequestSchema, create(DeltaDiscoveryRequestSchema, common));

@@ -22,7 +22,7 @@ export interface Sandbox extends AsyncDisposable {
   readonly folder: string;
   readonly ports: SandboxPorts;
   /** Resolves when the credentials of the proxy are written. A second one continues where the first left. */
-  startControlPlane(): Promise<RunningCommand>;
+  startControlPlane(options?: PlaneOptions): Promise<RunningCommand>;
   /** Fields of ProxyConfig and variables are laid over those that the sandbox needs. */
   startProxy(options?: ProxyOptions): Promise<RunningCommand>;
   /** `POST /reload` to the running proxy. */
@@ -33,6 +33,13 @@ export interface ProxyOptions {
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
+}
+
+export interface PlaneOptions {
+  /** Default: those of the sandbox. */
+  readonly resources?: string;
+  /** Further values of the placeholders in them. */
+  readonly values?: Readonly<Record<string, string>>;
 }
 
 export interface SandboxOptions {
@@ -53,10 +60,10 @@ export async function createSandbox(runtime: Runtime, options: SandboxOptions = 
   return {
     folder,
     ports,
-    async startControlPlane() {
-      const values = { OUTBOUND_PORT: outbound, INBOUND_PORT: inbound, APP_PORT: appPort ?? service?.port };
+    async startControlPlane({ resources: own = resources, values: more = {} } = {}) {
+      const values = { OUTBOUND_PORT: outbound, INBOUND_PORT: inbound, APP_PORT: appPort ?? service?.port, ...more };
       const set = Object.entries(values).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
-      const where = ["--dir", resources, "--port", String(controlPlane), "--ca-dir", join(folder, "ca")];
+      const where = ["--dir", own, "--port", String(controlPlane), "--ca-dir", join(folder, "ca")];
       const command = start(runtime, ["control-plane", ...where, "--write-credentials", folder, ...set]);
       await command.waitFor(/credentials {4}/);
       return command;

@@ -22,7 +22,9 @@ test("the server's name is verified and becomes the authority, whatever the addr
   client.open("delta").request({ typeUrl: CDS });
   await expect.poll(() => istiod.streams[0]?.authority).toBe(ISTIOD);
   serverName = "foo";
-  const refused = await client.open("delta").ended;
+  const second = client.open("delta");
+  second.request({ typeUrl: CDS });
+  const refused = await second.ended;
   expect(refused.code).toBe(14);
   expect(rig.relay.describeTrouble()).toMatch(
     /UNAVAILABLE: .*Hostname\/IP does not match certificate's altnames: .*foo/,
@@ -62,7 +64,9 @@ test("a client certificate is shown when there is one", async () => {
   client.open("sotw").request({ typeUrl: CDS });
   await expect.poll(() => istiod.streams[0]?.clientCertificate).toBe("DNS:client.example");
   isShown = false;
-  expect((await client.open("sotw").ended).code).toBe(14);
+  const second = client.open("sotw");
+  second.request({ typeUrl: CDS });
+  expect((await second.ended).code).toBe(14);
   expect(rig.relay.describeTrouble()).toMatch(/certificate.required|handshake|socket/i);
 });
 

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { silentLogger, systemClock } from "../../src/base/index.ts";
+import { createLogger, silentLogger, systemClock } from "../../src/base/index.ts";
 import { UpstreamWatch } from "../../src/xds/upstream-watch.ts";
 
 const watch = (): UpstreamWatch =>
-  new UpstreamWatch({ address: "istiod:15012", log: silentLogger, clock: systemClock });
+  new UpstreamWatch({ peer: "envoy", address: "istiod:15012", log: silentLogger, clock: systemClock });
 const UNAVAILABLE = { code: 14, details: "gone" };
 
 test("when the stream of a next Envoy fails, the one that serves on counts again", () => {
@@ -36,4 +36,32 @@ test("attempts of one Envoy after another are counted on", () => {
     states.failed(id, UNAVAILABLE);
   }
   expect(states.state).toMatchObject({ kind: "failed", failure: { attempts: 3 } });
+});
+
+test("a stream beside others that fails again and again is told once, and the others count", () => {
+  const lines: string[] = [];
+  const log = createLogger({ write: (line) => void lines.push(line) });
+  const states = new UpstreamWatch({ peer: "client", address: "istiod:15012", log, clock: systemClock });
+  states.connecting(1);
+  states.responded(1);
+  for (const id of [2, 3, 4]) {
+    states.connecting(id);
+    states.failed(id, UNAVAILABLE);
+  }
+  expect(states.state.kind).toBe("responding");
+  expect(lines.filter((line) => line.includes("unexpected error"))).toHaveLength(1);
+});
+
+test("what one client has refused is trouble while it lives, whatever others take", () => {
+  const states = new UpstreamWatch({ peer: "client", address: "istiod", log: silentLogger, clock: systemClock });
+  const refused = { typeUrl: "T", message: "bad", nonce: "1", versionInfo: "" };
+  for (const id of [1, 2]) {
+    states.connecting(id);
+    states.responded(id);
+  }
+  states.rejected(1, refused);
+  states.accepted(2, "T");
+  expect(states.describeTrouble()).toBe("gRPC client rejected T: bad");
+  states.ended(1);
+  expect(states.describeTrouble()).toBeUndefined();
 });

@@ -1,0 +1,58 @@
+import { describeError, type Logger } from "../base/index.ts";
+import { encodeRequest, firstResource, type RequestDraft, type ResponseFacts } from "./peek.ts";
+import type { Intercept } from "./types.ts";
+import type { Variant } from "./variant.ts";
+
+export interface OwnSubscriptionsOptions {
+  /** Number of the stream in the log. */
+  readonly id: number;
+  readonly variant: Variant;
+  readonly intercept: ReadonlyMap<string, Intercept>;
+  /** Sends a request to the control plane. */
+  readonly send: (message: Buffer) => void;
+  readonly log: Logger;
+}
+
+/** What the agent itself asks for on a stream: one subscription for each handler, acknowledged or rejected by it. */
+export class OwnSubscriptions {
+  readonly #options: OwnSubscriptionsOptions;
+  #hasSubscribed = false;
+  /** Versions that handlers accepted, by type: what a rejection reports as still in use. */
+  readonly #accepted = new Map<string, string>();
+
+  constructor(options: OwnSubscriptionsOptions) {
+    this.#options = options;
+  }
+
+  subscribeOnce(): void {
+    if (this.#hasSubscribed) return;
+    this.#hasSubscribed = true;
+    for (const typeUrl of this.#options.intercept.keys()) this.#send({ typeUrl });
+  }
+
+  /** False for a response that is not the agent's. Never rejects. */
+  async take({ typeUrl, nonce, versionInfo }: ResponseFacts, message: Buffer): Promise<boolean> {
+    const { intercept, variant, log, id } = this.#options;
+    const handler = intercept.get(typeUrl);
+    if (handler === undefined) return false;
+    try {
+      const resource = firstResource(variant, message);
+      if (resource !== undefined) {
+        if (resource.typeUrl !== typeUrl)
+          throw new Error(`resource is of type "${resource.typeUrl}", not "${typeUrl}"`);
+        await handler(resource.value);
+      }
+      this.#accepted.set(typeUrl, versionInfo);
+      this.#send({ typeUrl, nonce, versionInfo });
+    } catch (error) {
+      const rejection = describeError(error);
+      log.warn("agent rejected a response", { id, typeUrl, nonce, rejection });
+      this.#send({ typeUrl, nonce, versionInfo: this.#accepted.get(typeUrl) ?? "", rejection });
+    }
+    return true;
+  }
+
+  #send(draft: RequestDraft): void {
+    this.#options.send(Buffer.from(encodeRequest(this.#options.variant, draft)));
+  }
+}
