@@ -33,10 +33,9 @@ export async function prepareBootstrap(
   for (const warning of rendered?.warnings ?? ignoredHeapLimit(config)) log.warn(warning);
   const { grpcBootstrapPath, outputCerts } = config.settings;
   if (grpcBootstrapPath !== "") {
-    // applications do not work in a run folder of ours
-    const seen = (path: string): string =>
-      path === "" || config.cwd === config.startedIn ? path : options.inRunFolder(config, path);
-    const document = renderGrpcBootstrap(seen(config.proxy.configPath), seen(outputCerts), node);
+    // absolute, because an application works in a folder of its own
+    const certificates = outputCerts === "" ? "" : options.inRunFolder(config, outputCerts);
+    const document = renderGrpcBootstrap(options.grpcSocket(config), certificates, node);
     await writeGrpcBootstrap(options.inRunFolder(config, grpcBootstrapPath), document);
   }
   if (rendered === undefined) return foreignFile(customConfigFile);

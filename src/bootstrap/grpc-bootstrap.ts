@@ -1,18 +1,18 @@
-import { normalize } from "node:path";
 import { writeFileAtomically } from "../base/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import type { JsonObject } from "../proto/mesh/index.ts";
 import { localityJson } from "./render-bootstrap.ts";
 
 /**
- * The bootstrap of a proxyless gRPC client, which reaches the control plane through the agent's xDS socket.
- * `outputCerts` is the folder of OUTPUT_CERTS, empty for none. Source: istio/istio pkg/istio-agent/grpcxds.
+ * The bootstrap of a proxyless gRPC client, which reaches the control plane through the agent's socket: a path that is
+ * right from `/`, because the client may work in any folder. `outputCerts` is the folder of OUTPUT_CERTS, absolute for
+ * the same reason, empty for none. Source: istio/istio pkg/istio-agent/grpcxds.
  */
-export function renderGrpcBootstrap(configPath: string, outputCerts: string, node: NodeDescription): JsonObject {
+export function renderGrpcBootstrap(xdsSocket: string, outputCerts: string, node: NodeDescription): JsonObject {
   return {
     xds_servers: [
       {
-        server_uri: `unix:///${normalize(`${configPath}/XDS`)}`,
+        server_uri: `unix:///${xdsSocket}`,
         channel_creds: [{ type: "insecure" }],
         server_features: ["xds_v3"],
       },
