@@ -1,5 +1,13 @@
 #!/usr/bin/env node
-import { describeError, finishOutput, type StopSignals, steadyOutput, workingDirectory } from "./base/index.ts";
+import {
+  describeError,
+  finishOutput,
+  type Host,
+  isForRuntime,
+  type StopSignals,
+  steadyOutput,
+  workingDirectory,
+} from "./base/index.ts";
 import { errorText, runCli } from "./cli/index.ts";
 
 /** The only file that touches `process`: arguments, environment, streams and signals in, exit code out. */
@@ -14,8 +22,9 @@ async function main(): Promise<void> {
       fail(new Error(`internal failure: ${describeError(error)}`));
     });
   }
+  const env = await takeEnvironment();
   const exitCode = await runCli(process.argv.slice(2), {
-    env: process.env,
+    env,
     cwd: workingDirectory(process.cwd),
     stdout,
     stderr,
@@ -24,6 +33,20 @@ async function main(): Promise<void> {
   });
   await Promise.all([finishOutput(stdout), finishOutput(stderr)]);
   process.exit(exitCode === 0 ? (process.exitCode ?? 0) : exitCode);
+}
+
+/**
+ * The environment, for settings and for the programs we start. What is meant for a runtime leaves our own process: it
+ * is the application's. Node has obeyed `NODE_OPTIONS` by now; its inspector would hold the application's port.
+ */
+async function takeEnvironment(): Promise<Host["env"]> {
+  const env = { ...process.env };
+  for (const name of Object.keys(env).filter(isForRuntime)) delete process.env[name];
+  const isInspected =
+    env.NODE_OPTIONS?.includes("--inspect") && !process.execArgv.some((word) => word.startsWith("--inspect"));
+  if (isInspected) (await import("node:inspector")).close();
+  if (env.NODE_V8_COVERAGE && process.versions.bun === undefined) (await import("node:v8")).stopCoverage();
+  return env;
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
@@ -49,6 +72,7 @@ interface Listening {
 function listenForSignals(): Listening {
   const stages = [new AbortController(), new AbortController(), new AbortController()] as const;
   const [stop, hurry, force] = stages;
+  process.on("SIGUSR1", () => undefined); // by default Node opens its inspector, for whoever can send it
   for (const name of STOP_SIGNALS) {
     process.on(name, () => {
       stages.find(({ signal }) => !signal.aborted)?.abort(new Error(`received signal ${name}`));

@@ -54,6 +54,7 @@ export {
 export { DEFAULT_TEMPORARY_PLACE, makeTemporaryFolder, temporaryPlace, workingDirectory, xdgFolder } from "./places.ts";
 export { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
+export { isForRuntime, VERIFIED_TLS } from "./runtime-variables.ts";
 export { HIDDEN, Secret } from "./secret.ts";
 export { finishOutput, lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
