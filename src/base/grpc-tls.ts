@@ -1,7 +1,16 @@
 import { isIP, type Socket } from "node:net";
-import { connect, createSecureContext, type SecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
+import {
+  checkServerIdentity,
+  connect,
+  createSecureContext,
+  type PeerCertificate,
+  type SecureContext,
+  type SecureContextOptions,
+  type TLSSocket,
+} from "node:tls";
 import type { ChannelCredentials } from "@grpc/grpc-js";
 import type { Tunnel } from "./egress-proxy.ts";
+import { VERIFIED_TLS } from "./runtime-variables.ts";
 import type { Secret } from "./secret.ts";
 
 /** What a TLS connection to a gRPC server is made of. */
@@ -67,7 +76,11 @@ function secureContext({ roots, limits, clientCertificate }: GrpcTls): SecureCon
 function handshake(socket: Socket, serverName: string, secureContext: SecureContext): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const name = isIP(serverName) === 0 ? { servername: serverName } : { host: serverName };
-    const secured = connect({ socket, secureContext, ALPNProtocols: ["h2"], ...name }, () => {
+    const verified = {
+      ...VERIFIED_TLS,
+      checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(serverName, peer),
+    };
+    const secured = connect({ socket, secureContext, ALPNProtocols: ["h2"], ...name, ...verified }, () => {
       if (secured.alpnProtocol === "h2") resolve(secured);
       else fail(new Error("the server speaks TLS, but not HTTP/2"));
     });

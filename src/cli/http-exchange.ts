@@ -1,6 +1,6 @@
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
-import { readBody } from "../base/index.ts";
+import { readBody, VERIFIED_TLS } from "../base/index.ts";
 
 export interface ExchangeOptions {
   readonly method: string;
@@ -54,6 +54,8 @@ function once({ method, url, body, signal }: ExchangeOptions): Promise<Exchanged
         reject,
       );
     };
-    request(url, { method, agent: false, signal }, take).on("error", reject).end(body);
+    request(url, { method, agent: false, signal, ...VERIFIED_TLS }, take)
+      .on("error", reject)
+      .end(body);
   });
 }
