@@ -12,7 +12,13 @@ export interface ServeOptions {
   readonly tls: ServerTls;
   readonly createCertificate: ReturnType<typeof createCertificateHandler>;
   readonly discovery: DiscoveryService["handlers"];
+  /** Sees each call before its message is read. */
+  readonly interceptor: grpc.ServerInterceptor;
 }
+
+/** Source: istio/istio pilot/pkg/features (ISTIO_GPRC_MAXRECVMSGSIZE, ISTIO_GPRC_MAXSTREAMS). */
+const MOST_REQUEST_BYTES = 4 * 2 ** 20;
+const MOST_STREAMS = 100_000;
 
 /** PEM texts of a server. */
 export interface ServerTls {
@@ -29,8 +35,13 @@ export interface GrpcServer {
 }
 
 /** Serves the CA and ADS over TLS on a bound socket. A client certificate is asked for, and nobody needs to have one. */
-export function serveGrpc({ socket, tls, createCertificate, discovery }: ServeOptions): GrpcServer {
-  const server = new grpc.Server({ "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 });
+export function serveGrpc({ socket, tls, createCertificate, discovery, interceptor }: ServeOptions): GrpcServer {
+  const server = new grpc.Server({
+    "grpc.max_receive_message_length": MOST_REQUEST_BYTES,
+    "grpc.max_send_message_length": -1,
+    "grpc.max_concurrent_streams": MOST_STREAMS,
+    interceptors: [interceptor],
+  });
   server.addService(grpcServiceDefinition(IstioCertificateService), { createCertificate });
   server.addService(grpcServiceDefinition(AggregatedDiscoveryService), { ...discovery });
   const credentials = new ReplaceableCredentials(tls);

@@ -52,7 +52,10 @@ async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: 
     defaultTtlSeconds: Math.round((options.defaultTtlMs ?? DAY_MS) / 1_000),
     forcedTtlSeconds: () => faults.forcedTtlSeconds(),
   });
-  const server = code.serveGrpc({ socket, tls: signing.serverTls(), createCertificate, discovery: discovery.handlers });
+  const server = code.serveGrpc({
+    ...{ socket, tls: signing.serverTls(), createCertificate, discovery: discovery.handlers },
+    interceptor: code.authenticating({ tokens, trustDomain, log }),
+  });
   const reload = async (): Promise<void> => {
     const next = await readSnapshot();
     discovery.publish(next);
@@ -104,9 +107,13 @@ async function loadCode() {
     import("./certificate-service.ts"),
     import("./faults.ts"),
     import("./serve-grpc.ts"),
+    import("./authenticating.ts"),
   ]);
-  const [signing, envoyTypes, resources, snapshot, discovery, certificates, faults, serve] = parts;
-  return { ...signing, ...envoyTypes, ...resources, ...snapshot, ...discovery, ...certificates, ...faults, ...serve };
+  const [signing, envoyTypes, resources, snapshot, discovery, certificates, faults, serve, callers] = parts;
+  return {
+    ...{ ...signing, ...envoyTypes, ...resources, ...snapshot },
+    ...{ ...discovery, ...certificates, ...faults, ...serve, ...callers },
+  };
 }
 
 /** `<time>/<number>`, as istiod counts its pushes. */

@@ -14,6 +14,8 @@ export interface ServerParts {
 }
 
 const DEFAULT_MAX_REQUEST_BYTES = 64 * 1_024 * 1_024;
+/** So far above the limit a request is still read, because only the bridge can log and count it. */
+const REPORTED_BYTES = 4 * 1_024 * 1_024;
 const DEFAULT_MAX_STREAMS = 100_000;
 /** Each has a connection of its own to the control plane. */
 const DEFAULT_MAX_CLIENTS = 100;
@@ -23,11 +25,12 @@ const DEFAULT_KEEPALIVE: Keepalive = { intervalMs: 30_000, timeoutMs: 10_000 };
 /** Serves both ADS methods on the socket; everything else is UNIMPLEMENTED. */
 export function startServer(options: XdsRelayOptions & ServerParts): AsyncDisposable {
   const keepalive = options.keepalive ?? DEFAULT_KEEPALIVE;
+  const maxRequestBytes = options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES;
   const server = new Server({
     "grpc.keepalive_time_ms": keepalive.intervalMs,
     "grpc.keepalive_timeout_ms": keepalive.timeoutMs,
     "grpc.max_concurrent_streams": options.maxStreams ?? DEFAULT_MAX_STREAMS,
-    "grpc.max_receive_message_length": -1, // the bridge checks, because only it can log and count
+    "grpc.max_receive_message_length": maxRequestBytes + REPORTED_BYTES,
     "grpc.max_send_message_length": -1,
     "grpc.enable_channelz": 0,
   });

@@ -55,6 +55,9 @@ export async function callSign(call: SignCall, signal: AbortSignal): Promise<rea
   }
 }
 
+/** A chain has some kilobytes; this is the default of gRPC, which the reference keeps. */
+const MOST_ANSWER_BYTES = 4 * 2 ** 20;
+
 /** Field numbers. Source: istio/api security/v1alpha1/ca.proto, google/protobuf/struct.proto. */
 const REQUEST = { csr: 1, validityDuration: 3, metadata: 4 };
 const RESPONSE = { certChain: 1 };
@@ -90,7 +93,7 @@ function channelOptions({ endpoint, tls }: SignCall): Record<string, string | nu
     "grpc.enable_retries": 0, // ours are counted and logged
     "grpc.use_local_subchannel_pool": 1, // a shared one would hand out the old connection
     "grpc.service_config_disable_resolution": 1,
-    "grpc.max_receive_message_length": -1,
+    "grpc.max_receive_message_length": MOST_ANSWER_BYTES,
     "grpc.default_authority": tls === "plaintext" ? endpoint : tls.serverName,
   };
 }

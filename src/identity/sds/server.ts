@@ -14,6 +14,8 @@ import { SdsStream, type StreamParts } from "./stream.ts";
 /** Source: istio/istio pkg/istio-agent and security/pkg/nodeagent/sds/server.go. */
 const MOST_STREAMS = 100_000;
 const SEND_BUCKETS = [0.01, 0.1, 1, 3, 5, 10, 20, 30]; // seconds
+/** A request names a secret or two. */
+const MOST_REQUEST_BYTES = 4 * 2 ** 20;
 const SERVICE = "/envoy.service.secret.v3.SecretDiscoveryService";
 
 type Call = ServerDuplexStream<SecretRequest, Buffer>;
@@ -21,7 +23,7 @@ type Call = ServerDuplexStream<SecretRequest, Buffer>;
 export function startServer(options: SdsOptions): AsyncDisposable {
   const server = new Server({
     "grpc.max_concurrent_streams": MOST_STREAMS,
-    "grpc.max_receive_message_length": -1,
+    "grpc.max_receive_message_length": MOST_REQUEST_BYTES,
     "grpc.enable_channelz": 0,
   });
   const streams = new Set<SdsStream>();
