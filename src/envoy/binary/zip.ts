@@ -20,22 +20,38 @@ export interface Extraction {
   readonly name: string;
   /** Path of a file that does not exist yet. */
   readonly target: string;
+  /** Unpacked. Default 1 GiB. */
+  readonly mostBytes?: number;
   readonly stop: AbortSignal;
 }
 
+const LARGEST = 2 ** 30;
+
 /** Writes one file of an archive to disk, a piece at a time, checked by length and CRC. Rejects with an Error that says why. */
-export async function extractZipEntry({ archive, name, target, stop }: Extraction): Promise<void> {
-  const { entry, start } = await locate(archive, name);
+export async function extractZipEntry({ archive, name, target, mostBytes = LARGEST, stop }: Extraction): Promise<void> {
+  const { entry, start } = await locate(archive, name, mostBytes);
   const range = { start, end: start + entry.packedBytes - 1, highWaterMark: LONGEST_STORED_BLOCK };
   const packed = entry.packedBytes === 0 ? [] : createReadStream(archive, range);
   const unpack = createGunzip({ chunkSize: CHUNK_BYTES });
   try {
-    await pipeline(asGzip(packed, entry), unpack, createWriteStream(target, { flags: "wx" }), { signal: stop });
+    const file = createWriteStream(target, { flags: "wx" });
+    const whole = (bytes: AsyncIterable<Buffer>) => limited(bytes, entry);
+    await pipeline(asGzip(packed, entry), unpack, whole, file, { signal: stop });
   } catch (error) {
     if (error instanceof Error && "code" in error && String(error.code).startsWith("Z_")) {
       throw new Error(`"${name}" in the archive is damaged`, { cause: error });
     }
     throw error;
+  }
+}
+
+/** zlib compares with the claimed length at the end only; until then it would fill the disk. */
+async function* limited(bytes: AsyncIterable<Buffer>, entry: Entry): AsyncGenerator<Buffer> {
+  let left = entry.bytes;
+  for await (const chunk of bytes) {
+    left -= chunk.length;
+    if (left < 0) throw new Error(`"${entry.name}" in the archive is damaged: it is longer than ${entry.bytes} bytes`);
+    yield chunk;
   }
 }
 
@@ -52,15 +68,24 @@ const STORED = 0;
 const DEFLATED = 8;
 const IN_ZIP64 = 0xffff_ffff;
 
+/** Some hundred thousand files. */
+const LARGEST_DIRECTORY = 16 * 1_024 * 1_024;
+
 const CHUNK_BYTES = 256 * 1_024;
 const LONGEST_STORED_BLOCK = 65_535;
 
-async function locate(path: string, name: string): Promise<{ readonly entry: Entry; readonly start: number }> {
+async function locate(
+  path: string,
+  name: string,
+  mostBytes: number,
+): Promise<{ readonly entry: Entry; readonly start: number }> {
   const archive = await open(path);
   try {
     const entry = (await entriesOf(archive)).find((one) => one.name === name);
     if (entry === undefined) throw new Error(`the archive has no "${name}"`);
     if ([entry.packedBytes, entry.bytes, entry.headerOffset].includes(IN_ZIP64)) throw new Error(ZIP64);
+    if (entry.bytes > mostBytes)
+      throw new Error(`"${name}" in the archive has ${entry.bytes} bytes, at most ${mostBytes} are possible`);
     if (entry.flags & ENCRYPTED) throw new Error(`"${name}" in the archive is encrypted`);
     if (entry.method !== STORED && entry.method !== DEFLATED) {
       throw new Error(`"${name}" in the archive is compressed by method ${entry.method}, wanted 0 or 8`);
@@ -82,6 +107,7 @@ async function entriesOf(archive: FileHandle): Promise<Entry[]> {
   const bytes = tail.readUInt32LE(at + 12);
   const offset = tail.readUInt32LE(at + 16);
   if (offset === IN_ZIP64 || bytes === IN_ZIP64) throw new Error(ZIP64);
+  if (bytes > LARGEST_DIRECTORY) throw new Error(`the archive's directory has ${bytes} bytes`);
   if (offset + bytes > size) throw new Error("the archive's directory lies beyond its end");
   return parseDirectory(await readAt(archive, offset, offset + bytes));
 }
