@@ -1,7 +1,6 @@
 export type { AgentContext } from "./agent-context.ts";
 export type { AgentReport } from "./agent-report.ts";
 export { lookAtNode } from "./find-node.ts";
-export { openLog } from "./log-sink.ts";
 export { renderFor } from "./prepare-bootstrap.ts";
 export type { ReloadReport } from "./reload.ts";
 export { explicitEnvoys } from "./room-options.ts";

@@ -1,13 +1,38 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { AgentError, createLogger, describeError, type Host, type Logger } from "../base/index.ts";
-import type { AgentConfig } from "../config/index.ts";
+import type { LogPlace } from "../config/index.ts";
 
-/** A logger that writes to the configured targets, and how to close them. Throws FILE_UNWRITABLE. */
-export function openLog(
-  { log, cwd }: AgentConfig,
+/**
+ * Does work that has a log. The reason of a failure is the last line of that log, too: where the log goes to a file, or
+ * programs read it, nobody looks at stderr. Rejects as `work` does, or with FILE_UNWRITABLE.
+ */
+export async function withLog<T>(
+  place: LogPlace,
   host: Pick<Host, "stdout" | "stderr">,
-): { log: Logger; close(): void } {
+  work: (log: Logger) => Promise<T>,
+  { tellsFailure = true }: { readonly tellsFailure?: boolean } = {},
+): Promise<T> {
+  const { log, close } = openLog(place, host);
+  try {
+    return await work(log);
+  } catch (error) {
+    if (tellsFailure) logFailure(error, log);
+    throw error;
+  } finally {
+    close();
+  }
+}
+
+/** One line for a failure that ends the agent, with its code and what can be done about it. */
+export function logFailure(error: unknown, log: Logger): void {
+  const text = describeError(error).replaceAll(/\s*\n\s*/g, "; ");
+  if (!(error instanceof AgentError)) log.error(`Internal failure: ${text}`, { code: "INTERNAL" });
+  else log.error(text, { code: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }) });
+}
+
+/** A logger that writes to the targets, and how to close them. Throws FILE_UNWRITABLE. */
+function openLog({ log, cwd }: LogPlace, host: Pick<Host, "stdout" | "stderr">): { log: Logger; close(): void } {
   const files: number[] = [];
   const sinks = log.targets.map((target): ((line: string) => void) => {
     if (target === "stdout") return (line) => void host.stdout.write(line);

@@ -126,11 +126,13 @@ export function argumentsOptions(config: AgentConfig, node: NodeDescription, con
   };
 }
 
-export function drainOptions({ role, proxy, settings }: AgentConfig): DrainOptions {
+export function drainOptions({ role, proxy, settings, origins }: AgentConfig): DrainOptions {
+  // the default is a fixed time; who asks to wait for connections instead has a bound only where somebody set one
+  const isUnbounded = settings.isExitOnZeroConnections && !origins.has("terminationDrainDuration");
   return {
     isInboundOnly: role === "sidecar",
     delayMs: settings.drainDelayMs,
-    terminationMs: toMs(proxy.terminationDrainDuration ?? 0n),
+    terminationMs: isUnbounded ? Number.POSITIVE_INFINITY : toMs(proxy.terminationDrainDuration ?? 0n),
     isExitOnZeroConnections: settings.isExitOnZeroConnections,
     minimumMs: settings.minDrainMs,
     deadlineMs: settings.stopDeadlineMs,

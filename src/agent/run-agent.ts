@@ -5,30 +5,27 @@ import {
   formatProblem,
   type LoadedConfig,
   loadConfig,
+  logPlaceOf,
   type Problem,
 } from "../config/index.ts";
 import { proxyConfigToJson } from "../proto/mesh/index.ts";
 import { VERSION } from "../version.ts";
 import type { AgentContext } from "./agent-context.ts";
-import { openLog } from "./log-sink.ts";
+import { withLog } from "./log-sink.ts";
 import { namedEnvoy } from "./room-options.ts";
-import type { AgentEnd } from "./running-agent.ts";
 import { startAgent } from "./start-agent.ts";
 import { tellEnvoyEnd } from "./tell-envoy-end.ts";
 
 /** What `pilotboat proxy` does: reads the words, runs until the end, and resolves with the exit code. */
 export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Promise<number> {
-  const { config, warnings } = await loadConfig({ ...words, env: host.env, cwd: host.cwd });
-  const { log, close } = openLog(config, host);
-  // by default Node opens its inspector at this one, to whoever can send it
-  host.onSignal?.((signal) => log.debug("Ignoring a signal", { signal }), ["SIGUSR1"]);
-  try {
-    announce(config, warnings, log);
+  return withLog(logPlaceOf(words.args, host.cwd), host, async (log) => {
     const readAgain = (): Promise<LoadedConfig> => loadConfig({ ...words, env: host.env, cwd: host.cwd });
-    return await runAgent(config, { host, log, readAgain });
-  } finally {
-    close();
-  }
+    const { config, warnings } = await readAgain();
+    // by default Node opens its inspector at this one, to whoever can send it
+    host.onSignal?.((signal) => log.debug("Ignoring a signal", { signal }), ["SIGUSR1"]);
+    announce(config, warnings, log);
+    return runAgent(config, { host, log, readAgain });
+  });
 }
 
 /** Longest time that closing may take after a third signal: Envoy is killed at once, and the other parts have 10 s. */
@@ -44,14 +41,14 @@ async function runAgent(config: AgentConfig, context: AgentContext): Promise<num
   });
   if (agent === undefined) return 0;
   const end = await agent.ended;
-  log.info(describeAgentEnd(end));
+  if (end.kind === "asked") log.info(`Ending: ${end.reason}`);
   const isClosed = await closeWithin(agent, signals.force);
   if (!isClosed) log.error("The agent could not close all of its parts, leaving anyway");
   if (end.kind === "asked") {
     log.info("Agent has successfully terminated");
     return 0;
   }
-  return tellEnvoyEnd(end.end, namedEnvoy(config), host);
+  return tellEnvoyEnd(end.end, { named: namedEnvoy(config), stderr: host.stderr, log });
 }
 
 /** Closing waits for Envoy's drain as long as that takes; a third signal does not wait any more. */
@@ -74,9 +71,4 @@ function announce(config: AgentConfig, warnings: readonly Problem[], log: Logger
   log.info(`Version ${VERSION}`, { role: config.role });
   for (const warning of warnings) log.warn(formatProblem(warning));
   log.info(`Effective config: ${JSON.stringify(hideSecrets(proxyConfigToJson(config.proxy)).document)}`);
-}
-
-function describeAgentEnd(end: AgentEnd): string {
-  if (end.kind === "asked") return `Ending: ${end.reason}`;
-  return end.end.by === "us" ? "Envoy was ended" : end.end.message;
 }

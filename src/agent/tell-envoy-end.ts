@@ -1,16 +1,25 @@
-import { AgentError, type Host } from "../base/index.ts";
+import { AgentError, type Logger } from "../base/index.ts";
 import { askVersion } from "../envoy/binary/index.ts";
 import { agentExitCode, describeEnd, type EnvoyEnd, endError } from "../envoy/supervisor/index.ts";
+import { logFailure } from "./log-sink.ts";
 
-/**
- * Says on stderr why there is no Envoy any more, and resolves with the exit code. `named` is the absolute path of an
- * executable that somebody named: one that ended at once, without a line of Envoy's, is asked whether it is an Envoy.
- */
-export async function tellEnvoyEnd(end: EnvoyEnd, named: string | undefined, { stderr }: Host): Promise<number> {
+export interface Listeners {
+  /** Absolute path of an executable that somebody named: one that ended at once, and not as Envoy does, may be none. */
+  readonly named: string | undefined;
+  readonly stderr: NodeJS.WritableStream;
+  readonly log: Logger;
+}
+
+/** Says on stderr and in the log why there is no Envoy any more, and resolves with the exit code. */
+export async function tellEnvoyEnd(end: EnvoyEnd, { named, stderr, log }: Listeners): Promise<number> {
   const stranger = await strangerError(end, named);
   const error = stranger ?? endError(end);
-  const hint = error?.hint === undefined ? "" : `  hint: ${error.hint}\n`;
-  if (error !== undefined) stderr.write(`Error: ${error.message} [${error.code}]\n${hint}`);
+  if (error === undefined) log.info(end.by === "us" ? "Envoy was ended" : end.message);
+  else {
+    logFailure(error, log);
+    const hint = error.hint === undefined ? "" : `  hint: ${error.hint}\n`;
+    stderr.write(`Error: ${error.message} [${error.code}]\n${hint}`);
+  }
   return stranger === undefined ? agentExitCode(end) : 1; // the exit code of another program says nothing
 }
 

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { tellEnvoyEnd } from "../agent/index.ts";
 import { type LocalMesh, startLocalMesh } from "../agent/local/index.ts";
-import { createLogger, type Host, isStopped, pause } from "../base/index.ts";
+import { createLogger, type Host, isStopped, pause, silentLogger } from "../base/index.ts";
 import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
 import { checkNamedFolder } from "./named-path.ts";
@@ -66,7 +66,8 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
   const end = await mesh.agent.ended;
   if (end.kind === "envoy") {
     const named = flags.envoy ?? host.env.ENVOY_BIN;
-    exitWith(await tellEnvoyEnd(end.end, named ? resolve(host.cwd, named) : undefined, host));
+    const path = named ? resolve(host.cwd, named) : undefined;
+    exitWith(await tellEnvoyEnd(end.end, { named: path, stderr: host.stderr, log: silentLogger }));
   } else if (isReady) {
     print(`${end.reason}: draining and ending`);
   }

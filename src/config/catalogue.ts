@@ -439,7 +439,7 @@ export const CATALOGUE = {
   isExitOnZeroConnections: bool({
     env: "EXIT_ON_ZERO_ACTIVE_CONNECTIONS",
     default: false,
-    help: "Drain until no connection is open",
+    help: "Drain until no connection is open; without a bound, unless terminationDrainDuration is set",
     room: "envoy",
   }),
   minDrainMs: durationMs({

@@ -10,6 +10,7 @@ export {
   PROXY_ROLES,
   type ProxyRole,
 } from "./load-config.ts";
+export { type LogPlace, logPlaceOf } from "./log-config.ts";
 export { type FlagSpec, type ParsedFlags, parseFlags } from "./pflag.ts";
 export {
   DEFAULT_ORIGIN,

@@ -1,5 +1,6 @@
+import { resolve } from "node:path";
 import type { LogLevel } from "../base/index.ts";
-import type { ProxyFlags } from "./flags.ts";
+import { type ProxyFlags, readProxyFlags } from "./flags.ts";
 import type { Problem } from "./problem.ts";
 
 /** How to log; the shapes are those that `createLogger` takes. */
@@ -17,6 +18,18 @@ const SCOPES = (
   "spiffe validation wasm xdsproxy"
 ).split(" ");
 const LEVELS: readonly string[] = ["none", "fatal", "error", "warn", "info", "debug"];
+
+/** Where to log, and from which folder its files count. */
+export interface LogPlace {
+  readonly log: LogConfig;
+  readonly cwd: string;
+}
+
+/** What the flags alone say of the log, so that a configuration that is refused has one, too. */
+export function logPlaceOf(args: readonly string[], startedIn: string): LogPlace {
+  const { flags } = readProxyFlags(args);
+  return { log: readLogConfig(flags, []), cwd: resolve(startedIn, flags["run-folder"]) };
+}
 
 /** Reads the logging flags; items apply left to right, after the built-in `default:info,grpc:none`. */
 export function readLogConfig(flags: ProxyFlags, problems: Problem[]): LogConfig {

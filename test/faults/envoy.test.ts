@@ -65,7 +65,9 @@ describe("an end right at the start", () => {
 
   fault("Envoy exits with 3 at once", async () => {
     await using agent = await rig.startWithFake("exit-3");
-    return await endsItself(agent, /Error: Envoy could not start: exit status 3 \[ENVOY_ENDED\]/);
+    const seen = await endsItself(agent, /Error: Envoy could not start: exit status 3 \[ENVOY_ENDED\]/);
+    expect(agent.stdout()).toMatch(/\terror\tEnvoy could not start: exit status 3\tcode=ENVOY_ENDED\n/); // reality 14
+    return seen;
   });
 
   fault("Envoy refuses its configuration", async () => {

@@ -6,16 +6,23 @@ import {
   type RunningApplication,
   startApplication,
 } from "../../application/index.ts";
-import { AgentError, type Host, type Logger, systemClock } from "../../base/index.ts";
-import { type AgentConfig, formatProblem } from "../../config/index.ts";
+import { AgentError, type Host, type Logger, silentLogger, systemClock } from "../../base/index.ts";
+import { type AgentConfig, formatProblem, logPlaceOf } from "../../config/index.ts";
 import { findSetpriv } from "../../envoy/host/index.ts";
 import type { EnvoyEnd } from "../../envoy/supervisor/index.ts";
-import { openLog } from "../log-sink.ts";
+import { withLog } from "../log-sink.ts";
 import { namedEnvoy } from "../room-options.ts";
 import { closeWithin } from "../run-agent.ts";
-import { tellEnvoyEnd } from "../tell-envoy-end.ts";
+import { type Listeners, tellEnvoyEnd } from "../tell-envoy-end.ts";
 import { beginDrain, endApplication, waitUntilQuiet } from "./end-application.ts";
-import { loadRunConfig, type RunSidecar, startLocalSidecar, startOwnSidecar } from "./run-sidecar.ts";
+import {
+  isGiven,
+  loadRunConfig,
+  type RunSidecar,
+  startLocalSidecar,
+  startOwnSidecar,
+  withLogFlags,
+} from "./run-sidecar.ts";
 import { type RunSignals, sortSignals } from "./run-signals.ts";
 
 export interface RunOptions {
@@ -40,9 +47,11 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
   const signals = sortSignals(host);
   const over = new AbortController();
   const file = await findExecutable(options.command[0], { path: host.env.PATH, cwd: host.cwd });
-  const { config, warnings } = await loadRunConfig(options.flags, host, options.isVerbose);
-  const { log, close } = openLog(config, host);
-  try {
+  const args = withLogFlags(options.flags, options.isVerbose);
+  // stderr has the reason of a failure anyway: the log has it, too, where somebody has chosen a log
+  const hasOwnLog = isGiven(options.flags, "log_target") || isGiven(options.flags, "log_as_json");
+  const work = async (log: Logger): Promise<number> => {
+    const { config, warnings } = await loadRunConfig(args, host);
     if (options.local === undefined) for (const warning of warnings) log.warn(formatProblem(warning));
     const sidecar = await startSidecar(options, config, {
       host: { ...host, ...envoyStreams(host.stderr, options.isVerbose ? undefined : over.signal) },
@@ -51,7 +60,8 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
     });
     if (sidecar === undefined) return signalCode(signals);
     try {
-      return await runBeside(sidecar, { ...options, file, envoy: namedEnvoy(config) }, { host, log, signals });
+      const listeners = { named: namedEnvoy(config), stderr: host.stderr, log: hasOwnLog ? log : silentLogger };
+      return await runBeside(sidecar, { ...options, file, listeners }, { host, log, signals });
     } finally {
       over.abort();
       signals.beginEnd("the application has ended");
@@ -59,9 +69,8 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
       const isClosed = await closeWithin(sidecar, signals.force);
       if (!isClosed) log.error("The agent could not close all of its parts, leaving anyway");
     }
-  } finally {
-    close();
-  }
+  };
+  return withLog(logPlaceOf(args, host.cwd), host, work, { tellsFailure: hasOwnLog });
 }
 
 interface Surroundings {
@@ -102,12 +111,12 @@ async function startSidecar(
 
 async function runBeside(
   sidecar: RunSidecar,
-  options: RunOptions & { readonly file: string; readonly envoy: string | undefined },
+  options: RunOptions & { readonly file: string; readonly listeners: Listeners },
   around: Surroundings,
 ): Promise<number> {
   const { host, log, signals } = around;
   const failed = await waitUntilReady(sidecar, options, signals);
-  if (failed !== undefined) return (await tellEnvoyEnd(failed, options.envoy, host)) || 1; // a run without its application is no success
+  if (failed !== undefined) return (await tellEnvoyEnd(failed, options.listeners)) || 1; // a run without its application is no success
   if (signals.stop.aborted) return signalCode(signals);
   printAddresses(sidecar, host);
   const application = await startApplication({
@@ -122,7 +131,7 @@ async function runBeside(
   const first = await firstEnd(application, sidecar, signals.stop);
   const sinceMs = systemClock.now();
   if (first.kind === "envoy") log.warn("Envoy is gone, ending the application");
-  const envoyCode = first.kind === "envoy" ? await tellEnvoyEnd(first.end, options.envoy, host) : 0;
+  const envoyCode = first.kind === "envoy" ? await tellEnvoyEnd(first.end, options.listeners) : 0;
   if (first.kind !== "application") await endApplication({ application, sidecar, signals, log });
   const end = await application.ended;
   log.info(`The application has ended: ${describeApplicationEnd(end)}`);

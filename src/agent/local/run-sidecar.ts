@@ -26,10 +26,10 @@ export interface RunSidecar extends AsyncDisposable {
 
 /**
  * What `proxy` would read, with other defaults: an Envoy that crashed is started again, the end waits for connections
- * instead of a fixed time, lines go to stderr and only from `warn`, and outside a pod, whose probes and redirection
- * name them, ports are free ones. Whatever somebody has set stays.
+ * instead of a fixed time, and outside a pod, whose probes and redirection name them, ports are free ones. Whatever
+ * somebody has set stays.
  */
-export async function loadRunConfig(flags: readonly string[], host: Host, isVerbose: boolean): Promise<LoadedConfig> {
+export async function loadRunConfig(args: readonly string[], host: Host): Promise<LoadedConfig> {
   const isPod = (host.env.KUBERNETES_SERVICE_HOST ?? "") !== "";
   const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = isPod ? [] : await choosePorts(4);
   const env = {
@@ -40,20 +40,32 @@ export async function loadRunConfig(flags: readonly string[], host: Host, isVerb
     ...(isPod ? {} : { ENVOY_STATUS_PORT: String(envoyStatus), ENVOY_PROMETHEUS_PORT: String(prometheus) }),
     ...host.env,
   };
-  const isGiven = (name: string): boolean => flags.some((flag) => flag.startsWith(`--${name}=`));
-  const args = [
-    ...(isGiven("log_target") ? [] : ["--log_target=stderr"]),
+  const { config, warnings } = await loadConfig({ args, env, cwd: host.cwd });
+  const origins = new Map(config.origins);
+  // who asks for the wait decides about its bound; where `run` asks, its bound is the default of the fixed time
+  if (host.env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === undefined && !origins.has("terminationDrainDuration")) {
+    origins.set("terminationDrainDuration", { source: "pilotboat run" });
+  }
+  if (isPod) return { config: Object.freeze({ ...config, origins }), warnings };
+  const proxy = {
+    ...config.proxy,
+    ...(origins.has("proxyAdminPort") ? {} : { proxyAdminPort: admin }),
+    ...(origins.has("statusPort") ? {} : { statusPort: status }),
+  };
+  return { config: Object.freeze({ ...config, proxy, origins }), warnings };
+}
+
+/** The flags with those of the log that `run` adds: to stderr, and only from `warn`. */
+export function withLogFlags(flags: readonly string[], isVerbose: boolean): readonly string[] {
+  return [
+    ...(isGiven(flags, "log_target") ? [] : ["--log_target=stderr"]),
     ...(isVerbose ? [] : ["--log_output_level=all:warn,grpc:none"]),
     ...flags,
   ];
-  const { config, warnings } = await loadConfig({ args, env, cwd: host.cwd });
-  if (isPod) return { config, warnings };
-  const proxy = {
-    ...config.proxy,
-    ...(config.origins.has("proxyAdminPort") ? {} : { proxyAdminPort: admin }),
-    ...(config.origins.has("statusPort") ? {} : { statusPort: status }),
-  };
-  return { config: Object.freeze({ ...config, proxy }), warnings };
+}
+
+export function isGiven(flags: readonly string[], name: string): boolean {
+  return flags.some((flag) => flag.startsWith(`--${name}=`));
 }
 
 /** The agent of this configuration, on the path of `pilotboat proxy`. */

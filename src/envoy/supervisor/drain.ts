@@ -9,7 +9,7 @@ export interface DrainOptions {
   readonly isInboundOnly: boolean;
   /** Wait before the drain begins. */
   readonly delayMs: number;
-  /** `terminationDrainDuration`. */
+  /** `terminationDrainDuration`: the fixed time, or the most that is waited for connections; there 0 and Infinity are no bound. */
   readonly terminationMs: number;
   /** `EXIT_ON_ZERO_ACTIVE_CONNECTIONS`: wait for the last connection instead of a fixed time. */
   readonly isExitOnZeroConnections: boolean;
@@ -70,7 +70,7 @@ export async function drainAndWait(options: DrainParts, cut: AbortSignal): Promi
   await requestDrain(options, false, cut, left(ADMIN_LIMIT_MS));
   if (drain.isExitOnZeroConnections) {
     await pause(left(drain.minimumMs), cut, clock);
-    const until = drain.terminationMs > 0 ? clock.now() + drain.terminationMs : Number.POSITIVE_INFINITY;
+    const until = isBounded(drain) ? clock.now() + drain.terminationMs : Number.POSITIVE_INFINITY;
     await waitForZero(Math.min(until, deadline), cut, options);
   } else {
     await pause(left(drain.terminationMs), cut, clock);
@@ -113,11 +113,15 @@ export function describePlan(drain: DrainOptions): string {
     ...(drain.delayMs > 0 ? [`wait ${drain.delayMs} ms`] : []),
     drain.isInboundOnly ? "drain inbound listeners" : "drain listeners",
     drain.isExitOnZeroConnections
-      ? `wait ${drain.minimumMs} ms, then until no connection is open${drain.terminationMs > 0 ? `, at most ${drain.terminationMs} ms` : ""}`
+      ? `wait ${drain.minimumMs} ms, then until no connection is open${isBounded(drain) ? `, at most ${drain.terminationMs} ms` : ""}`
       : `wait ${drain.terminationMs} ms`,
     "end Envoy",
   ];
   return steps.join(", ") + (drain.deadlineMs > 0 ? `; all within ${drain.deadlineMs} ms` : "");
+}
+
+function isBounded({ terminationMs }: DrainOptions): boolean {
+  return terminationMs > 0 && Number.isFinite(terminationMs);
 }
 
 async function waitForZero(until: number, cut: AbortSignal, options: DrainParts): Promise<void> {
