@@ -1,6 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
-import { AgentError, describeError, type Logger } from "../base/index.ts";
+import { AgentError, describeError, type Logger, readTextFile } from "../base/index.ts";
 import {
   type BootstrapFile,
   foreignFile,
@@ -68,10 +67,13 @@ export async function renderFor(config: AgentConfig, node: NodeDescription): Pro
   return { content: text, extension, warnings: [...ignoredHeapLimit(config), ...warnings] };
 }
 
+/** A bootstrap with many static resources may be large. */
+const MOST_BYTES = 256 * 1_024 * 1_024;
+
 async function readCustomFile(config: AgentConfig): Promise<Rendered> {
   const { customConfigFile: path } = config.proxy;
   try {
-    const content = await readFile(options.inRunFolder(config, path), "utf8");
+    const content = await readTextFile(options.inRunFolder(config, path), { mostBytes: MOST_BYTES });
     return { content, extension: extname(path) === ".json" ? "json" : "yaml", warnings: ignoredHeapLimit(config) };
   } catch (error) {
     throw new AgentError("FILE_UNREADABLE", `Cannot read customConfigFile "${path}": ${describeError(error)}`, {

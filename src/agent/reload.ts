@@ -1,6 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { AgentError, describeError, hideSecrets, systemClock } from "../base/index.ts";
+import { AgentError, describeError, hideSecrets, readTextFile, systemClock } from "../base/index.ts";
 import { type BootstrapFile, describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, formatProblem } from "../config/index.ts";
 import { configFileOf } from "../envoy/index.ts";
@@ -202,7 +201,7 @@ interface StartDocument extends Record<string, JsonValue> {
 /** A start as a document: its arguments, and the content of its bootstrap as far as that is JSON. */
 async function describeStart({ binary, args, cwd }: SpawnOptions): Promise<StartDocument> {
   const file = configFileOf(args);
-  const content = await readFile(resolve(cwd, file), "utf8");
+  const content = await readTextFile(resolve(cwd, file), { mostBytes: 256 * 1_024 * 1_024 });
   return { envoy: binary, arguments: byFlag(args.filter((word) => word !== file)), bootstrap: parse(content) };
 }
 

@@ -1,6 +1,6 @@
-import { readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { AgentError, describeError, type Logger, writeFileAtomically } from "../base/index.ts";
+import { AgentError, describeError, type Logger, readTextFile, writeFileAtomically } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy, startOf } from "../envoy/host/index.ts";
 import { removeSharedMemory } from "../envoy/supervisor/index.ts";
@@ -144,7 +144,7 @@ class RunFolder implements ClaimedFolder {
 /** Undefined when there is none, or nothing that an agent wrote. */
 async function readRunFile(path: string): Promise<RunFile | undefined> {
   try {
-    const found = JSON.parse(await readFile(path, "utf8")) as Partial<RunFile>;
+    const found = JSON.parse(await readTextFile(path)) as Partial<RunFile>;
     if (typeof found.pid !== "number") return undefined;
     return { pid: found.pid, start: found.start, envoys: (found.envoys ?? []).filter(isMark) };
   } catch {

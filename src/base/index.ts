@@ -46,16 +46,33 @@ export {
   bindTcp,
   bindUnix,
   freePorts,
-  isSocketPathShort,
-  shortSocketPath,
   splitHostPort,
   tryTcp,
 } from "./net.ts";
+export {
+  encodeCertificate,
+  encodeCertificates,
+  type ParsedKey,
+  parseCertificates,
+  parseChain,
+  parsePrivateKey,
+  readPemBlocks,
+} from "./pem.ts";
 export { DEFAULT_TEMPORARY_PLACE, makeTemporaryFolder, temporaryPlace, workingDirectory, xdgFolder } from "./places.ts";
 export { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
+export {
+  checkRegularFile,
+  FileProblem,
+  isAbsent,
+  type ReadOptions,
+  readRegularFile,
+  readTextFile,
+} from "./read-file.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { isForRuntime, VERIFIED_TLS } from "./runtime-variables.ts";
 export { HIDDEN, Secret } from "./secret.ts";
+export { isSocketPathShort, shortSocketPath } from "./socket-path.ts";
+export { type DeadSocket, lookAtSocketPlace, removeDeadSocket, type SocketPlace } from "./socket-place.ts";
 export { finishOutput, lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
 export { contentDigest, type WatchOptions, watchPaths } from "./watch.ts";

@@ -1,8 +1,10 @@
-import { chmod, stat, unlink } from "node:fs/promises";
-import { type AddressInfo, connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
-import { dirname, relative } from "node:path";
+import { chmod } from "node:fs/promises";
+import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
 import { AgentError, describeError, systemCode } from "./errors.ts";
 import { makeFolder } from "./files.ts";
+import { shortSocketPath } from "./socket-path.ts";
+import { clearSocketPlace } from "./socket-place.ts";
 
 /**
  * A listening socket whose connections nobody serves yet. What arrives early waits, unread, until `handOver`.
@@ -17,9 +19,6 @@ export interface BoundSocket extends AsyncDisposable {
   handOver(accept: (socket: Socket) => void): void;
 }
 
-/** Linux allows 107 bytes and a terminating zero, macOS 103. */
-const LONGEST_SOCKET_PATH = process.platform === "darwin" ? 103 : 107;
-
 export interface UnixOptions {
   /** Permission bits of the socket file. Default 0600. */
   readonly mode?: number;
@@ -28,14 +27,14 @@ export interface UnixOptions {
 }
 
 /**
- * Listens on a UNIX socket. A socket file that nobody answers on is replaced; one that is alive, and any other kind
- * of file, is left alone. Rejects with SOCKET_PATH_TOO_LONG, ADDRESS_IN_USE or FILE_UNWRITABLE.
+ * Listens on a UNIX socket. A socket file that refuses connections is replaced; one that may be alive, and any other
+ * kind of file, is left alone. Rejects with SOCKET_PATH_TOO_LONG, ADDRESS_IN_USE or FILE_UNWRITABLE.
  */
 export async function bindUnix(path: string, options: UnixOptions = {}): Promise<BoundSocket> {
   const short = shortSocketPath(path);
   try {
     await makeFolder(dirname(path), options.folderMode);
-    await removeStaleSocket(short);
+    await clearSocketPlace(path);
     const bound = await listen({ path: short }, path);
     await chmod(path, options.mode ?? 0o600);
     return bound;
@@ -55,29 +54,6 @@ export async function bindTcp(host: string, port: number): Promise<BoundSocket> 
 /** Whether the port can be had now: listens on it for a moment. Rejects as `bindTcp` does. */
 export async function tryTcp(host: string, port: number): Promise<void> {
   await (await bindTcp(host, port))[Symbol.asyncDispose]();
-}
-
-/** Whether the platform takes a socket path as it stands; Node 20 cuts a longer one off without a word. */
-export function isSocketPathShort(path: string): boolean {
-  return Buffer.byteLength(path) <= LONGEST_SOCKET_PATH;
-}
-
-/**
- * The path by which this process reaches the socket at `path`: the path itself, or the one from the working directory
- * where only that is short enough, as pilot-agent binds its relative paths. Throws SOCKET_PATH_TOO_LONG.
- */
-export function shortSocketPath(path: string): string {
-  if (isSocketPathShort(path)) return path;
-  const fromHere = relative("", path);
-  if (isSocketPathShort(fromHere)) return fromHere;
-  const length = Buffer.byteLength(path);
-  throw new AgentError(
-    "SOCKET_PATH_TOO_LONG",
-    `Cannot use socket "${path}": the path has ${length} bytes, at most ${LONGEST_SOCKET_PATH} are possible`,
-    {
-      hint: `Use a folder whose path is at least ${length - LONGEST_SOCKET_PATH} bytes shorter, with --run-folder, or start in this one`,
-    },
-  );
 }
 
 /** `count` TCP ports that were free a moment ago on `host`. */
@@ -107,31 +83,6 @@ export function splitHostPort(address: string): { readonly host: string; readonl
   if (host.includes(":")) return `address ${address}: too many colons in address`;
   if (/[[\]]/.test(address)) return `address ${address}: unexpected '${/[[\]]/.exec(address)?.[0]}' in address`;
   return { host, port: address.slice(colon + 1) };
-}
-
-async function removeStaleSocket(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (found === undefined) return;
-  if (!found.isSocket()) {
-    throw new AgentError(
-      "ADDRESS_IN_USE",
-      `Cannot listen on socket "${path}": a file that is not a socket is in the way`,
-    );
-  }
-  if (await isAnswered(path)) {
-    throw new AgentError("ADDRESS_IN_USE", `Cannot listen on socket "${path}": in use, another process answers on it`, {
-      hint: "Stop the other agent, or start this one in another folder",
-    });
-  }
-  await unlink(path);
-}
-
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect({ path });
-    probe.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    probe.once("connect", () => probe.destroy());
-  });
 }
 
 function listen(where: ListenOptions, shown: string): Promise<BoundSocket> {

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { type FSWatcher, watch } from "node:fs";
-import { lstat, readdir, readFile, readlink, realpath } from "node:fs/promises";
+import { lstat, readdir, readlink, realpath } from "node:fs/promises";
 import { join, parse, resolve, sep } from "node:path";
 import { systemCode } from "./errors.ts";
+import { FileProblem, readRegularFile } from "./read-file.ts";
 
 export interface WatchOptions {
   /** Absolute paths of files or folders; they need not exist yet. A folder counts with everything below it. */
@@ -186,10 +187,10 @@ type Add = (part: string | Uint8Array) => void;
 /** Each folder counts once, also when links lead to it again. */
 async function addContent(path: string, add: Add, seen = new Set<string>()): Promise<void> {
   try {
-    add(await readFile(path));
+    add(await readRegularFile(path));
   } catch (error) {
     if (systemCode(error) === "EISDIR") return addFolder(path, add, seen);
-    add(`unreadable ${systemCode(error)}`);
+    add(`unreadable ${error instanceof FileProblem ? error.message : systemCode(error)}`); // of a large file the size
   }
 }
 

@@ -1,6 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { AgentError, describeError } from "../base/index.ts";
+import { AgentError, describeError, readTextFile } from "../base/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import type { JsonObject, JsonValue, RemoteService } from "../proto/mesh/index.ts";
 import { socketAddress } from "./address.ts";
@@ -50,7 +49,7 @@ export async function renderUserTemplate(
       cause: error,
     });
   try {
-    const source = await readFile(resolve(words.cwd, path), "utf8");
+    const source = await readTextFile(resolve(words.cwd, path));
     const { createTemplate } = await import("./template-engine.ts");
     const text = createTemplate(source, words.environment)(values);
     return { text, extension: /\.yaml(\.tmpl)?$/.test(path) ? "yaml" : "json", warnings };

@@ -1,9 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { type RunFile, runFilePath } from "../agent/index.ts";
-import { AgentError, describeError, type Host, readBody } from "../base/index.ts";
+import { AgentError, describeError, type Host, readBody, readTextFile } from "../base/index.ts";
 import { startOf } from "../envoy/host/index.ts";
 
 /** By which a running agent is found. */
@@ -72,7 +71,7 @@ async function findAgent(runFile: string): Promise<RunFile> {
 
 async function readRunFile(runFile: string): Promise<RunFile> {
   try {
-    return JSON.parse(await readFile(runFile, "utf8")) as RunFile;
+    return JSON.parse(await readTextFile(runFile)) as RunFile;
   } catch (error) {
     throw new AgentError("REQUEST_FAILED", `Cannot find a running agent: there is no usable "${runFile}"`, {
       hint: "Name the folder in which it runs",

@@ -15,7 +15,7 @@ import {
 } from "../envoy/binary/index.ts";
 import { runCommander } from "./command.ts";
 import { addEnvoyRun } from "./envoy-run.ts";
-import { showFetch } from "./progress-line.ts";
+import { createProgressLine } from "./progress-line.ts";
 
 interface FetchFlags {
   readonly version: string;
@@ -81,19 +81,25 @@ Examples:
 
 async function fetchOne(flags: FetchFlags, host: Host): Promise<void> {
   const { stop } = host.signals;
-  const news = showFetch(host, (line) => void host.stderr.write(`${line}\n`));
+  const progress = createProgressLine(host);
   try {
     const { path } = await fetchEnvoy(
       {
         ...flags,
         env: host.env,
         isUnlocked: flags.unlocked === true,
-        ...news,
+        onNote(line) {
+          progress.clear();
+          host.stderr.write(`${line}\n`);
+        },
+        onProgress: progress.show,
       },
       stop,
     );
+    progress.clear();
     host.stdout.write(`${path}\n`);
   } catch (error) {
+    progress.clear();
     if (stop.aborted)
       throw new AgentError("STOPPED", "Gave up fetching Envoy; nothing is left of it", { cause: error });
     throw error;

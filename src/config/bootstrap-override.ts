@@ -1,6 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { describeError } from "../base/index.ts";
+import { describeError, readTextFile } from "../base/index.ts";
 import { parseDocument } from "./document.ts";
 import type { Problem } from "./problem.ts";
 
@@ -24,7 +23,7 @@ export async function readBootstrapOverride(words: OverrideWords, warnings: Prob
     return "";
   };
   try {
-    const text = replaceHostIp(await readFile(resolve(words.cwd, words.path), "utf8"), words.hostIp);
+    const text = replaceHostIp(await readTextFile(resolve(words.cwd, words.path)), words.hostIp);
     const reading = await parseDocument({ text, source: words.path });
     return reading.ok ? compactJson(reading.document.tree ?? null) : fail(reading.message);
   } catch (error) {

@@ -1,6 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { describeError, parseDownwardApi, systemCode } from "../base/index.ts";
+import { describeError, isAbsent, parseDownwardApi, readTextFile } from "../base/index.ts";
 import type { Source } from "./document.ts";
 import type { Problem } from "./problem.ts";
 import type { Environment } from "./read-settings.ts";
@@ -23,7 +22,7 @@ export async function readMesh(
 ): Promise<Source | undefined> {
   if (path === "") return undefined; // otherwise it would be the working directory
   try {
-    const text = await readFile(resolve(cwd, path), "utf8");
+    const text = await readTextFile(resolve(cwd, path));
     return text === "" ? undefined : { text, source: path };
   } catch (error) {
     const name = "--meshConfig";
@@ -51,7 +50,7 @@ export async function readEnvironmentOverlay(
     return text === "" ? undefined : { text, source: "PROXY_CONFIG" };
   }
   try {
-    const text = substitute(await readFile(resolve(cwd, file), "utf8"), env);
+    const text = substitute(await readTextFile(resolve(cwd, file)), env);
     return text === "" ? undefined : { text, source: file };
   } catch (error) {
     problems.push(unreadable("--proxy-config", file, error));
@@ -62,17 +61,13 @@ export async function readEnvironmentOverlay(
 /** The pod's annotations; a file that cannot be read or parsed is a warning and counts as empty. */
 export async function readAnnotations(cwd: string, warnings: Problem[]): Promise<ReadonlyMap<string, string>> {
   try {
-    const parsed = parseDownwardApi(await readFile(resolve(cwd, ANNOTATIONS_FILE), "utf8"));
+    const parsed = parseDownwardApi(await readTextFile(resolve(cwd, ANNOTATIONS_FILE)));
     if (typeof parsed !== "string") return parsed;
     warnings.push({ name: "pod annotations", origin: { source: ANNOTATIONS_FILE }, message: parsed });
   } catch (error) {
     if (!isAbsent(error)) warnings.push(unreadable("pod annotations", ANNOTATIONS_FILE, error));
   }
   return new Map();
-}
-
-function isAbsent(error: unknown): boolean {
-  return systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR";
 }
 
 function unreadable(name: string, path: string, error: unknown): Problem {

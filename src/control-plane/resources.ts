@@ -1,6 +1,6 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { AgentError, describeError } from "../base/index.ts";
+import { AgentError, describeError, readTextFile } from "../base/index.ts";
 import type { EnvoyTypes } from "./envoy-types.ts";
 import { parseDocuments, type SourceText } from "./parse-document.ts";
 import type { ResourceGroup } from "./snapshot.ts";
@@ -39,7 +39,7 @@ async function yamlFiles(folder: string): Promise<string[]> {
 
 async function readText(file: string): Promise<string> {
   try {
-    return await readFile(file, "utf8");
+    return await readTextFile(file);
   } catch (error) {
     throw unreadable(`"${file}"`, error);
   }

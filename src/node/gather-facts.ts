@@ -1,7 +1,14 @@
-import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { resolve } from "node:path";
-import { type Clock, describeError, type Logger, parseDownwardApi, systemClock, systemCode } from "../base/index.ts";
+import {
+  type Clock,
+  describeError,
+  isAbsent,
+  type Logger,
+  parseDownwardApi,
+  readTextFile,
+  systemClock,
+} from "../base/index.ts";
 import {
   excludedInterfaces,
   type InterfaceAddress,
@@ -65,11 +72,11 @@ async function scanInterfaces(clock: Clock, stop: AbortSignal): Promise<readonly
 
 async function readLabels(path: string, log: Logger): Promise<ReadonlyMap<string, string> | undefined> {
   try {
-    const parsed = parseDownwardApi(await readFile(path, "utf8"));
+    const parsed = parseDownwardApi(await readTextFile(path));
     if (typeof parsed !== "string") return parsed;
     log.warn("Cannot use the pod's labels", { path, error: parsed });
   } catch (error) {
-    if (systemCode(error) === "ENOENT") log.debug("There is no file with the pod's labels", { path });
+    if (isAbsent(error)) log.debug("There is no file with the pod's labels", { path });
     else log.warn("Cannot read the pod's labels", { path, error: describeError(error) });
   }
   return undefined;

@@ -1,6 +1,6 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { describeError, systemCode } from "../base/index.ts";
+import { describeError, readTextFile, systemCode } from "../base/index.ts";
 import type { ReadinessCheck } from "./readiness-board.ts";
 
 /**
@@ -13,7 +13,7 @@ export function grpcBootstrapReadiness(path: string, cwd: string): ReadinessChec
     name: "grpc bootstrap",
     async check() {
       try {
-        files ??= certificateFiles(JSON.parse(await readFile(path, "utf8")));
+        files ??= certificateFiles(JSON.parse(await readTextFile(path)));
       } catch (error) {
         return `failed loading ${path}: ${describeError(error)}`;
       }

@@ -1,4 +1,4 @@
-import { lstat, mkdir, rename } from "node:fs/promises";
+import { lstat, mkdir, rename, symlink, unlink } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
@@ -27,23 +27,24 @@ test("a live SDS of another program is left alone, and we serve files only", asy
   }
 });
 
-test("a regular file, a stale socket and a program that only accepts make way for us", async () => {
+test("a stale socket and a program that only accepts are not another program's SDS; nothing is changed", async () => {
   await using world = await createWorld();
-  const path = await world.write(`${FOLDER}/socket`, "x");
-  expect(await decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).toMatchObject({ path, isFilesOnly: false });
+  const path = join(world.cwd, FOLDER, "socket");
+  const look = () => decideSdsSocket({ cwd: world.cwd, fileName: "socket" });
   await startStale(path);
-  expect(await decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).toMatchObject({ path, isFilesOnly: false });
+  expect(await look()).toMatchObject({ path, isFilesOnly: false });
+  await unlink(path);
   await using _mute = await startMute(world, `${FOLDER}/socket`);
-  expect(await decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).toMatchObject({ path, isFilesOnly: false });
-  await expect(lstat(path)).rejects.toThrow();
+  expect(await look()).toMatchObject({ path, isFilesOnly: false });
+  expect((await lstat(path)).isSocket()).toBe(true);
 });
 
-test("what cannot be removed ends the start", async () => {
+test("a link to a live SDS is used as the socket itself", async () => {
   await using world = await createWorld();
-  await world.write(`${FOLDER}/socket/in-the-way`, "x");
-  await expect(decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).rejects.toThrow(
-    "existing SDS socket could not be removed",
-  );
+  await using _live = await startGrpc(join(world.cwd, "spire", "agent.sock"));
+  await mkdir(join(world.cwd, FOLDER), { recursive: true });
+  await symlink(join(world.cwd, "spire", "agent.sock"), join(world.cwd, FOLDER, "socket"));
+  expect(await decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).toMatchObject({ isFilesOnly: true });
 });
 
 test("a socket of another name must be there, is waited for if asked, and is never removed", async () => {

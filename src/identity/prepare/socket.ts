@@ -1,14 +1,16 @@
-import type { Stats } from "node:fs";
-import { rmdir, stat, unlink } from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
 import { join, resolve } from "node:path";
 import {
   AgentError,
   type Clock,
+  type DeadSocket,
+  describeError,
+  lookAtSocketPlace,
   refusedSocketName,
+  removeDeadSocket,
+  type SocketPlace,
   shortSocketPath,
   systemClock,
-  systemCode,
 } from "../../base/index.ts";
 import { WELL_KNOWN } from "./paths.ts";
 
@@ -40,10 +42,10 @@ const POLL_MS = 200;
 const MODES = { mode: 0o666, folderMode: 0o750 };
 
 /**
- * Decides where to serve SDS. A live socket of another program (SPIRE, for example) at the workload's place is used; a
- * dead one of the default name is removed. Rejects with CONFIG_INVALID when the name is a path, with
- * SDS_SOCKET_MISSING when a socket of another name is not answering, and with FILE_UNWRITABLE.
- * Source: istio/istio pkg/istio-agent/agent.go (initSdsServer).
+ * Decides where to serve SDS; nothing is changed. A live socket of another program (SPIRE, for example) at the workload's
+ * place is used, also through a link. Anything else at the default name is for `bindUnix` to judge, which removes only
+ * a dead socket. Rejects with CONFIG_INVALID when the name is a path, and with SDS_SOCKET_MISSING when a socket of
+ * another name is not answering. Source: istio/istio pkg/istio-agent/agent.go (initSdsServer).
  */
 export async function decideSdsSocket(options: SocketOptions): Promise<SocketPlan> {
   const { cwd, fileName } = options;
@@ -51,7 +53,8 @@ export async function decideSdsSocket(options: SocketOptions): Promise<SocketPla
   if (refused !== undefined) throw new AgentError("CONFIG_INVALID", `${refused.name}: ${refused.message}`);
   const path = resolve(cwd, join(WELL_KNOWN.workloadSocketFolder, fileName));
   if (fileName === DEFAULT_NAME) {
-    if (!(await isServed(path))) return { path, ...MODES, isFilesOnly: false };
+    const { kind } = await look(path);
+    if (kind !== "alive" || !(await speaksHttp2(path))) return { path, ...MODES, isFilesOnly: false };
   } else {
     await waitUntilServed(path, options);
   }
@@ -59,24 +62,14 @@ export async function decideSdsSocket(options: SocketOptions): Promise<SocketPla
 }
 
 /**
- * Whether another program serves credentials for gateways. A dead socket is removed where `mayRemove` says so; any
- * other kind of file is nobody's socket and stays. Rejects with FILE_UNWRITABLE.
+ * Whether another program serves credentials for gateways. A dead socket is removed where `mayRemove` says so; anything
+ * else stays. Rejects with FILE_UNWRITABLE.
  */
 export async function hasCredentialSocket(cwd: string, { mayRemove }: { mayRemove: boolean }): Promise<boolean> {
   const path = resolve(cwd, WELL_KNOWN.credentialSocket);
-  const found = await stat(path).catch(() => undefined); // nothing there
-  if (found?.isSocket() !== true) return false;
-  if (await speaksHttp2(path)) return true;
-  if (mayRemove) await remove(path, found);
-  return false;
-}
-
-/** True when gRPC is spoken there. Anything else at that place is removed. */
-async function isServed(path: string): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined); // nothing there
-  if (found === undefined) return false;
-  if (!found.isFile() && (await speaksHttp2(path))) return true;
-  await remove(path, found);
+  const place = await look(path);
+  if (place.kind === "alive") return speaksHttp2(path);
+  if (place.kind === "dead" && mayRemove) await remove(path, place.found);
   return false;
 }
 
@@ -84,27 +77,38 @@ async function isServed(path: string): Promise<boolean> {
 async function waitUntilServed(path: string, { waitMs = 0, clock = systemClock }: SocketOptions): Promise<void> {
   const giveUpAtMs = clock.now() + waitMs;
   for (;;) {
-    const found = await stat(path).catch(() => undefined); // not there yet
-    if (found !== undefined && !found.isFile() && (await speaksHttp2(path))) return;
-    if (clock.now() >= giveUpAtMs) {
-      const state = found === undefined ? "no socket found" : "nobody answers there";
-      throw new AgentError(
-        "SDS_SOCKET_MISSING",
-        `agent configured for non-default SDS socket path: ${path} but ${state}`,
-        {
-          hint: "Start the program that provides workload identities first, or leave WORKLOAD_IDENTITY_SOCKET_FILE at its default",
-        },
-      );
-    }
+    const place = await look(path);
+    if (place.kind === "alive" && (await speaksHttp2(path))) return;
+    if (clock.now() >= giveUpAtMs) throw notServed(path, place);
     await clock.sleep(POLL_MS);
   }
 }
 
-async function remove(path: string, found: Stats): Promise<void> {
+function notServed(path: string, place: SocketPlace): AgentError {
+  const states = { absent: "no socket found", dead: "nobody answers there", alive: "what answers there is no SDS" };
+  const state = place.kind === "other" ? `there is ${place.what}` : states[place.kind];
+  return new AgentError(
+    "SDS_SOCKET_MISSING",
+    `agent configured for non-default SDS socket path: ${path} but ${state}`,
+    {
+      hint: "Start the program that provides workload identities first, or leave WORKLOAD_IDENTITY_SOCKET_FILE at its default",
+    },
+  );
+}
+
+/** A folder that cannot be entered holds no socket that we could use. */
+async function look(path: string): Promise<SocketPlace> {
   try {
-    await (found.isDirectory() ? rmdir(path) : unlink(path));
+    return await lookAtSocketPlace(path);
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return; // its owner was quicker
+    return { kind: "other", what: `a place that cannot be looked at (${describeError(error)})` };
+  }
+}
+
+async function remove(path: string, found: DeadSocket): Promise<void> {
+  try {
+    await removeDeadSocket(path, found);
+  } catch (error) {
     throw new AgentError("FILE_UNWRITABLE", `existing SDS socket could not be removed: "${path}"`, { cause: error });
   }
 }

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readTextFile } from "../../base/index.ts";
 import { type Platform, UNKNOWN_PLATFORM } from "../node-types.ts";
 import { awsPlatform, isAws } from "./aws.ts";
 import { azurePlatform } from "./azure.ts";
@@ -97,5 +97,5 @@ async function detect(words: PlatformWords, { places, gceBase, awsBase, limit }:
 
 /** Undefined where there is no such file. */
 function readWord(path: string): Promise<string | undefined> {
-  return readFile(path, "utf8").catch(() => undefined);
+  return readTextFile(path).catch(() => undefined);
 }

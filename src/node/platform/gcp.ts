@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readTextFile } from "../../base/index.ts";
 import type { Locality } from "../locality.ts";
 import type { Platform } from "../node-types.ts";
 import { askMetadata, asObject, asText, objectIn } from "./metadata-server.ts";
@@ -116,6 +116,6 @@ const SEARCH_LINE = /^search.* ([^-]+-[^-]+-[^-]+)\.c\.[^.]+\.internal/m;
 
 async function zoneOf(base: string, words: GcpWords, limit: AbortSignal): Promise<string> {
   if (words.metadata !== "" && words.zone !== "") return words.zone;
-  const resolvConf = await readFile(words.resolvConf, "utf8").catch(() => ""); // then the server is asked
+  const resolvConf = await readTextFile(words.resolvConf).catch(() => ""); // then the server is asked
   return SEARCH_LINE.exec(resolvConf)?.[1] ?? (await ask(base, "instance/zone", limit)).split("/").at(-1) ?? "";
 }

@@ -1,0 +1,147 @@
+import { constants, type Stats } from "node:fs";
+import { type FileHandle, open, readlink, stat } from "node:fs/promises";
+import { describeError, systemCode } from "./errors.ts";
+
+export interface ReadOptions {
+  /** A larger file is refused. Default 16 MiB. */
+  readonly mostBytes?: number;
+}
+
+const MOST_BYTES = 16 * 1_024 * 1_024;
+
+/** `absent`: nothing has that name. A link that leads nowhere is something: somebody meant a file to be there. */
+export type FileProblemKind = "absent" | "unusable";
+
+/** Why a file cannot be read, as half a sentence for people: `it is a folder, wanted a regular file`. */
+export class FileProblem extends Error {
+  readonly kind: FileProblemKind;
+  /** The system's code, or the one it would have used. */
+  readonly code: string;
+
+  constructor(kind: FileProblemKind, code: string, message: string) {
+    super(message);
+    this.name = "FileProblem";
+    this.kind = kind;
+    this.code = code;
+  }
+}
+
+/** Whether the failure of a read means that there is no such file, so that a default may hold. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof FileProblem && error.kind === "absent";
+}
+
+/**
+ * The one way in which the agent reads files that others provide. Links are followed, because Kubernetes lays its volumes
+ * with them. What is judged is the open descriptor, so that nothing can be swapped in between, and only a regular file is
+ * read: a FIFO or a device could keep the agent waiting. Rejects with a FileProblem.
+ */
+export async function readRegularFile(path: string, options: ReadOptions = {}): Promise<Buffer> {
+  const { mostBytes = MOST_BYTES } = options;
+  const { file, found } = await openRegularFile(path);
+  try {
+    if (found.size > mostBytes) throw tooLarge(found.size, mostBytes);
+    return await readUpTo(file, found.size, mostBytes);
+  } catch (error) {
+    throw error instanceof FileProblem
+      ? error
+      : new FileProblem("unusable", systemCode(error) ?? "EIO", describeError(error));
+  } finally {
+    await file.close();
+  }
+}
+
+/** The same for UTF-8 text. */
+export async function readTextFile(path: string, options: ReadOptions = {}): Promise<string> {
+  return (await readRegularFile(path, options)).toString("utf8");
+}
+
+/** Opens the file as `readRegularFile` would, and reads nothing. Rejects with a FileProblem. */
+export async function checkRegularFile(path: string): Promise<void> {
+  const { file } = await openRegularFile(path);
+  await file.close();
+}
+
+/** What kind of thing that is, for people; undefined for a regular file. */
+export function kindOfPlace(found: Pick<Stats, "isFile" | "isDirectory" | "isFIFO" | "isSocket" | "isSymbolicLink">) {
+  if (found.isFile()) return undefined;
+  if (found.isDirectory()) return "a folder";
+  if (found.isFIFO()) return "a FIFO";
+  if (found.isSocket()) return "a socket";
+  return found.isSymbolicLink() ? "a link" : "a device";
+}
+
+async function openRegularFile(path: string): Promise<{ readonly file: FileHandle; readonly found: Stats }> {
+  // non-blocking: a FIFO without a writer opens at once; no controlling terminal: one in the way must not become ours
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+  const file = await open(path, flags).catch(async (error: unknown) => {
+    throw await explainOpen(path, error);
+  });
+  try {
+    const found = await file.stat();
+    const kind = kindOfPlace(found);
+    if (kind !== undefined) throw notRegular(kind);
+    return { file, found };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Until the end, not until the size that was seen: the files of /proc say 0, and a file may grow meanwhile. */
+async function readUpTo(file: FileHandle, size: number, mostBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  for (let next = size + 1; ; next = 65_536) {
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(next), 0, next, total);
+    total += bytesRead;
+    if (total > mostBytes) throw tooLarge(total, mostBytes);
+    chunks.push(buffer.subarray(0, bytesRead));
+    if (bytesRead === 0 || (size > 0 && total === size))
+      return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+  }
+}
+
+function notRegular(kind: string): FileProblem {
+  const code = kind === "a folder" ? "EISDIR" : "EINVAL";
+  return new FileProblem("unusable", code, `it is ${kind}, wanted a regular file`);
+}
+
+function tooLarge(bytes: number, mostBytes: number): FileProblem {
+  return new FileProblem("unusable", "EFBIG", `it has ${bytes} bytes, at most ${mostBytes} are read`);
+}
+
+async function explainOpen(path: string, error: unknown): Promise<FileProblem> {
+  const code = systemCode(error) ?? "EIO";
+  switch (code) {
+    case "ENOENT": {
+      const target = await readlink(path).catch(() => undefined); // not a link, or gone
+      if (target === undefined) return new FileProblem("absent", code, "no such file or directory");
+      return new FileProblem("unusable", code, `it is a link to "${target}", which leads to no file`);
+    }
+    case "ENOTDIR":
+      return new FileProblem("absent", code, "no such file: a part of its path is not a folder");
+    case "ELOOP":
+      return new FileProblem("unusable", code, "its links lead round in a circle");
+    case "ENXIO":
+      return notRegular((await kindAt(path)) ?? "a device");
+    case "EACCES":
+    case "EPERM":
+      return new FileProblem("unusable", code, await explainRefusal(path));
+    default:
+      return new FileProblem("unusable", code, describeError(error));
+  }
+}
+
+async function kindAt(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined); // gone meanwhile
+  return found && kindOfPlace(found);
+}
+
+async function explainRefusal(path: string): Promise<string> {
+  const us = `permission denied for uid ${process.geteuid?.() ?? "?"} gid ${process.getegid?.() ?? "?"}`;
+  const found = await stat(path).catch(() => undefined); // the folder itself may be closed to us
+  if (found === undefined) return `${us}, its folder cannot be entered`;
+  const mode = (found.mode & 0o777).toString(8).padStart(4, "0");
+  return `${us}, the file belongs to uid ${found.uid} gid ${found.gid} with mode ${mode}`;
+}
