@@ -64,7 +64,14 @@ async function serveOurs({ folder, ca }: ServerSettings): Promise<Orders> {
   const tokens = startTokens({ fetcher: "JWT", path: tokenFile, trustDomain: "td", log, metrics, clock }, stop);
   const plan = await planIdentity({
     ...{ cwd: folder, caAddress: "", discoveryAddress: `localhost:${ca.port}`, isXdsPlaintext: false },
-    ...{ caProvider: "Citadel", caRoot: "", xdsRoot: "", pilotCertProvider: "istiod", istiodSan: "", provCert: "" },
+    ...{
+      caProvider: "Citadel",
+      caRoot: "",
+      xdsRoot: "",
+      pilotCertProvider: "istiod",
+      istiodSan: "",
+      provCert: "",
+    },
     ...{ outputCerts: "", isFileMountedCerts: false, compliance: "", metadataFiles: {}, hasExternalSds: false },
   });
   if (plan.ca === undefined) throw new Error("no CA");

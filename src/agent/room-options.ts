@@ -81,6 +81,8 @@ export function identitySettings({ cwd, proxy, settings }: AgentConfig, hasExter
     isXdsPlaintext: proxy.controlPlaneAuthPolicy === "NONE",
     caProvider: settings.caProvider,
     caRoot: settings.caRoot,
+    sslCertFile: settings.sslCertFile,
+    sslCertDir: settings.sslCertDir,
     xdsRoot: settings.xdsRoot,
     pilotCertProvider: settings.pilotCertProvider,
     istiodSan: settings.istiodSan,

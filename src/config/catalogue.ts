@@ -224,6 +224,18 @@ export const CATALOGUE = {
     room: "identity",
   }),
   caProvider: string({ env: "CA_PROVIDER", default: "Citadel", help: "CA client", room: "identity" }),
+  sslCertFile: string({
+    env: "SSL_CERT_FILE",
+    default: "",
+    help: "File with the roots that SYSTEM means, in the place of the operating system's",
+    room: "identity",
+  }),
+  sslCertDir: string({
+    env: "SSL_CERT_DIR",
+    default: "",
+    help: "Folders with roots that SYSTEM means, with colons between them",
+    room: "identity",
+  }),
   caRoot: string({ env: "CA_ROOT_CA", default: "", help: "Root file for the CA, or SYSTEM", room: "identity" }),
   xdsRoot: string({ env: "XDS_ROOT_CA", default: "", help: "Root file for xDS, or SYSTEM", room: "identity" }),
   xdsAuthProvider: string({

@@ -1,13 +1,23 @@
-import { createPrivateKey, getFips, X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { getFips } from "node:crypto";
 import { join } from "node:path";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
-import { AgentError, describeError, type Logger, Secret, splitHostPort } from "../base/index.ts";
-import { readOsRoots } from "./secrets/os-roots.ts";
-import { parseCertificates } from "./secrets/pem.ts";
+import {
+  AgentError,
+  describeError,
+  encodeCertificates,
+  type Logger,
+  parseCertificates,
+  readRegularFile,
+  type Secret,
+  splitHostPort,
+} from "../base/index.ts";
+import { readSystemRoots, type SystemRoots } from "./secrets/os-roots.ts";
+import { readKeyPair } from "./secrets/read-files.ts";
 
-/** Roots to trust: those of the operating system, or a file that is read anew for each connection. */
-export type RootSource = { readonly kind: "system" } | { readonly kind: "file"; readonly path: string };
+/** Roots to trust: those of the operating system, or a file; read anew for each connection. */
+export type RootSource =
+  | { readonly kind: "system"; readonly places?: SystemRoots }
+  | { readonly kind: "file"; readonly path: string };
 
 /** What one TLS connection to the control plane is made of. */
 export interface ControlPlaneTls {
@@ -47,58 +57,72 @@ export function serverNameOf(endpoint: string, override: string): string {
   return host.includes("localhost") ? "istiod.istio-system.svc" : host;
 }
 
-/** Reads roots and client certificate as they are on disk now. Rejects with ROOT_CA_UNUSABLE. */
-export async function loadControlPlaneTls(options: ControlPlaneTlsOptions): Promise<ControlPlaneTls> {
-  const clientCertificate =
-    options.clientFiles === undefined
-      ? undefined
-      : await loadClientCertificate(options.clientFiles, options.log, options.now());
-  return {
-    roots: await loadRoots(options.roots),
-    serverName: serverNameOf(options.endpoint, options.nameOverride),
-    limits: tlsLimits(options.compliance),
-    ...(clientCertificate === undefined ? {} : { clientCertificate }),
+/**
+ * Returns how to read roots and client certificate as they are on disk now; what is used is what was parsed. Rejects with
+ * ROOT_CA_UNUSABLE. What is left out is logged once, until something else is.
+ */
+export function controlPlaneTlsLoader(options: ControlPlaneTlsOptions): () => Promise<ControlPlaneTls> {
+  const { endpoint, roots, nameOverride, clientFiles, compliance, now } = options;
+  const told = new Map<string, string>();
+  const warn: Warn = (topic, message, fields) => {
+    const text = JSON.stringify([message, fields]);
+    if (message !== "" && told.get(topic) !== text) options.log.warn(message, fields);
+    told.set(topic, text);
+  };
+  return async () => {
+    const clientCertificate = clientFiles && (await loadClientCertificate(clientFiles, warn, now()));
+    return {
+      roots: await loadRoots(roots, warn),
+      serverName: serverNameOf(endpoint, nameOverride),
+      limits: tlsLimits(compliance),
+      ...(clientCertificate === undefined ? {} : { clientCertificate }),
+    };
   };
 }
 
-async function loadRoots(source: RootSource): Promise<Buffer | "system"> {
-  if (source.kind === "system") return (await readOsRoots()) ?? "system";
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(source.path);
-  } catch (error) {
-    throw new AgentError("ROOT_CA_UNUSABLE", `Cannot read the root certificate "${source.path}"`, { cause: error });
+/** An empty message: all is well with this topic. */
+type Warn = (topic: "roots" | "client certificate", message: string, fields?: Record<string, string>) => void;
+
+async function loadRoots(source: RootSource, warn: Warn): Promise<Buffer | "system"> {
+  if (source.kind === "system") return (await readSystemRoots(source.places)) ?? "system";
+  const { path } = source;
+  const bytes = await readRegularFile(path).catch((cause: unknown) => {
+    const text = `Cannot read the root certificate "${path}": ${describeError(cause)}`;
+    throw new AgentError("ROOT_CA_UNUSABLE", text, { cause });
+  });
+  const bad: string[] = [];
+  const certificates = parseCertificates(bytes, (reason) => bad.push(reason));
+  if (certificates.length === 0) {
+    const why = bad.length === 0 ? "" : ` (${bad.join("; ")})`;
+    throw new AgentError(
+      "ROOT_CA_UNUSABLE",
+      `failed to create TLS dial option: no certificate in "${path}", wanted PEM${why}`,
+    );
   }
-  if (parseCertificates(bytes).length > 0) return bytes;
-  throw new AgentError(
-    "ROOT_CA_UNUSABLE",
-    `failed to create TLS dial option: no certificate in "${source.path}", wanted PEM`,
-  );
+  if (bad.length === 0) warn("roots", "");
+  else
+    warn("roots", "failed to parse some certs from file, the others are used", { file: path, reasons: bad.join("; ") });
+  return Buffer.from(encodeCertificates(certificates, bytes));
 }
 
 /** Our certificate if it is usable now; otherwise the token alone has to do, and the log says so. */
 async function loadClientCertificate(
   files: { readonly certChain: string; readonly key: string },
-  log: Logger,
+  warn: Warn,
   nowMs: number,
 ): Promise<{ certChain: Buffer; key: Secret } | undefined> {
+  const topic = "client certificate";
   try {
-    const certChain = await readFile(files.certChain);
-    const leaf = new X509Certificate(certChain);
+    const { leaf, certChain, key } = await readKeyPair(files);
     if (Date.parse(leaf.validTo) <= nowMs) {
-      log.warn("cert expired, using token instead", { file: files.certChain, notAfter: leaf.validTo });
+      warn(topic, "cert expired, using token instead", { file: files.certChain, notAfter: leaf.validTo });
       return undefined;
     }
-    const key = new Secret(await readFile(files.key));
-    if (!leaf.checkPrivateKey(createPrivateKey({ key: key.reveal(), format: "pem" }))) {
-      throw new AgentError("SECRET_FILE_INVALID", `Cannot use "${files.key}": it is not the certificate's key`);
-    }
+    warn(topic, "");
     return { certChain, key };
   } catch (error) {
-    log.warn("cannot parse the cert chain, using token instead", {
-      file: files.certChain,
-      error: describeError(error),
-    });
+    const fields = { file: files.certChain, error: describeError(error) };
+    warn(topic, "cannot parse the cert chain, using token instead", fields);
     return undefined;
   }
 }

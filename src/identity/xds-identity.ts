@@ -1,5 +1,5 @@
 import { type Clock, type Logger, systemClock, watchPaths } from "../base/index.ts";
-import { type ControlPlaneTls, isPlaintext, loadControlPlaneTls } from "./control-plane-tls.ts";
+import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext } from "./control-plane-tls.ts";
 import type { ConnectionPlan } from "./prepare/plan.ts";
 import type { Tokens } from "./tokens/tokens.ts";
 
@@ -30,6 +30,7 @@ export interface XdsIdentity extends AsyncDisposable {
 export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdentity> {
   const { plan, compliance, tokens, clock = systemClock } = options;
   const log = options.log.scope("xdsproxy");
+  const loadTls = controlPlaneTlsLoader({ ...plan, compliance, log, now: () => clock.now() });
   const watching = await watchPaths({
     paths: plan.isPlaintext || plan.roots.kind === "system" ? [] : [plan.roots.path],
     onChange: () =>
@@ -38,8 +39,7 @@ export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdent
   });
   return {
     async tls() {
-      if (plan.isPlaintext) return "plaintext";
-      return loadControlPlaneTls({ ...plan, compliance, log, now: () => clock.now() });
+      return plan.isPlaintext ? "plaintext" : loadTls();
     },
     async metadata() {
       if (plan.isPlaintext && !isPlaintext(plan.endpoint)) return []; // a token is never sent in clear by accident

@@ -8,6 +8,7 @@ import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { createTestCa } from "../support/test-ca.ts";
 import { csr, never, startCaClient } from "./ca-rig.ts";
+import { NO_CERTIFICATE, ODD_ROOT_FILES } from "./odd-pem.ts";
 
 test.each([
   ["localhost:1234", "", "istiod.istio-system.svc"],
@@ -48,6 +49,23 @@ test("roots that are replaced on disk count from the next attempt on", async () 
   await writeFile(path, (await createTestCa("stranger")).certPem);
   rig.onWait = () => writeFile(path, rig.ca.tlsRootPem);
   expect(await rig.sign()).toHaveLength(2);
+});
+
+test.each(ODD_ROOT_FILES)("reality 5: a root file with %s is used for what it holds", async (_what, odd) => {
+  await using rig = await startCaClient();
+  await writeFile(join(rig.world.cwd, WELL_KNOWN.controlPlaneRoot), odd(rig.ca.tlsRootPem));
+  expect(await rig.sign()).toHaveLength(2);
+});
+
+test("reality 5: what is left out of a root file is logged once, with the file's name", async () => {
+  await using rig = await startCaClient();
+  const path = join(rig.world.cwd, WELL_KNOWN.controlPlaneRoot);
+  await writeFile(path, `${NO_CERTIFICATE}${rig.ca.tlsRootPem}`);
+  await rig.sign();
+  await rig.sign();
+  const told = rig.world.lines.filter((line) => line.includes("failed to parse some certs from file"));
+  expect(told).toHaveLength(1);
+  expect(told[0]).toContain(path);
 });
 
 test("a root file without a certificate is named", async () => {

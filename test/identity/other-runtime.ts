@@ -9,6 +9,7 @@ import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { connectSds, secretsOf } from "../support/sds-client.ts";
 import { createTestCa } from "../support/test-ca.ts";
+import { ODD_ROOT_FILES } from "./odd-pem.ts";
 import { createWorld } from "./world.ts";
 
 async function main(): Promise<void> {
@@ -49,6 +50,7 @@ async function main(): Promise<void> {
     clientCertificate: ca.requests[0]?.clientCertificate ?? "none",
     subjectAltName: new X509Certificate(chain as Uint8Array).subjectAltName,
     streams: streams.length,
+    oddRoots: await oddRoots(),
     unknown: (await unknown(client)).code,
     strangers: await Promise.all([
       refusal({ hasOtherRoot: true }),
@@ -57,6 +59,19 @@ async function main(): Promise<void> {
     ]),
   };
   console.log(JSON.stringify(facts));
+}
+
+/** The root files with which this runtime gets no certificate, and why. */
+async function oddRoots(): Promise<readonly string[]> {
+  await using ca = await startFakeCa();
+  const failures: string[] = [];
+  for (const [what, odd] of ODD_ROOT_FILES) {
+    await using world = await createWorld();
+    await world.write(WELL_KNOWN.controlPlaneRoot, odd(ca.tlsRootPem));
+    const secrets = await world.secrets(`localhost:${ca.port}`);
+    await secrets.get("default").catch((error: Error) => failures.push(`${what}: ${error.message}`));
+  }
+  return failures;
 }
 
 async function unknown(client: ReturnType<typeof connectSds>) {

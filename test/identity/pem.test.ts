@@ -4,7 +4,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { encode, joinPem, mergeRoots, parseCertificates } from "../../src/identity/secrets/pem.ts";
+import { encodeCertificate, parseCertificates } from "../../src/base/index.ts";
+import { mergeRoots } from "../../src/identity/secrets/pem.ts";
 import { createTestCa } from "../support/test-ca.ts";
 
 let a: string;
@@ -15,6 +16,8 @@ beforeAll(async () => {
     string,
   ];
 });
+
+const encode = (certificate: X509Certificate): string => encodeCertificate(certificate).trim();
 
 const NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----";
 
@@ -49,15 +52,6 @@ test("a serial number below zero is left out: Go refuses it, Node does not", asy
 test("a megabyte that never ends costs nothing of what came before it", () => {
   const endless = `-----BEGIN CERTIFICATE-----\n${"QUJD\n".repeat(200_000)}`;
   expect(parseCertificates(`${a}\n${endless}`).map(encode)).toEqual([a]);
-});
-
-test.each([
-  [[], ""],
-  [["a"], "a"],
-  [["a", "b"], "a\nb"],
-  [["a\n", "b"], "a\nb"],
-])("PEM texts %j join to %j", (parts, joined) => {
-  expect(joinPem(parts)).toBe(joined);
 });
 
 test("merged roots are sorted, each once, without comments", () => {

@@ -10,7 +10,7 @@ import {
   type Metrics,
   systemClock,
 } from "../../base/index.ts";
-import { isPlaintext, loadControlPlaneTls, type RootSource } from "../control-plane-tls.ts";
+import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext, type RootSource } from "../control-plane-tls.ts";
 import { describeTokenTrouble } from "../tokens/token-state.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 import type { CallFailure } from "./sign-call.ts";
@@ -67,7 +67,8 @@ const ATTEMPT_MS = 15_000;
 const CSR = { request_type: "csr" };
 
 export function createCaClient(options: CaClientOptions, parts: CaParts): CaClient {
-  const { metrics } = parts;
+  const { metrics, clock = systemClock } = parts;
+  const loadTls = controlPlaneTlsLoader({ ...options, log: parts.log.scope("security"), now: () => clock.now() });
   if (isPlaintext(options.endpoint)) {
     parts.log.scope("citadelclient").warn("Debug mode or IP-secure network: the CA is asked without TLS", {
       endpoint: options.endpoint,
@@ -78,7 +79,7 @@ export function createCaClient(options: CaClientOptions, parts: CaParts): CaClie
       const startedAt = performance.now();
       metrics.count("num_outgoing_requests", CSR);
       try {
-        return await signWithRetries(csr, options, parts, signal);
+        return await signWithRetries(csr, options, { ...parts, loadTls }, signal);
       } catch (error) {
         metrics.count("num_failed_outgoing_requests", CSR);
         throw error;
@@ -89,10 +90,14 @@ export function createCaClient(options: CaClientOptions, parts: CaParts): CaClie
   };
 }
 
+interface CallParts extends CaParts {
+  readonly loadTls: () => Promise<ControlPlaneTls>;
+}
+
 async function signWithRetries(
   csr: string,
   options: CaClientOptions,
-  parts: CaParts,
+  parts: CallParts,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const { clock = systemClock, random = Math.random } = parts;
@@ -112,13 +117,10 @@ async function signWithRetries(
 async function attemptSign(
   csr: string,
   options: CaClientOptions,
-  parts: CaParts,
+  parts: CallParts,
   signal: AbortSignal,
 ): Promise<readonly string[] | CallFailure> {
-  const { clock = systemClock } = parts;
-  const tls = isPlaintext(options.endpoint)
-    ? "plaintext"
-    : await loadControlPlaneTls({ ...options, log: parts.log.scope("security"), now: () => clock.now() });
+  const tls = isPlaintext(options.endpoint) ? "plaintext" : await parts.loadTls();
   const headers = await callHeaders(options);
   const { callSign } = await import("./sign-call.ts"); // with gRPC, which is not needed before Envoy is spawned
   const log = parts.log.scope("citadelclient");

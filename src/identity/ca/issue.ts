@@ -1,13 +1,19 @@
-import { X509Certificate } from "node:crypto";
-import { AgentError, type Secret } from "../../base/index.ts";
+import type { X509Certificate } from "node:crypto";
+import {
+  AgentError,
+  encodeCertificate,
+  encodeCertificates,
+  parseCertificates,
+  parseChain,
+  type Secret,
+} from "../../base/index.ts";
 import type { KeySource, PrivateKey } from "../prepare/keys.ts";
-import { joinPem, parseCertificates } from "../secrets/pem.ts";
 import type { CaClient } from "./ca-client.ts";
 import { createCsr } from "./csr.ts";
 
 /** A certificate from the CA, checked against the key it was asked for. */
 export interface IssuedCertificate {
-  /** PEM: everything the CA sent, the leaf first. */
+  /** PEM: the chain that the CA sent, the leaf first and the roots last. */
   readonly certChain: string;
   readonly key: Secret;
   /** PEM: the last element of the CA's answer. */
@@ -34,43 +40,39 @@ export async function issueCertificate(parts: IssueParts, signal: AbortSignal): 
   return checkAnswer(chain, key, parts.now());
 }
 
+/** Everything that is handed on is encoded from what was parsed. */
 function checkAnswer(chain: readonly string[], key: PrivateKey, nowMs: number): IssuedCertificate {
-  const leaf = parseLeaf(chain[0] ?? "");
+  const certificates = parseChain(chain.slice(0, -1).join("\n"), (reason) => {
+    throw unparsable(reason);
+  });
+  const [leaf] = certificates;
+  if (leaf === undefined) throw unparsable("it begins with no certificate");
   const notBeforeMs = Date.parse(leaf.validFrom);
   const notAfterMs = Date.parse(leaf.validTo);
-  if (!leaf.checkPrivateKey(key.key)) {
-    throw new AgentError(
-      "CA_ANSWER_INVALID",
-      "Cannot use the CA's certificate: it belongs to another key than the one we sent",
-    );
-  }
+  if (!leaf.checkPrivateKey(key.key)) throw unusable("it belongs to another key than the one we sent");
   if (notAfterMs <= nowMs) {
-    throw new AgentError(
-      "CA_ANSWER_INVALID",
-      `Cannot use the CA's certificate: it ended at ${new Date(notAfterMs).toISOString()}, our clock says ${new Date(nowMs).toISOString()}`,
-      { hint: "Compare this machine's clock with the CA's" },
-    );
+    const [end, now] = [notAfterMs, nowMs].map((ms) => new Date(ms).toISOString());
+    throw unusable(`it ended at ${end}, our clock says ${now}`, "Compare this machine's clock with the CA's");
   }
-  const root = chain.at(-1) ?? "";
-  if (parseCertificates(root).length === 0) {
-    throw new AgentError(
-      "CA_ANSWER_INVALID",
-      "Cannot use the CA's certificate: the last element of its chain holds no root",
-    );
-  }
-  return { certChain: joinPem(chain), key: key.pem, root, leaf, notBeforeMs, notAfterMs, createdAtMs: nowMs };
+  const last = chain.at(-1) ?? "";
+  const roots = parseCertificates(last);
+  if (roots.length === 0) throw unusable("the last element of its chain holds no root");
+  const root = encodeCertificates(roots, last);
+  const certChain = certificates.map(encodeCertificate).join("") + root;
+  return { certChain, key: key.pem, root, leaf, notBeforeMs, notAfterMs, createdAtMs: nowMs };
 }
 
-function parseLeaf(pem: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (error) {
-    throw new AgentError(
-      "CA_ANSWER_INVALID",
-      "failed to extract expire time from server certificate in the CA's answer",
-      {
-        cause: error,
-      },
-    );
-  }
+function unparsable(reason: string): AgentError {
+  return new AgentError(
+    "CA_ANSWER_INVALID",
+    `failed to extract expire time from server certificate in the CA's answer: ${reason}`,
+  );
+}
+
+function unusable(reason: string, hint?: string): AgentError {
+  return new AgentError(
+    "CA_ANSWER_INVALID",
+    `Cannot use the CA's certificate: ${reason}`,
+    hint === undefined ? {} : { hint },
+  );
 }

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { AgentError, refusedProvCert } from "../../base/index.ts";
+import { AgentError, checkRegularFile, describeError, isAbsent, refusedProvCert } from "../../base/index.ts";
 import {
   complianceWarnings,
   isPlaintext,
@@ -22,6 +22,9 @@ export interface IdentitySettings {
   /** `CA_ROOT_CA` and `XDS_ROOT_CA`: a path, `SYSTEM`, or empty. */
   readonly caRoot: string;
   readonly xdsRoot: string;
+  /** `SSL_CERT_FILE` and `SSL_CERT_DIR`: where the roots of `SYSTEM` are; empty for the known places. */
+  readonly sslCertFile?: string;
+  readonly sslCertDir?: string;
   readonly pilotCertProvider: string;
   readonly istiodSan: string;
   /** `PROV_CERT`, `OUTPUT_CERTS`: folders, or empty. */
@@ -119,7 +122,7 @@ async function planCa(settings: IdentitySettings): Promise<ConnectionPlan> {
   return {
     endpoint,
     isPlaintext: isPlaintext(endpoint),
-    roots: isPlaintext(endpoint) ? { kind: "system" } : await findCaRoots(settings),
+    roots: isPlaintext(endpoint) ? systemRoots(settings) : await findCaRoots(settings),
     nameOverride: settings.caAddress === "" ? settings.istiodSan : "",
     clientFiles: provCertFiles(settings),
   };
@@ -127,15 +130,16 @@ async function planCa(settings: IdentitySettings): Promise<ConnectionPlan> {
 
 async function findCaRoots(settings: IdentitySettings): Promise<RootSource> {
   const { cwd, caRoot, pilotCertProvider, provCert } = settings;
-  if (caRoot === "SYSTEM") return { kind: "system" };
+  if (caRoot === "SYSTEM") return systemRoots(settings);
   if (caRoot !== "") return existing("CA", resolve(cwd, caRoot));
   if (pilotCertProvider === "custom") return existing("CA", resolve(cwd, WELL_KNOWN.mounted.root));
   if (provCert !== "") {
     const path = join(resolve(cwd, provCert), "root-cert.pem");
-    if (await isFile(path)) return { kind: "file", path };
+    const problem = await problemOf(path);
+    if (problem === undefined) return { kind: "file", path };
     throw new AgentError(
       "ROOT_CA_UNUSABLE",
-      `PROV_CERT "${provCert}" is set, but missing a root certificate: "${path}" is no file`,
+      `PROV_CERT "${provCert}" is set, but missing a root certificate: cannot read "${path}": ${describeError(problem)}`,
     );
   }
   return defaultRoots("CA", settings);
@@ -151,7 +155,7 @@ async function planXds(settings: IdentitySettings, isFileMounted: boolean): Prom
   return {
     endpoint: discoveryAddress,
     isPlaintext: isXdsPlaintext,
-    roots: isXdsPlaintext ? { kind: "system" } : await findXdsRoots(settings, isFileMounted),
+    roots: isXdsPlaintext ? systemRoots(settings) : await findXdsRoots(settings, isFileMounted),
     nameOverride: istiodSan,
     clientFiles: provCertFiles(settings) ?? mounted,
   };
@@ -159,7 +163,7 @@ async function planXds(settings: IdentitySettings, isFileMounted: boolean): Prom
 
 async function findXdsRoots(settings: IdentitySettings, isFileMounted: boolean): Promise<RootSource> {
   const { cwd, xdsRoot, provCert, metadataFiles } = settings;
-  if (xdsRoot === "SYSTEM") return { kind: "system" };
+  if (xdsRoot === "SYSTEM") return systemRoots(settings);
   if (xdsRoot !== "") return existing("XDS", resolve(cwd, xdsRoot));
   const mounted = resolve(cwd, WELL_KNOWN.mounted.root);
   if (await isFile(mounted)) return { kind: "file", path: mounted };
@@ -177,8 +181,10 @@ async function defaultRoots(use: "CA" | "XDS", { cwd, pilotCertProvider }: Ident
 }
 
 async function existing(use: "CA" | "XDS", path: string): Promise<RootSource> {
-  if (await isFile(path)) return { kind: "file", path };
-  throw new AgentError("ROOT_CA_UNUSABLE", `root CA file for ${use} does not exist ${path}`, {
+  const problem = await problemOf(path);
+  if (problem === undefined) return { kind: "file", path };
+  const found = isAbsent(problem) ? path : `${path}: ${describeError(problem)}`; // the reference's words for both
+  throw new AgentError("ROOT_CA_UNUSABLE", `root CA file for ${use} does not exist ${found}`, {
     hint: `Mount the control plane's root certificate there, or name another one with ${use}_ROOT_CA`,
   });
 }
@@ -191,6 +197,20 @@ async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
+/** As the reference does: what is not a file does not count. */
 async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() === true; // links are followed
+}
+
+/** Why that is no file that can be read. It is read anew for each connection. */
+async function problemOf(path: string): Promise<unknown> {
+  return checkRegularFile(path).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+
+function systemRoots({ cwd, sslCertFile = "", sslCertDir = "" }: IdentitySettings): RootSource {
+  if (sslCertFile === "" && sslCertDir === "") return { kind: "system" };
+  return { kind: "system", places: { cwd, certFile: sslCertFile, certFolders: sslCertDir } };
 }

@@ -15,7 +15,7 @@ const ANY = { typeUrl: 1, value: 2 };
 const SECRET = { name: 1, tlsCertificate: 2, validationContext: 4 };
 const TLS_CERTIFICATE = { certificateChain: 1, privateKey: 2, privateKeyProvider: 6 };
 const VALIDATION_CONTEXT = { trustedCa: 1, crl: 7 };
-const DATA_SOURCE = { filename: 1, inlineBytes: 2 };
+const DATA_SOURCE = { inlineBytes: 2 };
 const PRIVATE_KEY_PROVIDER = { providerName: 1, typedConfig: 3, fallback: 4 };
 const PROVIDER_CONFIG = { privateKey: 1, pollDelay: 2 };
 const DURATION = { seconds: 1, nanos: 2 };
@@ -62,15 +62,15 @@ export function createResponder(provider: KeyProvider | undefined): (items: read
 function encodeSecret(item: SecretItem, provider: KeyProvider | undefined): Uint8Array {
   const type =
     item.kind === "roots"
-      ? { [SECRET.validationContext]: encodeRoots(item.roots, item.crlFile) }
+      ? { [SECRET.validationContext]: encodeRoots(item.roots, item.crl) }
       : { [SECRET.tlsCertificate]: encodeCertificate(item.certChain, item.key.reveal(), provider) };
   return encodeFields({ [SECRET.name]: item.name, ...type });
 }
 
-function encodeRoots(roots: Uint8Array, crlFile: string | undefined): Uint8Array {
+function encodeRoots(roots: Uint8Array, crl: Uint8Array | undefined): Uint8Array {
   return encodeFields({
     [VALIDATION_CONTEXT.trustedCa]: inline(roots),
-    [VALIDATION_CONTEXT.crl]: crlFile === undefined ? undefined : encodeFields({ [DATA_SOURCE.filename]: crlFile }),
+    [VALIDATION_CONTEXT.crl]: crl === undefined ? undefined : inline(crl),
   });
 }
 

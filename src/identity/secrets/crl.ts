@@ -1,18 +1,19 @@
-import { readFile } from "node:fs/promises";
-import { describeError, type Logger, systemCode } from "../../base/index.ts";
+import { describeError, isAbsent, type Logger, pemBlock, readPemBlocks, readRegularFile } from "../../base/index.ts";
 
 /**
- * The path when a usable revocation list is there, so that it may go along with the roots. An empty or undecodable one
- * is left out and logged: Envoy would refuse the roots because of it.
+ * A usable revocation list as PEM, so that it may go along with the roots: its own bytes, because Envoy would read
+ * another file than the one that was checked. An empty or undecodable one is left out and logged: Envoy would refuse
+ * the roots because of it. Whether its content is a list that Envoy can use is for Envoy to say.
  */
-export async function usableCrl(path: string | undefined, log: Logger): Promise<string | undefined> {
+export async function readCrl(path: string | undefined, log: Logger): Promise<Buffer | undefined> {
   if (path === undefined) return undefined;
   try {
-    const text = await readFile(path, "latin1");
-    if (/-----BEGIN X509 CRL-----\s[\s\S]+-----END X509 CRL-----/.test(text)) return path;
+    const blocks = readPemBlocks(await readRegularFile(path)).filter(({ label }) => label === "X509 CRL");
+    const lists = blocks.flatMap(({ bytes }) => (bytes === undefined ? [] : [pemBlock("X509 CRL", bytes)]));
+    if (lists.length > 0 && lists.length === blocks.length) return Buffer.from(lists.join(""));
     log.error("certificate revocation list is left out, it is not PEM", { file: path });
   } catch (error) {
-    if (systemCode(error) !== "ENOENT") {
+    if (!isAbsent(error)) {
       log.error("certificate revocation list cannot be read", { file: path, error: describeError(error) });
     }
   }

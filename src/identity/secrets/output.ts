@@ -1,4 +1,4 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Clock,
@@ -6,6 +6,7 @@ import {
   type Logger,
   type Metrics,
   pause,
+  readRegularFile,
   type StagedFile,
   stageFile,
 } from "../../base/index.ts";
@@ -102,7 +103,7 @@ async function writeTogether(files: readonly FileContent[], mode: number): Promi
 
 async function isSame(path: string, content: Buffer, mode: number): Promise<boolean> {
   try {
-    return content.equals(await readFile(path)) && ((await stat(path)).mode & 0o777) === mode;
+    return content.equals(await readRegularFile(path)) && ((await stat(path)).mode & 0o777) === mode;
   } catch {
     return false; // absent or unreadable: written anew
   }

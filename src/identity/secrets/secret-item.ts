@@ -13,12 +13,13 @@ export type SecretItem =
       readonly kind: "roots";
       readonly name: string;
       readonly roots: Buffer;
-      /** A certificate revocation list that Envoy reads itself. */
-      readonly crlFile?: string;
+      /** Certificate revocation lists. */
+      readonly crl?: Buffer;
     };
 
 /** True when both would be the same bytes for Envoy. */
 export function isSameItem(a: SecretItem, b: SecretItem): boolean {
-  if (a.kind === "roots") return b.kind === "roots" && a.roots.equals(b.roots) && a.crlFile === b.crlFile;
+  if (a.kind === "roots")
+    return b.kind === "roots" && a.roots.equals(b.roots) && (a.crl?.toString() ?? "") === (b.crl?.toString() ?? "");
   return b.kind === "certificate" && a.certChain.equals(b.certChain) && a.key.equals(b.key);
 }

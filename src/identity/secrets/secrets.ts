@@ -1,7 +1,7 @@
 import { AgentError, type Clock, describeError, Lifetime, systemClock, watchPaths } from "../../base/index.ts";
 import type { IssuedCertificate } from "../ca/issue.ts";
 import { resolveAll } from "../prepare/paths.ts";
-import { usableCrl } from "./crl.ts";
+import { readCrl } from "./crl.ts";
 import { FileResources } from "./file-resources.ts";
 import { startIssuer } from "./issuer.ts";
 import { Listeners } from "./listeners.ts";
@@ -180,9 +180,9 @@ class RunningSecrets implements Secrets {
   }
 
   async #rootsItem(bundle: string | Uint8Array): Promise<SecretItem> {
-    const crlFile = await usableCrl(this.#options.crlFile, this.#options.log.scope("cache"));
+    const crl = await readCrl(this.#options.crlFile, this.#options.log.scope("cache"));
     const roots = Buffer.from(this.#merged(bundle));
-    return { kind: "roots", name: ROOTS, roots, ...(crlFile === undefined ? {} : { crlFile }) };
+    return { kind: "roots", name: ROOTS, roots, ...(crl === undefined ? {} : { crl }) };
   }
 
   #merged(bundle: string | Uint8Array): string {

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
+import { parseCertificates } from "../../base/index.ts";
 import type { IssuedCertificate } from "../ca/issue.ts";
 import { describeTokenTrouble, type TokenState } from "../tokens/token-state.ts";
-import { parseCertificates } from "./pem.ts";
 import type { SecretItem } from "./secret-item.ts";
 
 /** What a certificate says, for people; times in milliseconds since the epoch. */
