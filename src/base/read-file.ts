@@ -34,12 +34,13 @@ export function isAbsent(error: unknown): boolean {
 /**
  * The one way in which the agent reads files that others provide. Links are followed, because Kubernetes lays its volumes
  * with them. What is judged is the open descriptor, so that nothing can be swapped in between, and only a regular file is
- * read: a FIFO or a device could keep the agent waiting. Rejects with a FileProblem.
+ * read: a FIFO or a device could keep the agent waiting. `/dev/null` is read as an empty file. Rejects with a FileProblem.
  */
 export async function readRegularFile(path: string, options: ReadOptions = {}): Promise<Buffer> {
   const { mostBytes = MOST_BYTES } = options;
-  const { file, found } = await openRegularFile(path);
+  const { file, found } = await openFile(path);
   try {
+    await refuseOther(found, { mayBeNull: true });
     if (found.size > mostBytes) throw tooLarge(found.size, mostBytes);
     return await readUpTo(file, found.size, mostBytes);
   } catch (error) {
@@ -58,8 +59,12 @@ export async function readTextFile(path: string, options: ReadOptions = {}): Pro
 
 /** Opens the file as `readRegularFile` would, and reads nothing. Rejects with a FileProblem. */
 export async function checkRegularFile(path: string): Promise<void> {
-  const { file } = await openRegularFile(path);
-  await file.close();
+  const { file, found } = await openFile(path);
+  try {
+    await refuseOther(found, { mayBeNull: false });
+  } finally {
+    await file.close();
+  }
 }
 
 /** What kind of thing that is, for people; undefined for a regular file. */
@@ -71,21 +76,25 @@ export function kindOfPlace(found: Pick<Stats, "isFile" | "isDirectory" | "isFIF
   return found.isSymbolicLink() ? "a link" : "a device";
 }
 
-async function openRegularFile(path: string): Promise<{ readonly file: FileHandle; readonly found: Stats }> {
+async function openFile(path: string): Promise<{ readonly file: FileHandle; readonly found: Stats }> {
   // non-blocking: a FIFO without a writer opens at once; no controlling terminal: one in the way must not become ours
   const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
   const file = await open(path, flags).catch(async (error: unknown) => {
     throw await explainOpen(path, error);
   });
   try {
-    const found = await file.stat();
-    const kind = kindOfPlace(found);
-    if (kind !== undefined) throw notRegular(kind);
-    return { file, found };
+    return { file, found: await file.stat() };
   } catch (error) {
     await file.close();
     throw error;
   }
+}
+
+async function refuseOther(found: Stats, { mayBeNull }: { readonly mayBeNull: boolean }): Promise<void> {
+  const kind = kindOfPlace(found);
+  if (kind === undefined) return;
+  if (mayBeNull && found.isCharacterDevice() && found.rdev === (await stat("/dev/null")).rdev) return;
+  throw notRegular(kind);
 }
 
 /** Until the end, not until the size that was seen: the files of /proc say 0, and a file may grow meanwhile. */

@@ -63,6 +63,12 @@ test("reality 6: a file over the limit is refused with its size, also one that s
   await expect(readTextFile("/proc/self/status", { mostBytes: 10 })).rejects.toThrow("at most 10 are read");
 });
 
+test("/dev/null is an empty file to who reads it, and no file to who looks for one", async () => {
+  await symlink("/dev/null", path);
+  expect(await readTextFile(path)).toBe("");
+  await expect(checkRegularFile(path)).rejects.toThrow("it is a device");
+});
+
 test("a file of /proc, which says that it is empty, is read to its end", async () => {
   expect(await readTextFile("/proc/self/status")).toMatch(/^Name:[\s\S]*nonvoluntary_ctxt_switches:\t\d+\n$/);
 });
