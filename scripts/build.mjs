@@ -39,7 +39,8 @@ const { metafile } = await build({
   format: "esm",
   platform: "node",
   target: "node20",
-  external: ["@grpc/proto-loader"], // for grpc-js' channelz, which nothing here serves: 360 KB less to parse
+  // the first is for grpc-js' channelz, which nothing here serves: 360 KB less to parse; the second is the executable's own
+  external: ["@grpc/proto-loader", "bun:ffi"],
   metafile: true,
   chunkNames: "chunks/[name]-[hash]",
   loader: { ".yaml": "text" },

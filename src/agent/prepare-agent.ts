@@ -16,7 +16,7 @@ import { prepareBootstrap } from "./prepare-bootstrap.ts";
 import * as options from "./room-options.ts";
 import { type ClaimedFolder, claimRunFolder } from "./run-file.ts";
 import type { Sockets } from "./serve-identity.ts";
-import { type EnvoyPlan, findBinary, lookAround, planEnvoy } from "./spawn-envoy.ts";
+import { type EnvoyPlan, findBinary, lookAround, outputSource, planEnvoy } from "./spawn-envoy.ts";
 
 /** Everything that is there before Envoy is spawned. */
 export interface PreparedAgent {
@@ -49,6 +49,11 @@ export async function prepareAgent(
     life.own("run folder", claimRunFolder(config, log)),
     decideSdsSocket({ cwd: config.cwd, fileName: config.settings.workloadSocketFile }),
   ]);
+  const output = config.settings.isEnvoyDisabled ? undefined : outputSource(config, context);
+  if (output !== undefined) {
+    output.prepare(); // the run folder is there now; what takes long about it runs beside the rest
+    await life.own("output of Envoy", output);
+  }
   const sockets = await bindSockets(config, sds, life);
   runFolder.noteStatusPort(sockets.status.port);
   timeline.mark("sockets bound");
@@ -63,7 +68,10 @@ export async function prepareAgent(
   const file = await life.own("bootstrap file", prepareBootstrap(config, node, log));
   const surroundings = await lookingAround;
   const bootstrapFile = file.path;
-  const envoy = envoyBinary && (await planEnvoy({ surroundings, config, context, node, bootstrapFile, envoyBinary }));
+  const envoy =
+    envoyBinary &&
+    output &&
+    (await planEnvoy({ surroundings, output, config, context, node, bootstrapFile, envoyBinary }));
   timeline.mark("bootstrap written");
   return { node, identity, keys, sockets, isFilesOnly: sds.isFilesOnly, runFolder, envoy };
 }

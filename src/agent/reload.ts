@@ -110,7 +110,10 @@ export class Reloader implements AsyncDisposable {
     const file = await prepareBootstrap(config, node, context.log, { isNext: true });
     let isSettled = false;
     try {
-      const { spawn } = await planEnvoy({ surroundings, config, context, node, bootstrapFile: file.path, envoyBinary });
+      const { spawn } = await planEnvoy({
+        ...{ surroundings, config, context, node, bootstrapFile: file.path, envoyBinary },
+        output: this.#parts.spawn.output,
+      });
       const next = await describeStart(spawn);
       const changes = differencesOf(this.#served, next);
       if (changes.length === 0 && !evenIfUnchanged) return { outcome: "unchanged", changes };

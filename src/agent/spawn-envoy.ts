@@ -1,5 +1,13 @@
 import { cpus } from "node:os";
-import { AgentError, hideSecretsInWord, type Logger, type Metrics, systemClock } from "../base/index.ts";
+import {
+  AgentError,
+  descriptorOf,
+  hideSecretsInWord,
+  type Logger,
+  type Metrics,
+  systemClock,
+  temporaryPlace,
+} from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { askVersion, type FoundEnvoy, findEnvoy } from "../envoy/binary/index.ts";
 import { dumpThreads, WATCHDOG, watchForHang } from "../envoy/evidence/index.ts";
@@ -13,6 +21,7 @@ import {
   envoyEnvironment,
   featuresOf,
 } from "../envoy/index.ts";
+import { OutputSource } from "../envoy/output/index.ts";
 import { type SpawnOptions, type SupervisedEnvoy, superviseEnvoy } from "../envoy/supervisor/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
@@ -46,8 +55,20 @@ export async function lookAround({ host }: AgentContext): Promise<Surroundings> 
   return { setpriv, cgroup };
 }
 
+/** Makes the outputs of all Envoys of this agent. */
+export function outputSource(config: AgentConfig, { host, log }: AgentContext): OutputSource {
+  return new OutputSource({
+    folders: [options.inRunFolder(config, config.proxy.configPath), temporaryPlace(host).folder, "/dev/shm"],
+    path: host.env.PATH,
+    owner: options.runAs(config, process.getuid?.()),
+    ownStdout: descriptorOf(host.stdout),
+    log,
+  });
+}
+
 export interface PlanParts {
   readonly surroundings: Surroundings;
+  readonly output: OutputSource;
   readonly config: AgentConfig;
   readonly context: AgentContext;
   readonly node: NodeDescription;
@@ -64,7 +85,7 @@ export interface EnvoyPlan {
 }
 
 export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
-  const { config, context, node, bootstrapFile, envoyBinary, surroundings } = parts;
+  const { config, context, node, bootstrapFile, envoyBinary, surroundings, output } = parts;
   const { host, log } = context;
   const { cgroup, setpriv } = surroundings;
   const threads = chooseThreads(config, cgroup, log);
@@ -85,6 +106,7 @@ export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
     env: envoyEnvironment(host.env, config.settings.compliancePolicy),
     runAs: options.runAs(config, process.getuid?.()),
     setpriv,
+    output,
     stdout: host.stdout,
     stderr: host.stderr,
   };

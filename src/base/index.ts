@@ -73,6 +73,6 @@ export { isForRuntime, VERIFIED_TLS } from "./runtime-variables.ts";
 export { HIDDEN, Secret } from "./secret.ts";
 export { isSocketPathShort, shortSocketPath } from "./socket-path.ts";
 export { type DeadSocket, lookAtSocketPlace, removeDeadSocket, type SocketPlace } from "./socket-place.ts";
-export { finishOutput, lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
+export { descriptorOf, finishOutput, lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
 export { contentDigest, type WatchOptions, watchPaths } from "./watch.ts";

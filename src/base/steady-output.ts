@@ -10,12 +10,12 @@ export type ProcessOutput = NodeJS.WritableStream & { readonly fd: number; reado
  * cannot be written is lost; a disk that has room again takes what comes then. A reader that is slow makes the writer
  * wait. `finish` is emitted when everything has left.
  */
-export function steadyOutput(output: ProcessOutput): Writable & { readonly isTTY: boolean } {
+export function steadyOutput(output: ProcessOutput): Writable & { readonly isTTY: boolean; readonly fd: number } {
   output.on("error", () => undefined); // told by the callback of each write as well
   const write = isFile(output.fd) ? writeToFile : writeToStream;
   const steady = new Writable({ write: (chunk: Buffer, _encoding, done) => write(output, chunk, done) });
   steady.on("error", () => undefined); // whoever writes after the end is too late, and that is all
-  return Object.assign(steady, { isTTY: output.isTTY === true });
+  return Object.assign(steady, { isTTY: output.isTTY === true, fd: output.fd });
 }
 
 /** Regular files and devices other than terminals, which Node closes for good at the first error. */
@@ -61,9 +61,9 @@ const STALL_MS = 1_000;
  * The same output for a writer that must not be stopped by its reader: what is written while the other end has not read
  * for a second is lost, and the writer goes on.
  */
-export function lossyOutput(output: NodeJS.WritableStream): Writable {
+export function lossyOutput(output: NodeJS.WritableStream): Writable & { readonly fd: number | undefined } {
   let isStalled = false;
-  return new Writable({
+  const lossy = new Writable({
     write(chunk: Buffer, _encoding, done) {
       if (isStalled) {
         done();
@@ -80,4 +80,10 @@ export function lossyOutput(output: NodeJS.WritableStream): Writable {
       });
     },
   });
+  return Object.assign(lossy, { fd: descriptorOf(output) });
+}
+
+/** The descriptor of the process that what is written to `output` ends up on, where it is one. */
+export function descriptorOf(output: NodeJS.WritableStream): number | undefined {
+  return (output as Partial<ProcessOutput>).fd;
 }

@@ -24,6 +24,7 @@ import {
 import { findEnvoy } from "../envoy/binary/index.ts";
 import { findSetpriv } from "../envoy/host/index.ts";
 import { validateConfig } from "../envoy/index.ts";
+import { OutputSource } from "../envoy/output/index.ts";
 import type { JsonValue } from "../proto/mesh/index.ts";
 import { checkNamedFile, readNamedFile } from "./named-path.ts";
 import { checkProxyWords } from "./proxy-words.ts";
@@ -145,6 +146,15 @@ async function check({ config, file, cwd, overlay }: Check, isVerbose: boolean, 
     env: host.env,
     runAs: undefined,
     setpriv: await findSetpriv(host.env.PATH),
+    output: new OutputSource({
+      ...{
+        folders: [temporaryPlace(host).folder, "/dev/shm"],
+        path: host.env.PATH,
+        owner: undefined,
+        ownStdout: undefined,
+      },
+      log: { warn: (message) => void host.stderr.write(`warning: ${message}\n`) },
+    }),
   };
   const { isValid, output } = await validateConfig(command, host.signals.stop);
   host.stdout.write(!isValid || isVerbose ? output : `${unknownFields(output)}OK\n`);

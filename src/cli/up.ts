@@ -139,5 +139,5 @@ async function explainWaiting(mesh: LocalMesh, print: (line: string) => void, st
 
 /** A stream that takes everything and shows nothing. */
 function quiet(like: NodeJS.WritableStream): NodeJS.WritableStream {
-  return Object.assign(Object.create(like) as NodeJS.WritableStream, { write: () => true });
+  return Object.assign(Object.create(like) as NodeJS.WritableStream, { write: () => true, fd: undefined });
 }

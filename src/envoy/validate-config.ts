@@ -1,5 +1,7 @@
-import { type ExecFileOptions, execFile } from "node:child_process";
-import { AgentError } from "../base/index.ts";
+import { type ChildProcess, spawn } from "node:child_process";
+import { Writable } from "node:stream";
+import { AgentError, describeError } from "../base/index.ts";
+import { passOn, settleOutput } from "./output/index.ts";
 import { commandOf, type SpawnOptions } from "./supervisor/child.ts";
 
 export interface Validation {
@@ -11,40 +13,77 @@ export interface Validation {
 const LIMIT_MS = 30_000;
 const MOST_OUTPUT = 16 * 2 ** 20;
 
-/** As for a start: the same command line, by the same user. */
-export type ValidateOptions = Pick<SpawnOptions, "binary" | "args" | "cwd" | "env" | "runAs" | "setpriv">;
+/** As for a start: the same command line, by the same user, with outputs of the same kind. */
+export type ValidateOptions = Pick<SpawnOptions, "binary" | "args" | "cwd" | "env" | "runAs" | "setpriv" | "output">;
 
 /**
  * Has the real Envoy read a configuration without starting anything. Rejects with TIMEOUT after `limitMs` (default 30 s),
  * STOPPED, or ENVOY_START_FAILED; the process is gone then. Without hot restart, whose shared memory this mode would leave
  * behind.
  */
-export function validateConfig(options: ValidateOptions, stop: AbortSignal, limitMs = LIMIT_MS): Promise<Validation> {
+export async function validateConfig(
+  options: ValidateOptions,
+  stop: AbortSignal,
+  limitMs = LIMIT_MS,
+): Promise<Validation> {
   const { binary, cwd, env } = options;
   const isOff = options.args.includes("--disable-hot-restart");
   const words = [...options.args, "--mode", "validate", ...(isOff ? [] : ["--disable-hot-restart"])];
   const { file, args, identity } = commandOf({ ...options, args: words });
+  const output = await options.output.open();
+  const child = spawn(file, args, { cwd, env: env as NodeJS.ProcessEnv, stdio: output.stdio, ...identity });
+  const readers = output.begin(child);
+  const texts = [new Text(), new Text()] as const;
+  const passing = [readers.stdout, readers.stderr].flatMap((reader, at) => {
+    const to = texts[at];
+    return reader === undefined || to === undefined ? [] : [passOn(reader, { to })];
+  });
+  const limit = AbortSignal.timeout(limitMs);
+  try {
+    const code = await endOf(child, AbortSignal.any([stop, limit]));
+    if (code === undefined) throw new Error("it was killed");
+    await settleOutput(passing);
+    return { isValid: code === 0, output: texts.join("") };
+  } catch (error) {
+    if (stop.aborted) throw new AgentError("STOPPED", "The validation by Envoy was given up", { cause: stop.reason });
+    if (limit.aborted) throw new AgentError("TIMEOUT", `Envoy did not finish validating within ${limitMs / 1_000} s`);
+    const text = `Cannot start Envoy "${binary}" to validate: ${describeError(error)}`;
+    throw new AgentError("ENVOY_START_FAILED", text, { cause: error });
+  } finally {
+    for (const one of passing) one.close();
+  }
+}
+
+/** The exit code; undefined after a signal. The process is killed when `stop` aborts: one that hangs may be deaf to more polite ones. */
+function endOf(child: ChildProcess, stop: AbortSignal): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
-    const how: ExecFileOptions = {
-      ...{ cwd, env: env as NodeJS.ProcessEnv, maxBuffer: MOST_OUTPUT, ...identity },
-      ...{ timeout: limitMs, killSignal: "SIGKILL" }, // one that hangs may be deaf to more polite ones
-    };
     const done = new AbortController();
-    const child = execFile(file, args, how, (error, stdout, stderr) => {
+    const kill = (): void => void child.kill("SIGKILL");
+    child.once("error", (error) => {
       done.abort();
-      if (error === null) resolve({ isValid: true, output: `${stdout}${stderr}` });
-      else if (typeof error.code === "number") resolve({ isValid: false, output: `${stdout}${stderr}` });
-      else if (stop.aborted) {
-        reject(new AgentError("STOPPED", "The validation by Envoy was given up", { cause: stop.reason }));
-      } else if (error.killed === true) {
-        reject(new AgentError("TIMEOUT", `Envoy did not finish validating within ${limitMs / 1_000} s`));
-      } else {
-        const text = `Cannot start Envoy "${binary}" to validate: ${error.message}`;
-        reject(new AgentError("ENVOY_START_FAILED", text, { cause: error }));
-      }
+      reject(error);
     });
-    const kill = (): void => void child.kill("SIGKILL"); // the option `signal` of execFile would ask politely
+    child.once("exit", (code) => {
+      done.abort();
+      resolve(code ?? undefined);
+    });
     if (stop.aborted) kill();
     else stop.addEventListener("abort", kill, { once: true, signal: done.signal });
   });
+}
+
+/** What was written, as far as it is not absurdly much. */
+class Text extends Writable {
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    if (this.#bytes < MOST_OUTPUT) this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    done();
+  }
+
+  override toString(): string {
+    return Buffer.concat(this.#chunks).toString("utf8");
+  }
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { findSetpriv } from "../../src/envoy/host/index.ts";
 import { validateConfig } from "../../src/envoy/index.ts";
+import { outputSource } from "../support/output.ts";
 import { isAlive } from "../support/processes.ts";
 
 let folder: string;
@@ -19,7 +20,15 @@ const PROGRAM = "/bin/sh";
 async function asked(script: string, setpriv?: string) {
   const binary = join(folder, "envoy");
   await writeFile(binary, `#!${PROGRAM}\necho $$ > pid\n${script}\n`, { mode: 0o755 });
-  return { binary, args: ["-c", "x.json"], cwd: folder, env: { PATH: process.env.PATH }, runAs: undefined, setpriv };
+  return {
+    binary,
+    args: ["-c", "x.json"],
+    cwd: folder,
+    env: { PATH: process.env.PATH },
+    runAs: undefined,
+    setpriv,
+    output: outputSource(),
+  };
 }
 
 async function pidOf(): Promise<number> {
@@ -61,7 +70,11 @@ test("a validation that hangs is killed at the limit", async () => {
 test.skipIf(process.getuid?.() !== 0)("a validation runs as the user that Envoy would be", async () => {
   await chmod(folder, 0o777);
   for (const setpriv of [undefined, await findSetpriv(process.env.PATH)]) {
-    const options = { ...(await asked("id -u", setpriv)), runAs: { uid: 1337, gid: 1337 } };
+    const options = {
+      ...(await asked("id -u", setpriv)),
+      runAs: { uid: 1337, gid: 1337 },
+      output: outputSource({ owner: { uid: 1337, gid: 1337 } }),
+    };
     expect(await validateConfig(options, never)).toEqual({ isValid: true, output: "1337\n" });
   }
 });

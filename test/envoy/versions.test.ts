@@ -13,6 +13,7 @@ import { askVersion, ENVOY_LOCK, thisPlatform } from "../../src/envoy/binary/ind
 import { type ArgumentsOptions, createAdminClient, envoyArguments, featuresOf } from "../../src/envoy/index.ts";
 import { agentExitCode, type SupervisedEnvoy, superviseEnvoy } from "../../src/envoy/supervisor/index.ts";
 import { drainCall, versionOf } from "../../src/envoy/version-table.ts";
+import { outputSource } from "../support/output.ts";
 import { isAlive } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
@@ -144,6 +145,7 @@ async function startEnvoy(version: string): Promise<Started> {
       env: {},
       runAs: undefined,
       setpriv: undefined,
+      output: outputSource(),
       stdout: process.stdout,
       stderr: process.stderr,
     },

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
-import { Writable } from "node:stream";
 import { AgentError, describeError, systemCode } from "../../base/index.ts";
+import { type OutputSource, type Passing, passOn, settleOutput, Tail } from "../output/index.ts";
 
 export interface SpawnOptions {
   readonly binary: string;
@@ -13,6 +13,8 @@ export interface SpawnOptions {
   readonly runAs: { readonly uid: number; readonly gid: number } | undefined;
   /** Path of `setpriv`, with which the kernel ends Envoy when the agent dies; undefined where there is none. */
   readonly setpriv: string | undefined;
+  /** Makes what becomes Envoy's stdout and stderr. */
+  readonly output: OutputSource;
   /** Envoy's own lines go here, untouched. */
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
@@ -37,21 +39,28 @@ export interface EnvoyChild {
  * Starts Envoy in a process group of its own, so that a terminal's Ctrl-C reaches only the agent. Resolves with the
  * pid; rejects with ENVOY_NOT_FOUND, ENVOY_NOT_EXECUTABLE or ENVOY_START_FAILED.
  */
-export function spawnEnvoy(options: SpawnOptions): Promise<EnvoyChild> {
+export async function spawnEnvoy(options: SpawnOptions): Promise<EnvoyChild> {
   const { file, args, identity } = commandOf(options);
+  const output = await options.output.open();
   const child = spawn(file, args, {
     cwd: options.cwd,
     env: options.env as NodeJS.ProcessEnv,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: output.stdio,
     detached: true,
     ...identity,
   });
   const tail = new Tail();
-  forward(child.stdout, options.stdout);
-  forward(child.stderr, options.stderr, tail);
-  const ended = waitForEnd(child);
+  const { stdout, stderr } = output.begin(child);
+  const passing = [
+    ...(stdout === undefined ? [] : [passOn(stdout, { to: options.stdout })]),
+    ...(stderr === undefined ? [] : [passOn(stderr, { to: options.stderr, note: (chunk) => tail.add(chunk) })]),
+  ];
+  const ended = waitForEnd(child, passing);
   return new Promise((resolve, reject) => {
-    child.once("error", (error) => reject(spawnError(options, error)));
+    child.once("error", (error) => {
+      for (const one of passing) one.close();
+      reject(spawnError(options, error));
+    });
     child.once("spawn", () => {
       const pid = child.pid ?? 0;
       resolve({
@@ -65,20 +74,11 @@ export function spawnEnvoy(options: SpawnOptions): Promise<EnvoyChild> {
   });
 }
 
-/** How long the last output may take after the process is gone; a reader that stands still must not hold up the end. */
-const OUTPUT_LIMIT_MS = 500;
-
-function waitForEnd(child: ChildProcess): Promise<ChildEnd> {
+function waitForEnd(child: ChildProcess, passing: readonly Passing[]): Promise<ChildEnd> {
   return new Promise((resolve) => {
     child.once("exit", (code, signal) => {
-      const late = setTimeout(() => {
-        child.stdout?.destroy();
-        child.stderr?.destroy();
-      }, OUTPUT_LIMIT_MS);
-      child.once("close", () => {
-        clearTimeout(late);
-        resolve(signal === null ? { kind: "code", code: code ?? 0 } : { kind: "signal", signal });
-      });
+      const end: ChildEnd = signal === null ? { kind: "code", code: code ?? 0 } : { kind: "signal", signal };
+      void settleOutput(passing).then(() => resolve(end));
     });
   });
 }
@@ -121,39 +121,6 @@ export function commandOf({
   if (setpriv === undefined) return { file: binary, args: [...args], identity: { ...runAs } };
   const user = runAs === undefined ? [] : [`--reuid=${runAs.uid}`, `--regid=${runAs.gid}`, "--clear-groups"];
   return { file: setpriv, args: ["--pdeathsig", "KILL", ...user, "--", binary, ...args], identity: {} };
-}
-
-/** Passes output on without `pipe`, which would end the agent's own stream together with the child's. */
-function forward(from: ChildProcess["stdout"], to: NodeJS.WritableStream, tail?: Tail): void {
-  from?.pipe(
-    new Writable({
-      write(chunk: Buffer, _encoding, done) {
-        tail?.add(chunk);
-        if (to.write(chunk)) done();
-        else to.once("drain", () => done());
-      },
-    }),
-  );
-}
-
-const KEPT_LINES = 100;
-const KEPT_LINE_LENGTH = 2_000;
-
-/** The last lines of a stream, in bounded memory. */
-class Tail {
-  readonly #lines: string[] = [];
-  #rest = "";
-
-  add(chunk: Buffer): void {
-    const parts = (this.#rest + chunk.toString("utf8")).split("\n");
-    this.#rest = (parts.pop() ?? "").slice(-KEPT_LINE_LENGTH);
-    for (const line of parts.slice(-KEPT_LINES)) this.#lines.push(line.slice(0, KEPT_LINE_LENGTH));
-    if (this.#lines.length > KEPT_LINES) this.#lines.splice(0, this.#lines.length - KEPT_LINES);
-  }
-
-  lines(): readonly string[] {
-    return this.#rest === "" ? [...this.#lines] : [...this.#lines, this.#rest];
-  }
 }
 
 function spawnError({ binary, cwd }: SpawnOptions, error: unknown): AgentError {

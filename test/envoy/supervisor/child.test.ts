@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Writable } from "node:stream";
 import { expect, test } from "vitest";
 import { type SpawnOptions, spawnEnvoy } from "../../../src/envoy/supervisor/child.ts";
+import { outputSource } from "../../support/output.ts";
 
 const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
 
@@ -15,6 +16,7 @@ function script(text: string, more: Partial<SpawnOptions> = {}): SpawnOptions {
     env: { PATH: process.env.PATH },
     runAs: undefined,
     setpriv: undefined,
+    output: outputSource(),
     stdout: nowhere,
     stderr: nowhere,
     ...more,

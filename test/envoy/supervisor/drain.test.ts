@@ -6,6 +6,7 @@ import { createLogger, noMetrics } from "../../../src/base/index.ts";
 import { createAdminClient, featuresOf } from "../../../src/envoy/index.ts";
 import { type DrainOptions, describePlan } from "../../../src/envoy/supervisor/drain.ts";
 import { type SuperviseOptions, superviseEnvoy } from "../../../src/envoy/supervisor/index.ts";
+import { outputSource } from "../../support/output.ts";
 
 const DRAIN: DrainOptions = {
   isInboundOnly: true,
@@ -68,6 +69,7 @@ async function start(script: string, port: number, { drain, signals }: Settings 
       env: { PATH: process.env.PATH },
       runAs: undefined,
       setpriv: undefined,
+      output: outputSource(),
       stdout: new Writable({
         write(_chunk, _encoding, done) {
           isUp();

@@ -15,6 +15,7 @@ import {
   superviseEnvoy,
   type Traces,
 } from "../../../src/envoy/supervisor/index.ts";
+import { outputSource } from "../../support/output.ts";
 import { isAlive } from "../../support/processes.ts";
 
 let folder: string;
@@ -40,6 +41,7 @@ async function supervise(
       env: { PATH: process.env.PATH },
       runAs: undefined,
       setpriv: undefined,
+      output: outputSource(),
       stdout: nowhere,
       stderr: nowhere,
     },

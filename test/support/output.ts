@@ -1,0 +1,15 @@
+import { tmpdir } from "node:os";
+import { silentLogger } from "../../src/base/index.ts";
+import { OutputSource, type OutputSourceOptions } from "../../src/envoy/output/index.ts";
+
+/** Outputs for a child as the agent makes them. */
+export function outputSource(options: Partial<OutputSourceOptions> = {}): OutputSource {
+  return new OutputSource({
+    folders: [tmpdir()],
+    path: process.env.PATH,
+    owner: undefined,
+    ownStdout: undefined,
+    log: silentLogger,
+    ...options,
+  });
+}
