@@ -80,6 +80,8 @@ export interface ControlPlane extends AsyncDisposable {
    * and keeps what was served.
    */
   setResources(yaml: string): void;
+  /** How many resources are served now, by the names of the lists in a document: `clusters`, `listeners`, `names`. */
+  resourceCounts(): Readonly<Record<string, number>>;
   /** Signs with a new root from now on; open streams stay. */
   rotateRoot(rotation: RootRotation): Promise<void>;
   /** Node ids of the open streams. */

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import type { Command } from "commander";
 import { startExampleService } from "../../examples/quickstart/service.ts";
 import {
   AgentError,
@@ -11,13 +12,14 @@ import {
   pause,
   systemCode,
 } from "../base/index.ts";
-import { startControlPlane, writeCredentials } from "../control-plane/index.ts";
+import { type ResourceCounts, startControlPlane, writeCredentials } from "../control-plane/index.ts";
 import { runCommander } from "./command.ts";
+import { checkWorkload, mintToken, openDesk, type TokenFlags } from "./control-plane-token.ts";
 import { checkNamedFolder } from "./named-path.ts";
 import { parsePort } from "./parse-port.ts";
 
 interface Flags {
-  readonly dir: string;
+  readonly dir?: string;
   readonly host: string;
   readonly port: string;
   readonly trustDomain: string;
@@ -29,18 +31,21 @@ interface Flags {
   readonly withService?: boolean;
 }
 
+const HELP = { hint: 'See "pilotboat control-plane --help"' };
+
 const EXAMPLES = `
 Examples:
   pilotboat control-plane --dir examples/quickstart/xds --with-service --write-credentials /tmp/sidecar
   pilotboat control-plane --dir my-mesh --port 0 --set OUTBOUND_PORT=18080
-  pilotboat control-plane --dir my-mesh --ca-dir ~/.my-mesh-ca     # the same root after a restart`;
+  pilotboat control-plane --dir my-mesh --ca-dir ~/.my-mesh-ca     # the same root after a restart
+  pilotboat control-plane token -n shop --service-account cart     # while it runs: for another workload`;
 
 /** `pilotboat control-plane`. */
 export function run(args: readonly string[], host: Host): Promise<number> {
   return runCommander("control-plane", args, host, (program) => {
-    program
+    withTokenCommand(program, host)
       .description("A development istiod: certificate authority and ADS from a folder of YAML")
-      .requiredOption("--dir <folder>", "folder with YAML files of Envoy resources; it is watched")
+      .option("--dir <folder>", "folder with YAML files of Envoy resources; it is watched")
       .option("--host <address>", "address to listen on", "127.0.0.1")
       .option("--port <port>", "port to listen on; 0 takes a free one", "15012")
       .option("--trust-domain <name>", "SPIFFE trust domain", "cluster.local")
@@ -55,7 +60,7 @@ export function run(args: readonly string[], host: Host): Promise<number> {
         "keep root and token key there; may be one of Istio's cacerts; default: new at each start",
       )
       .option("--write-credentials <folder>", "write a token and the root certificate where a sidecar in it looks")
-      .option("--namespace <name>", "namespace of that token; in the files NAMESPACE", "default")
+      .option("-n, --namespace <name>", "namespace of that token; in the files NAMESPACE", "default")
       .option("--service-account <name>", "its service account; in the files SERVICE_ACCOUNT", "quickstart")
       .option("--with-service", "also start the example service, on APP_PORT (15081)")
       .addHelpText("after", EXAMPLES)
@@ -67,15 +72,31 @@ export function run(args: readonly string[], host: Host): Promise<number> {
   });
 }
 
+/** Flags after `token` are its own, though some have the names of those before. */
+function withTokenCommand(program: Command, host: Host): Command {
+  program
+    .enablePositionalOptions()
+    .command("token")
+    .description("Print a token of a running control plane, so that another workload can join")
+    .option("-n, --namespace <name>", "namespace of the workload", "default")
+    .requiredOption("--service-account <name>", "its service account")
+    .option("--port <port>", "port of the control plane; default: the only one that runs")
+    .option("--duration <time>", "how long the token is valid, as 30m; default: 12h")
+    .option("--write-credentials <folder>", "write it, with the root certificate, where a sidecar in that folder looks")
+    .action((flags: TokenFlags) => mintToken(flags, host));
+  return program;
+}
+
 const collect = (value: string, earlier: readonly string[]): readonly string[] => [...earlier, value];
 
 async function serve(flags: Flags, host: Host): Promise<void> {
   const { stop } = host.signals;
-  const { namespace, serviceAccount } = flags;
+  const workload = checkWorkload(flags);
+  if (flags.dir === undefined) throw new AgentError("USAGE", "required option '--dir <folder>' not specified", HELP);
   const log = createLogger({ write: (line) => host.stderr.write(line) });
   const values: Record<string, string> = {
-    NAMESPACE: namespace,
-    SERVICE_ACCOUNT: serviceAccount,
+    NAMESPACE: workload.namespace,
+    SERVICE_ACCOUNT: workload.serviceAccount,
     ...parseValues(flags.set),
   };
   const resources = resolve(host.cwd, flags.dir);
@@ -103,15 +124,24 @@ async function serve(flags: Flags, host: Host): Promise<void> {
     );
     host.stdout.write(`service        http://127.0.0.1:${service.port}\n`);
   }
-  host.stdout.write(`control plane  ${controlPlane.address}\n`);
+  await life.own("token desk", openDesk(controlPlane, host, log));
+  host.stdout.write(
+    `control plane  ${controlPlane.address}\nresources      ${describeResources(controlPlane.resourceCounts(), resources)}\n`,
+  );
   if (flags.writeCredentials !== undefined) {
     const folder = resolve(host.cwd, flags.writeCredentials);
-    const write = (): Promise<void> => writeCredentials(controlPlane, folder, { namespace, serviceAccount });
+    const write = (): Promise<void> => writeCredentials(controlPlane, folder, workload);
     await write();
     host.stdout.write(`credentials    ${folder}\n`);
     await keepFresh(write, log, stop);
   }
   if (!stop.aborted) await new Promise((done) => stop.addEventListener("abort", done, { once: true }));
+}
+
+function describeResources(counts: ResourceCounts, folder: string): string {
+  const lists = Object.entries(counts).map(([list, count]) => `${count} ${list}`);
+  if (lists.length > 0) return lists.join(", ");
+  return `none in "${folder}": YAML files (.yaml, .yml) that are put there are read at once`;
 }
 
 const DEFAULT_APP_PORT = "15081";

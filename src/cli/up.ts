@@ -4,6 +4,7 @@ import { type LocalMesh, startLocalMesh } from "../agent/local/index.ts";
 import { createLogger, type Host, isStopped, pause, silentLogger } from "../base/index.ts";
 import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
+import { openDesk } from "./control-plane-token.ts";
 import { checkNamedFolder } from "./named-path.ts";
 import { parsePort } from "./parse-port.ts";
 import { createMeshNews, curlLine, nothingToTry, shorten } from "./up-news.ts";
@@ -61,6 +62,7 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
   });
   if (mesh === undefined) return;
   await using _ = mesh;
+  await using _desk = await openDesk(mesh.controlPlane, host, options.log);
   const isReady = await reportReady(mesh, print, steppedMs, stop);
   if (isReady) printAddresses(mesh, news.target(mesh.ports.outbound), host, print);
   const end = await mesh.agent.ended;

@@ -2,7 +2,7 @@ import type { Logger, Secret } from "../base/index.ts";
 import type { HealthReport, Rejection } from "./client-notes.ts";
 import type { Faults } from "./faults.ts";
 import type { RootRotation } from "./signing.ts";
-import type { ListenerPlace } from "./snapshot.ts";
+import type { ListenerPlace, ResourceCounts } from "./snapshot.ts";
 import type { TokenSettings, Workload } from "./tokens.ts";
 
 export interface ControlPlaneOptions {
@@ -51,6 +51,8 @@ export interface ControlPlane extends AsyncDisposable {
    * and keeps what was served.
    */
   setResources(yaml: string): void;
+  /** How many resources are served now. */
+  resourceCounts(): ResourceCounts;
   /** Signs with a new root from now on; open streams stay. */
   rotateRoot(rotation: RootRotation): Promise<void>;
   /** Node ids of the open streams. */

@@ -13,7 +13,7 @@ import { createClientNotes, type HealthReport, type Rejection } from "./client-n
 import { DeltaStream } from "./delta-stream.ts";
 import { HEALTH_TYPE } from "./resource-types.ts";
 import { type AnyRequest, serveStream } from "./serve-stream.ts";
-import { type Resource, type Snapshot, toResource } from "./snapshot.ts";
+import { type Resource, type ResourceCounts, type Snapshot, toResource } from "./snapshot.ts";
 import { SotwStream } from "./sotw-stream.ts";
 import type { StreamPort } from "./stream-port.ts";
 
@@ -31,6 +31,7 @@ export interface DiscoveryService {
     deltaAggregatedResources(call: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>): void;
   };
   publish(snapshot: Snapshot): void;
+  counts(): ResourceCounts;
   /** Node ids of the open streams. */
   connected(): readonly string[];
   /** The latest refusals, newest last. */
@@ -82,7 +83,8 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
       );
       const stream: Connected = { nodeId: node.id, conversation, end: () => call.end() };
       streams.add(stream);
-      for (const event of ["close", "cancelled"]) call.once(event, () => streams.delete(stream));
+      const leave = (): void => void (streams.delete(stream) && log.info("Disconnected", { node: node.id }));
+      for (const event of ["close", "cancelled", "finish"]) call.once(event, leave); // whichever comes, in whichever order
       return (request) => {
         if (request.typeUrl === HEALTH_TYPE) notes.onHealth(node, request.errorDetail?.message ?? "");
         else conversation.onRequest(request);
@@ -100,6 +102,7 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
       deltaAggregatedResources: (call) => serve(call, (node, port) => new DeltaStream(node, snapshot, port)),
     },
     publish,
+    counts: () => snapshot.counts,
     connected: () => [...streams].map(({ nodeId }) => nodeId),
     rejections: () => notes.rejections,
     healthReports: () => notes.healthReports,

@@ -1,4 +1,4 @@
-const PREFIX = "type.googleapis.com/";
+export const TYPE_PREFIX = "type.googleapis.com/";
 
 /** The lists that a document may have: the message of their items and the field that names an item. */
 export const RESOURCE_LISTS = {
@@ -10,14 +10,14 @@ export const RESOURCE_LISTS = {
   extensions: { typeName: "envoy.config.core.v3.TypedExtensionConfig", nameField: "name" },
 } as const;
 
-export const CLUSTER_TYPE = `${PREFIX}${RESOURCE_LISTS.clusters.typeName}`;
-export const ENDPOINT_TYPE = `${PREFIX}${RESOURCE_LISTS.endpoints.typeName}`;
-export const LISTENER_TYPE = `${PREFIX}${RESOURCE_LISTS.listeners.typeName}`;
-export const ROUTE_TYPE = `${PREFIX}${RESOURCE_LISTS.routes.typeName}`;
-export const SECRET_TYPE = `${PREFIX}${RESOURCE_LISTS.secrets.typeName}`;
-export const EXTENSION_TYPE = `${PREFIX}${RESOURCE_LISTS.extensions.typeName}`;
-export const NAME_TABLE_TYPE = `${PREFIX}istio.networking.nds.v1.NameTable`;
-export const HEALTH_TYPE = `${PREFIX}istio.v1.HealthInformation`;
+export const CLUSTER_TYPE = `${TYPE_PREFIX}${RESOURCE_LISTS.clusters.typeName}`;
+export const ENDPOINT_TYPE = `${TYPE_PREFIX}${RESOURCE_LISTS.endpoints.typeName}`;
+export const LISTENER_TYPE = `${TYPE_PREFIX}${RESOURCE_LISTS.listeners.typeName}`;
+export const ROUTE_TYPE = `${TYPE_PREFIX}${RESOURCE_LISTS.routes.typeName}`;
+export const SECRET_TYPE = `${TYPE_PREFIX}${RESOURCE_LISTS.secrets.typeName}`;
+export const EXTENSION_TYPE = `${TYPE_PREFIX}${RESOURCE_LISTS.extensions.typeName}`;
+export const NAME_TABLE_TYPE = `${TYPE_PREFIX}istio.networking.nds.v1.NameTable`;
+export const HEALTH_TYPE = `${TYPE_PREFIX}istio.v1.HealthInformation`;
 
 /** What refers comes after what is referred to. Source: istio/istio pilot/pkg/xds/ads.go (PushOrder). */
 const PUSH_ORDER = [CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE];
@@ -37,5 +37,5 @@ export function isWildcardType(typeUrl: string): boolean {
 
 /** Envoy waits for an answer, even an empty one; of Istio's own types we know just the name table. */
 export function isAnswered(typeUrl: string): boolean {
-  return typeUrl.startsWith(`${PREFIX}envoy.`) || typeUrl === NAME_TABLE_TYPE;
+  return typeUrl.startsWith(`${TYPE_PREFIX}envoy.`) || typeUrl === NAME_TABLE_TYPE;
 }

@@ -4,7 +4,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
 import { type NameTable, NameTableSchema } from "../proto/gen/istio/networking/nds/v1/nds_pb.ts";
-import { ENDPOINT_TYPE, NAME_TABLE_TYPE } from "./resource-types.ts";
+import { ENDPOINT_TYPE, NAME_TABLE_TYPE, RESOURCE_LISTS, TYPE_PREFIX } from "./resource-types.ts";
 
 /** One resource, ready to be sent. */
 export interface Resource {
@@ -47,12 +47,18 @@ export interface Snapshot {
   resourcesFor(node: Node, typeUrl: string): ReadonlyMap<string, Resource>;
   /** Those with a TCP port, for whichever node. */
   readonly listeners: readonly ListenerPlace[];
+  /** How many of each list there are, for whichever node; lists without any are left out. */
+  readonly counts: ResourceCounts;
 }
+
+/** By the names of the lists in a document: `clusters`, `names`. */
+export type ResourceCounts = Readonly<Record<string, number>>;
 
 export function createSnapshot(version: string, groups: readonly ResourceGroup[]): Snapshot {
   return {
     version,
     listeners: groups.flatMap(({ listeners }) => listeners),
+    counts: countResources(groups),
     resourcesFor(node, typeUrl) {
       const fitting = groups.filter((group) => isFitting(group.match, node));
       if (typeUrl === NAME_TABLE_TYPE) return new Map([["", nameTable(fitting)]]);
@@ -60,6 +66,16 @@ export function createSnapshot(version: string, groups: readonly ResourceGroup[]
       return new Map(resources.map((resource) => [resource.name, resource]));
     },
   };
+}
+
+function countResources(groups: readonly ResourceGroup[]): ResourceCounts {
+  const sum = (count: (group: ResourceGroup) => number): number => groups.reduce((all, one) => all + count(one), 0);
+  const lists = Object.entries(RESOURCE_LISTS).map(([list, { typeName }]): [string, number] => [
+    list,
+    sum(({ byType }) => byType.get(`${TYPE_PREFIX}${typeName}`)?.length ?? 0),
+  ]);
+  const names = sum((group) => Object.keys(group.names).length);
+  return Object.fromEntries([...lists, ["names", names] as const].filter(([, count]) => count > 0));
 }
 
 /** Packs a message's bytes; the version is made from them. */

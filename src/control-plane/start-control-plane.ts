@@ -29,12 +29,13 @@ export async function startControlPlane(options: ControlPlaneOptions, stop: Abor
 
 async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: AbortSignal): Promise<ControlPlane> {
   const { trustDomain = "cluster.local", host = "127.0.0.1", log, onNews = () => undefined } = options;
+  const { resources: folder } = options;
   const values = { TRUST_DOMAIN: trustDomain, ...options.values };
   const code = await loadCode();
   const types = code.loadEnvoyTypes();
   const versions = countVersions();
   const readSnapshot = async (): Promise<Snapshot> =>
-    code.createSnapshot(versions(), await code.readResources(options.resources, values, types));
+    code.createSnapshot(versions(), await code.readResources(folder, values, types));
   const [snapshot, signing] = await Promise.all([
     readSnapshot(),
     code.createSigning({ ...options, trustDomain, host }),
@@ -56,17 +57,21 @@ async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: 
     ...{ socket, tls: signing.serverTls(), createCertificate, discovery: discovery.handlers },
     interceptor: code.authenticating({ tokens, trustDomain, log }),
   });
+  const tellRead = ({ listeners, counts }: Snapshot, isAgain: boolean): void => {
+    if (Object.keys(counts).length === 0) log.warn("There are no resources: whoever connects gets none", { folder });
+    onNews({ kind: "read", isAgain, listeners });
+  };
   const reload = async (): Promise<void> => {
     const next = await readSnapshot();
     discovery.publish(next);
-    onNews({ kind: "read", isAgain: true, listeners: next.listeners });
+    tellRead(next, true);
   };
-  onNews({ kind: "read", isAgain: false, listeners: snapshot.listeners });
+  tellRead(snapshot, false);
   const watch = await watchPaths({
-    paths: [options.resources],
+    paths: [folder],
     onChange: () => void reloadOrKeep(reload, log, onNews),
   });
-  log.info("Control plane is serving", { address: socket.address, resources: options.resources });
+  log.info("Control plane is serving", { address: socket.address, resources: folder });
   return {
     address: socket.address,
     port: socket.port,
@@ -85,6 +90,7 @@ async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: 
       server.useTls(signing.serverTls());
       log.info("Changed the root", { overlapping: rotation.isOverlapping });
     },
+    resourceCounts: () => discovery.counts(),
     connected: () => discovery.connected(),
     rejections: () => discovery.rejections(),
     healthReports: () => discovery.healthReports(),

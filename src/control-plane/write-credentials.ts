@@ -4,7 +4,11 @@ import type { ControlPlane } from "./control-plane.ts";
 import type { Workload } from "./tokens.ts";
 
 /** Writes a token and the root certificate below `folder`, at the places where an agent started there looks. */
-export async function writeCredentials(controlPlane: ControlPlane, folder: string, workload: Workload): Promise<void> {
+export async function writeCredentials(
+  controlPlane: Pick<ControlPlane, "mintToken" | "rootPem">,
+  folder: string,
+  workload: Workload,
+): Promise<void> {
   const token = await controlPlane.mintToken(workload);
   await writeFileAtomically(join(folder, "var/run/secrets/tokens/istio-token"), token.reveal());
   await writeFileAtomically(join(folder, "var/run/secrets/istio/root-cert.pem"), controlPlane.rootPem);

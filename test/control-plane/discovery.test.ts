@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createLogger } from "../../src/base/index.ts";
 import type { ControlPlaneNews } from "../../src/control-plane/index.ts";
 import {
   CLUSTER_TYPE,
@@ -400,4 +401,30 @@ test("a taken port is named", async () => {
   await expect(startControlPlane(options, new AbortController().signal)).rejects.toMatchObject({
     code: "ADDRESS_IN_USE",
   });
+});
+
+test("reality 30: whoever leaves is logged once, as its coming was, whatever ended the stream", async () => {
+  const lines: string[] = [];
+  const log = createLogger({ write: (line) => void lines.push(line) });
+  await using own = await startRig({ "mesh.yaml": MESH }, { log });
+  const mine = (await own.controlPlane.mintToken({ namespace: "default", serviceAccount: "web" })).revealText();
+  const count = (word: string) => lines.filter((line) => line.includes(`\t${word}\tnode=sidecar~1.1.1.1~a.b~c`)).length;
+  const ends: ((stream: ReturnType<Rig["delta"]>) => void)[] = [
+    (stream) => stream.cancel(),
+    (stream) => stream.end(),
+    () => own.controlPlane.closeStreams(),
+  ];
+  for (const [at, end] of ends.entries()) {
+    const stream = own.delta(mine);
+    stream.send({ node: node(), typeUrl: CLUSTER_TYPE });
+    await stream.next();
+    expect([count("Connected"), count("Disconnected")]).toEqual([at + 1, at]);
+    end(stream);
+    await stream.failed;
+    await expect.poll(() => count("Disconnected")).toBe(at + 1);
+  }
+  const refused = own.delta("no token");
+  refused.send({ node: node(), typeUrl: CLUSTER_TYPE });
+  await refused.failed;
+  expect([count("Connected"), count("Disconnected"), own.controlPlane.connected()]).toEqual([3, 3, []]);
 });

@@ -46,6 +46,8 @@ export interface Stream<Request, Response> {
   readonly received: readonly Response[];
   readonly failed: Promise<grpc.StatusObject>;
   cancel(): void;
+  /** Half-closes. */
+  end(): void;
 }
 
 export async function startRig(
@@ -137,5 +139,6 @@ function streamOf<Request, Response>(call: grpc.ClientDuplexStream<object, objec
       return received[taken++] as Response;
     },
     cancel: () => call.cancel(),
+    end: () => void call.end(),
   };
 }

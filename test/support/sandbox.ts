@@ -40,6 +40,8 @@ export interface PlaneOptions {
   readonly resources?: string;
   /** Further values of the placeholders in them. */
   readonly values?: Readonly<Record<string, string>>;
+  /** Of its process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface SandboxOptions {
@@ -60,11 +62,11 @@ export async function createSandbox(runtime: Runtime, options: SandboxOptions = 
   return {
     folder,
     ports,
-    async startControlPlane({ resources: own = resources, values: more = {} } = {}) {
+    async startControlPlane({ resources: own = resources, values: more = {}, env = {} } = {}) {
       const values = { OUTBOUND_PORT: outbound, INBOUND_PORT: inbound, APP_PORT: appPort ?? service?.port, ...more };
       const set = Object.entries(values).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
       const where = ["--dir", own, "--port", String(controlPlane), "--ca-dir", join(folder, "ca")];
-      const command = start(runtime, ["control-plane", ...where, "--write-credentials", folder, ...set]);
+      const command = start(runtime, ["control-plane", ...where, "--write-credentials", folder, ...set], { env });
       await command.waitFor(/credentials {4}/);
       return command;
     },

@@ -1,0 +1,88 @@
+import { join, resolve } from "node:path";
+import { AgentError, describeError, type Host, type Logger, parseGoDuration, toMs, xdgFolder } from "../base/index.ts";
+import {
+  askForToken,
+  type ControlPlane,
+  findControlPlanes,
+  openTokenDesk,
+  type RunningControlPlane,
+  writeCredentials,
+} from "../control-plane/index.ts";
+import { parsePort } from "./parse-port.ts";
+
+export interface TokenFlags {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly port?: string;
+  readonly duration?: string;
+  readonly writeCredentials?: string;
+}
+
+/** Lets `control-plane token` reach this control plane. Without that everything else works. Never rejects. */
+export async function openDesk(controlPlane: ControlPlane, host: Host, log: Logger): Promise<AsyncDisposable> {
+  return openTokenDesk(controlPlane, tokenDesks(host)).catch((error: unknown) => {
+    log.warn('"pilotboat control-plane token" cannot reach this one', { error: describeError(error) });
+    return { [Symbol.asyncDispose]: async () => undefined };
+  });
+}
+
+/** Where the control planes of this user can be asked for tokens. */
+function tokenDesks({ env }: Host): string {
+  return join(xdgFolder(env, "XDG_STATE_HOME", ".local/state"), "pilotboat", "control-planes");
+}
+
+/** `pilotboat control-plane token`: prints a token, or writes it with the root where a sidecar looks. */
+export async function mintToken(flags: TokenFlags, host: Host): Promise<void> {
+  const workload = checkWorkload(flags);
+  const ttlMs = flags.duration === undefined ? undefined : parseTtl(flags.duration);
+  const from = choose(await findControlPlanes(tokenDesks(host)), flags.port, tokenDesks(host));
+  const { token, rootPem } = await askForToken(from, { workload, ttlMs });
+  if (flags.writeCredentials === undefined) {
+    host.stdout.write(`${token.revealText()}\n`);
+    return;
+  }
+  const folder = resolve(host.cwd, flags.writeCredentials);
+  await writeCredentials({ rootPem, mintToken: async () => token }, folder, workload);
+  host.stdout.write(`control plane  localhost:${from.port}\ncredentials    ${folder}\n`);
+}
+
+/** Throws USAGE for names that Kubernetes would not take, of which a token would be made that speaks for somebody else. */
+export function checkWorkload({ namespace, serviceAccount }: Pick<TokenFlags, "namespace" | "serviceAccount">) {
+  if (!LABEL.test(namespace)) throw new AgentError("USAGE", `Cannot use --namespace "${namespace}", wanted ${WANTED}`);
+  if (!SUBDOMAIN.test(serviceAccount)) {
+    throw new AgentError("USAGE", `Cannot use --service-account "${serviceAccount}", wanted ${WANTED}`);
+  }
+  return { namespace, serviceAccount };
+}
+
+const WANTED = "lower-case letters, digits and hyphens, as in Kubernetes";
+/** RFC 1123, as Kubernetes checks names of namespaces and service accounts. */
+const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+function parseTtl(text: string): number {
+  const ns = parseGoDuration(text);
+  if (ns === undefined || ns < 1_000_000_000n) {
+    throw new AgentError("USAGE", `Cannot use --duration "${text}", wanted a time of at least 1s such as 30m or 12h`);
+  }
+  return toMs(ns);
+}
+
+function choose(running: readonly RunningControlPlane[], wanted: string | undefined, folder: string) {
+  const port = wanted === undefined ? undefined : parsePort("--port", wanted);
+  const fitting = running.filter((one) => port === undefined || one.port === port);
+  const [only] = fitting;
+  if (only !== undefined && fitting.length === 1) return only;
+  const others = running.map((one) => `port ${one.port} (pid ${one.pid})`).join(", ");
+  if (only !== undefined) {
+    throw new AgentError("USAGE", `Cannot tell which control plane is meant: ${others}`, {
+      hint: "Name it with --port",
+    });
+  }
+  const at = port === undefined ? "" : ` at port ${port}`;
+  const there =
+    others === "" ? `no control plane of this user runs here (looked in "${folder}")` : `there are ${others}`;
+  throw new AgentError("REQUEST_FAILED", `Cannot get a token${at}: ${there}`, {
+    hint: 'Start one with "pilotboat control-plane --dir FOLDER"',
+  });
+}

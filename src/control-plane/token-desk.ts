@@ -1,0 +1,111 @@
+import { readdir, unlink } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { AgentError, bindUnix, describeError, Secret, shortSocketPath, systemCode } from "../base/index.ts";
+import type { ControlPlane } from "./control-plane.ts";
+import type { Workload } from "./tokens.ts";
+
+/** What a workload needs to join. */
+export interface Credentials {
+  readonly token: Secret;
+  /** PEM of the roots. */
+  readonly rootPem: string;
+}
+
+export interface TokenWish {
+  readonly workload: Workload;
+  /** Lifetime; undefined leaves it to the control plane. */
+  readonly ttlMs: number | undefined;
+}
+
+/** A control plane that runs here. */
+export interface RunningControlPlane {
+  readonly pid: number;
+  readonly port: number;
+  readonly socket: string;
+}
+
+/** Longest question, and most that an answer may have: some roots. */
+const MOST_BYTES = 1_048_576;
+const LIMIT_MS = 10_000;
+const NAME = /^(\d+)-(\d+)\.sock$/;
+
+/**
+ * Lets other processes of this user ask a control plane for tokens, over a socket in `folder` that nobody else may open.
+ * Rejects with FILE_UNWRITABLE or SOCKET_PATH_TOO_LONG.
+ */
+export async function openTokenDesk(controlPlane: ControlPlane, folder: string): Promise<AsyncDisposable> {
+  const path = join(folder, `${controlPlane.port}-${process.pid}.sock`);
+  const socket = await bindUnix(path);
+  socket.handOver((connection) => {
+    void answer(connection, controlPlane).catch(() => connection.destroy()); // who asked has left, or asks nonsense
+  });
+  return socket;
+}
+
+async function answer(connection: Socket, controlPlane: ControlPlane): Promise<void> {
+  const { namespace, serviceAccount, ttlMs } = JSON.parse(await readLine(connection)) as Workload & { ttlMs?: number };
+  const token = await controlPlane.mintToken({ namespace, serviceAccount }, ttlMs);
+  connection.end(`${JSON.stringify({ token: token.revealText(), rootPem: controlPlane.rootPem })}\n`);
+}
+
+/** Those that answer; the sockets of those that were killed are removed. */
+export async function findControlPlanes(folder: string): Promise<RunningControlPlane[]> {
+  const names = await readdir(folder).catch(() => []);
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const [, port, pid] = NAME.exec(name) ?? [];
+      const socket = join(folder, name);
+      return port !== undefined && (await isAnswered(socket)) ? [{ pid: Number(pid), port: Number(port), socket }] : [];
+    }),
+  );
+  return found.flat().sort((a, b) => a.port - b.port);
+}
+
+/** Rejects with REQUEST_FAILED. */
+export async function askForToken(from: RunningControlPlane, { workload, ttlMs }: TokenWish): Promise<Credentials> {
+  try {
+    const connection = await open(from.socket);
+    connection.write(`${JSON.stringify({ ...workload, ttlMs })}\n`);
+    const { token, rootPem } = JSON.parse(await readLine(connection)) as { token: string; rootPem: string };
+    return { token: new Secret(token), rootPem };
+  } catch (error) {
+    const text = `Cannot get a token of the control plane at port ${from.port} (pid ${from.pid}): ${describeError(error)}`;
+    throw new AgentError("REQUEST_FAILED", text, { cause: error });
+  }
+}
+
+async function isAnswered(path: string): Promise<boolean> {
+  try {
+    (await open(path)).destroy();
+    return true;
+  } catch (error) {
+    if (systemCode(error) === "ECONNREFUSED") await unlink(path).catch(() => undefined);
+    return false;
+  }
+}
+
+function open(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const connection = connect({ path: shortSocketPath(path) });
+    connection.once("error", reject).once("connect", () => resolve(connection));
+  });
+}
+
+/** The first line that comes. Rejects when there is none within the limit, or a longer one than there should be. */
+function readLine(connection: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const fail = (why: string) => (): void => {
+      connection.destroy();
+      reject(new Error(why));
+    };
+    connection.setTimeout(LIMIT_MS, fail(`no answer within ${LIMIT_MS / 1_000} s`));
+    connection.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
+      if (text.length > MOST_BYTES) fail("the line is too long")();
+      else if (text.includes("\n")) resolve(text);
+    });
+    connection.once("error", reject).once("close", fail("the connection ended without an answer"));
+  });
+}
