@@ -43,7 +43,10 @@ export const ERROR_CATALOGUE = {
   ENVOY_ADMIN_UNREACHABLE: { kind: "peer", summary: "Envoy's admin API does not answer, or not with 200." },
   ENVOY_ENDED: { kind: "peer", summary: "Envoy ended by itself; the exit code is Envoy's own, or 128 and the signal." },
   ENVOY_FETCH_FAILED: { kind: "environment", summary: "Envoy's executable could not be fetched." },
-  ENVOY_HASH_MISMATCH: { kind: "peer", summary: "What was fetched is not what envoy.lock.json pins; it was deleted." },
+  ENVOY_HASH_MISMATCH: {
+    kind: "peer",
+    summary: "An Envoy is not the one that envoy.lock.json pins. One that was just fetched is deleted.",
+  },
   ENVOY_NOT_EXECUTABLE: { kind: "environment", summary: "The file named as Envoy cannot be executed on this machine." },
   ENVOY_NOT_FOUND: { kind: "environment", summary: "There is no Envoy executable where one is wanted." },
   ENVOY_START_FAILED: { kind: "environment", summary: "Envoy's process could not be started." },
@@ -75,6 +78,10 @@ export const ERROR_CATALOGUE = {
   TIMEOUT: { kind: "environment", summary: "A wait took longer than its limit." },
   TOKEN_UNREADABLE: { kind: "environment", summary: "The token that authenticates the agent cannot be obtained." },
   UNAUTHENTICATED: { kind: "peer", summary: "A caller did not prove who it is." },
+  UNTRUSTED_PATH: {
+    kind: "environment",
+    summary: "A file or folder that the agent must rely on can be changed by another user.",
+  },
   USAGE: { kind: "usage", summary: "The command line cannot be understood." },
 } as const satisfies Record<string, CatalogueEntry>;
 

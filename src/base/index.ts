@@ -75,4 +75,14 @@ export { isSocketPathShort, shortSocketPath } from "./socket-path.ts";
 export { type DeadSocket, lookAtSocketPlace, removeDeadSocket, type SocketPlace } from "./socket-place.ts";
 export { descriptorOf, finishOutput, lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
+export {
+  judgeFolder,
+  openTrustedFolder,
+  readTrustedFile,
+  type Trusted,
+  type TrustedFolder,
+  trustedUsers,
+  untrusted,
+  whyUntrusted,
+} from "./trust.ts";
 export { contentDigest, type WatchOptions, watchPaths } from "./watch.ts";

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { access, constants, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { AgentError, makeFolder, systemCode, xdgFolder } from "../../base/index.ts";
+import { AgentError, judgeFolder, makeFolder, systemCode, trustedUsers, xdgFolder } from "../../base/index.ts";
 import { DEFAULT_ENVOY_VERSION, type Platform, thisPlatform } from "./lock.ts";
 
 /** The environment that is looked at: PATH, HOME, XDG_CACHE_HOME, and whatever pip reads. */
@@ -52,6 +52,11 @@ export async function makeCacheFolder(folder: string): Promise<void> {
   await makeFolder(folder, 0o755).catch((error: unknown) => {
     throw cacheUnwritable(folder, error);
   });
+}
+
+/** What others can write is no place for an executable. Rejects with UNTRUSTED_PATH. */
+export function judgeCache(folder: string): Promise<void> {
+  return judgeFolder(folder, trustedUsers());
 }
 
 /** The error for a cache that is full, read-only or not ours. */

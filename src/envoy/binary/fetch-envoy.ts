@@ -1,9 +1,7 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { chmod, open, rename, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AgentError, describeError } from "../../base/index.ts";
-import { cacheFolder, cacheUnwritable, type Env, makeCacheFolder, openStaging } from "./cache.ts";
+import { cacheFolder, cacheUnwritable, type Env, judgeCache, makeCacheFolder, openStaging } from "./cache.ts";
 import { type FindOptions, type FoundEnvoy, findEnvoy } from "./find-envoy.ts";
 import {
   DEFAULT_ENVOY_VERSION,
@@ -15,6 +13,7 @@ import {
   thisPlatform,
 } from "./lock.ts";
 import { SOURCES } from "./sources.ts";
+import { rememberVerified, sha256Of } from "./verify-cached.ts";
 
 export interface FetchOptions {
   readonly env: Env;
@@ -38,12 +37,13 @@ export interface FetchOptions {
 
 /**
  * Makes sure that the cache has this Envoy, whole and verified. Without a network when it is there already; a damaged
- * one is replaced. Two at a time do no harm. Rejects with ENVOY_FETCH_FAILED, ENVOY_HASH_MISMATCH, FILE_UNWRITABLE, or
- * the reason of `stop`.
+ * one is replaced. Two at a time do no harm. Rejects with ENVOY_FETCH_FAILED, ENVOY_HASH_MISMATCH, FILE_UNWRITABLE,
+ * UNTRUSTED_PATH, or the reason of `stop`.
  */
 export async function fetchEnvoy(options: FetchOptions, stop: AbortSignal): Promise<FoundEnvoy> {
   const order = decide(options);
-  const { version, locked, path } = order;
+  const { version, locked, path, folder } = order;
+  await judgeCache(folder);
   if (locked !== undefined && (await isIntact(path, locked, stop))) return { path, version, origin: "cache" };
   const limit = AbortSignal.timeout(FETCH_LIMIT_MS);
   try {
@@ -137,15 +137,7 @@ async function download(order: Order, options: FetchOptions, stop: AbortSignal):
   else warnUnverified(order, { file: basename(file), bytes, sha256, executableSha256 }, onNote);
   await makeCacheFolder(order.folder);
   await rename(executable, order.path);
-}
-
-/** Read from disk, after writing: what is verified is what will be run. */
-async function sha256Of(path: string, stop: AbortSignal): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1_048_576, signal: stop })) {
-    hash.update(chunk as Buffer);
-  }
-  return hash.digest("hex");
+  await rememberVerified(order.folder, executableSha256);
 }
 
 function compare(file: string, found: string, wanted: string, wantedFile: string): void {

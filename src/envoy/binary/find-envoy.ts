@@ -4,8 +4,9 @@ import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { AgentError, systemCode } from "../../base/index.ts";
 import { cacheFolder, type Env } from "./cache.ts";
-import { DEFAULT_ENVOY_VERSION, ENVOY_LOCK, type Platform } from "./lock.ts";
+import { DEFAULT_ENVOY_VERSION, ENVOY_LOCK, type EnvoyLock, type Platform, thisPlatform } from "./lock.ts";
 import { whyNotRunnable } from "./machine.ts";
+import { verifyCached } from "./verify-cached.ts";
 
 export interface FindOptions {
   /** Paths that were asked for by name, best first, each with the word that asked; the first one decides. */
@@ -19,6 +20,8 @@ export interface FindOptions {
   readonly version?: string;
   /** Default: this machine's. */
   readonly platform?: Platform;
+  /** Default: the one that is compiled in. */
+  readonly lock?: EnvoyLock;
 }
 
 export interface FoundEnvoy {
@@ -31,7 +34,8 @@ export interface FoundEnvoy {
 
 /**
  * Looks for Envoy: an explicit path, the usual place, PATH, then the cache. Resolves with undefined when there is none.
- * Rejects with ENVOY_NOT_FOUND or ENVOY_NOT_EXECUTABLE when an explicit path is wrong; nothing else is tried then.
+ * Rejects with ENVOY_NOT_FOUND or ENVOY_NOT_EXECUTABLE when an explicit path is wrong; nothing else is tried then. What
+ * is in the cache is verified: UNTRUSTED_PATH, ENVOY_HASH_MISMATCH.
  */
 export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | undefined> {
   const [explicit] = options.explicit;
@@ -75,9 +79,16 @@ async function findOnPath({ env, version }: FindOptions): Promise<FoundEnvoy | u
 }
 
 async function findInCache(options: FindOptions): Promise<FoundEnvoy | undefined> {
-  const { env, version = DEFAULT_ENVOY_VERSION, platform } = options;
-  const path = join(cacheFolder(env, version, platform), "envoy");
-  return (await isExecutable(path)) ? { path, version, origin: "cache" } : undefined;
+  const { env, version = DEFAULT_ENVOY_VERSION, platform, lock = ENVOY_LOCK } = options;
+  const folder = cacheFolder(env, version, platform);
+  const path = join(folder, "envoy");
+  if (!(await isExecutable(path))) return undefined;
+  const pinned = lock.versions[version]?.[platform ?? thisPlatform()] ?? {};
+  await verifyCached(
+    folder,
+    Object.values(pinned).map(({ executableSha256 }) => executableSha256),
+  );
+  return { path, version, origin: "cache" };
 }
 
 function isExecutable(path: string): Promise<boolean> {

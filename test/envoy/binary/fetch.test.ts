@@ -87,11 +87,12 @@ describe("what goes well", () => {
 
   test("what is found is not fetched, what is not found is", async () => {
     const { options } = await prepare("exit 1");
-    const cached = join(cacheFolder(options.env), "envoy");
-    await mkdir(cacheFolder(options.env), { recursive: true });
+    const version = "0.1.2"; // which nobody pins
+    const cached = join(cacheFolder(options.env, version), "envoy");
+    await mkdir(cacheFolder(options.env, version), { recursive: true });
     await writeProgram(cached, "");
     const { env, onNote } = options;
-    const find = () => findOrFetchEnvoy({ explicit: [], env, cwd: folder, onNote }, never);
+    const find = () => findOrFetchEnvoy({ explicit: [], env, cwd: folder, version, onNote }, never);
     expect(await find()).toMatchObject({ path: cached, origin: "cache" });
     await rm(cached);
     await expect(find()).rejects.toMatchObject({ code: "ENVOY_FETCH_FAILED" });

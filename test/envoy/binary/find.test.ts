@@ -11,7 +11,8 @@ import {
   findEnvoy,
   thisPlatform,
 } from "../../../src/envoy/binary/index.ts";
-import { envoyScript, writeProgram } from "../../support/fake-pip.ts";
+import type { EnvoyLock } from "../../../src/envoy/binary/lock.ts";
+import { envoyScript, sha256, writeProgram } from "../../support/fake-pip.ts";
 import { realEnvoy } from "../../support/real-envoy.ts";
 
 let folder: string;
@@ -24,6 +25,18 @@ const onPath = async (name: string, script: string): Promise<string> => {
   await mkdir(join(folder, name));
   await writeProgram(join(folder, name, "envoy"), script);
   return join(folder, name);
+};
+
+/** Pins the small program that stands for the default version. */
+const PINNED: EnvoyLock = {
+  default: DEFAULT_ENVOY_VERSION,
+  versions: {
+    [DEFAULT_ENVOY_VERSION]: {
+      [thisPlatform()]: {
+        pypi: { file: "x", bytes: 1, sha256: "x", executableSha256: sha256(envoyScript(DEFAULT_ENVOY_VERSION)) },
+      },
+    },
+  },
 };
 
 const cache = async (version: string): Promise<string> => {
@@ -64,7 +77,7 @@ test("a wrong explicit path is an error that names it and who asked, whatever el
 
 test("the usual place comes next, and is skipped silently when it holds no executable", async () => {
   const path = await cache(DEFAULT_ENVOY_VERSION);
-  const options = { explicit: [], env: { HOME: folder }, cwd: folder };
+  const options = { explicit: [], env: { HOME: folder }, cwd: folder, lock: PINNED };
   expect(await findEnvoy({ ...options, usual: join(folder, "usual") })).toMatchObject({ path, origin: "cache" });
   await writeProgram(join(folder, "usual"), "");
   expect(await findEnvoy({ ...options, usual: join(folder, "usual") })).toMatchObject({ path: join(folder, "usual") });
@@ -82,7 +95,10 @@ test("on PATH the first Envoy of a known version counts, and it beats the cache"
     await onPath("later", envoyScript(DEFAULT_ENVOY_VERSION)),
   ];
   const find = (count: number) =>
-    findEnvoy({ explicit: [], env: { PATH: folders.slice(0, count).join(delimiter), HOME: folder }, cwd: folder });
+    findEnvoy({
+      ...{ explicit: [], cwd: folder, lock: PINNED },
+      env: { PATH: folders.slice(0, count).join(delimiter), HOME: folder },
+    });
   expect(await find(5)).toMatchObject({ origin: "cache" });
   expect(await find(7)).toEqual({ path: join(folder, "known", "envoy"), version: "1.36.4", origin: "path" });
 });
@@ -90,9 +106,9 @@ test("on PATH the first Envoy of a known version counts, and it beats the cache"
 test("a version that was asked for is the only one that will do", async () => {
   const env = { PATH: await onPath("bin", envoyScript("1.36.4")), HOME: folder };
   const find = (version: string) => findEnvoy({ explicit: [], env, cwd: folder, version });
-  expect(await find("1.40.0")).toBeUndefined();
-  const path = await cache("1.40.0");
-  expect(await find("1.40.0")).toEqual({ path, version: "1.40.0", origin: "cache" });
+  expect(await find("1.30.0")).toBeUndefined();
+  const path = await cache("1.30.0");
+  expect(await find("1.30.0")).toEqual({ path, version: "1.30.0", origin: "cache" });
   expect(await find("1.36.4")).toMatchObject({ origin: "path" });
 });
 
