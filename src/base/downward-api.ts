@@ -35,7 +35,7 @@ export function unquote(literal: string): string | undefined {
     end += token.length;
     count++;
   }
-  if (end !== body.length || (quote === "'" && count !== 1)) return undefined;
+  if (end !== body.length || (quote === "'" && count > 1)) return undefined; // Go takes '' for an empty text
   return Buffer.concat(bytes).toString("utf8");
 }
 

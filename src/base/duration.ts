@@ -31,7 +31,7 @@ export function parseGoDuration(text: string): DurationNs | undefined {
     total += BigInt(whole || "0") * unitNs;
     if (fraction !== "") total += (BigInt(fraction) * unitNs) / 10n ** BigInt(fraction.length);
   }
-  if (total > MAX_INT64) return undefined;
+  if (total > MAX_INT64 + (sign === "-" ? 1n : 0n)) return undefined;
   return sign === "-" ? -total : total;
 }
 

@@ -25,6 +25,7 @@ export {
   writeHint,
 } from "./files.ts";
 export { parseGoBool } from "./go-bool.ts";
+export { dropUnderscores, parseGoFloat } from "./go-number.ts";
 export { type GrpcTls, grpcCredentials } from "./grpc-tls.ts";
 export {
   type Cleaned,

@@ -1,7 +1,9 @@
 import { resolve } from "node:path";
-import { describeError, readTextFile } from "../base/index.ts";
+import { describeError } from "../base/index.ts";
 import { parseDocument } from "./document.ts";
+import { restWarning } from "./overlay.ts";
 import type { Problem } from "./problem.ts";
+import { readYamlText } from "./read-text.ts";
 
 export interface OverrideWords {
   readonly cwd: string;
@@ -23,8 +25,10 @@ export async function readBootstrapOverride(words: OverrideWords, warnings: Prob
     return "";
   };
   try {
-    const text = replaceHostIp(await readTextFile(resolve(words.cwd, words.path)), words.hostIp);
+    const text = replaceHostIp(await readYamlText(resolve(words.cwd, words.path)), words.hostIp);
     const reading = await parseDocument({ text, source: words.path });
+    const rest = reading.ok ? reading.document.rest : undefined;
+    if (rest !== undefined) warnings.push(restWarning(name, rest));
     return reading.ok ? compactJson(reading.document.tree ?? null) : fail(reading.message);
   } catch (error) {
     return fail(describeError(error));

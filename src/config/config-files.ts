@@ -3,6 +3,7 @@ import { describeError, isAbsent, parseDownwardApi, readTextFile } from "../base
 import type { Source } from "./document.ts";
 import type { Problem } from "./problem.ts";
 import type { Environment } from "./read-settings.ts";
+import { readYamlText } from "./read-text.ts";
 import { substitute } from "./substitute.ts";
 
 const ANNOTATIONS_FILE = "./etc/istio/pod/annotations";
@@ -22,7 +23,7 @@ export async function readMesh(
 ): Promise<Source | undefined> {
   if (path === "") return undefined; // otherwise it would be the working directory
   try {
-    const text = await readTextFile(resolve(cwd, path));
+    const text = await readYamlText(resolve(cwd, path));
     return text === "" ? undefined : { text, source: path };
   } catch (error) {
     const name = "--meshConfig";
@@ -50,7 +51,7 @@ export async function readEnvironmentOverlay(
     return text === "" ? undefined : { text, source: "PROXY_CONFIG" };
   }
   try {
-    const text = substitute(await readTextFile(resolve(cwd, file)), env);
+    const text = substitute(await readYamlText(resolve(cwd, file)), env);
     return text === "" ? undefined : { text, source: file };
   } catch (error) {
     problems.push(unreadable("--proxy-config", file, error));

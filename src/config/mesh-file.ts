@@ -13,7 +13,7 @@ export async function readMeshFile(source: Source): Promise<OverlayReading> {
   const reading = await readTree(source);
   if ("problem" in reading) return { overlay: undefined, problems: [reading.problem], warnings: [] };
   const { tree, origin, locate } = reading;
-  if (tree === undefined) return { overlay: undefined, problems: [], warnings: [] };
+  if (tree === undefined) return { overlay: undefined, problems: [], warnings: reading.warnings };
   const { defaultConfig, ...mesh } = tree;
   const ofMesh = new Findings();
   const ofProxy = new Findings();
@@ -38,6 +38,7 @@ export async function readMeshFile(source: Source): Promise<OverlayReading> {
       ...(await Promise.all(invalid)),
     ],
     warnings: [
+      ...reading.warnings,
       ...(await misplaced(mesh, locate)),
       // fields of a newer control plane are no mistakes; those that look like one of ours are
       ...(await ofMesh.warnings(locate)).filter(({ hint }) => hint !== undefined),

@@ -30,19 +30,20 @@ export async function readOverlay(source: Source): Promise<OverlayReading> {
   const reading = await readTree(source);
   if ("problem" in reading) return { ...NOTHING, problems: [reading.problem] };
   const { tree, origin, locate } = reading;
-  if (tree === undefined) return NOTHING;
+  if (tree === undefined) return { ...NOTHING, warnings: reading.warnings };
   const findings = new Findings();
   const present = decodePresent(PROXY_CONFIG, tree, [], findings);
   return {
     overlay: { source: source.source, present, origin, locate },
     problems: await findings.problems(locate),
-    warnings: await findings.warnings(locate),
+    warnings: [...reading.warnings, ...(await findings.warnings(locate))],
   };
 }
 
 interface TreeReading extends Pick<Overlay, "origin" | "locate"> {
   /** Undefined for an empty document. */
   readonly tree: Tree | undefined;
+  readonly warnings: readonly Problem[];
 }
 
 /** The JSON tree of a document that should be a mapping. */
@@ -50,12 +51,18 @@ export async function readTree(source: Source): Promise<TreeReading | { readonly
   const reading = await parseDocument(source);
   const name = source.source;
   if (!reading.ok) return { problem: { name, origin: reading.origin, message: reading.message } };
-  const { tree } = reading.document;
+  const { tree, rest } = reading.document;
+  const warnings = rest === undefined ? [] : [restWarning(name, rest)];
   const origin = (path: Path): Origin => reading.document.locate(path);
   const locate = locator(source, reading.document);
-  if (tree === undefined || tree === null) return { tree: undefined, origin, locate };
-  if (isTree(tree)) return { tree, origin, locate };
+  if (tree === undefined || tree === null) return { tree: undefined, origin, locate, warnings };
+  if (isTree(tree)) return { tree, origin, locate, warnings };
   return { problem: { name, origin: await locate([]), ...mismatch(showFound(tree), "a mapping of fields") } };
+}
+
+/** What the reference passes over in silence. */
+export function restWarning(name: string, origin: Origin): Problem {
+  return { name, origin, message: "from here on the text is passed over: only the first document counts" };
 }
 
 export function isTree(value: unknown): value is Tree {

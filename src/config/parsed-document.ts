@@ -7,6 +7,8 @@ export interface ParsedDocument {
   readonly tree: unknown;
   /** Where the value at this path stands, or the nearest one around it. */
   locate(path: Path): Origin;
+  /** Where something begins that does not count; undefined when all of the text does. */
+  readonly rest?: Origin | undefined;
 }
 
 export type DocumentReading =

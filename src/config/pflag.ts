@@ -1,4 +1,4 @@
-import { parseGoBool } from "../base/index.ts";
+import { dropUnderscores, parseGoBool } from "../base/index.ts";
 import { parseGoInteger } from "./yaml-scalar.ts";
 
 /** How one flag takes its value. */
@@ -147,14 +147,17 @@ function splitOnce(word: string): [string, string | undefined] {
 function parseValue(spec: FlagSpec, text: string): string | boolean | number | undefined {
   if (spec.type === "bool") return parseGoBool(text);
   if (spec.type !== "int") return text;
-  const value = parseGoInteger(text.replaceAll("_", ""));
+  const value = parseGoInteger(dropUnderscores(text) ?? "");
   return value !== undefined && value === BigInt.asIntN(32, value) ? Number(value) : undefined;
 }
 
 function invalidText(spec: FlagSpec, text: string): string {
   const parser = spec.type === "int" ? "strconv.ParseInt" : "strconv.ParseBool";
   const quoted = JSON.stringify(text);
-  const why = spec.type === "int" && parseGoInteger(text) !== undefined ? "value out of range" : "invalid syntax";
+  const why =
+    spec.type === "int" && parseGoInteger(dropUnderscores(text) ?? "") !== undefined
+      ? "value out of range"
+      : "invalid syntax";
   const flag = spec.shorthand === undefined ? `--${spec.name}` : `-${spec.shorthand}, --${spec.name}`;
   return `invalid argument ${quoted} for "${flag}" flag: ${parser}: parsing ${quoted}: ${why}`;
 }

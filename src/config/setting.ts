@@ -1,4 +1,4 @@
-import { formatGoDuration, fromMs, parseGoBool, parseGoDuration, toMs } from "../base/index.ts";
+import { formatGoDuration, fromMs, parseGoBool, parseGoDuration, parseGoFloat, toMs } from "../base/index.ts";
 
 /** How the text of a variable becomes a value. */
 export interface Parser<T> {
@@ -26,8 +26,13 @@ export interface Setting<T> {
 
 const STRING: Parser<string> = { parse: (text) => text, wanted: "a string", print: (value) => value };
 const BOOL: Parser<boolean> = { parse: parseGoBool, wanted: "true/false", print: String };
+/** 64 bits; beyond 2^53 a number is as near as a double comes. */
 const INT: Parser<number> = {
-  parse: (text) => (/^[+-]?\d+$/.test(text) && Number.isSafeInteger(Number(text)) ? Number(text) : undefined),
+  parse: (text) => {
+    if (!/^[+-]?\d+$/.test(text)) return undefined;
+    const value = BigInt(text.replace("+", ""));
+    return value === BigInt.asIntN(64, value) ? Number(value) : undefined;
+  },
   wanted: "an integer",
   print: String,
 };
@@ -38,14 +43,7 @@ const INT32: Parser<number> = {
     return value !== undefined && value === (value | 0) ? value : undefined;
   },
 };
-const FLOAT: Parser<number> = {
-  parse: (text) => {
-    const isDecimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text);
-    return isDecimal && Number.isFinite(Number(text)) ? Number(text) : undefined;
-  },
-  wanted: "a floating-point value",
-  print: String,
-};
+const FLOAT: Parser<number> = { parse: parseGoFloat, wanted: "a floating-point value", print: String };
 const DURATION_MS: Parser<number> = {
   parse: (text) => {
     const duration = parseGoDuration(text);

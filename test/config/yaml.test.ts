@@ -144,14 +144,19 @@ describe("anchors", () => {
     expect(!reading.ok && reading.message.toLowerCase()).toContain(message.toLowerCase());
   });
 
-  test("a document that would unfold without end is read in its own size", () => {
+  test("a document that would unfold without end is refused at once", () => {
     const levels = Array.from({ length: 30 }, (_, at) => `l${at + 1}: &l${at + 1} [${`*l${at},`.repeat(9)}]`);
     const reading = readYaml(`l0: &l0 x\n${levels.join("\n")}`, "doc");
-    expect(reading.ok).toBe(true);
+    expect(reading).toMatchObject({ ok: false, message: "document contains excessive aliasing" });
   });
 
   test("a document that is too deep is an error, not a crash", () => {
-    expect(readYaml("[".repeat(50_000), "doc")).toMatchObject({ ok: false });
+    const origin = { source: "doc", line: 2, column: 199 };
+    expect(readYaml(`a: b\n${"[".repeat(50_000)}`, "doc")).toMatchObject({ ok: false, origin });
+    expect(readYaml("- ".repeat(50_000), "doc")).toMatchObject({ ok: false });
+    expect(readYaml("? ".repeat(50_000), "doc")).toMatchObject({ ok: false });
+    const steps = Array.from({ length: 2_000 }, (_, at) => `${" ".repeat(at)}a:`).join("\n");
+    expect(readYaml(steps, "doc")).toMatchObject({ ok: false, message: "is nested too deeply" });
     expect(readYaml(`${"[".repeat(50_000)}${"]".repeat(50_000)}`, "doc")).toMatchObject({ ok: false });
   });
 });

@@ -116,12 +116,13 @@ function integer(value: unknown, least: bigint, most: bigint): number | undefine
 }
 
 function bigInteger(value: unknown, least: bigint, most: bigint): bigint | undefined {
+  const found = typeof value === "string" ? inQuotes(value) : value;
   const isInteger =
-    typeof value === "bigint" ||
-    (typeof value === "number" && Number.isInteger(value)) ||
-    (typeof value === "string" && /^-?\d{1,20}$/.test(value));
+    typeof found === "bigint" ||
+    (typeof found === "number" && Number.isInteger(found)) ||
+    (typeof found === "string" && /^-?(0|[1-9]\d{0,19})$/.test(found));
   if (!isInteger) return undefined;
-  const exact = BigInt(value as string | number | bigint);
+  const exact = BigInt(found as string | number | bigint);
   return exact >= least && exact <= most ? exact : undefined;
 }
 
@@ -130,7 +131,15 @@ function double(value: unknown): number | undefined {
   if (typeof value === "number") return Number.isFinite(value) ? value : undefined;
   if (typeof value !== "string") return undefined;
   if (value === "NaN" || /^-?Infinity$/.test(value)) return Number(value);
-  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value) ? Number(value) : undefined;
+  const found = inQuotes(value);
+  const isNumber = /^-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?$/i.test(found) && Number.isFinite(Number(found));
+  return isNumber ? Number(found) : undefined;
+}
+
+/** A number in quotes is read as JSON again: with blanks around it, and `null` is zero. Source: golang/protobuf jsonpb. */
+function inQuotes(text: string): string {
+  const found = text.replaceAll(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
+  return found === "null" ? "0" : found;
 }
 
 function enumValue(values: Readonly<Record<string, number>>, value: unknown): string | number | undefined {

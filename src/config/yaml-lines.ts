@@ -1,0 +1,59 @@
+/** The lines, counted from 0, from `first` to the one on which the brackets close that are open where it begins. */
+export function linesInFlow(lines: readonly string[], first: number): readonly number[] {
+  const found: number[] = [];
+  let depth = 1;
+  let quote = "";
+  for (let at = first; at < lines.length && depth > 0; at++) {
+    const line = lines[at] ?? "";
+    if (isMarker(line)) break;
+    found.push(at);
+    for (const [token] of line.matchAll(TOKENS)) {
+      if (quote !== "") quote = token === quote ? "" : quote;
+      else if (token.startsWith("#") || token.startsWith(" #")) break;
+      else if (/^["']$/.test(token)) quote = token;
+      else if (/^[[{]$/.test(token)) depth++;
+      else if (/^[\]}]$/.test(token) && --depth === 0) break;
+    }
+  }
+  return found;
+}
+
+/** The lines from `first` to the one with the closing quote; none when there is none. */
+export function linesInQuotes(lines: readonly string[], first: number, quote: string): readonly number[] {
+  const found: number[] = [];
+  const closing = quote === '"' ? /^(?:[^"\\]|\\.|\\$)*"/ : /^(?:[^']|'')*'(?!')/;
+  for (let at = first; at < lines.length && !isMarker(lines[at] ?? ""); at++) {
+    found.push(at);
+    if (closing.test(lines[at] ?? "")) return found;
+  }
+  return [];
+}
+
+/** An escape, two single quotes, a comment's beginning, a quote, a bracket. */
+const TOKENS = /\\.|''|(?:^| )#|["'[\]{}]/g;
+
+function isMarker(line: string): boolean {
+  return /^(?:---|\.\.\.)(?:\s|$)/.test(line);
+}
+
+/**
+ * The offset at which more than `most` levels are open, by indentation, dashes and brackets; undefined when there is none. A
+ * bracket inside of a text is counted, too, which does no harm: nobody writes so many.
+ */
+export function tooDeepAt(text: string, most: number): number | undefined {
+  const indents: number[] = [];
+  let brackets = 0;
+  for (const { 0: line, index } of text.matchAll(/[^\n]+/g)) {
+    const [lead = "", dashes = ""] = /^ *((?:[-?:][ \t]+)*)/.exec(line) ?? [];
+    const indent = lead.length - dashes.length;
+    while ((indents.at(-1) ?? -1) >= indent) indents.pop();
+    indents.push(indent);
+    const levels = indents.length + dashes.split(/[ \t]+/).length;
+    if (levels > most) return index;
+    for (const { 0: token, index: at } of line.matchAll(/[[{\]}]/g)) {
+      brackets = Math.max(0, brackets + (token === "[" || token === "{" ? 1 : -1));
+      if (levels + brackets > most) return index + at;
+    }
+  }
+  return undefined;
+}
