@@ -1,4 +1,4 @@
-import { AgentError, describeError, type Logger, type Metrics, pause } from "../base/index.ts";
+import { AgentError, describeError, isUnreachable, type Logger, type Metrics, pause } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { adminAccess, envoyReadiness, grpcBootstrapReadiness, type ReadinessCheck } from "../status/index.ts";
@@ -55,11 +55,14 @@ export async function waitUntilReady(
     isOver = true;
   });
   const earlyUntilMs = performance.now() + READY_EARLY_MS;
-  let tellAtMs = performance.now() + READY_TELL_MS;
+  const startedMs = performance.now();
+  let tellAtMs = startedMs + READY_TELL_MS;
   for (let waitMs = READY_POLL_MS; !isOver; ) {
     const reason = await firstReason(checks);
     if (reason === undefined) return;
-    if (performance.now() > tellAtMs) {
+    const isAway = reason.includes("control plane") && isUnreachable(reason);
+    const isToldAlready = isAway && performance.now() < startedMs + READY_TELL_AGAIN_MS; // by the relay
+    if (performance.now() > tellAtMs && !isToldAlready) {
       log.warn("Not ready yet", { reason });
       tellAtMs = performance.now() + READY_TELL_AGAIN_MS;
     }

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { type BoundSocket, Lifetime, type Logger, type Metrics, type Timeline } from "../base/index.ts";
+import { type BoundSocket, Lifetime, type Logger, type Metrics, type Timeline, ToldReasons } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import {
   type IdentityStatus,
@@ -64,7 +64,8 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
   for (const warning of plan.warnings) log.warn(warning);
   const never = new AbortController().signal; // a draining Envoy still needs certificates: only disposal ends these
   const tokens = await life.own("tokens", startTokens(tokensOptions(config, log, metrics), never));
-  const secrets = await life.own("secrets", startSecrets({ ...secretsOptions(parts), tokens }, never));
+  const told = new ToldReasons();
+  const secrets = await life.own("secrets", startSecrets({ ...secretsOptions(parts), tokens, told }, never));
   const sds = sockets.sds && life.own("sds", serveSds(sdsOptions(parts, sockets.sds, secrets)));
   const credentials = await life.own(
     "xds identity",
@@ -90,6 +91,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
         envoys: parts.envoys,
         maxClients: settings.maxXdsClients,
         keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
+        told,
         log,
         metrics,
       },
@@ -104,9 +106,12 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
       if (kind === "connected" || kind === "responding") return undefined;
       return kind === "idle" && !options.hasOwnDocument(config) ? undefined : (xds.describeTrouble() ?? kind);
     },
-    controlPlane: () => xds.describeTrouble() ?? xds.state().upstream.kind,
+    controlPlane: () => xds.describeState(),
     describeTrouble() {
-      const troubles = [xds.describeTrouble(), ...secrets.status().troubles].filter((one) => one !== undefined);
+      const { upstream } = xds.state();
+      const reason = "failure" in upstream ? upstream.failure?.reason : undefined;
+      const others = secrets.status().troubles.filter((trouble) => reason === undefined || !trouble.includes(reason));
+      const troubles = [xds.describeTrouble(), ...others].filter((one) => one !== undefined);
       return troubles.length === 0 ? undefined : troubles.join("; ");
     },
     [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),

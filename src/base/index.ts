@@ -76,6 +76,7 @@ export { isSocketPathShort, shortSocketPath } from "./socket-path.ts";
 export { type DeadSocket, lookAtSocketPlace, removeDeadSocket, type SocketPlace } from "./socket-place.ts";
 export { descriptorOf, finishOutput, lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
+export { IS_IT_RUNNING, isUnreachable, plainReason, ToldReasons } from "./told-reasons.ts";
 export {
   judgeFolder,
   openTrustedFolder,

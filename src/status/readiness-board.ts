@@ -18,18 +18,19 @@ export interface ReadinessBoardOptions {
 }
 
 export interface ReadinessBoard {
-  /** Runs the checks and logs the outcome: a warning per failure, one line per recovery. Callers share a running round. */
+  /** Runs the checks and logs each change: a warning per reason, one line per recovery. Callers share a running round. */
   ask(): Promise<Readiness>;
 }
 
 export function createReadinessBoard({ checks, stop, log }: ReadinessBoardOptions): ReadinessBoard {
-  let wasReady = false;
+  let told: string | undefined = ""; // undefined: ready
   let running: Promise<Readiness> | undefined;
   const askNow = async (): Promise<Readiness> => {
     const reason = await firstReason(checks, stop);
-    if (reason !== undefined) log.warn(`Envoy proxy is NOT ready: ${reason}`);
-    else if (!wasReady) log.info("Envoy proxy is ready");
-    wasReady = reason === undefined;
+    const essence = reason?.replaceAll(/\d+/g, "N"); // attempts, ages and counts grow
+    if (reason !== undefined) log[essence === told ? "debug" : "warn"](`Envoy proxy is NOT ready: ${reason}`);
+    else if (told !== undefined) log.info("Envoy proxy is ready");
+    told = essence;
     return reason === undefined ? { isReady: true } : { isReady: false, reason };
   };
   return {

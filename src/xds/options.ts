@@ -1,4 +1,4 @@
-import type { BoundSocket, Clock, Logger, Metrics } from "../base/index.ts";
+import type { BoundSocket, Clock, Logger, Metrics, ToldReasons } from "../base/index.ts";
 import type { Intercept, Keepalive, UpstreamOptions } from "./types.ts";
 
 export interface XdsRelayOptions {
@@ -20,6 +20,8 @@ export interface XdsRelayOptions {
   readonly maxClients?: number;
   /** For both sides. Default: ping after 30 s, give up after 10 s more. */
   readonly keepalive?: Keepalive;
+  /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */
+  readonly told?: ToldReasons;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock?: Clock;

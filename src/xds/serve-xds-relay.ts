@@ -14,6 +14,8 @@ export interface XdsRelay extends AsyncDisposable {
   state(): XdsRelayState;
   /** One line on why Envoy, or a gRPC client without one, has no (good) configuration, as far as the relay knows; undefined when all is well. */
   describeTrouble(): string | undefined;
+  /** How the connection stands, in one line without its address: a state, or what is the matter. */
+  describeState(): string;
 }
 
 /**
@@ -26,7 +28,10 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   const log = options.log.scope("xdsproxy");
   const clock = options.clock ?? systemClock;
   const watchOf = (peer: Peer): UpstreamWatch =>
-    new UpstreamWatch({ peer, address: options.upstream.address, log, clock });
+    new UpstreamWatch({
+      ...{ peer, address: options.upstream.address, log, clock },
+      ...(options.told === undefined ? {} : { told: options.told }),
+    });
   const watches = { envoy: watchOf("envoy"), client: watchOf("client") };
   log.info(
     `Initializing with upstream address "${options.upstream.address}" and cluster "${options.upstream.clusterId}"`,
@@ -38,6 +43,7 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   return {
     state: () => ({ upstream: watch.state, rejection: watch.rejection }),
     describeTrouble: () => watch.describeTrouble(),
+    describeState: () => watch.describeState(),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }

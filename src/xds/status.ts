@@ -60,17 +60,6 @@ export function codeName(code: number): string {
   return CODES[code] ?? String(code);
 }
 
-/** The part of a status text that stays the same from attempt to attempt, without grpc-js's frame and time stamp. */
-export function plainReason(details: string): string {
-  return details
-    .replace(/^No connection established\. Last error: /, "")
-    .replace(/^\w*Error(?: \[\w+\])?: /, "")
-    .replace(/^Failed to connect(?= |$)/, "the server closed the connection before HTTP/2 was set up")
-    .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, "")
-    .replace(/\.? Resolution note: .*$/s, "")
-    .trim();
-}
-
 /** Whether what was thrown is the end of a gRPC stream. */
 export function isStatus(error: unknown): error is Error & StreamStatus {
   return error instanceof Error && "code" in error && "details" in error;

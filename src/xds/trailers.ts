@@ -1,5 +1,6 @@
 import { Metadata } from "@grpc/grpc-js";
-import { plainReason, type StreamStatus } from "./status.ts";
+import { plainReason } from "../base/index.ts";
+import type { StreamStatus } from "./status.ts";
 
 /**
  * The status as grpc-js takes it, with the message encoded as gRPC asks: only `%` and what is not printable ASCII.

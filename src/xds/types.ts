@@ -62,7 +62,12 @@ export type Intercept = (resource: Uint8Array) => void | Promise<void>;
 export type UpstreamState =
   | { readonly kind: "idle" }
   | { readonly kind: "connecting"; readonly sinceMs: number; readonly failure: UpstreamFailure | undefined }
-  | { readonly kind: "connected"; readonly sinceMs: number; readonly failure: UpstreamFailure | undefined }
+  | {
+      readonly kind: "connected";
+      readonly sinceMs: number;
+      readonly isDelta: boolean;
+      readonly failure: UpstreamFailure | undefined;
+    }
   | { readonly kind: "responding"; readonly sinceMs: number; readonly lastResponseMs: number }
   | { readonly kind: "failed"; readonly failure: UpstreamFailure };
 

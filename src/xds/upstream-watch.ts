@@ -1,5 +1,5 @@
-import type { Clock, Logger } from "../base/index.ts";
-import { codeName, plainReason, type StreamStatus } from "./status.ts";
+import { type Clock, IS_IT_RUNNING, isUnreachable, type Logger, plainReason, ToldReasons } from "../base/index.ts";
+import { codeName, type StreamStatus } from "./status.ts";
 import { PEER_NAMES, type Peer, type Rejection, type UpstreamFailure, type UpstreamState } from "./types.ts";
 
 export interface UpstreamWatchOptions {
@@ -8,6 +8,8 @@ export interface UpstreamWatchOptions {
   readonly address: string;
   readonly log: Logger;
   readonly clock: Clock;
+  /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */
+  readonly told?: ToldReasons;
 }
 
 /**
@@ -19,6 +21,7 @@ export class UpstreamWatch {
   readonly #address: string;
   readonly #log: Logger;
   readonly #clock: Clock;
+  readonly #told: ToldReasons;
   /** How each live stream stands, by id; the newest last. */
   readonly #streams = new Map<number, UpstreamState>();
   /** What holds while no stream lives. */
@@ -27,11 +30,12 @@ export class UpstreamWatch {
   #failure: UpstreamFailure | undefined;
   #rejection: (Rejection & { readonly id: number }) | undefined;
 
-  constructor({ peer, address, log, clock }: UpstreamWatchOptions) {
+  constructor({ peer, address, log, clock, told = new ToldReasons() }: UpstreamWatchOptions) {
     this.#peer = peer;
     this.#address = address;
     this.#log = log;
     this.#clock = clock;
+    this.#told = told;
   }
 
   /** Of the newest stream that lives: what an earlier one has to tell is old news as long as there is another. */
@@ -49,16 +53,18 @@ export class UpstreamWatch {
 
   connected(id: number, isDelta: boolean): void {
     if (!this.#streams.has(id)) return; // over meanwhile
-    this.#streams.set(id, { kind: "connected", sinceMs: this.#clock.now(), failure: this.#failure });
-    const message = `connected to ${isDelta ? "delta " : ""}upstream XDS server: ${this.#address}`;
-    if (this.#failure === undefined) this.#log.info(message, { id });
-    else this.#log.debug(message, { id }); // it may refuse the stream again; the first response tells
+    this.#streams.set(id, { kind: "connected", sinceMs: this.#clock.now(), isDelta, failure: this.#failure });
   }
 
   responded(id: number): void {
     const state = this.#streams.get(id);
     if (state === undefined) return;
     const nowMs = this.#clock.now();
+    this.#told.forget(this.#peer);
+    if (state.kind === "connected" && this.#failure === undefined) {
+      // told with the first response, because until then the stream may still be refused
+      this.#log.info(`connected to ${state.isDelta ? "delta " : ""}upstream XDS server: ${this.#address}`, { id });
+    }
     if (this.#failure !== undefined) {
       this.#log.info(`upstream XDS server responds again: ${this.#address}`, {
         id,
@@ -83,14 +89,18 @@ export class UpstreamWatch {
     };
     this.#failure = failure;
     this.#over(id, { kind: "failed", failure });
-    const isNews = last?.reason !== failure.reason || last.code !== failure.code;
     const { code, reason, attempts } = failure;
+    const isAway = isUnreachable(reason);
+    const isChanged = last?.reason !== reason || last.code !== code;
+    const isNews = isAway ? this.#told.isNews(this.#peer, reason) : isChanged;
+    if (!isAway) this.#told.forget(this.#peer);
     this.#log[isNews ? "warn" : "debug"]("upstream terminated with unexpected error", {
       id,
       address: this.#address,
       code,
       reason,
       attempts,
+      ...(isAway ? { hint: IS_IT_RUNNING } : {}),
     });
   }
 
@@ -118,6 +128,16 @@ export class UpstreamWatch {
     const refused = this.#rejection;
     if (refused?.typeUrl !== typeUrl) return;
     if (refused.id === id || !this.#streams.has(refused.id)) this.#rejection = undefined;
+  }
+
+  /** In one line, without the address. */
+  describeState(): string {
+    const trouble = this.describeTrouble() ?? this.state.kind;
+    const hint = isUnreachable(failureOf(this.state)?.reason ?? "") ? `; ${IS_IT_RUNNING}` : "";
+    return `${trouble}${hint}`
+      .replace(`control plane "${this.#address}": `, "")
+      .replace(` to control plane "${this.#address}"`, "")
+      .replace(`control plane "${this.#address}" is `, "");
   }
 
   describeTrouble(): string | undefined {

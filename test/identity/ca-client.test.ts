@@ -100,7 +100,7 @@ test("a refusal carries what is wrong with our own token", async () => {
   await using rig = await startCaClient();
   await rig.world.write(WELL_KNOWN.token, "");
   rig.ca.behaviour = { kind: "status", code: status.UNAUTHENTICATED, details: "request authenticate failure" };
-  await expect(rig.sign()).rejects.toThrow("request authenticate failure; the token is empty");
+  await expect(rig.sign()).rejects.toThrow(/request authenticate failure; the token in ".*istio-token" is empty/);
   expect(rig.ca.requests[0]?.metadata.get("authorization")).toEqual([]);
 });
 

@@ -39,7 +39,10 @@ test("an empty token is a state of its own", async () => {
   await world.write(WELL_KNOWN.token, " \n");
   const tokens = world.tokens();
   expect(await tokens.fetch()).toBeUndefined();
-  expect(tokens.state()).toEqual({ kind: "missing", reason: "the token is empty" });
+  expect(tokens.state()).toEqual({
+    kind: "missing",
+    reason: expect.stringMatching(/^the token in ".*istio-token" is empty$/),
+  });
 });
 
 test("a token of another user is told apart from a missing one", async () => {

@@ -33,7 +33,7 @@ test("a failure is logged when it is news, counted when it repeats, and closed w
   const warnings = () => rig.log.filter((line) => line.startsWith("warn"));
   expect(warnings()).toEqual([
     `warn\txdsproxy\tupstream terminated with unexpected error\tid=1 address=127.0.0.1:${port} code=UNAVAILABLE ` +
-      `reason=connect ECONNREFUSED 127.0.0.1:${port} attempts=1`,
+      `reason=connect ECONNREFUSED 127.0.0.1:${port} attempts=1 hint=is the control plane running?`,
   ]);
   expect(rig.relay.state().upstream).toMatchObject({ kind: "failed", failure: { attempts: 3 } });
   expect(rig.metric("istiod_connection_failures")).toBe("istio_agent_istiod_connection_failures 3");

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { classifyEnd, plainReason } from "../../src/xds/status.ts";
+import { plainReason } from "../../src/base/index.ts";
+import { classifyEnd } from "../../src/xds/status.ts";
 import { trailers } from "../../src/xds/trailers.ts";
 import { isForwardable } from "../../src/xds/types.ts";
 

@@ -65,3 +65,28 @@ test("what one client has refused is trouble while it lives, whatever others tak
   states.ended(1);
   expect(states.describeTrouble()).toBeUndefined();
 });
+
+test("reality 26: away, back and away again: each is told once, and a connection only once it is used", () => {
+  const lines: string[] = [];
+  const log = createLogger({ write: (line) => void lines.push(line.split("\t").slice(1, 3).join(" ").trim()) });
+  const states = new UpstreamWatch({ peer: "envoy", address: "istiod:15012", log, clock: systemClock });
+  const away = {
+    code: 14,
+    details: "No connection established. Last error: Error: connect ECONNREFUSED 10.0.0.1:15012",
+  };
+  const refused = { code: 16, details: "authentication failure" };
+  const attempt = (id: number, how: "away" | "refused" | "works"): void => {
+    states.connecting(id);
+    if (how !== "away") states.connected(id, true);
+    if (how === "works") states.responded(id);
+    states.failed(id, how === "refused" ? refused : away);
+  };
+  for (const [at, how] of (["away", "away", "refused", "refused", "works", "away"] as const).entries())
+    attempt(at + 1, how);
+  expect(lines).toEqual([
+    "warn upstream terminated with unexpected error",
+    "warn upstream terminated with unexpected error",
+    "info upstream XDS server responds again: istiod:15012",
+    "warn upstream terminated with unexpected error",
+  ]);
+});

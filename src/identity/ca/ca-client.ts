@@ -6,9 +6,13 @@ import {
   type Clock,
   type EgressProxy,
   headersOf,
+  IS_IT_RUNNING,
+  isUnreachable,
   type Logger,
   type Metrics,
+  plainReason,
   systemClock,
+  ToldReasons,
 } from "../../base/index.ts";
 import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext, type RootSource } from "../control-plane-tls.ts";
 import { describeTokenTrouble } from "../tokens/token-state.ts";
@@ -49,6 +53,8 @@ export interface CaParts {
   readonly metrics: Metrics;
   readonly clock?: Clock;
   readonly random?: () => number;
+  /** What others tell of the same control plane, when it cannot be reached. */
+  readonly told?: ToldReasons;
 }
 
 /** Has certificate requests signed. */
@@ -67,7 +73,7 @@ const ATTEMPT_MS = 15_000;
 const CSR = { request_type: "csr" };
 
 export function createCaClient(options: CaClientOptions, parts: CaParts): CaClient {
-  const { metrics, clock = systemClock } = parts;
+  const { metrics, clock = systemClock, told = new ToldReasons() } = parts;
   const loadTls = controlPlaneTlsLoader({ ...options, log: parts.log.scope("security"), now: () => clock.now() });
   if (isPlaintext(options.endpoint)) {
     parts.log.scope("citadelclient").warn("Debug mode or IP-secure network: the CA is asked without TLS", {
@@ -79,7 +85,7 @@ export function createCaClient(options: CaClientOptions, parts: CaParts): CaClie
       const startedAt = performance.now();
       metrics.count("num_outgoing_requests", CSR);
       try {
-        return await signWithRetries(csr, options, { ...parts, loadTls }, signal);
+        return await signWithRetries(csr, options, { ...parts, loadTls, told }, signal);
       } catch (error) {
         metrics.count("num_failed_outgoing_requests", CSR);
         throw error;
@@ -91,6 +97,7 @@ export function createCaClient(options: CaClientOptions, parts: CaParts): CaClie
 }
 
 interface CallParts extends CaParts {
+  readonly told: ToldReasons;
   readonly loadTls: () => Promise<ControlPlaneTls>;
 }
 
@@ -103,15 +110,25 @@ async function signWithRetries(
   const { clock = systemClock, random = Math.random } = parts;
   for (let attempt = 1; ; attempt++) {
     const answer = await attemptSign(csr, options, parts, signal);
-    if (!("status" in answer)) return checkedChain(answer);
+    if (!("status" in answer)) {
+      parts.told.forget(TELLER);
+      return checkedChain(answer);
+    }
     if (attempt === ATTEMPTS || !isRetryable(answer.status)) throw callError(answer, options);
     const waitMs = backoffMs(RETRY, attempt + 1, random);
     parts.metrics.count("num_outgoing_retries", CSR);
-    parts.log
-      .scope("ca")
-      .warn(`ca request failed, starting attempt ${attempt + 1} in ${waitMs.toFixed(0)}ms`, { error: answer.details });
+    tellRetry(answer, `ca request failed, starting attempt ${attempt + 1} in ${waitMs.toFixed(0)}ms`, parts);
     await clock.sleep(waitMs, signal);
   }
+}
+
+const TELLER = "ca";
+
+/** As a warning when the reason is another one than before, and nobody told it of the control plane. */
+function tellRetry({ details }: CallFailure, message: string, { log, told }: CallParts): void {
+  const error = plainReason(details);
+  const level = told.isNews(TELLER, error) ? "warn" : "debug";
+  log.scope("ca")[level](message, { error, ...(isUnreachable(error) ? { hint: IS_IT_RUNNING } : {}) });
 }
 
 async function attemptSign(
@@ -148,7 +165,7 @@ function checkedChain(chain: readonly string[]): readonly string[] {
 }
 
 function callError(failure: CallFailure, { endpoint, tokens, tokenFile }: CaClientOptions): AgentError {
-  const text = `create certificate: rpc error: code = ${statusName(failure.status)} desc = ${failure.details}`;
+  const text = `create certificate: rpc error: code = ${statusName(failure.status)} desc = ${plainReason(failure.details)}`;
   if (isRetryable(failure.status)) {
     return new AgentError("CA_UNREACHABLE", text, { hint: `Check that the CA answers at ${endpoint}` });
   }

@@ -1,4 +1,12 @@
-import { AgentError, type Clock, Lifetime, type Logger, type Metrics, watchPaths } from "../../base/index.ts";
+import {
+  AgentError,
+  type Clock,
+  Lifetime,
+  type Logger,
+  type Metrics,
+  ToldReasons,
+  watchPaths,
+} from "../../base/index.ts";
 import { type CaClientOptions, createCaClient } from "../ca/ca-client.ts";
 import { spiffeId } from "../ca/csr.ts";
 import { type IssuedCertificate, issueCertificate } from "../ca/issue.ts";
@@ -16,6 +24,8 @@ export interface IssuerOptions {
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly random: () => number;
+  /** What others tell of the same control plane, when it cannot be reached. */
+  readonly told?: ToldReasons;
 }
 
 /** The workload's certificate from the CA. */
@@ -34,13 +44,14 @@ export async function startIssuer(options: IssuerOptions, stop: AbortSignal): Pr
   const identity = spiffeId(trustDomain, namespace, serviceAccount);
   const isIdentityKnown = namespace !== "" && serviceAccount !== ""; // otherwise the token alone says who this is
   const parts = { ca: createCaClient(ca, options), keys: options.keys, identity, now: () => clock.now() };
+  const told = new ToldReasons();
   const life = new Lifetime();
   const workload = createWorkload(
     {
       ...options,
       ...options.rotation,
       log,
-      issue: (signal) => issueLogged({ ...parts, isIdentityKnown }, log, signal),
+      issue: (signal) => issueLogged({ ...parts, isIdentityKnown, told }, log, signal),
     },
     stop,
   );
@@ -50,13 +61,14 @@ export async function startIssuer(options: IssuerOptions, stop: AbortSignal): Pr
 }
 
 async function issueLogged(
-  parts: Parameters<typeof issueCertificate>[0] & { readonly isIdentityKnown: boolean },
+  parts: Parameters<typeof issueCertificate>[0] & { readonly isIdentityKnown: boolean; readonly told: ToldReasons },
   log: Logger,
   signal: AbortSignal,
 ): Promise<IssuedCertificate> {
   const startedAt = performance.now();
   try {
     const issued = await issueCertificate(parts, signal);
+    parts.told.forget(WORKLOAD);
     log.info("generated new workload certificate", {
       resourceName: WORKLOAD,
       latency: `${Math.round(performance.now() - startedAt)}ms`,
@@ -71,8 +83,9 @@ async function issueLogged(
     return issued;
   } catch (error) {
     if (signal.aborted || !(error instanceof AgentError)) throw error; // the stop, or a bug: not the CA's doing
-    log.error("failed to sign CSR", { error });
     const { code, message, hint, cause } = error;
+    const isTold = code === "CA_UNREACHABLE"; // by the attempts
+    log[parts.told.isNews(WORKLOAD, message) && !isTold ? "error" : "debug"]("failed to sign CSR", { error });
     throw new AgentError(code, `failed to generate workload certificate: ${message}`, {
       ...(hint === undefined ? {} : { hint }),
       cause,

@@ -1,4 +1,4 @@
-import type { Clock, Logger, Metrics } from "../../base/index.ts";
+import type { Clock, Logger, Metrics, ToldReasons } from "../../base/index.ts";
 import type { CaClientOptions } from "../ca/ca-client.ts";
 import type { KeySource } from "../prepare/keys.ts";
 import type { CertificateFiles } from "../prepare/paths.ts";
@@ -12,6 +12,8 @@ export interface SecretsOptions {
   readonly cwd: string;
   /** Who signs; undefined when certificates only come from files. */
   readonly ca: Omit<CaClientOptions, "tokens"> | undefined;
+  /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */
+  readonly told?: ToldReasons;
   /** Where private keys come from; see `startKeyGeneration`. */
   readonly keys: KeySource;
   /** `TRUST_DOMAIN`, `POD_NAMESPACE`, `SERVICE_ACCOUNT`. */

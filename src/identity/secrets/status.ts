@@ -60,7 +60,7 @@ export function describeIdentity(facts: IdentityFacts): IdentityStatus {
   const caTrouble = certificate === undefined ? "there is no certificate yet" : "the certificate cannot be renewed";
   const troubles = [
     lastError === undefined ? undefined : `${caTrouble}: ${lastError}`,
-    tokenTrouble,
+    tokenTrouble !== undefined && lastError?.includes(tokenTrouble) === true ? undefined : tokenTrouble,
     outputProblem,
     ...files.map(({ name, problem }) => (problem === undefined ? undefined : `${name}: ${problem}`)),
   ].filter((trouble) => trouble !== undefined);

@@ -1,4 +1,12 @@
-import { type Backoff, backoffMs, type Clock, describeError, type Logger } from "../../base/index.ts";
+import {
+  AgentError,
+  type Backoff,
+  backoffMs,
+  type Clock,
+  describeError,
+  type Logger,
+  ToldReasons,
+} from "../../base/index.ts";
 import type { IssuedCertificate } from "../ca/issue.ts";
 import { clockSkewMs, rotationFloorMs, rotationRetryCapMs, rotationTime } from "./rotation.ts";
 
@@ -53,6 +61,7 @@ class KeptWorkload implements Workload {
   #rotateAtMs: number | undefined;
   #failures = 0;
   #lastError: unknown;
+  readonly #told = new ToldReasons();
   #wake = new AbortController();
 
   constructor(options: WorkloadOptions, stop: AbortSignal) {
@@ -139,6 +148,7 @@ class KeptWorkload implements Workload {
       this.#current = issued;
       this.#failures = 0;
       this.#lastError = undefined;
+      for (const who of ["warm-up", "rotation"]) this.#told.forget(who);
       this.#schedule(issued);
       onIssued(issued, before);
       this.nudge();
@@ -161,15 +171,18 @@ class KeptWorkload implements Workload {
   #report(error: unknown): void {
     if (this.#signal.aborted) return;
     const { log, clock } = this.#options;
-    const fields = { error: describeError(error), attempt: this.#failures };
+    const reason = describeError(error);
+    const fields = { error: reason, attempt: this.#failures };
     const old = this.#current;
     if (old === undefined) {
-      log.warn("failed to warm certificate", fields);
+      const isTold = error instanceof AgentError && error.code === "CA_UNREACHABLE"; // by the attempts
+      log[this.#told.isNews("warm-up", reason) && !isTold ? "warn" : "debug"]("failed to warm certificate", fields);
       return;
     }
     const leftMs = old.notAfterMs - clock.now();
     const level = leftMs < (old.notAfterMs - old.createdAtMs) * ALARMING_SHARE ? "error" : "warn";
-    log[level]("failed to rotate certificate, the old one stays in use", {
+    const isNews = this.#told.isNews("rotation", `${level} ${reason}`);
+    log[isNews ? level : "debug"]("failed to rotate certificate, the old one stays in use", {
       ...fields,
       secondsLeft: Math.round(leftMs / 1_000),
     });

@@ -38,6 +38,10 @@ export interface Tokens extends AsyncDisposable {
 
 const CHECK_MS = 60_000;
 
+function emptyToken({ fetcher, path }: TokensOptions): string {
+  return fetcher === "GoogleComputeEngine" ? "the token is empty" : `the token in "${path}" is empty`;
+}
+
 /** Starts watching over the token: an expired or soon expiring one is logged once and counted. Throws CONFIG_INVALID. */
 export function startTokens(options: TokensOptions, stop: AbortSignal): Tokens {
   const { log, clock = systemClock } = options;
@@ -62,7 +66,7 @@ export function startTokens(options: TokensOptions, stop: AbortSignal): Tokens {
   const fetch = async (): Promise<Secret | undefined> => {
     try {
       const token = await read();
-      note(token === undefined ? { kind: "missing", reason: "the token is empty" } : await readingOf(token));
+      note(token === undefined ? { kind: "missing", reason: emptyToken(options) } : await readingOf(token));
       return token;
     } catch (error) {
       note({ kind: "missing", reason: describeError(error) });

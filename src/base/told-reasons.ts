@@ -1,0 +1,40 @@
+/** Shown beside the reason where the other end cannot be reached at all. */
+export const IS_IT_RUNNING = "is the control plane running?";
+
+/**
+ * Which reasons were told already. Who retries for ever meets the same failure for ever, and with the control plane away
+ * several parts meet the same one: it is news once, and again after another reason or a success.
+ */
+export class ToldReasons {
+  readonly #last = new Map<string, string>();
+
+  /** Whether neither `who` nor anybody else told this reason last. */
+  isNews(who: string, reason: string): boolean {
+    const isTold = [...this.#last.values()].includes(reason);
+    this.#last.set(who, reason);
+    return !isTold;
+  }
+
+  /** What `who` does works again. */
+  forget(who: string): void {
+    this.#last.delete(who);
+  }
+}
+
+/** The part of a gRPC status text that stays the same from attempt to attempt, without grpc-js's frame and time stamp. */
+export function plainReason(details: string): string {
+  return details
+    .replace(/^No connection established\. Last error: /, "")
+    .replace(/^\w*Error(?: \[\w+\])?: /, "")
+    .replace(/^Failed to connect(?= |$)/, "the server closed the connection before HTTP/2 was set up")
+    .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, "")
+    .replace(/\.? Resolution note: .*$/s, "")
+    .trim();
+}
+
+/** Whether nobody answers at the address, by the plain reason: not a refusal, which somebody has to give. */
+export function isUnreachable(reason: string): boolean {
+  return /\b(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)\b|^no connection within|Name resolution failed/.test(
+    reason,
+  );
+}

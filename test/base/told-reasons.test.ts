@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { isUnreachable, ToldReasons } from "../../src/base/index.ts";
+
+test("a reason is news once, again after another one, and again after a success", () => {
+  const told = new ToldReasons();
+  const news = ["down", "down", "refused", "down"].map((reason) => told.isNews("xds", reason));
+  expect(news).toEqual([true, false, true, true]);
+  told.forget("xds");
+  expect(told.isNews("xds", "down")).toBe(true);
+});
+
+test("what one part has told is no news of another, until that one is well", () => {
+  const told = new ToldReasons();
+  expect([told.isNews("xds", "down"), told.isNews("ca", "down"), told.isNews("ca", "down")]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  expect(told.isNews("ca", "expired")).toBe(true);
+});
+
+test.each([
+  ["connect ECONNREFUSED 127.0.0.1:15012", true],
+  ["getaddrinfo ENOTFOUND istiod.istio-system.svc", true],
+  ["no connection within 8s: the address does not answer", true],
+  ["Name resolution failed for target dns:istiod:15012", true],
+  ["self-signed certificate in certificate chain", false],
+  ["authentication failure", false],
+])("%s: nobody answers there: %s", (reason, expected) => {
+  expect(isUnreachable(reason)).toBe(expected);
+});
