@@ -3,7 +3,8 @@ import { type LocalMesh, startLocalMesh } from "./agent/local/index.ts";
 import { AgentError, type ErrorCode } from "./base/errors.ts";
 import { createLogger, type Logger, silentLogger } from "./base/index.ts";
 import { startControlPlane as startPlane } from "./control-plane/index.ts";
-import { libraryHost } from "./library-host.ts";
+import { fetchNewsAsLines } from "./envoy/binary/index.ts";
+import { libraryHost, tellUser } from "./library-host.ts";
 import type {
   ControlPlane,
   LibraryControlPlaneOptions,
@@ -23,7 +24,12 @@ export { AgentError, type ErrorCode };
  * RESOURCES_INVALID, CONFIG_INVALID or STOPPED.
  */
 export async function startSidecar(options: SidecarOptions = {}): Promise<Sidecar> {
-  const mesh = await startLocalMesh({ ...options, host: libraryHost(options.signal), log: logTo(options.onLog) });
+  const mesh = await startLocalMesh({
+    ...options,
+    host: libraryHost(options.signal),
+    log: logTo(options.onLog),
+    ...(options.onLog === undefined ? { onFetch: fetchNewsAsLines(tellUser) } : {}),
+  });
   try {
     await mesh.agent.ready;
   } catch (error) {
@@ -57,6 +63,6 @@ function logTo(onLog: ((line: string) => void) | undefined): Logger {
 // The compiler holds the published types against the rooms': what fits is seen where they meet above, names here.
 type Named<T> = { readonly [Name in keyof T]-?: unknown };
 type SameNames<A, B> = [Named<A>, Named<B>] extends [Named<B>, Named<A>] ? true : false;
-type InnerChoices = Omit<Parameters<typeof startLocalMesh>[0], "host" | "log" | "onStep">;
+type InnerChoices = Omit<Parameters<typeof startLocalMesh>[0], "host" | "log" | "onStep" | "onFetch">;
 true satisfies SameNames<MeshChoices, InnerChoices>;
 true satisfies SameNames<ControlPlane, LocalMesh["controlPlane"]>;

@@ -1,6 +1,11 @@
 import { Writable } from "node:stream";
 import { type Host, workingDirectory } from "./base/index.ts";
 
+/** What a person should see although nobody takes the log: why a first start takes long. */
+export function tellUser(line: string): void {
+  process.stderr.write(`pilotboat: ${line}\n`);
+}
+
 /** The process as a library sees it: its environment, no output, and one signal in place of the process's own. */
 export function libraryHost(signal: AbortSignal | undefined): Host {
   const nowhere = (): Writable => new Writable({ write: (_chunk, _encoding, done) => done() });

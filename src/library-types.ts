@@ -24,7 +24,7 @@ export interface MeshChoices {
 }
 
 export interface SidecarOptions extends MeshChoices {
-  /** Takes the log lines of the agent. Default: nobody. */
+  /** Takes the log lines of the agent. Default: nobody; then only a first fetch of Envoy is told, on stderr. */
   readonly onLog?: (line: string) => void;
   /** Gives up the start, and ends what runs. */
   readonly signal?: AbortSignal;

@@ -15,7 +15,7 @@ import {
 } from "../envoy/binary/index.ts";
 import { runCommander } from "./command.ts";
 import { addEnvoyRun } from "./envoy-run.ts";
-import { createProgressLine } from "./progress-line.ts";
+import { showFetch } from "./progress-line.ts";
 
 interface FetchFlags {
   readonly version: string;
@@ -81,25 +81,19 @@ Examples:
 
 async function fetchOne(flags: FetchFlags, host: Host): Promise<void> {
   const { stop } = host.signals;
-  const progress = createProgressLine(host);
+  const news = showFetch(host, (line) => void host.stderr.write(`${line}\n`));
   try {
     const { path } = await fetchEnvoy(
       {
         ...flags,
         env: host.env,
         isUnlocked: flags.unlocked === true,
-        onNote(line) {
-          progress.clear();
-          host.stderr.write(`${line}\n`);
-        },
-        onProgress: progress.show,
+        ...news,
       },
       stop,
     );
-    progress.clear();
     host.stdout.write(`${path}\n`);
   } catch (error) {
-    progress.clear();
     if (stop.aborted)
       throw new AgentError("STOPPED", "Gave up fetching Envoy; nothing is left of it", { cause: error });
     throw error;

@@ -1,8 +1,11 @@
 import type { Host } from "../base/index.ts";
+import { describeProgress, type FetchNews, fetchNewsAsLines } from "../envoy/binary/index.ts";
 
-/** A line on the terminal that is written over again and again. */
+export { describeProgress };
+
+/** How much of a download has come, on stderr. */
 export interface ProgressLine {
-  /** Shows how much has come; does nothing where stderr is no terminal. */
+  /** On a terminal draws the line again; elsewhere writes one now and then. */
   show(bytes: number, totalBytes: number | undefined): void;
   /** Takes the line away. */
   clear(): void;
@@ -11,15 +14,23 @@ export interface ProgressLine {
 /** A progress line on stderr. */
 export function createProgressLine({ stderr }: Host): ProgressLine {
   const isTerminal = "isTTY" in stderr && stderr.isTTY === true;
+  if (!isTerminal) {
+    const { onProgress } = fetchNewsAsLines((line) => void stderr.write(`${line}\n`));
+    return { show: onProgress, clear: () => undefined };
+  }
+  const sinceMs = performance.now();
   let shownMs = 0;
   return {
     show(bytes, totalBytes) {
-      if (!isTerminal || performance.now() - shownMs < REDRAW_MS) return;
-      shownMs = performance.now();
-      stderr.write(`${CLEAR_LINE}  ${describeProgress(bytes, totalBytes)}`);
+      const nowMs = performance.now();
+      if (nowMs - shownMs < REDRAW_MS) return;
+      shownMs = nowMs;
+      const waiting = `nothing yet, ${Math.round((nowMs - sinceMs) / 1_000)} s`; // pip takes seconds before it downloads
+      stderr.write(`${CLEAR_LINE}  ${bytes === 0 ? waiting : describeProgress(bytes, totalBytes)}`);
     },
     clear() {
       if (shownMs > 0) stderr.write(CLEAR_LINE);
+      shownMs = 0;
     },
   };
 }
@@ -27,10 +38,15 @@ export function createProgressLine({ stderr }: Host): ProgressLine {
 const REDRAW_MS = 100;
 const CLEAR_LINE = "\r\u001b[K"; // ECMA-48: erase to the end of the line
 
-/** `12.5 of 36.9 MB (34 %)`, or `12.5 MB` when the whole is not known. */
-export function describeProgress(bytes: number, totalBytes: number | undefined): string {
-  const megabytes = (some: number): string => (some / 1_000_000).toFixed(1);
-  if (totalBytes === undefined) return `${megabytes(bytes)} MB`;
-  const percent = Math.min(100, Math.floor((100 * bytes) / totalBytes));
-  return `${megabytes(bytes)} of ${megabytes(totalBytes)} MB (${percent} %)`;
+/** Shows a fetch of Envoy: notes by `print`, progress below them. */
+export function showFetch(host: Host, print: (line: string) => void): FetchNews {
+  const progress = createProgressLine(host);
+  return {
+    onNote(line) {
+      progress.clear();
+      print(line);
+    },
+    onProgress: progress.show,
+    onEnd: progress.clear,
+  };
 }

@@ -3,6 +3,7 @@ import { type RunOptions, runApplication } from "../agent/local/index.ts";
 import { AgentError, finishOutput, type Host, lossyOutput, parseGoDuration, toMs } from "../base/index.ts";
 import { ALL_FLAGS, type FlagSpec, LOG_FLAGS, type ParsedFlags, parseFlags } from "../config/index.ts";
 import { checkNamedFolder } from "./named-path.ts";
+import { showFetch } from "./progress-line.ts";
 
 const HELP = `Usage: pilotboat run [flags] [--] COMMAND [ARGS...]
 
@@ -94,16 +95,19 @@ function takesNextWord(word: string): boolean {
 
 type Given = ParsedFlags["given"];
 
-function readOptions(given: Given, { cwd }: Host): Omit<RunOptions, "command"> {
+function readOptions(given: Given, host: Host): Omit<RunOptions, "command"> {
   const resources = given.get("resources");
   const isLocal = given.get("local") === true;
   if (resources !== undefined && !isLocal) throw usage("--resources is for --local");
   if (isLocal) refuseProxyFlags(given);
+  const onFetch = showFetch(host, (line) => void host.stderr.write(`pilotboat: ${line}\n`));
   return {
     flags: proxyFlags(given),
     readyTimeoutMs: readDuration(given, "ready-timeout", 60_000),
     isVerbose: given.get("verbose") === true,
-    local: isLocal ? (resources === undefined ? {} : { resources: resolve(cwd, String(resources)) }) : undefined,
+    local: isLocal
+      ? { ...(resources === undefined ? {} : { resources: resolve(host.cwd, String(resources)) }), onFetch }
+      : undefined,
   };
 }
 

@@ -7,6 +7,7 @@ import { type ExitWith, runCommander } from "./command.ts";
 import { openDesk } from "./control-plane-token.ts";
 import { checkNamedFolder } from "./named-path.ts";
 import { parsePort } from "./parse-port.ts";
+import { showFetch } from "./progress-line.ts";
 import { createMeshNews, curlLine, nothingToTry, shorten } from "./up-news.ts";
 
 interface Flags {
@@ -51,6 +52,7 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
     ...(flags.envoy === undefined ? {} : { envoy: flags.envoy }),
     host: isVerbose ? host : { ...host, stdout: quiet(host.stdout), stderr: quiet(host.stderr) },
     log: createLogger({ write, levels: new Map([["default", isVerbose ? "info" : "none"]]) }),
+    onFetch: showFetch(host, (line) => print(`  ${line}`)),
     onStep(step: string, result: string, ms: number) {
       steppedMs = performance.now();
       print(stepLine(step, result, ms));

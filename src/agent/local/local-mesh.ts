@@ -4,7 +4,7 @@ import { type ExampleService, startExampleService } from "../../../examples/quic
 import quickstart from "../../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
 import { type Host, Lifetime, type Logger, stoppedOr, writeFileAtomically } from "../../base/index.ts";
 import type { ControlPlane } from "../../control-plane/index.ts";
-import { type FoundEnvoy, findOrFetchEnvoy } from "../../envoy/binary/index.ts";
+import { type FetchNews, type FoundEnvoy, fetchNewsAsLines, findOrFetchEnvoy } from "../../envoy/binary/index.ts";
 import type { RunningAgent } from "../running-agent.ts";
 import { checkWantedPort } from "./choose-ports.ts";
 import { makeLocalRunFolder, sweepLocalRunFolders } from "./make-run-folder.ts";
@@ -33,8 +33,10 @@ export interface MeshChoices {
 export interface LocalMeshOptions extends MeshChoices {
   readonly host: Host;
   readonly log: Logger;
-  /** Told after each step with what came of it. */
+  /** Called after each step with what came of it. */
   readonly onStep?: (step: string, result: string, ms: number) => void;
+  /** Hears how the fetch of an Envoy goes, where there is none yet. */
+  readonly onFetch?: FetchNews;
 }
 
 /** Control plane, example service, agent and Envoy on this machine. Disposing it leaves nothing behind. */
@@ -95,14 +97,14 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
   return { agent, controlPlane, service, ports, folder, [Symbol.asyncDispose]: () => life[Symbol.asyncDispose]() };
 }
 
-async function locateEnvoy({ envoy, host, onStep = () => undefined }: LocalMeshOptions): Promise<FoundEnvoy> {
+async function locateEnvoy({ envoy, host, log, onFetch }: LocalMeshOptions): Promise<FoundEnvoy> {
   const asked = [
     { path: envoy ?? "", from: "--envoy" },
     { path: host.env.ENVOY_BIN ?? "", from: "ENVOY_BIN" },
   ];
   const explicit = asked.filter(({ path }) => path !== "");
-  const onNote = (line: string): void => onStep("envoy", line, 0);
-  return findOrFetchEnvoy({ explicit, env: host.env, cwd: host.cwd, onNote }, host.signals.stop);
+  const news = onFetch ?? fetchNewsAsLines((line) => log.info(line));
+  return findOrFetchEnvoy({ explicit, env: host.env, cwd: host.cwd, ...news }, host.signals.stop);
 }
 
 async function copyQuickstart(folder: string): Promise<string> {

@@ -15,6 +15,7 @@ import { namedEnvoy } from "../room-options.ts";
 import { closeWithin } from "../run-agent.ts";
 import { type Listeners, tellEnvoyEnd } from "../tell-envoy-end.ts";
 import { beginDrain, endApplication, waitUntilQuiet } from "./end-application.ts";
+import type { LocalMeshOptions } from "./local-mesh.ts";
 import {
   isGiven,
   loadRunConfig,
@@ -35,8 +36,10 @@ export interface RunOptions {
   /** Whether the agent's lines below `warn` are shown. */
   readonly isVerbose: boolean;
   /** Bring a control plane and an example service along, as `pilotboat up` does. */
-  readonly local: { readonly resources?: string } | undefined;
+  readonly local: LocalRunOptions | undefined;
 }
+
+export type LocalRunOptions = Pick<LocalMeshOptions, "resources" | "onFetch">;
 
 /**
  * What `pilotboat run` does: an agent, and once it is ready the application, until that ends. Resolves with the

