@@ -12,9 +12,8 @@ import type { Sockets } from "./serve-identity.ts";
  * with ADDRESS_IN_USE or SOCKET_PATH_TOO_LONG.
  */
 export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {
-  const { statusPort } = config.proxy;
   const [status, xds, secrets] = await allSettled([
-    life.own("status port", bindStatus(statusPort)),
+    life.own("status port", bindStatus(config)),
     life.own("xds socket", bindUnix(xdsSocketPath(config), { mode: 0o666, folderMode: 0o700 })),
     config.settings.isEnvoyDisabled ? undefined : bindSds(config, sds, life),
   ]);
@@ -27,12 +26,13 @@ async function bindSds(config: AgentConfig, { path, mode, folderMode }: SocketPl
   return life.own("sds socket", bindUnix(path, { mode, folderMode }));
 }
 
-/** Machines without IPv6 cannot listen on `::`; a taken port stays taken. */
-async function bindStatus(port: number): Promise<BoundSocket> {
+/** On every address, or the loopback. Machines may be without IPv6, or without IPv4; a taken port stays taken. */
+async function bindStatus({ proxy, settings }: AgentConfig): Promise<BoundSocket> {
+  const [first, second] = settings.isLoopbackOnly ? ["127.0.0.1", "::1"] : ["::", "0.0.0.0"];
   try {
-    return await bindTcp("::", port);
+    return await bindTcp(first, proxy.statusPort);
   } catch (error) {
     if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") throw portTaken(error, "status", "statusPort");
-    return bindTcp("0.0.0.0", port);
+    return bindTcp(second, proxy.statusPort);
   }
 }

@@ -27,7 +27,8 @@ export function describePorts(config: AgentConfig): string {
  */
 export async function tryEnvoyPorts(config: AgentConfig, localhost: string): Promise<void> {
   if (config.settings.isEnvoyDisabled || !hasOwnDocument(config)) return;
-  const host = (from: string): string => (from === "proxyAdminPort" ? localhost : "0.0.0.0");
+  const others = config.settings.isLoopbackOnly ? localhost : "0.0.0.0";
+  const host = (from: string): string => (from === "proxyAdminPort" ? localhost : others);
   const ports = planPorts(config).filter(({ from }) => from !== "statusPort");
   await Promise.all(ports.map(({ port, use, from }) => tryPort(host(from), port, use, from)));
 }

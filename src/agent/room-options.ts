@@ -24,6 +24,7 @@ export function nodeOptions({ role, flags, proxy, settings, metadataEnv, origins
     serviceAccount: ifSet("SERVICE_ACCOUNT", settings.serviceAccount),
     instanceIp: settings.instanceIp,
     isDualStack: settings.isDualStack,
+    isLoopbackOnly: settings.isLoopbackOnly,
     dnsProxyAddress: ifSet("DNS_PROXY_ADDR", settings.dnsProxyAddress),
     stsPort: flags.stsPort,
     ports: {

@@ -516,6 +516,12 @@ export const CATALOGUE = {
     help: "Where evidence of Envoy's crashes is kept, the newest five; default crashes in configPath",
     room: "envoy",
   }),
+  isLoopbackOnly: bool({
+    env: "PILOTBOAT_LOOPBACK_ONLY",
+    default: false,
+    help: "Listen on the loopback address only: the agent's status port, Envoy's health and metrics ports. On with up and run --local",
+    room: "agent",
+  }),
   // status
   isEnvoyStatsMerged: bool({
     env: "PILOT_AGENT_MERGE_ENVOY_STATS",

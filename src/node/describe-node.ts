@@ -56,7 +56,7 @@ export function describeNode(options: NodeOptions, facts: NodeFacts): NodeDescri
     locality,
     addresses,
     ipMode: ipModeOf(addresses),
-    family: addressFamily(addresses, options.isDualStack),
+    family: addressFamily(addresses, options),
     typed,
     raw: extra,
     metadata: sorted({ ...Object.fromEntries([...extra].map(([key, { value }]) => [key, value])), ...typedJson }),

@@ -19,6 +19,8 @@ export interface NodeOptions {
   readonly instanceIp: string;
   /** `ISTIO_DUAL_STACK`. */
   readonly isDualStack: boolean;
+  /** Envoy's own ports are for this machine alone. */
+  readonly isLoopbackOnly: boolean;
   readonly dnsProxyAddress: string | undefined;
   readonly stsPort: number;
   readonly ports: {

@@ -188,6 +188,7 @@ function renderAll(scenario: Scenario) {
       serviceAccount: "web",
       instanceIp: "",
       isDualStack: false,
+      isLoopbackOnly: false,
       dnsProxyAddress: undefined,
       stsPort: 0,
       ports: { status: 15021, prometheus: 15090, secureMetrics: 0, secureMergedMetrics: 0 },

@@ -5,10 +5,12 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, run, runtimes, start } from "../support/pilotboat.ts";
-import { isAlive } from "../support/processes.ts";
+import { isAlive, listeningAddresses } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
 beforeAll(() => realEnvoy());
+
+const LOOPBACK = "0100007F"; // 127.0.0.1
 
 let temporary: string;
 beforeEach(async () => {
@@ -76,6 +78,13 @@ describe.each(runtimes())("pilotboat up on $name", (runtime) => {
     await using next = up();
     await addresses(next);
     expect(existsSync(folder)).toBe(false);
+  });
+
+  test.runIf(process.platform === "linux")("reality 28: agent and Envoy listen on loopback only", async () => {
+    await using command = up();
+    const { envoyPid } = await addresses(command);
+    expect(listeningAddresses(command.pid)).toEqual([LOOPBACK]);
+    expect(listeningAddresses(envoyPid)).toEqual([LOOPBACK]);
   });
 
   test("two of them live side by side", async () => {

@@ -32,6 +32,7 @@ function describeWith({ env = {}, proxy = {}, labels, options, facts }: Words): 
       serviceAccount: undefined,
       instanceIp: "",
       isDualStack: false,
+      isLoopbackOnly: false,
       dnsProxyAddress: undefined,
       stsPort: 0,
       ports: { status: 15021, prometheus: 15090, secureMetrics: 0, secureMergedMetrics: 0 },

@@ -61,3 +61,25 @@ function parentOf(pid: number): number | undefined {
     return undefined; // it ended meanwhile
   }
 }
+
+/** The addresses that a process listens on with TCP, each once, as in /proc/net: `0100007F` is 127.0.0.1. Linux only. */
+export function listeningAddresses(pid: number): string[] {
+  const sockets = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => linkOf(`/proc/${pid}/fd/${fd}`));
+  const rows = ["tcp", "tcp6"].flatMap((file) => readFileSync(`/proc/${pid}/net/${file}`, "utf8").split("\n").slice(1));
+  const found = rows.flatMap((row) => {
+    const [, local = "", , state, , , , , , inode] = row.trim().split(/\s+/);
+    const isOurs = state === LISTENING && sockets.includes(`socket:[${inode}]`);
+    return isOurs ? [local.replace(/:.*/, "")] : [];
+  });
+  return [...new Set(found)];
+}
+
+const LISTENING = "0A"; // include/net/tcp_states.h
+
+function linkOf(path: string): string[] {
+  try {
+    return [readlinkSync(path)];
+  } catch {
+    return []; // closed between the two looks
+  }
+}
