@@ -11,6 +11,8 @@ export interface MeshChoices {
   readonly values?: Readonly<Record<string, string>>;
   /** Port of the listener `outbound`. Default: a free one. */
   readonly port?: number;
+  /** Port of a service of your own on 127.0.0.1, which the inbound side leads to. Default: an example service is started. */
+  readonly appPort?: number;
   /** Default `default`. */
   readonly namespace?: string;
   /** Default `quickstart`. */

@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
-import { type RunOptions, runApplication } from "../agent/local/index.ts";
+import { type LocalRunOptions, type RunOptions, runApplication } from "../agent/local/index.ts";
 import { AgentError, finishOutput, type Host, lossyOutput, parseGoDuration, toMs } from "../base/index.ts";
 import { ALL_FLAGS, type FlagSpec, LOG_FLAGS, type ParsedFlags, parseFlags } from "../config/index.ts";
 import { checkNamedFolder } from "./named-path.ts";
+import { parseServicePort } from "./parse-port.ts";
 import { showFetch } from "./progress-line.ts";
 
 const HELP = `Usage: pilotboat run [flags] [--] COMMAND [ARGS...]
@@ -13,6 +14,7 @@ Its stdin, stdout and stderr are yours; what pilotboat and Envoy have to say goe
 Flags:
   --local              bring a control plane and an example service along, as "pilotboat up" does
   --resources FOLDER   with --local: YAML files of Envoy resources; default: the built-in quickstart
+  --app-port PORT      with --local: where your command listens; the mesh's inbound side leads to it
   --ready-timeout TIME how long to wait for the sidecar before giving up (default 60s)
   --stop-deadline TIME how long the command may take to end after a signal (default 30s)
   -v, --verbose        show all log lines of the agent, not only from warn
@@ -34,6 +36,7 @@ Exit codes: the command's own, or 128 + signal; 126 not executable; 127 not foun
 Envoy's own when that cannot be kept up; 2 configuration.
 
 Examples:
+  pilotboat run --local --app-port 3000 -- node server.js
   pilotboat run --local -- sh -c 'curl -s $PILOTBOAT_OUTBOUND_URL/hello'
   PROXY_CONFIG='{"discoveryAddress":"localhost:15012"}' POD_NAMESPACE=default SERVICE_ACCOUNT=default \\
     pilotboat run -- ./nightly-report
@@ -42,6 +45,7 @@ Examples:
 const OWN_FLAGS: readonly FlagSpec[] = [
   { name: "local", type: "bool", default: false, help: "" },
   { name: "resources", type: "string", default: "", help: "" },
+  { name: "app-port", type: "string", default: "", help: "" },
   { name: "ready-timeout", type: "duration", default: "60s", help: "" },
   { name: "verbose", shorthand: "v", type: "bool", default: false, help: "" },
   { name: "help", shorthand: "h", type: "bool", default: false, help: "" },
@@ -96,18 +100,25 @@ function takesNextWord(word: string): boolean {
 type Given = ParsedFlags["given"];
 
 function readOptions(given: Given, host: Host): Omit<RunOptions, "command"> {
-  const resources = given.get("resources");
   const isLocal = given.get("local") === true;
-  if (resources !== undefined && !isLocal) throw usage("--resources is for --local");
+  for (const name of ["resources", "app-port"]) {
+    if (given.has(name) && !isLocal) throw usage(`--${name} is for --local`);
+  }
   if (isLocal) refuseProxyFlags(given);
   const onFetch = showFetch(host, (line) => void host.stderr.write(`pilotboat: ${line}\n`));
   return {
     flags: proxyFlags(given),
     readyTimeoutMs: readDuration(given, "ready-timeout", 60_000),
     isVerbose: given.get("verbose") === true,
-    local: isLocal
-      ? { ...(resources === undefined ? {} : { resources: resolve(host.cwd, String(resources)) }), onFetch }
-      : undefined,
+    local: isLocal ? { ...localOptions(given, host.cwd), onFetch } : undefined,
+  };
+}
+
+function localOptions(given: Given, cwd: string): Omit<LocalRunOptions, "onFetch"> {
+  const [resources, appPort] = [given.get("resources"), given.get("app-port")];
+  return {
+    ...(resources === undefined ? {} : { resources: resolve(cwd, String(resources)) }),
+    ...(appPort === undefined ? {} : { appPort: parseServicePort("--app-port", String(appPort)) }),
   };
 }
 

@@ -8,8 +8,8 @@ export interface MeshNews {
   target(chosenPort: number): number | undefined;
 }
 
-/** Prints a line for each piece of news. */
-export function createMeshNews(print: (line: string) => void): MeshNews {
+/** Prints a line for each piece of news; `path` is one that the service answers. */
+export function createMeshNews(print: (line: string) => void, path = "/hello"): MeshNews {
   let listeners: readonly ListenerPlace[] = [];
   let told: { readonly chosenPort: number; readonly port: number | undefined } | undefined;
   const find = (chosenPort: number): number | undefined => {
@@ -23,7 +23,7 @@ export function createMeshNews(print: (line: string) => void): MeshNews {
     const port = find(chosenPort);
     if (port === earlier) return;
     told = { chosenPort, port };
-    print(port === undefined ? nothingToTry() : `the listener has another port now:  ${curlLine(port)}`);
+    print(port === undefined ? nothingToTry() : `the listener has another port now:  ${curlLine(port, path)}`);
   };
   return {
     onNews(news) {
@@ -47,8 +47,8 @@ export function createMeshNews(print: (line: string) => void): MeshNews {
   };
 }
 
-export function curlLine(port: number): string {
-  return `curl http://127.0.0.1:${port}/hello`;
+export function curlLine(port: number, path: string): string {
+  return `curl http://127.0.0.1:${port}${path}`;
 }
 
 /** What is wanted, where no listener is the one to send requests to. */

@@ -6,19 +6,21 @@ import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
 import { openDesk } from "./control-plane-token.ts";
 import { checkNamedFolder } from "./named-path.ts";
-import { parsePort } from "./parse-port.ts";
+import { parsePort, parseServicePort } from "./parse-port.ts";
 import { showFetch } from "./progress-line.ts";
 import { createMeshNews, curlLine, nothingToTry, shorten } from "./up-news.ts";
 
 interface Flags {
   readonly envoy?: string;
   readonly port?: string;
+  readonly appPort?: string;
   readonly verbose?: boolean;
 }
 
 const EXAMPLES = `
 Examples:
   pilotboat up                          # a mesh of one, from the built-in quickstart
+  pilotboat up --app-port 3000          # the same with your own service behind it
   pilotboat up my-mesh --port 8080      # Envoy resources of your own; edit them while it runs`;
 
 /** `pilotboat up [folder]`. */
@@ -29,6 +31,7 @@ export function run(args: readonly string[], host: Host): Promise<number> {
       .argument("[folder]", "folder with YAML files of Envoy resources; default: the built-in quickstart")
       .option("--envoy <path>", "Envoy's executable; default: found, else fetched")
       .option("--port <port>", "port of the listener to send requests to; default: a free one")
+      .option("--app-port <port>", "port of your own service on 127.0.0.1; default: an example service is started")
       .option("-v, --verbose", "show the log lines of agent and Envoy")
       .addHelpText("after", EXAMPLES)
       .action((folder: string | undefined, flags: Flags) => up(folder, flags, host, exitWith));
@@ -41,14 +44,17 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
   const isVerbose = flags.verbose === true;
   const write = (line: string): void => void (isVerbose && host.stderr.write(line));
   const port = flags.port === undefined ? {} : { port: parsePort("--port", flags.port) };
+  const appPort = flags.appPort === undefined ? {} : { appPort: parseServicePort("--app-port", flags.appPort) };
   const resources = folder === undefined ? {} : { resources: resolve(host.cwd, folder) };
   if (resources.resources !== undefined) await checkNamedFolder(resources.resources, "the folder of resources");
   print(`pilotboat ${VERSION}`);
-  const news = createMeshNews(print);
+  const path = flags.appPort === undefined ? "/hello" : "/";
+  const news = createMeshNews(print, path);
   let steppedMs = performance.now();
   const options = {
     ...resources,
     ...port,
+    ...appPort,
     ...(flags.envoy === undefined ? {} : { envoy: flags.envoy }),
     host: isVerbose ? host : { ...host, stdout: quiet(host.stdout), stderr: quiet(host.stderr) },
     log: createLogger({ write, levels: new Map([["default", isVerbose ? "info" : "none"]]) }),
@@ -66,7 +72,7 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
   await using _ = mesh;
   await using _desk = await openDesk(mesh.controlPlane, host, options.log);
   const isReady = await reportReady(mesh, print, steppedMs, stop);
-  if (isReady) printAddresses(mesh, news.target(mesh.ports.outbound), host, print);
+  if (isReady) printAddresses(mesh, { port: news.target(mesh.ports.outbound), path }, host, print);
   const end = await mesh.agent.ended;
   if (end.kind === "envoy") {
     const named = flags.envoy ?? host.env.ENVOY_BIN;
@@ -100,16 +106,16 @@ function stepLine(step: string, result: string, ms: number): string {
   return `  ${step.padEnd(14)} ${result.padEnd(44)} ${ms.toFixed(0).padStart(6)} ms`;
 }
 
-/** `target` is the port to send requests to, when there is one. */
+/** `target` is where to send requests to, when there is such a listener. */
 function printAddresses(
   { agent, ports, controlPlane, folder }: LocalMesh,
-  target: number | undefined,
+  { port, path }: { readonly port: number | undefined; readonly path: string },
   { env }: Host,
   print: (line: string) => void,
 ): void {
   const command = env.npm_command === undefined ? "pilotboat" : "npx pilotboat"; // npm has no more of it on PATH
   const rows = [
-    ...(target === undefined ? [] : [["listener", `http://127.0.0.1:${target}`] as const]),
+    ...(port === undefined ? [] : [["listener", `http://127.0.0.1:${port}`] as const]),
     ["envoy admin", `http://127.0.0.1:${ports.admin}`],
     ["status", `http://127.0.0.1:${agent.statusPort}/healthz/ready`],
     ["control plane", controlPlane.address],
@@ -118,7 +124,7 @@ function printAddresses(
     ["more", `${command} status --run-folder ${folder}`],
   ] as const;
   for (const [name, value] of rows) print(`${name.padEnd(14)} ${value}`);
-  print(target === undefined ? `\n${nothingToTry()}` : `\nTry:  ${curlLine(target)}`);
+  print(port === undefined ? `\n${nothingToTry()}` : `\nTry:  ${curlLine(port, path)}`);
   print("Ctrl-C stops everything.");
 }
 

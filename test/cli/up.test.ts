@@ -17,6 +17,8 @@ const cli = (...args: readonly string[]) => runInProcess(args, { cwd: folder, en
 test.each([
   [["--port", "abc"], 'Cannot use --port "abc", wanted 0 to 65535 [USAGE]'],
   [["--port", "99999"], 'Cannot use --port "99999", wanted 0 to 65535 [USAGE]'],
+  [["--app-port", "0"], 'Cannot use --app-port "0", wanted 1 to 65535 [USAGE]'],
+  [["--app-port", "x"], 'Cannot use --app-port "x", wanted 1 to 65535 [USAGE]'],
   [["nosuch"], 'nosuch" (the folder of resources) [USAGE]'],
 ])("up %j is a mistyped command line", async (args, message) => {
   const { code, stdout, stderr } = await cli("up", ...args);

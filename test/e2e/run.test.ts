@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, type Runtime, run, runtimes, start } from "../support/pilotboat.ts";
-import { isAlive } from "../support/processes.ts";
+import { isAlive, listeningAddresses } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
 describe.each(runtimes())("pilotboat run on $name", (runtime) => {
@@ -305,6 +305,32 @@ test.each(runtimes())("run --local needs no cluster, on $name", async (runtime) 
   expect(code).toBe(2);
   expect(stderr).toContain("--concurrency cannot be used with --local");
 });
+
+test.each(runtimes())(
+  "reality 35: run --local --app-port brings requests to the application, on $name",
+  async (runtime) => {
+    const temporary = await mkdtemp(join(tmpdir(), "pb-run-"));
+    onTestFinished(() => rm(temporary, { recursive: true, force: true }));
+    const [appPort = 0] = await freePorts(1);
+    const script = `
+    const server = require("node:http").createServer((request, response) => response.end("mine: " + request.url));
+    server.listen(${appPort}, "127.0.0.1", () => console.log("listening", process.env.PILOTBOAT_OUTBOUND_URL));`;
+    const words = ["run", "--local", "--app-port", String(appPort), "--", ...node(script)];
+    await using command = start(runtime, words, { env: { TMPDIR: temporary } });
+    const [, outbound = ""] = await command.waitFor(/listening (\S+)/);
+    expect(command.stderr()).toContain(`  leads to       http://127.0.0.1:${appPort}\n`);
+    expect(await (await fetch(`${outbound}/orders`)).text()).toBe("mine: /orders");
+    if (process.platform === "linux") expect(listeningAddresses(command.pid), "reality 28").toEqual(["0100007F"]);
+    command.kill("SIGTERM");
+    expect((await command.ended).code).toBe(143);
+    for (const refused of [
+      ["--app-port", "1"],
+      ["--local", "--app-port", "70000"],
+    ]) {
+      expect(await run(runtime, ["run", ...refused, "--", "true"])).toMatchObject({ code: 2 });
+    }
+  },
+);
 
 /** Says that it runs, and stays. */
 const WAIT = 'console.log("waiting"); setInterval(() => {}, 1_000);';

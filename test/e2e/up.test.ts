@@ -1,5 +1,8 @@
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -87,6 +90,32 @@ describe.each(runtimes())("pilotboat up on $name", (runtime) => {
     expect(listeningAddresses(envoyPid)).toEqual([LOOPBACK]);
   });
 
+  test("reality 35: the inbound side leads to a service of one's own, also to one that starts later", async () => {
+    const [appPort = 0] = await freePorts(1);
+    const words = ["up", "--app-port", String(appPort)];
+    await using command = start(runtime, words, { cwd: temporary, env: { TMPDIR: temporary } });
+    await command.waitFor(new RegExp(`service +127\\.0\\.0\\.1:${appPort}, yours; nothing listens there yet`));
+    const { curl } = await addresses(command);
+    expect(curl).toMatch(/:\d+\/$/);
+    expect((await fetch(curl)).status).toBe(503);
+    await using _ = await ownService(appPort);
+    const answer = await fetch(`${curl}orders`);
+    expect(await answer.text()).toBe("mine: /orders");
+    expect(answer.headers.get("x-peer-uri-san")).toBe("spiffe://cluster.local/ns/default/sa/quickstart");
+  });
+
+  test("reality 35: a service of one's own in a mesh of one's own", async () => {
+    await using service = await ownService(0);
+    const resources = join(temporary, "mesh");
+    await mkdir(resources);
+    await writeFile(join(resources, "mesh.yaml"), await readFile("examples/quickstart/xds/mesh.yaml", "utf8"));
+    const words = ["up", resources, "--app-port", String(service.port)];
+    await using command = start(runtime, words, { cwd: temporary, env: { TMPDIR: temporary } });
+    const { curl } = await addresses(command);
+    expect(command.stdout()).toMatch(/, yours {2,}/);
+    expect(await (await fetch(curl)).text()).toBe("mine: /");
+  });
+
   test("two of them live side by side", async () => {
     await using first = up();
     await using second = up();
@@ -104,6 +133,19 @@ describe.each(runtimes())("pilotboat up on $name", (runtime) => {
     await expect.poll(() => isAlive(envoyPid), { timeout: 10_000 }).toBe(false);
   });
 });
+
+/** Answers every request with its path. */
+async function ownService(port: number) {
+  const server = createServer((request, response) => void response.end(`mine: ${request.url}`));
+  await once(server.listen(port, "127.0.0.1"), "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await once(server.close(), "close");
+    },
+  };
+}
 
 /** What the command printed once it is ready. */
 async function addresses(command: RunningCommand) {

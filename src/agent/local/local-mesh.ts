@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { join } from "node:path";
-import { type ExampleService, startExampleService } from "../../../examples/quickstart/service.ts";
+import { startExampleService } from "../../../examples/quickstart/service.ts";
 import quickstart from "../../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
 import { type Host, Lifetime, type Logger, stoppedOr, writeFileAtomically } from "../../base/index.ts";
 import type { ControlPlane } from "../../control-plane/index.ts";
@@ -18,6 +19,8 @@ export interface MeshChoices {
   readonly values?: Readonly<Record<string, string>>;
   /** Port of the listener `outbound`. Default: a free one. */
   readonly port?: number;
+  /** Port of a service of your own on 127.0.0.1, which the inbound side leads to. Default: an example service is started. */
+  readonly appPort?: number;
   /** Default `default`. */
   readonly namespace?: string;
   /** Default `quickstart`. */
@@ -43,7 +46,8 @@ export interface LocalMeshOptions extends MeshChoices {
 export interface LocalMesh extends AsyncDisposable {
   readonly agent: RunningAgent;
   readonly controlPlane: ControlPlane;
-  readonly service: ExampleService;
+  /** Where the inbound side leads to. */
+  readonly appPort: number;
   readonly ports: {
     readonly outbound: number;
     readonly inbound: number;
@@ -86,7 +90,7 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
     locateEnvoy(options),
     ({ version, origin, path }) => `${version ?? path} (${origin})`,
   );
-  const service = await step("service", life.own("service", startExampleService()), (one) => `127.0.0.1:${one.port}`);
+  const service = await step("service", life.own("service", findService(options.appPort)), ({ told }) => told);
   const resources = options.resources ?? (await copyQuickstart(folder));
   const parts = { ...options, host, resources, folder, envoy: envoy.path, appPort: service.port, onNews };
   const { agent, controlPlane, ports } = await life.own(
@@ -94,7 +98,14 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
     startOnFreePorts(parts, step, (line) => onStep("agent", line, 0)),
   );
   await sweeping;
-  return { agent, controlPlane, service, ports, folder, [Symbol.asyncDispose]: () => life[Symbol.asyncDispose]() };
+  return {
+    agent,
+    controlPlane,
+    appPort: service.port,
+    ports,
+    folder,
+    [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
+  };
 }
 
 async function locateEnvoy({ envoy, host, log, onFetch }: LocalMeshOptions): Promise<FoundEnvoy> {
@@ -105,6 +116,36 @@ async function locateEnvoy({ envoy, host, log, onFetch }: LocalMeshOptions): Pro
   const explicit = asked.filter(({ path }) => path !== "");
   const news = onFetch ?? fetchNewsAsLines((line) => log.info(line));
   return findOrFetchEnvoy({ explicit, env: host.env, cwd: host.cwd, ...news }, host.signals.stop);
+}
+
+interface Service extends AsyncDisposable {
+  readonly port: number;
+  /** For people. */
+  readonly told: string;
+}
+
+/** The caller's own service, which may start later, or the example one. */
+async function findService(appPort: number | undefined): Promise<Service> {
+  if (appPort === undefined) {
+    const example = await startExampleService();
+    return { ...example, told: `127.0.0.1:${example.port}` };
+  }
+  const told = `127.0.0.1:${appPort}, yours${await whatIsWrong(appPort)}`;
+  return { port: appPort, told, [Symbol.asyncDispose]: async () => undefined };
+}
+
+async function whatIsWrong(port: number): Promise<string> {
+  const [isThere, isOnIpv6] = await Promise.all([isAnswered("127.0.0.1", port), isAnswered("::1", port)]);
+  if (isThere) return "";
+  return isOnIpv6 ? "; it listens on ::1 only, let it listen on 127.0.0.1" : "; nothing listens there yet";
+}
+
+function isAnswered(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect({ host, port });
+    probe.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    probe.once("connect", () => probe.destroy());
+  });
 }
 
 async function copyQuickstart(folder: string): Promise<string> {

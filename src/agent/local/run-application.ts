@@ -39,7 +39,7 @@ export interface RunOptions {
   readonly local: LocalRunOptions | undefined;
 }
 
-export type LocalRunOptions = Pick<LocalMeshOptions, "resources" | "onFetch">;
+export type LocalRunOptions = Pick<LocalMeshOptions, "resources" | "appPort" | "onFetch">;
 
 /**
  * What `pilotboat run` does: an agent, and once it is ready the application, until that ends. Resolves with the

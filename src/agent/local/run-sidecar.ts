@@ -103,7 +103,7 @@ export async function startOwnSidecar(config: AgentConfig, context: AgentContext
 export async function startLocalSidecar(config: AgentConfig, options: LocalMeshOptions): Promise<RunSidecar> {
   const identity = { namespace: "default", serviceAccount: "quickstart" };
   const mesh = await startLocalMesh({ ...identity, ...options });
-  const { agent, ports, folder, controlPlane } = mesh;
+  const { agent, ports, folder, controlPlane, appPort } = mesh;
   const { adminAddress, admin } = adminOf(agent, ports.admin);
   const outbound = `http://127.0.0.1:${ports.outbound}`;
   return {
@@ -113,6 +113,7 @@ export async function startLocalSidecar(config: AgentConfig, options: LocalMeshO
     admin,
     addresses: [
       ["listener", outbound],
+      ...(options.appPort === undefined ? [] : ([["leads to", `http://127.0.0.1:${appPort}`]] as const)),
       ["status", `${addressOf(agent)(agent.statusPort)}/healthz/ready`],
       ["envoy admin", adminAddress ?? ""],
       ["control plane", controlPlane.address],
