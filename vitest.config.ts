@@ -8,6 +8,7 @@ export default defineConfig({
       transform: (text, file) => (file.endsWith(".yaml") ? `export default ${JSON.stringify(text)}` : undefined),
     },
   ],
+  resolve: { alias: { pilotboat: new URL("src/index.ts", import.meta.url).pathname } }, // the examples import the package
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     pool: "forks",

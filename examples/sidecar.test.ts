@@ -1,6 +1,6 @@
-// A real Envoy inside somebody's test. In your own project: import { startSidecar } from "pilotboat".
+// A real Envoy inside a test of yours.
+import { startSidecar } from "pilotboat";
 import { expect, test } from "vitest";
-import { startSidecar } from "../src/index.ts";
 
 test("a request through the mesh carries the caller's identity", async () => {
   await using sidecar = await startSidecar({ namespace: "shop", serviceAccount: "web" });

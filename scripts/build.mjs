@@ -55,6 +55,7 @@ const { metafile } = await build({
     ].join("\n"),
   },
 });
+cpSync("src/index.cjs", "dist/index.cjs");
 chmodSync("dist/main.js", 0o755);
 writeFileSync("dist/THIRD-PARTY-NOTICES.txt", notices(metafile));
 writeTypes();
@@ -84,6 +85,7 @@ function writeTypes() {
       for (const [, path] of text.matchAll(/from "(\.[^"]+)\.ts"/g)) reached.add(join(dirname(file), `${path}.d.ts`));
     }
     for (const file of reached) cpSync(join(all, "src", file), join("dist/types", file));
+    cpSync("src/index.d.cts", "dist/types/index.d.cts");
   } finally {
     rmSync(all, { recursive: true, force: true });
   }

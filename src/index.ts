@@ -5,6 +5,12 @@ import { createLogger, type Logger, silentLogger } from "./base/index.ts";
 import { startControlPlane as startPlane } from "./control-plane/index.ts";
 import { fetchNewsAsLines } from "./envoy/binary/index.ts";
 import { libraryHost, tellUser } from "./library-host.ts";
+import {
+  type CONTROL_PLANE_OPTIONS,
+  checkControlPlaneOptions,
+  checkSidecarOptions,
+  type SIDECAR_OPTIONS,
+} from "./library-options.ts";
 import type {
   ControlPlane,
   LibraryControlPlaneOptions,
@@ -20,10 +26,11 @@ export { AgentError, type ErrorCode };
 
 /**
  * Starts control plane, agent, Envoy and an example service on free ports in a temporary folder; resolves when Envoy is
- * ready. Disposing it drains and removes everything. Rejects with ENVOY_NOT_FOUND, ENVOY_FETCH_FAILED,
- * RESOURCES_INVALID, CONFIG_INVALID or STOPPED.
+ * ready. Disposing it drains and removes everything. Rejects with USAGE for an unknown option, ENVOY_NOT_FOUND,
+ * ENVOY_FETCH_FAILED, RESOURCES_INVALID, CONFIG_INVALID or STOPPED.
  */
 export async function startSidecar(options: SidecarOptions = {}): Promise<Sidecar> {
+  checkSidecarOptions(options);
   const mesh = await startLocalMesh({
     ...options,
     host: libraryHost(options.signal),
@@ -51,8 +58,12 @@ export async function startSidecar(options: SidecarOptions = {}): Promise<Sideca
   };
 }
 
-/** Starts a development control plane: CA and ADS on one TLS port. */
-export function startControlPlane(options: LibraryControlPlaneOptions): Promise<ControlPlane> {
+/**
+ * Starts a development control plane: CA and ADS on one TLS port. Rejects with USAGE for an unknown option,
+ * RESOURCES_INVALID, FILE_UNREADABLE, ADDRESS_IN_USE, CA_FOLDER_INVALID or the reason of `signal`.
+ */
+export async function startControlPlane(options: LibraryControlPlaneOptions): Promise<ControlPlane> {
+  checkControlPlaneOptions(options);
   return startPlane({ ...options, log: logTo(options.onLog) }, options.signal ?? new AbortController().signal);
 }
 
@@ -66,3 +77,5 @@ type SameNames<A, B> = [Named<A>, Named<B>] extends [Named<B>, Named<A>] ? true 
 type InnerChoices = Omit<Parameters<typeof startLocalMesh>[0], "host" | "log" | "onStep" | "onFetch">;
 true satisfies SameNames<MeshChoices, InnerChoices>;
 true satisfies SameNames<ControlPlane, LocalMesh["controlPlane"]>;
+true satisfies SameNames<SidecarOptions, typeof SIDECAR_OPTIONS>;
+true satisfies SameNames<LibraryControlPlaneOptions, typeof CONTROL_PLANE_OPTIONS>;

@@ -58,6 +58,10 @@ export interface LibraryControlPlaneOptions {
   readonly trustDomain?: string;
   /** What `${NAME}` in the files stands for; TRUST_DOMAIN is there already. */
   readonly values?: Readonly<Record<string, string>>;
+  /** Folder that keeps root and token key; may be one of Istio's `cacerts`. Default: new ones in memory. */
+  readonly caFolder?: string;
+  /** Lifetime of certificates whose request names none. Default 24 hours. */
+  readonly defaultTtlMs?: number;
   /** Takes the log lines. Default: nobody. */
   readonly onLog?: (line: string) => void;
   /** Gives up the start. */

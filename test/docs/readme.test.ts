@@ -1,4 +1,4 @@
-import { appendFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -145,6 +145,42 @@ describe("in a project of one's own", () => {
     const tsc = `${resolve("node_modules/.bin/tsc")} --strict --module nodenext --target es2022 --skipLibCheck false`;
     expect(await run(SHELL, [`${tsc} example.ts`], { cwd: project })).toMatchObject({ code: 0, stdout: "" });
     expect(await run(NODE, ["example.js"], { cwd: project })).toMatchObject({ code: 0, stdout: "200\n" });
+  });
+
+  test("reality 34: require works, and AgentError is there for instanceof", { timeout: LIMIT_MS }, async () => {
+    const script = `
+      const { startSidecar, startControlPlane, AgentError } = require("pilotboat");
+      (async () => {
+        const sidecar = await startSidecar();
+        console.log((await fetch(sidecar.url)).status);
+        await sidecar[Symbol.asyncDispose]();
+        const error = await startControlPlane({ resources: "./nowhere" }).catch((error) => error);
+        console.log(error instanceof AgentError, new Error("x") instanceof AgentError, error.code);
+      })();`;
+    await writeFile(join(project, "required.cjs"), script);
+    const { code, stdout, stderr } = await run(NODE, ["required.cjs"], { cwd: project });
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "200\ntrue false FILE_UNREADABLE\n", stderr: "" });
+  });
+
+  test("reality 34: a CommonJS module in TypeScript compiles and runs", { timeout: LIMIT_MS }, async () => {
+    const script = `
+      import { AgentError, type Sidecar, startSidecar } from "pilotboat";
+      const told = (error: unknown): string => (error instanceof AgentError ? error.code : "another");
+      const start = (): Promise<Sidecar> => startSidecar({ port: 0, appPort: 3000, namespace: "shop" });
+      void start;
+      startSidecar({ values: { A: 1 as unknown as string } }).catch((error: unknown) => console.log(told(error)));`;
+    await writeFile(join(project, "common.cts"), script);
+    const tsc = `${resolve("node_modules/.bin/tsc")} --strict --module nodenext --target es2022 --skipLibCheck false`;
+    expect(await run(SHELL, [`${tsc} common.cts`], { cwd: project })).toMatchObject({ code: 0, stdout: "" });
+    expect(await run(NODE, ["common.cjs"], { cwd: project })).toMatchObject({ code: 0, stdout: "USAGE\n" });
+  });
+
+  test("reality 34: the packaged example runs in a project that has vitest", { timeout: LIMIT_MS }, async () => {
+    await symlink(resolve("node_modules/vitest"), join(project, "node_modules/vitest"));
+    await cp(join(project, "node_modules/pilotboat/examples/sidecar.test.ts"), join(project, "sidecar.test.ts"));
+    const words = [resolve("node_modules/vitest/vitest.mjs"), "run", "--root", project];
+    const { code, stdout } = await run(NODE, words, { cwd: project });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/1 passed/) });
   });
 
   test("the example in JavaScript runs as it stands on the page", { timeout: LIMIT_MS }, async () => {
