@@ -1,6 +1,6 @@
 import { AgentError, type Logger } from "../base/index.ts";
 import { askVersion } from "../envoy/binary/index.ts";
-import { agentExitCode, describeEnd, type EnvoyEnd, endError } from "../envoy/supervisor/index.ts";
+import { agentExitCode, describeEnd, type EnvoyEnd, endError, type RunRecord } from "../envoy/supervisor/index.ts";
 import { logFailure } from "./log-sink.ts";
 
 export interface Listeners {
@@ -28,10 +28,16 @@ const LIKE_ENVOY = /\[(critical|error|warning|info|debug|trace)\]|\t(critical|er
 
 async function strangerError(end: EnvoyEnd, named: string | undefined): Promise<AgentError | undefined> {
   if (named === undefined || end.by === "us" || end.run.wasLive || end.run.spawnFailure !== undefined) return undefined;
+  if (isKilled(end.run.end)) return undefined;
   if (end.lastLines.some((line) => LIKE_ENVOY.test(line)) || (await askVersion(named)) !== undefined) return undefined;
   const said = end.lastLines.at(-1)?.trim() ?? "";
   const text = `Cannot run "${named}" as Envoy: it ended at once (${describeEnd(end.run.end)})${said === "" ? "" : `: ${said}`}`;
   return new AgentError("ENVOY_NOT_EXECUTABLE", text, {
     hint: "Is this an Envoy? It does not answer --version as one does",
   });
+}
+
+/** Somebody else did that: the kernel for want of memory, the kubelet, a person. It says nothing of the program. */
+function isKilled(end: RunRecord["end"]): boolean {
+  return end.kind === "signal" && ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"].includes(end.signal);
 }

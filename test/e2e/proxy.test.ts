@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -100,6 +100,24 @@ describe.each(runtimes())("pilotboat proxy on $name", (runtime) => {
     proxy.kill("SIGTERM");
     expect(await proxy.ended).toEqual({ code: 0, signal: null });
     expect(await readdir(join(folder, "etc/istio/proxy"))).toEqual(["grpc-bootstrap.json"]);
+  });
+
+  // without a control plane it never gets live; at this level it has said nothing by which it could be known
+  test("reality 16: an Envoy of any name that is killed before it is live is one, and ends the agent with 137", async () => {
+    const ports = await choosePorts();
+    const binaryPath = join(folder, "proxy-server");
+    await copyFile(await realEnvoy(), binaryPath);
+    await mkdir(join(folder, "var/run/secrets/istio"), { recursive: true });
+    await writeFile(join(folder, "var/run/secrets/istio/root-cert.pem"), await anyCertificate());
+    await using proxy = await startProxy(runtime, ports, { binaryPath });
+    await proxy.waitFor(/Envoy command/);
+    const runFile = join(folder, "etc/istio/proxy/agent.json");
+    const envoyPid = async (): Promise<number> => JSON.parse(await readFile(runFile, "utf8")).envoys[0]?.pid ?? 0;
+    await expect.poll(envoyPid).toBeGreaterThan(0);
+    process.kill(await envoyPid(), "SIGKILL");
+    expect((await proxy.ended).code).toBe(137);
+    expect(proxy.stderr()).toMatch(/signal: killed.*\[ENVOY_ENDED\]/);
+    expect(proxy.stderr()).not.toContain("Is this an Envoy");
   });
 
   test("waits for a control plane that is away, says why, and is ready when it comes", async () => {

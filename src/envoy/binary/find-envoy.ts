@@ -60,9 +60,12 @@ export async function askVersion(path: string): Promise<string | undefined> {
   }
 }
 
-/** The version in `envoy  version: <sha>/1.38.3/Clean/RELEASE/BoringSSL`, or undefined. */
+/**
+ * The version in `<path>  version: <sha>/1.38.3/Clean/RELEASE/BoringSSL`, or undefined. The path is the one that the
+ * program was started by, whatever it is called. Source: envoy source/common/version/version.cc.
+ */
 export function parseVersion(output: string): string | undefined {
-  return /^\S*envoy +version: [0-9a-f]+\/(\d+\.\d+\.\d+[^/\s]*)\//m.exec(output)?.[1];
+  return /^.+ version: [0-9a-f]+\/(\d+\.\d+\.\d+[^/\s]*)\/\w+\/(?:RELEASE|DEBUG)\//m.exec(output)?.[1];
 }
 
 const VERSION_LIMIT_MS = 5_000;

@@ -132,6 +132,8 @@ test.each([
   ["\nenvoy  version: 0ebfcfe5b0/1.38.3/Modified/RELEASE/BoringSSL\n\n", "1.38.3"],
   ["/usr/local/bin/envoy  version: bad8280d/1.36.4/Clean/RELEASE/BoringSSL", "1.36.4"],
   ["envoy  version: bad8280d/1.41.0-dev/Clean/DEBUG/BoringSSL-FIPS", "1.41.0-dev"],
+  ["/opt/mesh/proxy-server  version: bad8280d/1.38.3/Clean/RELEASE/BoringSSL", "1.38.3"],
+  ["/opt/my mesh/envoy.bin  version: bad8280d/1.38.3/Distribution/RELEASE/BoringSSL", "1.38.3"],
   ["envoy version 1.38.3", undefined],
   ["node  version: abc/1.2.3/x", undefined],
   ["", undefined],
