@@ -137,6 +137,26 @@ describe.each(runtimes())("Envoy's output on $name", (runtime) => {
     expect((await agent.ended).code).toBe(0);
   });
 
+  test.each([
+    ["text", []],
+    ["JSON", ["--log_as_json"]],
+  ] as const)(
+    "reality 31: an orderly end of Envoy, also of an epoch, shows no streams that close; %s",
+    async (_, args) => {
+      await using agent = await startProxy('exec "$@"', {
+        args: ["--hot-restart", ...args],
+        env: { PILOTBOAT_PARENT_SHUTDOWN: "1s" },
+      });
+      await agent.waitFor(/Readiness succeeded/);
+      expect(await sandbox.reload()).toMatchObject({ outcome: "replaced" });
+      await agent.waitFor(/The Envoy before has ended/);
+      agent.kill("SIGTERM");
+      expect((await agent.ended).code).toBe(0);
+      expect(agent.stderr()).toContain("caught ENVOY_SIGTERM"); // what else it says is passed on
+      expect(agent.stderr()).not.toContain("gRPC config stream");
+    },
+  );
+
   test("reality 1: a bootstrap of one's own may name them, for the agent and for a validation", async () => {
     const own = join(meshFolder, "own.json");
     await writeFile(own, JSON.stringify(ownBootstrap(sandbox.ports.admin, sandbox.ports.outbound)));

@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { PassThrough, Readable, Writable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createLogger } from "../../src/base/index.ts";
-import { type OutputSource, passOn, settleOutput, Tail } from "../../src/envoy/output/index.ts";
+import {
+  type OutputSource,
+  type PassOptions,
+  passOn,
+  settleOutput,
+  Tail,
+  withoutClosingStreams,
+} from "../../src/envoy/output/index.ts";
 import { readStream } from "../../src/envoy/output/read-output.ts";
 import { openFiles } from "../faults/rig.ts";
 import { outputSource } from "../support/output.ts";
@@ -113,20 +120,15 @@ describe.runIf(process.platform === "linux")("without pipes, the agent's own std
 });
 
 describe("passing output on", () => {
-  async function pass(chunks: readonly string[], keep?: (line: string) => boolean): Promise<readonly string[]> {
+  async function pass(chunks: readonly string[], edit?: PassOptions["edit"]): Promise<readonly string[]> {
     const to = new Writes();
     const reader = readStream(Readable.from(chunks.map((chunk) => Buffer.from(chunk, "latin1"))));
-    await passOn(reader, { to, ...(keep && { keep }) }).done;
+    await passOn(reader, { to, ...(edit && { edit }) }).done;
     return to.texts;
   }
 
   test("reality 1: each write is of whole lines, whatever the pieces that were read", async () => {
     expect(await pass(["one\ntw", "o\nthr", "ee", "\nfour"])).toEqual(["one\n", "two\n", "three\n", "four"]);
-  });
-
-  test("bytes that are no text come out as they went in", async () => {
-    const bytes = `${String.fromCharCode(...Array(256).keys())}\n`;
-    expect((await pass([bytes, bytes], () => true)).join("")).toBe(bytes + bytes);
   });
 
   test("a line without end is passed on in parts, so that memory is bounded", async () => {
@@ -146,10 +148,24 @@ describe("passing output on", () => {
     expect(to.texts).toEqual(["no line end", ", after all"]);
   });
 
-  test("lines that are not kept are seen by who notes them", async () => {
+  test("reality 31: streams that close are told of, but not after Envoy was asked to end", async () => {
+    const said = "[warning] gRPC config stream";
+    const closed = (name: string) => `${name} ${said} to sds-grpc closed: 13, reset\n`;
+    const bytes = `${String.fromCharCode(...Array(256).keys())}\n`;
+    const chunks = [
+      closed("StreamSecrets"),
+      `${bytes}caught ENVOY_SIGTERM\n${closed("Delta")}${bytes}`,
+      closed("x"),
+      "end\n",
+    ];
+    const texts = await pass(chunks, withoutClosingStreams());
+    expect(texts.join("")).toBe(`${closed("StreamSecrets")}${bytes}caught ENVOY_SIGTERM\n${bytes}end\n`);
+  });
+
+  test("the last lines have what is not passed on, too", async () => {
     const [to, tail] = [new Writes(), new Tail()];
-    const reader = readStream(Readable.from([Buffer.from("a\nb\nc\n")]));
-    await passOn(reader, { to, note: (chunk) => tail.add(chunk), keep: (line) => line !== "b\n" }).done;
-    expect([to.texts.join(""), tail.lines()]).toEqual(["a\nc\n", ["a", "b", "c"]]);
+    const reader = readStream(Readable.from([Buffer.from("a\nb\n")]));
+    await passOn(reader, { to, note: (chunk) => tail.add(chunk), edit: () => Buffer.alloc(0) }).done;
+    expect([to.texts.join(""), tail.lines()]).toEqual(["", ["a", "b"]]);
   });
 });

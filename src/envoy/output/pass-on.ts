@@ -14,10 +14,10 @@ export interface Passing {
 export interface PassOptions {
   /** Not ended with the output: it is the agent's own. */
   readonly to: NodeJS.WritableStream;
-  /** Sees every byte, also of lines that `keep` drops. */
+  /** Sees every byte, also what `edit` drops. */
   readonly note?: (chunk: Buffer) => void;
-  /** Whether a line is passed on. Default: every one. */
-  readonly keep?: (line: string) => boolean;
+  /** What is passed on in place of these lines. Default: they. */
+  readonly edit?: (lines: Buffer) => Buffer;
 }
 
 /** A line that goes on beyond that is passed on in parts. */
@@ -64,17 +64,12 @@ function endOfLines(text: Buffer): number {
   return text.length - end > MOST_HELD_BYTES ? text.length : end;
 }
 
-function write(text: Buffer, { to, keep }: PassOptions): Promise<void> {
-  const kept = keep === undefined ? text : keepLines(text, keep);
+function write(text: Buffer, { to, edit }: PassOptions): Promise<void> {
+  const edited = edit === undefined ? text : edit(text);
   return new Promise((resolve) => {
-    if (kept.length === 0 || to.write(kept)) resolve();
+    if (edited.length === 0 || to.write(edited)) resolve();
     else to.once("drain", resolve);
   });
-}
-
-function keepLines(text: Buffer, keep: (line: string) => boolean): Buffer {
-  const lines = text.toString("latin1").split(/(?<=\n)/); // any bytes come out as they went in
-  return Buffer.from(lines.filter(keep).join(""), "latin1");
 }
 
 /** How long an output that makes no progress is waited for once its process is gone, and how long one that does. */

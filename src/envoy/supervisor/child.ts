@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { AgentError, describeError, systemCode } from "../../base/index.ts";
-import { type OutputSource, type Passing, passOn, settleOutput, Tail } from "../output/index.ts";
+import { type OutputSource, type Passing, passOn, settleOutput, Tail, withoutClosingStreams } from "../output/index.ts";
 
 export interface SpawnOptions {
   readonly binary: string;
@@ -15,7 +15,7 @@ export interface SpawnOptions {
   readonly setpriv: string | undefined;
   /** Makes what becomes Envoy's stdout and stderr. */
   readonly output: OutputSource;
-  /** Envoy's own lines go here, untouched. */
+  /** Envoy's own lines go here, untouched but for those that only say that it ends. */
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
 }
@@ -53,7 +53,9 @@ export async function spawnEnvoy(options: SpawnOptions): Promise<EnvoyChild> {
   const { stdout, stderr } = output.begin(child);
   const passing = [
     ...(stdout === undefined ? [] : [passOn(stdout, { to: options.stdout })]),
-    ...(stderr === undefined ? [] : [passOn(stderr, { to: options.stderr, note: (chunk) => tail.add(chunk) })]),
+    ...(stderr === undefined
+      ? []
+      : [passOn(stderr, { to: options.stderr, note: (chunk) => tail.add(chunk), edit: withoutClosingStreams() })]),
   ];
   const ended = waitForEnd(child, passing);
   return new Promise((resolve, reject) => {
