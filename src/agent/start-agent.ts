@@ -58,7 +58,7 @@ async function assemble(
   stop.throwIfAborted();
   const metrics = marking(registry, timeline);
   const envoy = prepared.envoy && (await superviseEnvoy(prepared.envoy, { config, context, prepared, metrics }));
-  timeline.mark("envoy spawned");
+  if (envoy !== undefined) timeline.mark("envoy spawned");
   const closeAll = async (): Promise<void> => {
     closing.abort(new Error("the agent is closing"));
     if (envoy !== undefined) await closeParts(envoy, context.log); // first, while everything it talks to still answers

@@ -80,3 +80,14 @@ test("the merged metrics have no part of Envoy", async () => {
   agent.kill("SIGTERM");
   await agent.ended;
 });
+
+test("reality 40: without Envoy nothing that is said of the start speaks of one", async () => {
+  await using agent = await startProxyless();
+  const [start] = await agent.waitFor(/Start: .*ready \d+ ms/);
+  expect(start).not.toMatch(/envoy/i);
+  expect(agent.stdout()).toMatch(/Ports: \d+ status\n/);
+  expect(agent.stdout()).not.toMatch(/Envoy command|Envoy spawned|Ending Envoy/);
+  const report = (await (await status("/debug/agent")).json()) as { envoy: unknown; timeline: object };
+  expect(report.envoy).toEqual({ kind: "disabled" });
+  expect(Object.keys(report.timeline)).not.toContain("envoy spawned");
+});

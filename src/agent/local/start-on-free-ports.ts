@@ -124,10 +124,8 @@ async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifeti
     cwd: folder,
     env: { ...host.env, ...agentWords(parts, identity, ports, controlPlane.port) },
   });
-  const agent = await step(
-    "agent",
-    life.own("agent", startAgent(config, { host, log })),
-    (one) => `Envoy spawned, pid ${one.envoyPid() ?? "none"}`,
+  const agent = await step("agent", life.own("agent", startAgent(config, { host, log })), (one) =>
+    one.envoyPid() === undefined ? "without Envoy" : `Envoy spawned, pid ${one.envoyPid()}`,
   );
   return { agent, controlPlane };
 }
