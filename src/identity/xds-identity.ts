@@ -21,6 +21,8 @@ export interface XdsIdentity extends AsyncDisposable {
    * TOKEN_UNREADABLE (Google's fetcher only).
    */
   metadata(): Promise<[string, string][]>;
+  /** Why `metadata` never has a token; undefined where it may have one. */
+  readonly withheld: string | undefined;
 }
 
 /**
@@ -30,6 +32,8 @@ export interface XdsIdentity extends AsyncDisposable {
 export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdentity> {
   const { plan, compliance, tokens, clock = systemClock } = options;
   const log = options.log.scope("xdsproxy");
+  const withheld = whyWithheld(plan);
+  if (withheld !== undefined) log.warn(withheld, { endpoint: plan.endpoint, hint: WITHHELD_HINT });
   const loadTls = controlPlaneTlsLoader({ ...plan, compliance, log, now: () => clock.now() });
   const watching = await watchPaths({
     paths: plan.isPlaintext || plan.roots.kind === "system" ? [] : [plan.roots.path],
@@ -42,10 +46,19 @@ export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdent
       return plan.isPlaintext ? "plaintext" : loadTls();
     },
     async metadata() {
-      if (plan.isPlaintext && !isPlaintext(plan.endpoint)) return []; // a token is never sent in clear by accident
+      if (withheld !== undefined) return [];
       const token = await tokens.fetch();
       return token === undefined ? [] : [["authorization", `Bearer ${token.revealText()}`]];
     },
+    withheld,
     [Symbol.asyncDispose]: () => watching[Symbol.asyncDispose](),
   };
+}
+
+const WITHHELD_HINT = "Use the control plane's port 15010, or TLS: controlPlaneAuthPolicy MUTUAL_TLS";
+
+/** A token is never sent in clear by accident: without TLS only to the port that is meant for it. */
+function whyWithheld(plan: ConnectionPlan): string | undefined {
+  if (!plan.isPlaintext || isPlaintext(plan.endpoint)) return undefined;
+  return "the token is not sent: controlPlaneAuthPolicy NONE means no TLS, and the port is not 15010";
 }

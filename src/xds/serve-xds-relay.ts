@@ -27,15 +27,14 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   stop.throwIfAborted();
   const log = options.log.scope("xdsproxy");
   const clock = options.clock ?? systemClock;
+  const { address, credentials } = options.upstream;
   const watchOf = (peer: Peer): UpstreamWatch =>
     new UpstreamWatch({
-      ...{ peer, address: options.upstream.address, log, clock },
+      ...{ peer, address, log, clock, withheld: credentials.withheld },
       ...(options.told === undefined ? {} : { told: options.told }),
     });
   const watches = { envoy: watchOf("envoy"), client: watchOf("client") };
-  log.info(
-    `Initializing with upstream address "${options.upstream.address}" and cluster "${options.upstream.clusterId}"`,
-  );
+  log.info(`Initializing with upstream address "${address}" and cluster "${options.upstream.clusterId}"`);
   const { startServer } = await import("./server.ts");
   stop.throwIfAborted();
   const server = startServer({ ...options, log, clock, watches });

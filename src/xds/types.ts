@@ -23,6 +23,8 @@ export interface UpstreamCredentials {
   tls(): Promise<"plaintext" | UpstreamTls>;
   /** Call metadata such as `authorization`. A rejection ends the stream with UNAUTHENTICATED. */
   metadata(): Promise<[string, string][]>;
+  /** Why no token is sent; it goes with the reason when the control plane refuses the caller. */
+  readonly withheld?: string | undefined;
 }
 
 /** An empty server name stands for the host of the address. */

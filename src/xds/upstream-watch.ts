@@ -10,7 +10,12 @@ export interface UpstreamWatchOptions {
   readonly clock: Clock;
   /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */
   readonly told?: ToldReasons;
+  /** Why no token is sent; undefined where one may be. */
+  readonly withheld?: string | undefined;
 }
+
+/** The caller did not prove who it is, or not well enough. */
+const REFUSALS: ReadonlySet<string> = new Set(["UNAUTHENTICATED", "PERMISSION_DENIED"]);
 
 /**
  * Remembers how the control plane and Envoy (or gRPC clients) take each other, for readiness, and logs each change once: Envoy retries
@@ -22,6 +27,7 @@ export class UpstreamWatch {
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #told: ToldReasons;
+  readonly #withheld: string | undefined;
   /** How each live stream stands, by id; the newest last. */
   readonly #streams = new Map<number, UpstreamState>();
   /** What holds while no stream lives. */
@@ -30,7 +36,8 @@ export class UpstreamWatch {
   #failure: UpstreamFailure | undefined;
   #rejection: (Rejection & { readonly id: number }) | undefined;
 
-  constructor({ peer, address, log, clock, told = new ToldReasons() }: UpstreamWatchOptions) {
+  constructor({ peer, address, log, clock, withheld, told = new ToldReasons() }: UpstreamWatchOptions) {
+    this.#withheld = withheld;
     this.#peer = peer;
     this.#address = address;
     this.#log = log;
@@ -81,7 +88,7 @@ export class UpstreamWatch {
     const nowMs = this.#clock.now();
     const last = this.#failure;
     const failure: UpstreamFailure = {
-      reason: plainReason(status.details),
+      reason: this.#reasonOf(status),
       code: codeName(status.code),
       attempts: (last?.attempts ?? 0) + 1,
       sinceMs: last?.sinceMs ?? nowMs,
@@ -102,6 +109,12 @@ export class UpstreamWatch {
       attempts,
       ...(isAway ? { hint: IS_IT_RUNNING } : {}),
     });
+  }
+
+  /** The control plane cannot know why it saw no token. */
+  #reasonOf({ code, details }: StreamStatus): string {
+    const reason = plainReason(details);
+    return this.#withheld !== undefined && REFUSALS.has(codeName(code)) ? `${reason}; ${this.#withheld}` : reason;
   }
 
   /** The stream ended as streams do. */

@@ -58,6 +58,22 @@ test("without TLS the token goes to port 15010 only", async () => {
   expect(await other.metadata()).toEqual([]);
 });
 
+test("reality 17: a token that is withheld is told once, and a token that is sent is not", async () => {
+  await using world = await createWorld();
+  await using sent = await start(world, { endpoint: "istiod:15010", isPlaintext: true });
+  expect(sent.withheld).toBeUndefined();
+  expect(world.lines).toEqual([]);
+  await using other = await start(world, { endpoint: "istiod:15011", isPlaintext: true });
+  await other.metadata();
+  await other.metadata();
+  expect(world.lines).toEqual([
+    expect.stringMatching(
+      /warn\txdsproxy\tthe token is not sent: controlPlaneAuthPolicy NONE .* 15010\t.*istiod:15011/,
+    ),
+  ]);
+  expect(other.withheld).toContain("the token is not sent");
+});
+
 test("compliance limits versions and ciphers", async () => {
   await using world = await createWorld();
   await world.write("root", ca.certPem);
