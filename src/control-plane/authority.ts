@@ -1,6 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
 import { AgentError, Secret } from "../base/index.ts";
-import { type CaMaterial, splitPem } from "./ca-material.ts";
 import {
   type AltName,
   altNames,
@@ -10,6 +9,7 @@ import {
   signCertificate,
   workloadExtensions,
 } from "./certificate.ts";
+import type { CaMaterial } from "./check-ca-files.ts";
 import { readRequest } from "./read-request.ts";
 
 /** A certificate authority. */
@@ -42,10 +42,10 @@ export function createRoot(trustDomain: string): CaMaterial {
   return { certificate, key: keyPem(key), chain: [], roots: certificate };
 }
 
-/** An authority that signs with `material`. Throws CA_FOLDER_INVALID when its key is neither RSA nor EC P-256 or P-384. */
+/** An authority that signs with `material`, whose key is RSA, P-256 or P-384. */
 export function createAuthority(material: CaMaterial): Authority {
-  const key = signingKey(material);
-  const [certificate = ""] = splitPem(material.certificate);
+  const key = createPrivateKey(material.key.reveal());
+  const { certificate } = material;
   const endMs = Date.parse(new X509Certificate(certificate).validTo);
   const issuer = readIssuer(certificate);
   const issue = (publicKey: Buffer, names: readonly AltName[], ttlMs: number, subject = nameOf()): string => {
@@ -70,13 +70,6 @@ export function createAuthority(material: CaMaterial): Authority {
       return { chain: [leaf, ...material.chain].join(""), key: keyPem(own.key) };
     },
   };
-}
-
-function signingKey({ key: pem }: CaMaterial): KeyObject {
-  const key = createPrivateKey(pem.reveal());
-  const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType ?? "";
-  if (["rsa", "prime256v1", "secp384r1"].includes(kind)) return key;
-  throw new AgentError("CA_FOLDER_INVALID", `Cannot sign with a CA key of type "${kind}", wanted RSA, P-256 or P-384`);
 }
 
 function newKeys(): { readonly key: KeyObject; readonly publicKey: Buffer } {

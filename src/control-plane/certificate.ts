@@ -1,7 +1,7 @@
 import { createHash, type KeyObject, randomBytes, sign } from "node:crypto";
 import { isIPv4 } from "node:net";
 import { derOid, derSequence, derSignature, derValue, pemBlock } from "../base/index.ts";
-import { readChildren, readDer, readPem } from "./read-der.ts";
+import { type DerNode, readChildren, readDer, readPem } from "./read-der.ts";
 
 // X.509 certificates as a mesh CA writes them. Format: RFC 5280.
 
@@ -73,14 +73,32 @@ export function workloadExtensions(issuerKeyId: Buffer | undefined): Buffer[] {
 
 /** DER of a certificate's subject, and its subject key identifier if it has one. Throws when `pem` is no certificate. */
 export function readIssuer(pem: string): { readonly subject: Buffer; readonly keyId: Buffer | undefined } {
-  const [toBeSigned] = readChildren(readDer(readPem(pem, "CERTIFICATE") ?? Buffer.alloc(0)));
-  const fields = toBeSigned === undefined ? [] : readChildren(toBeSigned);
+  const { fields, extension } = takeApart(readPem(pem, "CERTIFICATE") ?? Buffer.alloc(0));
   const subject = fields[5]; // after version, serial number, algorithm, issuer and validity
   if (subject === undefined) throw new Error("the certificate has no subject");
+  return { subject: subject.whole, keyId: extension("551d0e")?.content };
+}
+
+/** What a certificate says of its being a CA's; no path length means no limit. Throws when `raw` is no certificate. */
+export function readAuthority(raw: Buffer): { readonly isVersion3: boolean; readonly pathLength: number | undefined } {
+  const { fields, extension } = takeApart(raw);
+  const constraints = extension("551d13");
+  const [, length] = constraints === undefined ? [] : readChildren(constraints); // after the flag that says CA
+  const isVersion3 = fields[0]?.tag === 0xa0 && fields[0].content.at(-1) === 2;
+  return { isVersion3, pathLength: length && Number.parseInt(length.content.toString("hex"), 16) };
+}
+
+/** The fields of what is signed, and how to find an extension's value by its object identifier. */
+function takeApart(raw: Buffer) {
+  const [toBeSigned] = readChildren(readDer(raw));
+  const fields = toBeSigned === undefined ? [] : readChildren(toBeSigned);
   const list = fields.find(({ tag }) => tag === 0xa3);
   const extensions = list === undefined ? [] : readChildren(list).flatMap(readChildren).map(readChildren);
-  const keyId = extensions.find(([oid]) => oid?.content.toString("hex") === "551d0e")?.at(-1);
-  return { subject: subject.whole, keyId: keyId && readDer(keyId.content).content };
+  const extension = (hex: string): DerNode | undefined => {
+    const value = extensions.find(([oid]) => oid?.content.toString("hex") === hex)?.at(-1);
+    return value && readDer(value.content);
+  };
+  return { fields, extension };
 }
 
 function extension(oid: string, isCritical: boolean, value: Buffer): Buffer {

@@ -1,6 +1,7 @@
+import type { KeyObject } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import { Secret, writeFileAtomically } from "../base/index.ts";
+import { AgentError, parsePrivateKey, Secret, writeFileAtomically } from "../base/index.ts";
 import { type Authority, createAuthority, createRoot } from "./authority.ts";
 import { readCaMaterial, readIfThere, writeCaMaterial } from "./ca-material.ts";
 import type { AltName } from "./certificate.ts";
@@ -70,10 +71,23 @@ async function tokenKey(folder: string | undefined): Promise<Secret> {
   if (folder === undefined) return createTokenKey();
   const path = join(folder, TOKEN_KEY_FILE);
   const kept = await readIfThere(path);
-  if (kept !== undefined) return new Secret(kept);
+  if (kept !== undefined) return readTokenKey(kept, path);
   const made = createTokenKey();
   await writeFileAtomically(path, made.reveal());
   return made;
+}
+
+function readTokenKey(pem: string, path: string): Secret {
+  const parsed = parsePrivateKey(pem);
+  const reason = typeof parsed === "string" ? parsed : whyNoTokenKey(parsed.key);
+  if (typeof parsed !== "string" && reason === undefined) return new Secret(parsed.pem);
+  throw new AgentError("CA_FOLDER_INVALID", `Cannot sign tokens with "${path}": ${reason}`, {
+    hint: "Remove the file, and a new key is made",
+  });
+}
+
+function whyNoTokenKey({ asymmetricKeyDetails }: KeyObject): string | undefined {
+  return asymmetricKeyDetails?.namedCurve === "prime256v1" ? undefined : "the key is of another kind than P-256";
 }
 
 /** Agents expect the first name also when they connect to `localhost`. Source: istio/istio pilot/pkg/grpc/tls.go. */
