@@ -11,6 +11,7 @@ import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { bindSockets } from "./bind-sockets.ts";
 import { findNode } from "./find-node.ts";
+import { type MeetingPlace, makeMeetingPlace } from "./meeting-place.ts";
 import { describePorts, tryEnvoyPorts } from "./port-map.ts";
 import { prepareBootstrap } from "./prepare-bootstrap.ts";
 import * as options from "./room-options.ts";
@@ -27,6 +28,8 @@ export interface PreparedAgent {
   /** Another program serves the workload's secrets. */
   readonly isFilesOnly: boolean;
   readonly runFolder: ClaimedFolder;
+  /** Where the Envoys of a hot restart meet; undefined without. */
+  readonly meetingPlace: MeetingPlace | undefined;
   /** Undefined with DISABLE_ENVOY. */
   readonly envoy: EnvoyPlan | undefined;
 }
@@ -49,6 +52,8 @@ export async function prepareAgent(
     life.own("run folder", claimRunFolder(config, log)),
     decideSdsSocket({ cwd: config.cwd, fileName: config.settings.workloadSocketFile }),
   ]);
+  const meetingPlace = config.settings.isEnvoyDisabled ? undefined : await makeMeetingPlace(config, context);
+  if (meetingPlace !== undefined) await life.own("folder for hot restart", meetingPlace);
   const output = config.settings.isEnvoyDisabled ? undefined : outputSource(config, context);
   if (output !== undefined) {
     output.prepare(); // the run folder is there now; what takes long about it runs beside the rest
@@ -73,5 +78,5 @@ export async function prepareAgent(
     output &&
     (await planEnvoy({ surroundings, output, config, context, node, bootstrapFile, envoyBinary }));
   timeline.mark("bootstrap written");
-  return { node, identity, keys, sockets, isFilesOnly: sds.isFilesOnly, runFolder, envoy };
+  return { node, identity, keys, sockets, isFilesOnly: sds.isFilesOnly, runFolder, meetingPlace, envoy };
 }

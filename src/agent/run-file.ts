@@ -1,30 +1,25 @@
-import { rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { AgentError, describeError, type Logger, readTextFile, writeFileAtomically } from "../base/index.ts";
+import { randomBytes } from "node:crypto";
+import { lstat, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import {
+  AgentError,
+  describeError,
+  type Logger,
+  type Trusted,
+  trustedUsers,
+  writeFileAtomically,
+} from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy, startOf } from "../envoy/host/index.ts";
 import { removeSharedMemory } from "../envoy/supervisor/index.ts";
+import { type RunFile, readRunFile, runFilePath } from "./read-run-file.ts";
 import { inRunFolder, runAs } from "./room-options.ts";
 import { makeRunFolder } from "./run-folders.ts";
 
-/** What a running agent leaves in its folder, so that `pilotboat status` and the next agent find it. */
-export interface RunFile {
-  readonly pid: number;
-  /** When that process started; another one with the same pid has another. */
-  readonly start: string | undefined;
-  /** Absent until the agent listens. */
-  readonly statusPort?: number;
-  /** Every Envoy of this agent that may still run. */
-  readonly envoys: readonly EnvoyMark[];
-}
-
-/** `<configPath>/agent.json`. */
-export function runFilePath(configPath: string): string {
-  return join(configPath, "agent.json");
-}
-
 /** A folder that belongs to this agent. Disposing it gives it back. */
 export interface ClaimedFolder extends AsyncDisposable {
+  /** Each Envoy of this agent has it in its environment (`RUN_VARIABLE`); by it the next agent knows them. */
+  readonly secret: string;
   /** The agent listens now. */
   noteStatusPort(port: number): void;
   /** An Envoy was started. */
@@ -33,18 +28,20 @@ export interface ClaimedFolder extends AsyncDisposable {
 
 /**
  * Takes the run folder, before anything is bound or written: ends what Envoy an agent that is gone left there, removes
- * the memory that those shared, and writes the run file, mode 0600. Rejects with RUN_FOLDER_IN_USE when an agent lives in it, or FILE_UNWRITABLE. Two
- * that start in the same moment both come through; the sockets in the folder part them.
+ * the memory that those shared, and writes the run file, mode 0600. What another user may have written there is passed
+ * over, with a warning. Rejects with RUN_FOLDER_IN_USE when an agent lives in it, or FILE_UNWRITABLE. Two that start in
+ * the same moment both come through; the sockets in the folder part them.
  */
 export async function claimRunFolder(config: AgentConfig, log: Logger): Promise<ClaimedFolder> {
   const path = inRunFolder(config, runFilePath(config.proxy.configPath));
-  const [earlier, start] = await Promise.all([readRunFile(path), startOf(process.pid)]);
+  const owner = runAs(config, process.getuid?.());
+  const [earlier, start] = await Promise.all([readEarlier(path, trustedUsers(owner?.uid), log), startOf(process.pid)]);
   if (earlier !== undefined) {
     await refuseLivingAgent(earlier, path);
     await Promise.all(earlier.envoys.map((mark) => endStaleEnvoy(mark, log)));
     await removeStaleMemory(earlier.envoys);
   }
-  const place = await makeRunFolder(dirname(path), { owner: runAs(config, process.getuid?.()) });
+  const place = await makeRunFolder(dirname(path), { owner });
   const folder = new RunFolder({ path, place, log }, { pid: process.pid, start, envoys: [] });
   try {
     await folder.write();
@@ -67,7 +64,7 @@ async function removeStaleMemory(envoys: readonly EnvoyMark[]): Promise<void> {
 
 /** Whether the agent that wrote this run file, and all of its Envoys, are dead; false where that is not known. */
 export async function isAbandoned(path: string): Promise<boolean> {
-  const found = await readRunFile(path);
+  const found = await readRunFile(path).catch(() => undefined);
   if (found?.start === undefined || (await isLiving(found))) return false;
   const living = await Promise.all(found.envoys.map(isSameEnvoy));
   return !living.includes(true);
@@ -92,6 +89,7 @@ class RunFolder implements ClaimedFolder {
   readonly #path: string;
   readonly #place: AsyncDisposable;
   readonly #log: Logger;
+  readonly secret = randomBytes(16).toString("hex");
   #content: RunFile;
   /** One write after the other, so that the last word stays. */
   #last: Promise<void> = Promise.resolve();
@@ -112,7 +110,7 @@ class RunFolder implements ClaimedFolder {
   }
 
   noteEnvoy(pid: number, command: Pick<EnvoyMark, "binary" | "configFile">): void {
-    const marking = markEnvoy(pid, command); // at once, while the pid is surely its own
+    const marking = markEnvoy(pid, { ...command, run: this.secret }); // at once, while the pid is surely its own
     this.#change(async () => {
       const mark = await marking;
       const marks = mark === undefined ? this.#content.envoys : [...this.#content.envoys, mark];
@@ -123,7 +121,7 @@ class RunFolder implements ClaimedFolder {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#last;
-    const found = await readRunFile(this.#path);
+    const found = await readRunFile(this.#path).catch(() => undefined);
     if (found?.pid === this.#content.pid && found.start === this.#content.start) await rm(this.#path, { force: true });
     await this.#place[Symbol.asyncDispose]();
   }
@@ -141,22 +139,19 @@ class RunFolder implements ClaimedFolder {
   }
 }
 
-/** Undefined when there is none, or nothing that an agent wrote. */
-async function readRunFile(path: string): Promise<RunFile | undefined> {
+async function readEarlier(path: string, owners: Trusted, log: Logger): Promise<RunFile | undefined> {
   try {
-    const found = JSON.parse(await readTextFile(path)) as Partial<RunFile>;
-    if (typeof found.pid !== "number") return undefined;
-    return { pid: found.pid, start: found.start, envoys: (found.envoys ?? []).filter(isMark) };
-  } catch {
-    return undefined; // none, or cut off: nobody to find by it
+    return await readRunFile(path, owners);
+  } catch (error) {
+    if (await isThere(path))
+      log.warn("Passing over what an earlier agent may have left", { path, reason: describeError(error) });
+    return undefined;
   }
 }
 
-function isMark(mark: Partial<EnvoyMark>): boolean {
-  return (
-    Number.isSafeInteger(mark.pid) &&
-    Number(mark.pid) > 1 &&
-    [mark.start, mark.binary, mark.configFile].every((word) => typeof word === "string" && word !== "") &&
-    (mark.baseId === undefined || (Number.isSafeInteger(mark.baseId) && mark.baseId >= 0))
+function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
   );
 }

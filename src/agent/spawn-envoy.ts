@@ -11,7 +11,7 @@ import {
 import type { AgentConfig } from "../config/index.ts";
 import { askVersion, type FoundEnvoy, findEnvoy } from "../envoy/binary/index.ts";
 import { dumpThreads, WATCHDOG, watchForHang } from "../envoy/evidence/index.ts";
-import { type Cgroup, findSetpriv, readCgroup } from "../envoy/host/index.ts";
+import { type Cgroup, findSetpriv, RUN_VARIABLE, readCgroup } from "../envoy/host/index.ts";
 import {
   type AdminClient,
   configFileOf,
@@ -93,10 +93,11 @@ export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
     ...options.argumentsOptions(config, node, bootstrapFile),
     ...(threads === undefined ? {} : { concurrency: threads }),
   };
-  // only one optional flag differs between versions that count: an unknown Envoy is asked only when it is wanted
-  const version =
-    envoyBinary.version ?? (wanted.fileFlushMinSizeKb > 0 ? await askVersion(envoyBinary.path) : undefined);
+  // an Envoy whose version nobody knows is asked only when something depends on it
+  const isVersionWanted = wanted.fileFlushMinSizeKb > 0 || wanted.isHotRestart;
+  const version = envoyBinary.version ?? (isVersionWanted ? await askVersion(envoyBinary.path) : undefined);
   const features = featuresOf(version);
+  if (wanted.isHotRestart && !features.hasSocketPath) throw cannotHotRestart(version);
   const { list, warnings } = envoyArguments(wanted, features);
   for (const warning of warnings) log.warn(warning);
   const spawn = {
@@ -113,19 +114,28 @@ export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
   return { spawn, version, features, cgroup };
 }
 
+/** Without the flag the sockets are in the abstract name space, open to every user and container of the network namespace. */
+function cannotHotRestart(version: string | undefined): AgentError {
+  const text = `Cannot hot restart Envoy ${version}: it does not know --socket-path, and its sockets would be open to everybody`;
+  return new AgentError("CONFIG_INVALID", text, { hint: "Take Envoy 1.17 or newer, or leave out --hot-restart" });
+}
+
 export interface SpawnParts extends EnvoyPlan {
   readonly config: AgentConfig;
   readonly context: AgentContext;
   readonly node: NodeDescription;
   readonly metrics: Metrics;
   /** Told of each Envoy that is started, by what it can be known again. */
-  readonly onSpawn: ClaimedFolder["noteEnvoy"];
+  readonly runFolder: Pick<ClaimedFolder, "noteEnvoy" | "secret">;
+  /** Where the Envoys of a hot restart meet. */
+  readonly socketPath: string | undefined;
 }
 
 /** Spawns Envoy and supervises it. */
 export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
-  const { config, context, node, metrics, spawn, version, features, cgroup } = parts;
+  const { config, context, node, metrics, spawn, version, features, cgroup, runFolder, socketPath } = parts;
   const { host, log } = context;
+  const hotRestart = options.hotRestart(config);
   log.info(`Envoy command: ${JSON.stringify(spawn.args.map(hideSecretsInWord))}`, { binary: spawn.binary });
   const admin = createAdminClient(options.localhostOf(node), config.proxy.proxyAdminPort);
   const evidence = evidenceKeeper(config, version, cgroup, log);
@@ -133,11 +143,12 @@ export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
     ...{ spawn, features, admin, log, metrics },
     drain: options.drainOptions(config),
     restart: options.restartPolicy(config),
-    hotRestart: options.hotRestart(config),
+    hotRestart: hotRestart && { ...hotRestart, socketPath },
+    env: { [RUN_VARIABLE]: runFolder.secret },
     signals: host.signals,
     onSpawn(pid, { binary, args }) {
       evidence.noteSpawn();
-      parts.onSpawn(pid, { binary, configFile: configFileOf(args) });
+      runFolder.noteEnvoy(pid, { binary, configFile: configFileOf(args) });
     },
     keepEvidence: (run, traces) => evidence.keep(run, traces),
     ...(config.settings.hasWatchdog ? { watchForHang: watchdog(admin, log) } : {}),

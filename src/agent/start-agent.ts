@@ -89,8 +89,8 @@ function superviseEnvoy(
   plan: EnvoyPlan,
   parts: { config: AgentConfig; context: AgentContext; prepared: PreparedAgent; metrics: Metrics },
 ): Promise<SupervisedEnvoy> {
-  const { node, runFolder } = parts.prepared;
-  return spawnEnvoy({ ...plan, ...parts, node, onSpawn: (pid, command) => runFolder.noteEnvoy(pid, command) });
+  const { node, runFolder, meetingPlace } = parts.prepared;
+  return spawnEnvoy({ ...plan, ...parts, node, runFolder, socketPath: meetingPlace?.socketPath });
 }
 
 /** Asked for, but not part of this version: better said at the start than found out later. */

@@ -59,7 +59,14 @@ export {
   parsePrivateKey,
   readPemBlocks,
 } from "./pem.ts";
-export { DEFAULT_TEMPORARY_PLACE, makeTemporaryFolder, temporaryPlace, workingDirectory, xdgFolder } from "./places.ts";
+export {
+  DEFAULT_TEMPORARY_PLACE,
+  makeTemporaryFolder,
+  type TemporaryPlace,
+  temporaryPlace,
+  workingDirectory,
+  xdgFolder,
+} from "./places.ts";
 export { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
 export {
   checkRegularFile,

@@ -1,8 +1,8 @@
 import { request } from "node:http";
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { type RunFile, runFilePath } from "../agent/index.ts";
-import { AgentError, describeError, type Host, readBody, readTextFile } from "../base/index.ts";
+import { type RunFile, readOwnRunFile, runFilePath } from "../agent/index.ts";
+import { AgentError, describeError, type Host, readBody } from "../base/index.ts";
 import { startOf } from "../envoy/host/index.ts";
 
 /** By which a running agent is found. */
@@ -59,7 +59,10 @@ export async function callAgent(host: Host, place: AgentPlace, call: AgentCall):
   }
 }
 
-/** Who has the port of an agent that is gone may be another agent. */
+/**
+ * A file that somebody else may have written is not believed: it says to whom a request goes. Who has the port of an agent that is gone may be
+ * another agent.
+ */
 async function findAgent(runFile: string): Promise<RunFile> {
   const found = await readRunFile(runFile);
   const { pid, start } = found;
@@ -71,8 +74,13 @@ async function findAgent(runFile: string): Promise<RunFile> {
 
 async function readRunFile(runFile: string): Promise<RunFile> {
   try {
-    return JSON.parse(await readTextFile(runFile)) as RunFile;
+    return await readOwnRunFile(runFile);
   } catch (error) {
+    if (error instanceof AgentError && error.code === "UNTRUSTED_PATH") {
+      throw new AgentError("UNTRUSTED_PATH", error.message, {
+        hint: "Run the command as the user that the agent runs as",
+      });
+    }
     throw new AgentError("REQUEST_FAILED", `Cannot find a running agent: there is no usable "${runFile}"`, {
       hint: "Name the folder in which it runs",
       cause: error,

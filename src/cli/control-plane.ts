@@ -35,7 +35,7 @@ const HELP = { hint: 'See "pilotboat control-plane --help"' };
 
 const EXAMPLES = `
 Examples:
-  pilotboat control-plane --dir examples/quickstart/xds --with-service --write-credentials /tmp/sidecar
+  pilotboat control-plane --dir examples/quickstart/xds --with-service --write-credentials ~/sidecar
   pilotboat control-plane --dir my-mesh --port 0 --set OUTBOUND_PORT=18080
   pilotboat control-plane --dir my-mesh --ca-dir ~/.my-mesh-ca     # the same root after a restart
   pilotboat control-plane token -n shop --service-account cart     # while it runs: for another workload`;

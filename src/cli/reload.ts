@@ -11,8 +11,8 @@ const EXAMPLES = `
 Exit code 1 when the old Envoy serves on; the reason is printed.
 
 Examples:
-  pilotboat proxy sidecar --hot-restart --proxy-config proxy.yaml --run-folder /tmp/sidecar &
-  pilotboat reload /tmp/sidecar      # after proxy.yaml was edited, or Envoy upgraded`;
+  pilotboat proxy sidecar --hot-restart --proxy-config proxy.yaml --run-folder ~/sidecar &
+  pilotboat reload ~/sidecar      # after proxy.yaml was edited, or Envoy upgraded`;
 
 /** `pilotboat reload`. */
 export function run(args: readonly string[], host: Host): Promise<number> {

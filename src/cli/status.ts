@@ -7,7 +7,7 @@ const LIMIT_MS = 5_000;
 
 const EXAMPLES = `
 Examples:
-  pilotboat status /tmp/sidecar
+  pilotboat status ~/sidecar
   pilotboat status -o json`;
 
 /** `pilotboat status`. */

@@ -2,6 +2,8 @@
 export interface EnvoyFeatures {
   /** `--file-flush-min-size-kb`. */
   readonly hasFileFlushMinSize: boolean;
+  /** `--socket-path`, with which the epochs of a hot restart meet where others cannot. */
+  readonly hasSocketPath: boolean;
   /** `graceful` with `inboundonly` leaves connections alone that go out; before, they were told to close as well. */
   readonly hasInboundDrain: boolean;
   /** `graceful` with `skip_exit` lets listeners accept after the drain time; before, they closed at its end. */
@@ -19,7 +21,11 @@ interface Row {
  * envoyproxy/envoy pull requests 30003 (`skip_exit`, 1.29) and 37873 (`inboundonly` with `graceful`, 1.34).
  */
 const TABLE: readonly Row[] = [
-  { since: 0, features: { hasFileFlushMinSize: false, hasInboundDrain: false, hasOpenDrain: false } },
+  {
+    since: 0,
+    features: { hasFileFlushMinSize: false, hasSocketPath: false, hasInboundDrain: false, hasOpenDrain: false },
+  },
+  { since: 1_017, features: { hasSocketPath: true } },
   { since: 1_029, features: { hasOpenDrain: true } },
   { since: 1_034, features: { hasInboundDrain: true } },
   { since: 1_037, features: { hasFileFlushMinSize: true } },

@@ -14,7 +14,10 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const GONE = { pid: 2 ** 22 + 1, start: "long ago", binary: "/usr/local/bin/envoy", configFile: "envoy-rev.json" };
+const GONE = {
+  ...{ pid: 2 ** 22 + 1, start: "long ago", uid: process.getuid?.() ?? 0, run: "the secret of that run" },
+  ...{ binary: "/usr/local/bin/envoy", configFile: "envoy-rev.json" },
+};
 
 // only Linux has /dev/shm
 test.skipIf(process.platform !== "linux")(

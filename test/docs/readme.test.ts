@@ -9,20 +9,20 @@ import { realEnvoy } from "../support/real-envoy.ts";
 // What the front page tells people to type is typed here, as it stands there.
 
 const CONTROL_PLANE =
-  "npx pilotboat control-plane --dir examples/quickstart/xds --with-service --write-credentials /tmp/sidecar";
+  "npx pilotboat control-plane --dir examples/quickstart/xds --with-service --write-credentials ~/sidecar";
 const PROXY =
   `PROXY_CONFIG='{"discoveryAddress":"localhost:15012"}' POD_NAME=quickstart POD_NAMESPACE=default ` +
-  "SERVICE_ACCOUNT=quickstart npx pilotboat proxy sidecar --run-folder /tmp/sidecar";
+  "SERVICE_ACCOUNT=quickstart npx pilotboat proxy sidecar --run-folder ~/sidecar";
 const CURL = "curl -i http://127.0.0.1:15080/hello";
 const OPENSSL = "openssl s_client -connect 127.0.0.1:15086 </dev/null 2>/dev/null | openssl x509 -noout -text";
 
 const APPLICATION = "npx pilotboat run --local -- sh -c 'curl -s $PILOTBOAT_OUTBOUND_URL/hello'";
 
-const RELOADABLE = "echo 'discoveryAddress: localhost:15012' > /tmp/sidecar/proxy.yaml";
+const RELOADABLE = "echo 'discoveryAddress: localhost:15012' > ~/sidecar/proxy.yaml";
 const HOT_PROXY =
   "POD_NAME=quickstart POD_NAMESPACE=default SERVICE_ACCOUNT=quickstart " +
-  "npx pilotboat proxy sidecar --run-folder /tmp/sidecar --hot-restart --proxy-config /tmp/sidecar/proxy.yaml";
-const RELOAD = "npx pilotboat reload --run-folder /tmp/sidecar";
+  "npx pilotboat proxy sidecar --run-folder ~/sidecar --hot-restart --proxy-config ~/sidecar/proxy.yaml";
+const RELOAD = "npx pilotboat reload --run-folder ~/sidecar";
 
 const PACK = "npm pack";
 const INSTALL = "npm install --save-dev PATH/TO/pilotboat-0.1.0.tgz typescript @types/node";
@@ -199,7 +199,7 @@ async function startByHand() {
   const [proxyAdminPort = 0, statusPort = 0, envoyStatus, prometheus] = ports;
   const at = (command: string): string =>
     [
-      ["/tmp/sidecar", own],
+      ["~/sidecar", own],
       ["15012", `${controlPlanePort}`],
       ["15080", `${outbound}`],
       ["15086", `${inbound}`],

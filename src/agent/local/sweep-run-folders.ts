@@ -2,7 +2,8 @@ import { lstat, readdir, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { describeError, type Logger } from "../../base/index.ts";
-import { isAbandoned, runFilePath } from "../run-file.ts";
+import { runFilePath } from "../read-run-file.ts";
+import { isAbandoned } from "../run-file.ts";
 
 /** What the name of a run folder that nobody named begins with, best first; six random characters follow. */
 export const RUN_FOLDER_PREFIXES = ["pilotboat-", "pb-"] as const;

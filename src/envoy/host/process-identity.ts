@@ -22,6 +22,22 @@ export async function commandLineOf(pid: number): Promise<string | undefined> {
   return words === "" ? undefined : words;
 }
 
+/** Who a process runs as: its real and effective user, where they are one. Undefined when they are not, or it is gone. */
+export async function ownerOf(pid: number): Promise<number | undefined> {
+  if (process.platform !== "linux") return Number((await ask(pid, "uid=")) ?? Number.NaN);
+  const [, real, effective] = /^Uid:\t(\d+)\t(\d+)/m.exec(await text(`/proc/${pid}/status`)) ?? [];
+  return real === undefined || real !== effective ? undefined : Number(real);
+}
+
+/**
+ * Whether a process was started with this variable in its environment, which nobody but itself can write. Undefined where
+ * the system does not show it.
+ */
+export async function wasStartedWith(pid: number, name: string, value: string): Promise<boolean | undefined> {
+  if (process.platform !== "linux") return undefined;
+  return (await text(`/proc/${pid}/environ`)).split("\0").includes(`${name}=${value}`);
+}
+
 /** Numbers of two fields, from proc_pid_stat(5). */
 const STATE = 3;
 const START_TIME = 22;

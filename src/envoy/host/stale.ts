@@ -1,5 +1,5 @@
 import { type Clock, describeError, type Logger, systemClock } from "../../base/index.ts";
-import { commandLineOf, startOf } from "./process-identity.ts";
+import { commandLineOf, ownerOf, startOf, wasStartedWith } from "./process-identity.ts";
 
 /** By what an Envoy is known again after the agent that started it is gone. */
 export interface EnvoyMark {
@@ -9,24 +9,36 @@ export interface EnvoyMark {
   /** Two words of its command line. */
   readonly binary: string;
   readonly configFile: string;
+  /** Who it runs as. */
+  readonly uid?: number | undefined;
+  /** The secret of the run, which it has in its environment. */
+  readonly run?: string | undefined;
   /** With hot restart: what its shared memory is named by, which stays when it is killed. */
   readonly baseId?: number;
 }
 
+/** The variable by which each Envoy has the secret of the run that it belongs to. */
+export const RUN_VARIABLE = "PILOTBOAT_RUN";
+
 /** The mark of an Envoy that was just started; undefined when it has ended already. */
 export async function markEnvoy(
   pid: number,
-  command: Pick<EnvoyMark, "binary" | "configFile">,
+  command: Pick<EnvoyMark, "binary" | "configFile" | "run">,
 ): Promise<EnvoyMark | undefined> {
-  const [start, line = ""] = await Promise.all([startOf(pid), commandLineOf(pid)]);
+  const [start, uid, line = ""] = await Promise.all([startOf(pid), ownerOf(pid), commandLineOf(pid)]);
   if (start === undefined) return undefined;
   const baseId = / --base-id (\d+) /.exec(`${line} `)?.[1];
-  return { pid, start, ...command, ...(baseId === undefined ? {} : { baseId: Number(baseId) }) };
+  return { pid, start, uid, ...command, ...(baseId === undefined ? {} : { baseId: Number(baseId) }) };
 }
 
-/** Whether the process that was marked still runs: not another one that got its pid. */
-export async function isSameEnvoy({ pid, start, binary, configFile }: EnvoyMark): Promise<boolean> {
+/**
+ * Whether the process that was marked still runs: not another one that got its pid, nor one that somebody else wants to
+ * have ended. Its start, its user and its environment are what no other user can make fit.
+ */
+export async function isSameEnvoy({ pid, start, binary, configFile, uid, run }: EnvoyMark): Promise<boolean> {
   if ((await startOf(pid)) !== start) return false;
+  if (uid !== undefined && (await ownerOf(pid)) !== uid) return false;
+  if (run !== undefined && (await wasStartedWith(pid, RUN_VARIABLE, run)) === false) return false;
   const command = ` ${await commandLineOf(pid)} `;
   return command.includes(` ${binary} `) && command.includes(` -c ${configFile} `);
 }

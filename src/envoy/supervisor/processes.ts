@@ -1,6 +1,12 @@
 import type { Clock } from "../../base/index.ts";
 import { type EnvoyChild, type SpawnOptions, spawnEnvoy } from "./child.ts";
-import { epochArguments, forgetFailedEpoch, newBaseId, removeSharedMemory } from "./hot-restart.ts";
+import {
+  epochArguments,
+  forgetFailedEpoch,
+  type HotRestartOptions,
+  newBaseId,
+  removeSharedMemory,
+} from "./hot-restart.ts";
 import type { Child } from "./states.ts";
 
 /** A process of Envoy that was not seen to end yet. */
@@ -17,7 +23,9 @@ export interface Running {
 export interface ProcessesOptions {
   readonly clock: Clock;
   /** Undefined: hot restart is off, and the arguments say so. */
-  readonly parentShutdownSeconds: number | undefined;
+  readonly hotRestart: HotRestartOptions | undefined;
+  /** Laid over the environment of each. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   readonly onSpawn: (pid: number, spawn: SpawnOptions) => void;
 }
 
@@ -28,6 +36,8 @@ export class Processes implements AsyncDisposable {
   readonly #spawning = new Set<Promise<Running>>();
   #lastId = 0;
   #baseId: number | undefined;
+  /** Whose Envoys run. */
+  #uid: number | undefined;
 
   constructor(options: ProcessesOptions) {
     this.#options = options;
@@ -57,8 +67,13 @@ export class Processes implements AsyncDisposable {
   }
 
   async #spawnNow(spawn: SpawnOptions, epoch: number): Promise<Running> {
-    const { clock, onSpawn } = this.#options;
-    const process = await spawnEnvoy({ ...spawn, args: [...spawn.args, ...(await this.#epochArguments(epoch))] });
+    const { clock, onSpawn, env } = this.#options;
+    this.#uid = spawn.runAs?.uid;
+    const process = await spawnEnvoy({
+      ...spawn,
+      env: { ...spawn.env, ...env },
+      args: [...spawn.args, ...(await this.#epochArguments(epoch))],
+    });
     const child = { id: ++this.#lastId, pid: process.pid, epoch, startedMs: clock.now() };
     const running: Running = { child, process, spawn, threads: undefined, isAdminLost: false };
     this.#running.set(child.id, running);
@@ -69,7 +84,7 @@ export class Processes implements AsyncDisposable {
 
   /** After an epoch that died before it was live: makes the next one possible. Rejects with a system error. */
   async forgetFailedEpoch(): Promise<void> {
-    if (this.#baseId !== undefined) await forgetFailedEpoch(this.#baseId);
+    if (this.#baseId !== undefined) await forgetFailedEpoch(this.#baseId, this.#uid);
   }
 
   /** Waits until all are gone, and removes what they shared. */
@@ -80,12 +95,12 @@ export class Processes implements AsyncDisposable {
   }
 
   async #epochArguments(epoch: number): Promise<string[]> {
-    const { parentShutdownSeconds } = this.#options;
-    if (parentShutdownSeconds === undefined) return [];
+    const { hotRestart } = this.#options;
+    if (hotRestart === undefined) return [];
     if (epoch === 0 || this.#baseId === undefined) {
       if (this.#baseId !== undefined) await removeSharedMemory(this.#baseId);
       this.#baseId = newBaseId();
     }
-    return epochArguments(this.#baseId, epoch, parentShutdownSeconds);
+    return epochArguments(this.#baseId, epoch, hotRestart);
   }
 }

@@ -43,7 +43,8 @@ class Supervisor implements SupervisedEnvoy {
     this.#spawn = options.spawn;
     this.#processes = new Processes({
       clock: this.#clock,
-      parentShutdownSeconds: options.hotRestart?.parentShutdownSeconds,
+      hotRestart: options.hotRestart,
+      env: options.env,
       onSpawn: options.onSpawn ?? (() => undefined),
     });
     const { admin, log, metrics, keepEvidence } = options;

@@ -3,6 +3,7 @@ import type { AdminClient } from "../admin-client.ts";
 import type { EnvoyFeatures } from "../version-table.ts";
 import type { SpawnOptions } from "./child.ts";
 import type { DrainOptions } from "./drain.ts";
+import type { HotRestartOptions } from "./hot-restart.ts";
 import type { RestartPolicy, RunRecord } from "./restart-policy.ts";
 import type { EnvoyEnd } from "./run-report.ts";
 import type { State } from "./states.ts";
@@ -14,7 +15,9 @@ export interface SuperviseOptions {
   readonly drain: DrainOptions;
   readonly restart: RestartPolicy;
   /** Allows `replace`; the arguments must not switch hot restart off. Undefined: it is off. */
-  readonly hotRestart?: { readonly parentShutdownSeconds: number } | undefined;
+  readonly hotRestart?: HotRestartOptions | undefined;
+  /** Laid over the environment of each process. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   readonly signals: Pick<StopSignals, "hurry" | "force">;
   readonly log: Logger;
   readonly metrics: Metrics;
