@@ -1,6 +1,6 @@
 import type { Timeline } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import type { EnvoyState, SupervisedEnvoy } from "../envoy/supervisor/index.ts";
+import type { EnvoyHistory, EnvoyState, SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import type { IdentityStatus } from "../identity/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { VERSION } from "../version.ts";
@@ -12,6 +12,8 @@ export interface AgentReport {
   readonly pid: number;
   readonly node: string;
   readonly envoy: EnvoyState | { readonly kind: "disabled" };
+  /** Absent without Envoy. */
+  readonly history?: EnvoyHistory;
   /** Processes of Envoy: after a hot restart the one before drains for a while. */
   readonly envoys: number;
   readonly controlPlane: { readonly address: string; readonly state: string };
@@ -34,6 +36,7 @@ export function describeAgent({ config, node, timeline, envoy, served }: ReportP
     pid: process.pid,
     node: node.id,
     envoy: envoy?.state() ?? { kind: "disabled" },
+    ...(envoy && { history: envoy.history() }),
     envoys: envoy?.count() ?? 0,
     controlPlane: { address: config.proxy.discoveryAddress, state: served?.controlPlane() ?? "starting" },
     identity: served?.identity(),

@@ -146,6 +146,7 @@ export async function spawnEnvoy(parts: SpawnParts): Promise<SupervisedEnvoy> {
     hotRestart: hotRestart && { ...hotRestart, socketPath },
     env: { [RUN_VARIABLE]: runFolder.secret },
     signals: host.signals,
+    onNews: context.onEnvoyNews,
     onSpawn(pid, { binary, args }) {
       evidence.noteSpawn();
       runFolder.noteEnvoy(pid, { binary, configFile: configFileOf(args) });

@@ -39,6 +39,7 @@ export function describe(report: AgentReport, nowMs: number): string {
     ["agent", `pilotboat ${report.version}, pid ${report.pid}`],
     ["node", report.node],
     ["envoy", "child" in envoy ? describeChild(envoy.kind, envoy.child, nowMs) : envoy.kind],
+    ...historyRows(report, nowMs),
     ["control plane", `${controlPlane.address}: ${controlPlane.state}`],
   ];
   if (certificate === undefined) rows.push(["certificate", "none yet"]);
@@ -62,6 +63,17 @@ export function describe(report: AgentReport, nowMs: number): string {
   for (const trouble of identity?.troubles ?? []) rows.push(["trouble", trouble]);
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+}
+
+/** Nothing where nothing has happened. */
+function historyRows({ history }: AgentReport, nowMs: number): [string, string][] {
+  if (history === undefined || (history.restarts === 0 && history.lastCrash === undefined)) return [];
+  const { restarts, lastCrash } = history;
+  const rows: [string, string][] = [["restarts", String(restarts)]];
+  if (lastCrash === undefined) return rows;
+  const { reason, pid, endedMs, evidence } = lastCrash;
+  const where = evidence === undefined ? "" : `; evidence in ${evidence}`;
+  return [...rows, ["last crash", `${reason}, pid ${pid}, ${span(nowMs - endedMs)} ago${where}`]];
 }
 
 function describeChild(state: string, { pid, epoch, startedMs }: Child, nowMs: number): string {

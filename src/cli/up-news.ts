@@ -1,5 +1,6 @@
 import { AgentError, describeError } from "../base/index.ts";
 import type { ControlPlaneNews, ListenerPlace } from "../control-plane/index.ts";
+import type { EnvoyNews } from "../envoy/supervisor/index.ts";
 
 /** What `up` tells of the resources, and where to send a request. */
 export interface MeshNews {
@@ -45,6 +46,16 @@ export function createMeshNews(print: (line: string) => void, path = "/hello"): 
       return told.port;
     },
   };
+}
+
+/** A line for an Envoy that crashed, or that was started again. */
+export function describeEnvoyNews(news: EnvoyNews): string {
+  if (news.kind === "restarted") return `Envoy runs again, pid ${news.pid}`;
+  const { pid, reason, evidence } = news.crash;
+  const where = evidence === undefined ? "" : `; evidence in ${evidence}`;
+  const seconds = Math.ceil((news.restartInMs ?? 0) / 1_000);
+  const then = news.restartInMs === undefined ? "" : `; starting it again ${seconds === 0 ? "now" : `in ${seconds} s`}`;
+  return `Envoy ended: ${reason}, pid ${pid}${where}${then}`;
 }
 
 export function curlLine(port: number, path: string): string {

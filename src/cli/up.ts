@@ -2,13 +2,14 @@ import { resolve } from "node:path";
 import { tellEnvoyEnd } from "../agent/index.ts";
 import { type LocalMesh, startLocalMesh } from "../agent/local/index.ts";
 import { createLogger, type Host, isStopped, pause, silentLogger } from "../base/index.ts";
+import type { EnvoyNews } from "../envoy/supervisor/index.ts";
 import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
 import { openDesk } from "./control-plane-token.ts";
 import { checkNamedFolder } from "./named-path.ts";
 import { parsePort, parseServicePort } from "./parse-port.ts";
 import { showFetch } from "./progress-line.ts";
-import { createMeshNews, curlLine, nothingToTry, shorten } from "./up-news.ts";
+import { createMeshNews, curlLine, describeEnvoyNews, nothingToTry, shorten } from "./up-news.ts";
 
 interface Flags {
   readonly envoy?: string;
@@ -59,6 +60,7 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
     host: isVerbose ? host : { ...host, stdout: quiet(host.stdout), stderr: quiet(host.stderr) },
     log: createLogger({ write, levels: new Map([["default", isVerbose ? "info" : "none"]]) }),
     onFetch: showFetch(host, (line) => print(`  ${line}`)),
+    onEnvoyNews: (news: EnvoyNews) => print(describeEnvoyNews(news)),
     onStep(step: string, result: string, ms: number) {
       steppedMs = performance.now();
       print(stepLine(step, result, ms));

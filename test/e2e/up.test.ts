@@ -40,6 +40,34 @@ describe.each(runtimes())("pilotboat up on $name", (runtime) => {
     expect(await readdir(temporary)).toEqual([]);
   });
 
+  test("reality 22: an Envoy that dies is told of, with reason, evidence and the next pid, and status shows it", async () => {
+    await using command = start(runtime, ["up"], {
+      cwd: temporary,
+      env: { TMPDIR: temporary, XDG_STATE_HOME: join(temporary, "state") },
+    });
+    const { curl, envoyPid, folder } = await addresses(command);
+    const asked = async () => (await run(runtime, ["status", "--run-folder", folder], { cwd: temporary })).stdout;
+    expect(await asked()).not.toMatch(/restarts|last crash/);
+    process.kill(envoyPid, "SIGSEGV");
+    const [, reason, evidence = ""] = await command.waitFor(
+      new RegExp(`^Envoy ended: (signal: .*), pid ${envoyPid}; evidence in (\\S+); starting it again now$`, "m"),
+    );
+    expect(reason).toBe("signal: segmentation fault");
+    expect(JSON.parse(await readFile(join(evidence, "report.json"), "utf8"))).toMatchObject({ pid: envoyPid });
+    const [, next] = await command.waitFor(/^Envoy runs again, pid (\d+)$/m);
+    expect(isAlive(Number(next))).toBe(true);
+    await expect.poll(() => fetch(curl).then(({ status }) => status, String)).toBe(200);
+    expect(await asked()).toMatch(
+      new RegExp(
+        `^restarts +1\\nlast crash +signal: segmentation fault, pid ${envoyPid}, \\d+s ago; evidence in ${evidence}$`,
+        "m",
+      ),
+    );
+    command.kill("SIGINT");
+    expect(await command.ended).toEqual({ code: 0, signal: null });
+    expect(command.stdout().match(/Envoy ended|Envoy runs again/g)).toHaveLength(2); // its orderly end is none
+  });
+
   test("an edited file is followed, and a mistake in it is told with its place", async () => {
     const resources = join(temporary, "mesh");
     const file = join(resources, "mesh.yaml");

@@ -6,6 +6,7 @@ import quickstart from "../../../examples/quickstart/xds/mesh.yaml" with { type:
 import { type Host, Lifetime, type Logger, stoppedOr, writeFileAtomically } from "../../base/index.ts";
 import type { ControlPlane } from "../../control-plane/index.ts";
 import { type FetchNews, type FoundEnvoy, fetchNewsAsLines, findOrFetchEnvoy } from "../../envoy/binary/index.ts";
+import type { AgentContext } from "../agent-context.ts";
 import type { RunningAgent } from "../running-agent.ts";
 import { checkWantedPort } from "./choose-ports.ts";
 import { makeLocalRunFolder, sweepLocalRunFolders } from "./make-run-folder.ts";
@@ -36,6 +37,8 @@ export interface MeshChoices {
 export interface LocalMeshOptions extends MeshChoices {
   readonly host: Host;
   readonly log: Logger;
+  /** Told of each Envoy that crashed, and of each that was started again. */
+  readonly onEnvoyNews?: AgentContext["onEnvoyNews"];
   /** Called after each step with what came of it. */
   readonly onStep?: (step: string, result: string, ms: number) => void;
   /** Hears how the fetch of an Envoy goes, where there is none yet. */

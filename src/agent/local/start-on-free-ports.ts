@@ -17,6 +17,7 @@ import {
   writeCredentials,
 } from "../../control-plane/index.ts";
 import { createAdminClient } from "../../envoy/index.ts";
+import type { AgentContext } from "../agent-context.ts";
 import { localhostOf } from "../room-options.ts";
 import type { RunningAgent } from "../running-agent.ts";
 import { startAgent } from "../start-agent.ts";
@@ -44,6 +45,7 @@ export interface MeshParts {
   readonly host: Host;
   readonly log: Logger;
   readonly onNews: OnNews | undefined;
+  readonly onEnvoyNews?: AgentContext["onEnvoyNews"];
 }
 
 interface Ports {
@@ -124,8 +126,10 @@ async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifeti
     cwd: folder,
     env: { ...host.env, ...agentWords(parts, identity, ports, controlPlane.port) },
   });
-  const agent = await step("agent", life.own("agent", startAgent(config, { host, log })), (one) =>
-    one.envoyPid() === undefined ? "without Envoy" : `Envoy spawned, pid ${one.envoyPid()}`,
+  const agent = await step(
+    "agent",
+    life.own("agent", startAgent(config, { host, log, onEnvoyNews: parts.onEnvoyNews })),
+    (one) => (one.envoyPid() === undefined ? "without Envoy" : `Envoy spawned, pid ${one.envoyPid()}`),
   );
   return { agent, controlPlane };
 }

@@ -1,23 +1,27 @@
 import type { Logger, Metrics } from "../../base/index.ts";
+import { describeEnd } from "./child.ts";
 import type { RunRecord } from "./restart-policy.ts";
 import { describeRun, type EnvoyEnd, isGood, logRun } from "./run-report.ts";
 import type { Outcome } from "./states.ts";
-import type { Traces } from "./supervised-envoy.ts";
+import type { EnvoyCrash, EnvoyHistory, EnvoyNews, Traces } from "./supervised-envoy.ts";
 
 export interface AccountsOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly keepEvidence: ((run: RunRecord, traces: Traces) => Promise<string | undefined>) | undefined;
+  readonly onNews: ((news: EnvoyNews) => void) | undefined;
 }
 
-/** What becomes known of runs that ended by themselves: log lines, a metric, evidence, and the message of the last. */
+/** What becomes known of runs that ended by themselves: log lines, a metric, evidence, news, and the message of the last. */
 export class Accounts {
   readonly #options: AccountsOptions;
   /** Of the process that ended last. */
   #traces: Traces | undefined;
   /** Of the run that is accounted for; older epochs may end after it. */
   #lastLines: readonly string[] = [];
-  /** Everything that is still to be written. */
+  #restarts = 0;
+  #lastCrash: EnvoyCrash | undefined;
+  /** Everything that is still to be written and told, in order. */
   #writing: Promise<void> = Promise.resolve();
 
   constructor(options: AccountsOptions) {
@@ -30,16 +34,28 @@ export class Accounts {
   }
 
   account(run: RunRecord, attempt: number | undefined, waitMs: number): void {
-    const { log, metrics, keepEvidence } = this.#options;
+    const { log, metrics } = this.#options;
     const traces = this.#traces;
     logRun(run, log);
     this.#lastLines = traces?.lastLines ?? [];
-    if (keepEvidence !== undefined && traces !== undefined && run.spawnFailure === undefined && !isGood(run)) {
-      this.#writing = this.#writing.then(async () => void (await keepEvidence(run, traces)));
+    if (!isGood(run)) {
+      const restartInMs = attempt === undefined ? undefined : waitMs;
+      this.#writing = this.#writing.then(() => this.#tellCrash(run, traces, restartInMs));
     }
     if (attempt === undefined) return;
     metrics.count("envoy_restarts_total");
     log.warn("Starting Envoy again", { attempt, waitMs: Math.round(waitMs) });
+  }
+
+  noteRestart(pid: number): void {
+    this.#restarts++;
+    this.#options.log.info("Envoy was started again", { pid });
+    this.#writing = this.#writing.then(() => this.#options.onNews?.({ kind: "restarted", pid }));
+  }
+
+  history(): EnvoyHistory {
+    const lastCrash = this.#lastCrash;
+    return { restarts: this.#restarts, ...(lastCrash && { lastCrash }) };
   }
 
   /** The end for those outside, once everything about it is written. */
@@ -48,5 +64,15 @@ export class Accounts {
     await this.#writing;
     if (outcome.by === "us") return outcome;
     return { by: "itself", run: outcome.run, message: describeRun(outcome.run, lastLines), lastLines };
+  }
+
+  async #tellCrash(run: RunRecord, traces: Traces | undefined, restartInMs: number | undefined): Promise<void> {
+    const { keepEvidence, onNews } = this.#options;
+    const { pid, end, endedMs, spawnFailure } = run;
+    const hasTraces = traces !== undefined && spawnFailure === undefined;
+    const evidence = hasTraces ? await keepEvidence?.(run, traces) : undefined;
+    const crash = { pid, reason: spawnFailure ?? describeEnd(end), endedMs };
+    this.#lastCrash = evidence === undefined ? crash : { ...crash, evidence };
+    onNews?.({ kind: "crashed", crash: this.#lastCrash, restartInMs });
   }
 }

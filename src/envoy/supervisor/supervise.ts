@@ -8,7 +8,7 @@ import { Processes, type Running } from "./processes.ts";
 import { Replacements } from "./replacements.ts";
 import type { EnvoyEnd } from "./run-report.ts";
 import type { Child, Effect, Event, Lifecycle, State } from "./states.ts";
-import type { Replacement, SupervisedEnvoy, SuperviseOptions } from "./supervised-envoy.ts";
+import type { EnvoyHistory, Replacement, SupervisedEnvoy, SuperviseOptions } from "./supervised-envoy.ts";
 
 /**
  * Starts Envoy and keeps it as the policy says. Rejects with ENVOY_NOT_FOUND, ENVOY_NOT_EXECUTABLE or
@@ -47,8 +47,8 @@ class Supervisor implements SupervisedEnvoy {
       env: options.env,
       onSpawn: options.onSpawn ?? (() => undefined),
     });
-    const { admin, log, metrics, keepEvidence } = options;
-    this.#accounts = new Accounts({ log, metrics, keepEvidence });
+    const { admin, log, metrics, keepEvidence, onNews } = options;
+    this.#accounts = new Accounts({ log, metrics, keepEvidence, onNews });
     this.#replacements = new Replacements({
       ...{ admin, log, clock: this.#clock, processes: this.#processes },
       parentShutdownSeconds: options.hotRestart?.parentShutdownSeconds ?? 0,
@@ -77,6 +77,10 @@ class Supervisor implements SupervisedEnvoy {
 
   count(): number {
     return this.#processes.size;
+  }
+
+  history(): EnvoyHistory {
+    return this.#accounts.history();
   }
 
   async replace(spawn: SpawnOptions, settled: SpawnOptions): Promise<Replacement> {
@@ -155,6 +159,7 @@ class Supervisor implements SupervisedEnvoy {
       const spawn = epoch === 0 ? undefined : this.#replacements.spawn;
       const running = await this.#processes.spawn(spawn ?? this.#spawn, epoch);
       if (epoch > 0) this.#replacements.noteSpawn(running.child);
+      else this.#accounts.noteRestart(running.child.pid);
       this.#happens({ kind: "spawned", child: running.child });
       this.#attend(running);
     } catch (error) {

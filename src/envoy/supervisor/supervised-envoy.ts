@@ -24,10 +24,35 @@ export interface SuperviseOptions {
   readonly clock?: Clock;
   /** Told of every process that was started, with what. */
   readonly onSpawn?: (pid: number, spawn: SpawnOptions) => void;
+  /** Told, in order, of each Envoy that crashed, once its evidence is kept, and of each that was started again. */
+  readonly onNews?: ((news: EnvoyNews) => void) | undefined;
   /** Watches a live Envoy; resolves when it hangs, with what is to be kept of that, or undefined when `stop` aborts. */
   readonly watchForHang?: (pid: number, stop: AbortSignal) => Promise<string | undefined>;
   /** Keeps what is to be known of a run that failed; resolves with where. Never rejects. */
   readonly keepEvidence?: (run: RunRecord, traces: Traces) => Promise<string | undefined>;
+}
+
+/** An Envoy that ended by itself, and not well; or one that could not be started again. */
+export interface EnvoyCrash {
+  readonly pid: number;
+  /** For example `signal: killed`. */
+  readonly reason: string;
+  /** Milliseconds since the epoch. */
+  readonly endedMs: number;
+  /** The folder with what is known of it; absent when nothing could be kept. */
+  readonly evidence?: string;
+}
+
+export type EnvoyNews =
+  /** `restartInMs` is undefined when it is not started again. */
+  | { readonly kind: "crashed"; readonly crash: EnvoyCrash; readonly restartInMs: number | undefined }
+  | { readonly kind: "restarted"; readonly pid: number };
+
+/** What one agent's Envoys went through. */
+export interface EnvoyHistory {
+  /** How often Envoy was started again after it had ended by itself. */
+  readonly restarts: number;
+  readonly lastCrash?: EnvoyCrash;
 }
 
 /** What one run leaves to be looked at. */
@@ -50,6 +75,7 @@ export interface SupervisedEnvoy extends AsyncDisposable {
   pid(): number | undefined;
   /** How many processes live: two or three during a hot restart and the drain after it. */
   count(): number;
+  history(): EnvoyHistory;
   /** Settles once, when there will be no further child; never rejects. */
   readonly ended: Promise<EnvoyEnd>;
   /**
