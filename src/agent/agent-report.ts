@@ -16,6 +16,10 @@ export interface AgentReport {
   readonly history?: EnvoyHistory;
   /** Processes of Envoy: after a hot restart the one before drains for a while. */
   readonly envoys: number;
+  /** How long those may still drain, at most. */
+  readonly drainLeftSeconds: number;
+  /** Where Envoy's own listeners are, `host:port`; absent without Envoy. */
+  readonly envoyAddresses?: { readonly admin: string; readonly health: string };
   readonly controlPlane: { readonly address: string; readonly state: string };
   readonly identity: IdentityStatus | undefined;
   /** Milliseconds from the start of the process to each step. */
@@ -38,8 +42,16 @@ export function describeAgent({ config, node, timeline, envoy, served }: ReportP
     envoy: envoy?.state() ?? { kind: "disabled" },
     ...(envoy && { history: envoy.history() }),
     envoys: envoy?.count() ?? 0,
+    drainLeftSeconds: Math.ceil((envoy?.drainLeftMs() ?? 0) / 1_000),
+    ...(envoy === undefined ? {} : { envoyAddresses: envoyAddresses(config, node) }),
     controlPlane: { address: config.proxy.discoveryAddress, state: served?.controlPlane() ?? "starting" },
     identity: served?.identity(),
     timeline: Object.fromEntries(timeline.marks),
   };
+}
+
+function envoyAddresses({ proxy, settings }: AgentConfig, node: NodeDescription) {
+  const { localhost } = node.family;
+  const at = (port: number): string => `${localhost.includes(":") ? `[${localhost}]` : localhost}:${port}`;
+  return { admin: at(proxy.proxyAdminPort), health: at(settings.envoyStatusPort) };
 }

@@ -1,5 +1,6 @@
 export type { AgentContext } from "./agent-context.ts";
 export type { AgentReport } from "./agent-report.ts";
+export { type FoundAgent, findAgents } from "./find-agents.ts";
 export { lookAtNode } from "./find-node.ts";
 export { renderFor } from "./prepare-bootstrap.ts";
 export { type RunFile, readOwnRunFile, runFilePath } from "./read-run-file.ts";

@@ -1,7 +1,8 @@
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { AgentError, describeError, hideSecrets, readTextFile, systemClock } from "../base/index.ts";
 import { type BootstrapFile, describeDifference, diffByPath } from "../bootstrap/index.ts";
-import { type AgentConfig, formatProblem } from "../config/index.ts";
+import { type AgentConfig, formatProblem, type LoadedConfig } from "../config/index.ts";
 import { configFileOf } from "../envoy/index.ts";
 import type { SpawnOptions, SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import type { JsonValue, ProxyConfig } from "../proto/mesh/index.ts";
@@ -20,6 +21,10 @@ export interface ReloadReport {
   readonly reason?: string;
   /** How the bootstrap and the command line differ from those before, one line each. */
   readonly changes: readonly string[];
+  /** What is suspicious in the configuration, one line each, as `pilotboat config` prints it. */
+  readonly warnings: readonly string[];
+  /** How long the Envoy before may still drain, at most. */
+  readonly drainLeftSeconds: number;
   /** Of the Envoy that serves now. */
   readonly pid: number | undefined;
   readonly ms: number;
@@ -50,7 +55,7 @@ export async function createReloader(parts: ReloadParts): Promise<Reloader> {
   return new Reloader(parts, await describeStart(parts.spawn));
 }
 
-type Outcome = Omit<ReloadReport, "ms" | "pid">;
+type Outcome = Omit<ReloadReport, "ms" | "pid" | "warnings" | "drainLeftSeconds">;
 
 export class Reloader implements AsyncDisposable {
   readonly #parts: ReloadParts;
@@ -58,6 +63,8 @@ export class Reloader implements AsyncDisposable {
   /** Of the last takeover. */
   #file: BootstrapFile | undefined;
   #isBusy = false;
+  /** Of the configuration that was read last. */
+  #warnings: readonly string[] = [];
 
   constructor(parts: ReloadParts, served: StartDocument) {
     this.#parts = parts;
@@ -68,7 +75,13 @@ export class Reloader implements AsyncDisposable {
     const { envoy, context } = this.#parts;
     const startedMs = performance.now();
     const outcome = await this.#attemptAlone(options);
-    const report = { ...outcome, pid: envoy.pid(), ms: Math.round(performance.now() - startedMs) };
+    const report = {
+      ...outcome,
+      warnings: this.#warnings,
+      drainLeftSeconds: Math.ceil(envoy.drainLeftMs() / 1_000),
+      pid: envoy.pid(),
+      ms: Math.round(performance.now() - startedMs),
+    };
     const { pid, ms, reason } = report;
     if (report.outcome === "replaced") context.log.info("Reload: the next Envoy serves", { pid, ms });
     if (report.outcome === "refused") {
@@ -101,7 +114,8 @@ export class Reloader implements AsyncDisposable {
   /** `waited`: for an earlier epoch, so long that the configuration may be another one by now. */
   async #attempt({ evenIfUnchanged }: ReloadOptions): Promise<Outcome | "waited"> {
     const { context, stop } = this.#parts;
-    const config = await readAgain(this.#parts);
+    const { config, warnings } = await readAgain(this.#parts);
+    this.#warnings = warnings.map(formatProblem);
     const [node, surroundings, envoyBinary] = await Promise.all([
       findNode(config, this.#parts.hasExternalSds, context.log, stop),
       lookAround(context),
@@ -178,8 +192,8 @@ const FIXED_FIELDS = [
   "privateKeyProvider",
 ] as const satisfies readonly (keyof ProxyConfig)[];
 
-async function readAgain({ config, context }: ReloadParts): Promise<AgentConfig> {
-  if (context.readAgain === undefined) return config;
+async function readAgain({ config, context }: ReloadParts): Promise<LoadedConfig> {
+  if (context.readAgain === undefined) return { config, warnings: [] };
   const { config: read, warnings } = await context.readAgain();
   for (const warning of warnings) context.log.warn(formatProblem(warning));
   const changed = FIXED_FIELDS.filter((name) => text(read.proxy[name]) !== text(config.proxy[name]));
@@ -188,7 +202,7 @@ async function readAgain({ config, context }: ReloadParts): Promise<AgentConfig>
       hint: "Restart the agent",
     });
   }
-  return read;
+  return { config: read, warnings };
 }
 
 function text(value: unknown): string {
@@ -197,6 +211,8 @@ function text(value: unknown): string {
 
 interface StartDocument extends Record<string, JsonValue> {
   readonly envoy: string;
+  /** By which another executable at the same place is known. */
+  readonly executable: string;
   readonly arguments: Record<string, string>;
   readonly bootstrap: JsonValue;
 }
@@ -205,7 +221,17 @@ interface StartDocument extends Record<string, JsonValue> {
 async function describeStart({ binary, args, cwd }: SpawnOptions): Promise<StartDocument> {
   const file = configFileOf(args);
   const content = await readTextFile(resolve(cwd, file), { mostBytes: 256 * 1_024 * 1_024 });
-  return { envoy: binary, arguments: byFlag(args.filter((word) => word !== file)), bootstrap: parse(content) };
+  return {
+    envoy: binary,
+    executable: await markOf(binary),
+    arguments: byFlag(args.filter((word) => word !== file)),
+    bootstrap: parse(content),
+  };
+}
+
+async function markOf(binary: string): Promise<string> {
+  const found = await stat(binary).catch(() => undefined); // one that is gone by now differs from every other
+  return found === undefined ? "gone" : `${found.size} bytes of ${found.mtime.toISOString()}`;
 }
 
 /** `["-l", "info", "--enable-core-dump"]` as `{ "-l": "info", "--enable-core-dump": "" }`. */

@@ -1,9 +1,12 @@
 import { request } from "node:http";
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { type RunFile, readOwnRunFile, runFilePath } from "../agent/index.ts";
+import { findAgents, type RunFile, readOwnRunFile, runFilePath } from "../agent/index.ts";
 import { AgentError, describeError, type Host, readBody } from "../base/index.ts";
 import { startOf } from "../envoy/host/index.ts";
+
+/** Where the agent of a folder has its run file, unless its configPath is another one. */
+export const DEFAULT_CONFIG_PATH = "./etc/istio/proxy";
 
 /** By which a running agent is found. */
 export interface AgentPlace {
@@ -30,7 +33,7 @@ export function withAgentPlace(program: Command): Command {
   return program
     .argument("[folder]", "the folder in which the agent runs; default: the working directory")
     .option("--run-folder <folder>", "the same as a flag")
-    .option("--config-path <folder>", "its configPath", "./etc/istio/proxy")
+    .option("--config-path <folder>", "its configPath", DEFAULT_CONFIG_PATH)
     .addOption(new Option("-o, --output <format>", "for programs").choices(["json"]));
 }
 
@@ -47,10 +50,7 @@ function runFolderOf({ folder, runFolder }: AgentPlace): string {
  * it does not answer in time, or its answer is neither 200 nor 409, which is a refusal with a reason.
  */
 export async function callAgent(host: Host, place: AgentPlace, call: AgentCall): Promise<AgentAnswer> {
-  const { pid, statusPort } = await findAgent(resolve(host.cwd, runFolderOf(place), runFilePath(place.configPath)));
-  if (statusPort === undefined) {
-    throw new AgentError("REQUEST_FAILED", `Cannot ask the agent with pid ${pid}: it does not listen yet`);
-  }
+  const { pid, statusPort } = await findListening(host, place);
   try {
     return await send(statusPort, call);
   } catch (error) {
@@ -59,16 +59,28 @@ export async function callAgent(host: Host, place: AgentPlace, call: AgentCall):
   }
 }
 
+/** Where the agent of a folder answers. Rejects as `callAgent` does when there is none. */
+export async function agentUrl(host: Host, place: AgentPlace): Promise<URL> {
+  return new URL(`http://127.0.0.1:${(await findListening(host, place)).statusPort}/`);
+}
+
+async function findListening(host: Host, place: AgentPlace): Promise<RunFile & { readonly statusPort: number }> {
+  const found = await findAgent(resolve(host.cwd, runFolderOf(place), runFilePath(place.configPath)));
+  const { pid, statusPort } = found;
+  if (statusPort !== undefined) return { ...found, statusPort };
+  throw new AgentError("REQUEST_FAILED", `Cannot ask the agent with pid ${pid}: it does not listen yet`);
+}
+
 /**
- * A file that somebody else may have written is not believed: it says to whom a request goes. Who has the port of an agent that is gone may be
- * another agent.
+ * A file that somebody else may have written is not believed: it says to whom a request goes. Who has the port of an
+ * agent that is gone may be another agent.
  */
 async function findAgent(runFile: string): Promise<RunFile> {
   const found = await readRunFile(runFile);
   const { pid, start } = found;
   if (start === undefined || (await startOf(pid)) === start) return found;
   throw new AgentError("REQUEST_FAILED", `Cannot ask the agent of "${runFile}": the agent with pid ${pid} is gone`, {
-    hint: "It was killed, and its file stayed behind",
+    hint: `It was killed, and its file stayed behind. ${await whoRuns()}`,
   });
 }
 
@@ -82,10 +94,21 @@ async function readRunFile(runFile: string): Promise<RunFile> {
       });
     }
     throw new AgentError("REQUEST_FAILED", `Cannot find a running agent: there is no usable "${runFile}"`, {
-      hint: "Name the folder in which it runs",
+      hint: await whoRuns(),
       cause: error,
     });
   }
+}
+
+const MOST_NAMED = 8;
+
+/** The agents that run, with the words to name them by. */
+async function whoRuns(): Promise<string> {
+  const agents = await findAgents();
+  if (agents.length === 0) return "Name the folder in which it runs";
+  const named = agents.slice(0, MOST_NAMED).map(({ pid, runFolder }) => `--run-folder ${runFolder} (pid ${pid})`);
+  const more = agents.length > MOST_NAMED ? `, and ${agents.length - MOST_NAMED} more` : "";
+  return `Name the folder in which it runs: ${named.join(", ")}${more}`;
 }
 
 function send(port: number, { method, path, limitMs }: AgentCall): Promise<AgentAnswer> {

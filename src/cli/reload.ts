@@ -19,23 +19,28 @@ export function run(args: readonly string[], host: Host): Promise<number> {
   return runCommander("reload", args, host, (program, exitWith) => {
     withAgentPlace(program)
       .description("Replace the Envoy of a running agent by a hot restart, with its configuration read again")
+      .option("--force", "replace Envoy also when nothing has changed")
       .addHelpText("after", EXAMPLES)
-      .action(async (folder: string | undefined, flags: AgentPlace) => {
+      .action(async (folder: string | undefined, flags: AgentPlace & { readonly force?: boolean }) => {
         const place = { ...flags, folder };
         await tellWaiting(host, place);
-        const { body } = await callAgent(host, place, { method: "POST", path: "/reload", limitMs: LIMIT_MS });
+        const path = flags.force === true ? "/reload" : "/reload?if=changed";
+        const { body } = await callAgent(host, place, { method: "POST", path, limitMs: LIMIT_MS });
         const report = readReport(body);
+        for (const warning of report.warnings) host.stderr.write(`warning: ${warning}\n`);
         host.stdout.write(flags.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : describe(report));
         if (report.outcome === "refused") exitWith(1);
       });
   });
 }
 
-/** A reload soon after another one takes as long as the first Envoy was promised for its drain. */
+/** A reload soon after another one may take as long as the first Envoy was promised for its drain. */
 async function tellWaiting(host: Host, place: AgentPlace): Promise<void> {
   const { body } = await callAgent(host, place, { method: "GET", path: "/debug/agent", limitMs: LOOK_LIMIT_MS });
-  if ((JSON.parse(body) as AgentReport).envoys < 2) return;
-  host.stderr.write("an earlier Envoy still drains, waiting until it has ended (see PILOTBOAT_PARENT_SHUTDOWN)\n");
+  const { envoys, drainLeftSeconds } = JSON.parse(body) as AgentReport;
+  if (envoys < 2) return;
+  const limit = `for at most ${drainLeftSeconds} s more (PILOTBOAT_PARENT_SHUTDOWN)`;
+  host.stderr.write(`an earlier Envoy still drains, ${limit}; the next replacement waits for that\n`);
 }
 
 /** An agent without Envoy answers in plain words. */
@@ -43,12 +48,25 @@ function readReport(body: string): ReloadReport {
   try {
     return JSON.parse(body) as ReloadReport;
   } catch {
-    return { outcome: "refused", reason: body.trim(), changes: [], pid: undefined, ms: 0 };
+    return {
+      outcome: "refused",
+      reason: body.trim(),
+      changes: [],
+      warnings: [],
+      drainLeftSeconds: 0,
+      pid: undefined,
+      ms: 0,
+    };
   }
 }
 
-function describe({ outcome, reason, changes, pid, ms }: ReloadReport): string {
-  const last =
-    outcome === "refused" ? `refused, the old Envoy serves on: ${reason}` : `${outcome}: pid ${pid}, ${ms} ms`;
-  return [...changes, last].map((line) => `${line}\n`).join("");
+function describe(report: ReloadReport): string {
+  return [...report.changes, describeOutcome(report)].map((line) => `${line}\n`).join("");
+}
+
+function describeOutcome({ outcome, reason, pid, ms, drainLeftSeconds }: ReloadReport): string {
+  if (outcome === "refused") return `refused, the old Envoy serves on: ${reason}`;
+  if (outcome === "unchanged") return `nothing changed, Envoy was left alone: pid ${pid} (--force replaces it anyway)`;
+  const drain = drainLeftSeconds > 0 ? `; the Envoy before drains for at most ${drainLeftSeconds} s` : "";
+  return `replaced: pid ${pid}, ${ms} ms${drain}`;
 }

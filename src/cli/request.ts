@@ -1,24 +1,32 @@
 import { parse } from "yaml";
+import type { AgentReport } from "../agent/index.ts";
 import { AgentError, describeError, type Host } from "../base/index.ts";
+import { agentUrl, callAgent, DEFAULT_CONFIG_PATH } from "./call-agent.ts";
 import { exchange } from "./http-exchange.ts";
 import { parseStrictFlags } from "./strict-flags.ts";
 
-const HELP = `Usage: pilotboat request <method> <path> [<body>] [--debug-port PORT]
+const HELP = `Usage: pilotboat request <method> <path> [<body>] [--debug-port PORT | --run-folder FOLDER]
 
 Sends a request to this machine's Envoy (admin, 15000) or agent (status, 15020) and prints the answer.
 
 Flags:
-  --debug-port PORT  15000, 15004, 15020, 15021, or a port that PROXY_CONFIG or ENVOY_STATUS_PORT names (default 15000)
+  --debug-port PORT    15000, 15004, 15020, 15021, or a port that PROXY_CONFIG or ENVOY_STATUS_PORT names (default 15000)
+  --run-folder FOLDER  the agent that runs there: 15000 stands for its Envoy's admin, 15020 for its status port and 15021
+                       for its Envoy's health, whatever ports they really have
 
 Examples:
   pilotboat request GET stats
   pilotboat request POST 'logging?level=debug'
   pilotboat request --debug-port 15020 POST drain
+  pilotboat request --run-folder /tmp/sidecar GET clusters
 `;
 
 /** Source: istio/istio pilot/cmd/pilot-agent/app/request.go. */
 const ALLOWED_PORTS = [15000, 15004, 15020, 15021];
-const FLAGS = [{ name: "debug-port", type: "int", default: 15000, help: "" }] as const;
+const FLAGS = [
+  { name: "debug-port", type: "int", default: 15000, help: "" },
+  { name: "run-folder", type: "string", default: "", help: "" },
+] as const;
 const TIMEOUT_MS = 60_000;
 
 /** Drop-in for `pilot-agent request`: a status below 400, and 404, prints the body; others reject with REQUEST_FAILED. */
@@ -34,11 +42,28 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
       hint: 'See "pilotboat request --help"',
     });
   }
-  const port = flags["debug-port"];
-  checkPort(port, host.env);
-  const url = new URL(`http://localhost:${port}/${path.replace(/^\//, "")}`);
+  const base = await baseUrl(flags["debug-port"], flags["run-folder"], host);
+  const url = new URL(`${base.origin}/${path.replace(/^\//, "")}`);
   host.stdout.write(`${await fetchBody(url, { method, body, stop: host.signals.stop })}\n`);
   return 0;
+}
+
+const LOOK_LIMIT_MS = 5_000;
+
+/** Where to ask. Throws USAGE for a port that is not allowed, and rejects as `callAgent` does. */
+async function baseUrl(port: number, runFolder: string, host: Host): Promise<URL> {
+  if (runFolder === "") {
+    checkPort(port, host.env);
+    return new URL(`http://localhost:${port}/`);
+  }
+  const place = { runFolder, configPath: DEFAULT_CONFIG_PATH };
+  if (port === 15020) return agentUrl(host, place);
+  const { body } = await callAgent(host, place, { method: "GET", path: "/debug/agent", limitMs: LOOK_LIMIT_MS });
+  const { envoyAddresses: at, pid } = JSON.parse(body) as AgentReport;
+  const address = port === 15000 ? at?.admin : port === 15021 ? at?.health : undefined;
+  if (address !== undefined) return new URL(`http://${address}/`);
+  if (at === undefined) throw new AgentError("REQUEST_FAILED", `Cannot ask Envoy: the agent with pid ${pid} has none`);
+  throw new AgentError("USAGE", `debug port ${port} is not in allowed list [15000 15020 15021] of --run-folder`);
 }
 
 interface What {

@@ -110,7 +110,7 @@ function stepLine(step: string, result: string, ms: number): string {
 
 /** `target` is where to send requests to, when there is such a listener. */
 function printAddresses(
-  { agent, ports, controlPlane, folder }: LocalMesh,
+  { agent, ports, controlPlane, folder, resources }: LocalMesh,
   { port, path }: { readonly port: number | undefined; readonly path: string },
   { env }: Host,
   print: (line: string) => void,
@@ -122,6 +122,7 @@ function printAddresses(
     ["status", `http://127.0.0.1:${agent.statusPort}/healthz/ready`],
     ["control plane", controlPlane.address],
     ["envoy process", String(agent.envoyPid() ?? "")],
+    ["resources", `${resources}  (watched: Envoy follows your edits)`],
     ["folder", folder],
     ["more", `${command} status --run-folder ${folder}`],
   ] as const;

@@ -1,4 +1,5 @@
 import { AgentError, createLogger, describeError, type Host, type Logger, systemClock } from "../base/index.ts";
+import { agentUrl, DEFAULT_CONFIG_PATH } from "./call-agent.ts";
 import { exchange } from "./http-exchange.ts";
 import { parseStrictFlags } from "./strict-flags.ts";
 
@@ -11,21 +12,25 @@ Flags:
   --requestTimeoutMillis N  limit of one question (default 500)
   --periodMillis N          pause before each question (default 500)
   --url URL                 what to ask (default http://localhost:15021/healthz/ready)
+  --run-folder FOLDER       ask the agent that runs there, or is about to, at its status port
 
 Examples:
   pilotboat wait
   pilotboat wait --timeoutSeconds=5 --url=http://localhost:15020/healthz/ready
 `;
 
+const DEFAULT_URL = "http://localhost:15021/healthz/ready";
 const FLAGS = [
   { name: "timeoutSeconds", type: "int", default: 60, help: "" },
   { name: "requestTimeoutMillis", type: "int", default: 500, help: "" },
   { name: "periodMillis", type: "int", default: 500, help: "" },
-  { name: "url", type: "string", default: "http://localhost:15021/healthz/ready", help: "" },
+  { name: "url", type: "string", default: "", help: "" },
+  { name: "run-folder", type: "string", default: "", help: "" },
 ] as const;
 
 interface Wait {
-  readonly url: URL;
+  /** Asked for anew before each question: an agent that is about to start has none yet. */
+  readonly url: () => Promise<URL>;
   readonly timeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly periodMs: number;
@@ -39,7 +44,7 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
     return 0;
   }
   const wait: Wait = {
-    url: parseUrl(flags.url),
+    url: urlOf(flags.url, flags["run-folder"], host),
     timeoutMs: flags.timeoutSeconds * 1_000,
     requestTimeoutMs: flags.requestTimeoutMillis,
     periodMs: flags.periodMillis,
@@ -74,7 +79,8 @@ async function waitUntilReady(wait: Wait, log: Logger, stop: AbortSignal): Promi
 
 async function whyNotReady({ url, requestTimeoutMs }: Wait, stop: AbortSignal): Promise<string | undefined> {
   try {
-    const { status, body } = await exchange({ method: "GET", url, timeoutMs: requestTimeoutMs, signal: stop });
+    const what = { method: "GET", url: await url(), timeoutMs: requestTimeoutMs, signal: stop };
+    const { status, body } = await exchange(what);
     if (status === 200) return undefined;
     const reason = body.trim();
     return reason === "" ? `HTTP status code ${status}` : `HTTP status code ${status}: ${reason}`;
@@ -82,6 +88,17 @@ async function whyNotReady({ url, requestTimeoutMs }: Wait, stop: AbortSignal): 
     stop.throwIfAborted();
     return describeError(error);
   }
+}
+
+/** Throws USAGE when both are given, or the URL is none. */
+function urlOf(text: string, runFolder: string, host: Host): () => Promise<URL> {
+  if (runFolder === "") {
+    const url = parseUrl(text || DEFAULT_URL);
+    return async () => url;
+  }
+  if (text !== "") throw new AgentError("USAGE", "Cannot wait for two: give --url or --run-folder");
+  const place = { runFolder, configPath: DEFAULT_CONFIG_PATH };
+  return async () => new URL("/healthz/ready", await agentUrl(host, place));
 }
 
 function parseUrl(text: string): URL {

@@ -15,8 +15,13 @@ export interface StatusOptions {
   readonly quit: () => void;
   /** Runs the drain of `POST /drain`; the answer waits for it. */
   readonly drain: () => Promise<void>;
-  /** What `POST /reload` does; resolves with a JSON-ready report. Undefined: there is nothing to reload. */
-  readonly reload?: (() => Promise<{ readonly outcome: string }>) | undefined;
+  /**
+   * What `POST /reload` does, and with `?if=changed` only where that has another result; resolves with a JSON-ready
+   * report. Undefined: there is nothing to reload.
+   */
+  readonly reload?:
+    | ((options: { readonly evenIfUnchanged: boolean }) => Promise<{ readonly outcome: string }>)
+    | undefined;
   /** The DNS name table as JSON-ready value; undefined while there is none. */
   readonly nameTable?: (() => unknown) | undefined;
   /** What `pilotboat status` shows, as JSON-ready value; undefined removes `/debug/agent`. */

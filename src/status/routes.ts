@@ -93,14 +93,23 @@ async function drain({ options }: Call): Promise<Outcome> {
  * A refusal is no fault of the server: 409 with the same report. The agent's end is one at once, while there is still
  * somebody to say it.
  */
-async function reload({ options, stop }: Call): Promise<Outcome> {
+async function reload({ options, query, stop }: Call): Promise<Outcome> {
   if (options.reload === undefined) return { ...plainError("There is no Envoy to reload"), status: 409 };
-  const report = stop.aborted ? ENDING : await unlessEnding(options.reload(), stop);
+  const report = stop.aborted
+    ? ENDING
+    : await unlessEnding(options.reload({ evenIfUnchanged: query !== "?if=changed" }), stop);
   const status = report.outcome === "refused" ? 409 : 200;
   return { status, body: JSON.stringify(report), contentType: "application/json" };
 }
 
-const ENDING = { outcome: "refused", reason: "the agent is ending", changes: [], ms: 0 } as const;
+const ENDING = {
+  outcome: "refused",
+  reason: "the agent is ending",
+  changes: [],
+  warnings: [],
+  drainLeftSeconds: 0,
+  ms: 0,
+} as const;
 
 async function unlessEnding<T>(work: Promise<T>, stop: AbortSignal): Promise<T | typeof ENDING> {
   const done = new AbortController();

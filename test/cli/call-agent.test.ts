@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -16,7 +18,11 @@ beforeEach(async () => {
   asked = [];
   other = createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`);
-    response.end(JSON.stringify({ version: "0", pid: 1, node: "other", envoy: { kind: "disabled" }, envoys: 0 }));
+    const { port } = other.address() as AddressInfo;
+    const at = `127.0.0.1:${port}`;
+    const envoyAddresses = { admin: at, health: at };
+    const report = { version: "0", pid: 1, node: "other", envoy: { kind: "disabled" }, envoys: 0, envoyAddresses };
+    response.end(request.url?.startsWith("/debug/agent") ? JSON.stringify(report) : "answered");
   });
   await new Promise<void>((done) => other.listen(0, "127.0.0.1", done));
 });
@@ -56,3 +62,44 @@ test("the folder may be an argument; two that differ, and a form that nobody pri
   expect(stderr).toContain("'yaml' is invalid");
   expect(asked).toHaveLength(2);
 });
+
+test("reality 25: request --run-folder asks that agent's Envoy, or the agent", async () => {
+  await leaveRunFile(await startOf(process.pid));
+  const request = (...args: readonly string[]) =>
+    runInProcess(["request", "--run-folder", folder, ...args], { cwd: "/", env: {} });
+  expect(await request("GET", "stats?usedonly")).toMatchObject({ code: 0, stdout: "answered\n" });
+  expect((await request("--debug-port", "15020", "POST", "/drain")).code).toBe(0);
+  expect((await request("--debug-port=15021", "GET", "healthz/ready")).code).toBe(0);
+  expect(asked.filter((one) => !one.includes("/debug/agent"))).toEqual([
+    "GET /stats?usedonly",
+    "POST /drain",
+    "GET /healthz/ready",
+  ]);
+  expect((await request("--debug-port", "1", "GET", "x")).code).toBe(2);
+});
+
+test("reality 25: wait --run-folder waits for an agent that is not there yet", async () => {
+  const waiting = runInProcess(["wait", "--run-folder", folder, "--periodMillis=20"], { cwd: "/", env: {} });
+  await leaveRunFile(await startOf(process.pid));
+  expect(await waiting).toMatchObject({ code: 0, stdout: expect.stringContaining("Envoy is ready!") });
+  expect(asked).toEqual(["GET /healthz/ready"]);
+  const both = await runInProcess(["wait", "--run-folder", folder, "--url=http://localhost:1/"], { cwd: "/", env: {} });
+  expect(both.code).toBe(2);
+});
+
+test.runIf(process.platform === "linux").each(["status", "reload"])(
+  "reality 25: %s in a folder without an agent names the agents that run",
+  async (command) => {
+    await leaveRunFile(await startOf(process.pid));
+    const inFolder = spawn("sleep", ["60"], { cwd: folder });
+    try {
+      await once(inFolder, "spawn");
+      const { code, stderr } = await runInProcess([command], { cwd: "/", env: {} });
+      expect(code).toBe(1);
+      expect(stderr).toContain(`--run-folder ${folder} (pid ${process.pid})`);
+      expect(asked).toEqual([]);
+    } finally {
+      inFolder.kill();
+    }
+  },
+);

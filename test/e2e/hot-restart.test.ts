@@ -49,7 +49,7 @@ async function startRig(runtime: Runtime, { args = [], env = {}, proxyConfig = {
     controlPlane,
     change,
     async reload() {
-      const { code, stdout } = await run(runtime, ["reload", "--run-folder", folder, "-o", "json"]);
+      const { code, stdout } = await run(runtime, ["reload", "--force", "--run-folder", folder, "-o", "json"]);
       return { code, ...(JSON.parse(stdout) as ReloadReport) };
     },
     report: () => report(ports.status),
@@ -216,6 +216,23 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     expect(rig.proxy.stdout()).toContain('Reload: + arguments.--concurrency: "1"');
     const { code, stderr } = await run(runtime, ["reload", "--run-folder", rig.sandbox.folder]);
     expect([code, stderr]).toEqual([0, expect.stringContaining("an earlier Envoy still drains")]);
+  });
+
+  test("reality 29: a reload passes warnings on, leaves Envoy alone when nothing changed, and says how long a drain takes", async () => {
+    await using rig = await startRig(runtime);
+    const place = ["--run-folder", rig.sandbox.folder];
+    const first = await rig.envoy();
+    const unchanged = await run(runtime, ["reload", ...place]);
+    expect(unchanged).toMatchObject({ code: 0, stderr: "" });
+    expect(unchanged.stdout).toMatch(new RegExp(`^nothing changed, .*pid ${first.pid}`));
+    expect(await rig.envoy()).toEqual(first);
+
+    await rig.change({ concurrency: 1, noSuchField: true });
+    const replaced = await run(runtime, ["reload", ...place]);
+    expect(replaced.code).toBe(0);
+    expect(replaced.stderr).toMatch(/^warning: .*noSuchField/m);
+    expect(replaced.stdout).toMatch(/^replaced: pid \d+, \d+ ms; the Envoy before drains for at most \d+ s$/m);
+    expect((await run(runtime, ["reload", ...place])).stderr).toMatch(/still drains, for at most \d+ s more/);
   });
 
   test("one that crashes after a takeover is started with the configuration that it had, and leaves evidence", async () => {

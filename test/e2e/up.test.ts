@@ -68,6 +68,15 @@ describe.each(runtimes())("pilotboat up on $name", (runtime) => {
     expect(command.stdout().match(/Envoy ended|Envoy runs again/g)).toHaveLength(2); // its orderly end is none
   });
 
+  test("reality 24: the folder that is printed is the one whose edits Envoy follows", async () => {
+    await using command = up();
+    const [, resources = ""] = await command.waitFor(/^resources +(\S+) +\(watched/m);
+    await addresses(command);
+    const file = join(resources, "mesh.yaml");
+    await writeFile(file, `${await readFile(file, "utf8")}\n# edited\n`);
+    await command.waitFor(/files read again/);
+  });
+
   test("an edited file is followed, and a mistake in it is told with its place", async () => {
     const resources = join(temporary, "mesh");
     const file = join(resources, "mesh.yaml");

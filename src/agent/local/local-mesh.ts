@@ -59,6 +59,8 @@ export interface LocalMesh extends AsyncDisposable {
   };
   /** The run folder, removed at the end. */
   readonly folder: string;
+  /** The folder of resources that is served and watched: a copy in the run folder, when nobody named one. */
+  readonly resources: string;
 }
 
 /**
@@ -107,6 +109,7 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
     appPort: service.port,
     ports,
     folder,
+    resources,
     [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
   };
 }

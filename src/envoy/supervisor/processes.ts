@@ -18,6 +18,8 @@ export interface Running {
   threads: string | undefined;
   /** A next epoch that failed had it closed already; it does not open again. */
   isAdminLost: boolean;
+  /** When a replaced epoch is ended at the latest; undefined for the one that serves. */
+  drainsUntilMs: number | undefined;
 }
 
 export interface ProcessesOptions {
@@ -45,6 +47,12 @@ export class Processes implements AsyncDisposable {
 
   get size(): number {
     return this.#running.size;
+  }
+
+  /** How long replaced epochs may still drain; 0 when there is none. */
+  get drainLeftMs(): number {
+    const untilMs = Math.max(...[...this.#running.values()].map((one) => one.drainsUntilMs ?? 0), 0);
+    return Math.max(0, untilMs - this.#options.clock.now());
   }
 
   get(id: number): Running | undefined {
@@ -75,7 +83,14 @@ export class Processes implements AsyncDisposable {
       args: [...spawn.args, ...(await this.#epochArguments(epoch))],
     });
     const child = { id: ++this.#lastId, pid: process.pid, epoch, startedMs: clock.now() };
-    const running: Running = { child, process, spawn, threads: undefined, isAdminLost: false };
+    const running: Running = {
+      child,
+      process,
+      spawn,
+      threads: undefined,
+      isAdminLost: false,
+      drainsUntilMs: undefined,
+    };
     this.#running.set(child.id, running);
     void process.ended.then(() => this.#running.delete(child.id));
     onSpawn(child.pid, spawn);

@@ -93,6 +93,7 @@ export class Replacements {
     const { clock, log, parentShutdownSeconds, processes } = this.#options;
     const running = processes.get(id);
     if (running === undefined) return;
+    running.drainsUntilMs = clock.now() + parentShutdownSeconds * 1_000;
     const gone = new AbortController();
     void running.process.ended.then(() => gone.abort());
     for (const [signal, afterMs] of [

@@ -83,6 +83,10 @@ class Supervisor implements SupervisedEnvoy {
     return this.#accounts.history();
   }
 
+  drainLeftMs(): number {
+    return this.#processes.drainLeftMs;
+  }
+
   async replace(spawn: SpawnOptions, settled: SpawnOptions): Promise<Replacement> {
     if (this.#options.hotRestart === undefined) return { kind: "refused", reason: "hot restart is off" };
     const replaced = this.#replacements.begin(spawn, settled);

@@ -76,6 +76,8 @@ export interface SupervisedEnvoy extends AsyncDisposable {
   /** How many processes live: two or three during a hot restart and the drain after it. */
   count(): number;
   history(): EnvoyHistory;
+  /** How long replaced Envoys may still drain, at most; 0 when there is none. */
+  drainLeftMs(): number;
   /** Settles once, when there will be no further child; never rejects. */
   readonly ended: Promise<EnvoyEnd>;
   /**
