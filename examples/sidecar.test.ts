@@ -2,7 +2,8 @@
 import { startSidecar } from "pilotboat";
 import { expect, test } from "vitest";
 
-test("a request through the mesh carries the caller's identity", async () => {
+test("a request through the mesh carries the caller's identity", { timeout: 120_000 }, async () => {
+  // a first start fetches Envoy, hence the time
   await using sidecar = await startSidecar({ namespace: "shop", serviceAccount: "web" });
   const response = await fetch(`${sidecar.url}/orders`);
   expect(response.status).toBe(200);

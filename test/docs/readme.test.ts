@@ -46,6 +46,8 @@ const RUN_HERE = [
 const NOT_RUN_HERE: Readonly<Record<string, string>> = {
   "npm ci": "it replaces the packages that this test runs with; the CI's first step",
   "npm test": "it is what runs this test",
+  "npx pilotboat up --app-port 3000": "test/e2e/up.test.ts does, on a free port",
+  "npx pilotboat run --local --app-port 3000 -- node server.js": "test/e2e/run.test.ts does, on a free port",
 };
 
 const NODE = { name: "Node", command: [process.execPath] } as const;
