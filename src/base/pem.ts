@@ -47,12 +47,11 @@ export function parseChain(pem: string | Uint8Array, onBad: OnBad = ignore): X50
   const certificates = blocks.filter(({ label }) => label === "CERTIFICATE");
   return certificates.flatMap(({ label, bytes }, at) => {
     try {
-      if (bytes === undefined) throw new Error("a CERTIFICATE block is not base64");
-      const certificate = new X509Certificate(bytes);
+      const certificate = new X509Certificate(bytes ?? "");
       return at > 0 || isPositive(certificate, onBad) ? [certificate] : [];
-    } catch (error) {
-      onBad(error instanceof Error ? error.message : String(error), label);
-      return [];
+    } catch {
+      onBad(`a CERTIFICATE block ${bytes === undefined ? "is not base64" : "holds no certificate"}`, label);
+      return []; // the library's own words differ from runtime to runtime
     }
   });
 }
@@ -95,22 +94,27 @@ export function parsePrivateKey(pem: string | Uint8Array): ParsedKey | string {
   if (block.label === "ENCRYPTED PRIVATE KEY" || block.hasHeaders)
     return "the key is encrypted, wanted one without a passphrase";
   if (block.bytes === undefined) return "its private key is not base64";
-  for (const [type, label] of KEY_FORMS) {
-    try {
-      const key = createPrivateKey({ key: block.bytes, format: "der", type });
-      return { key, pem: Buffer.from(endLike(pemBlock(label, block.bytes), pem)) };
-    } catch {
-      // of another form, or none that this runtime knows
-    }
+  const form = keyForm(block.bytes);
+  try {
+    const key = createPrivateKey({ key: block.bytes, format: "der", type: form });
+    return { key, pem: Buffer.from(endLike(pemBlock(KEY_LABELS[form], block.bytes), pem)) };
+  } catch {
+    return "it holds no private key that can be read, wanted PKCS#8, PKCS#1 or SEC 1"; // no cause: it could quote the key
   }
-  return "it holds no private key that can be read, wanted PKCS#8, PKCS#1 or SEC 1";
 }
 
-const KEY_FORMS = [
-  ["pkcs8", "PRIVATE KEY"],
-  ["pkcs1", "RSA PRIVATE KEY"],
-  ["sec1", "EC PRIVATE KEY"],
-] as const;
+const KEY_LABELS = { pkcs8: "PRIVATE KEY", pkcs1: "RSA PRIVATE KEY", sec1: "EC PRIVATE KEY" } as const;
+
+/**
+ * By what comes after the version: the algorithm (RFC 5208), the modulus (RFC 8017) or the key itself (RFC 5915). Seen, not
+ * tried, because Bun takes each form under each name, and Envoy does not.
+ */
+function keyForm(der: Buffer): keyof typeof KEY_LABELS {
+  const version = contentStart(der, 0);
+  const tag = der[contentStart(der, version) + (der[version + 1] ?? 0)];
+  if (tag === 0x02) return "pkcs1";
+  return tag === 0x04 ? "sec1" : "pkcs8";
+}
 
 /** Header lines have a colon, which base64 has not. */
 function readBody(body: string): { readonly bytes: Buffer | undefined; readonly hasHeaders: boolean } {

@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 
 // The executable is compiled by Bun: what is not seen to work there does not count as working.
-test("the road of a secret is the same on Bun: early connections, own TLS rules, odd root files (reality 5), client certificate, watch", async () => {
+test("the road of a secret is the same on Bun: early connections, own TLS rules, odd files (reality 5, 9), client certificate, watch", async () => {
   const { stdout } = await promisify(execFile)("node_modules/.bin/bun", ["run", "test/identity/other-runtime.ts"]);
   const facts = JSON.parse(stdout) as Record<string, unknown>;
   expect(facts).toMatchObject({
@@ -12,6 +12,7 @@ test("the road of a secret is the same on Bun: early connections, own TLS rules,
     subjectAltName: "URI:spiffe://td/ns/ns/sa/sa",
     streams: 100,
     oddRoots: [],
+    oddPairs: [],
     unknown: 2,
     pqc: "certificate",
     proxied: ["certificate", "ca.test:15012"],

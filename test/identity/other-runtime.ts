@@ -2,13 +2,16 @@
 import { X509Certificate } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createSecureContext } from "node:tls";
 import { bindUnix } from "../../src/base/index.ts";
 import { serveSds } from "../../src/identity/index.ts";
 import { keySpec, startKeyGeneration, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { readKeyPair } from "../../src/identity/secrets/read-files.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { connectSds, secretsOf } from "../support/sds-client.ts";
 import { createTestCa } from "../support/test-ca.ts";
+import { makeOddPairs } from "./odd-keys.ts";
 import { ODD_ROOT_FILES } from "./odd-pem.ts";
 import { createWorld } from "./world.ts";
 
@@ -51,6 +54,7 @@ async function main(): Promise<void> {
     subjectAltName: new X509Certificate(chain as Uint8Array).subjectAltName,
     streams: streams.length,
     oddRoots: await oddRoots(),
+    oddPairs: await oddPairs(),
     unknown: (await unknown(client)).code,
     strangers: await Promise.all([
       refusal({ hasOtherRoot: true }),
@@ -72,6 +76,21 @@ async function oddRoots(): Promise<readonly string[]> {
     await secrets.get("default").catch((error: Error) => failures.push(`${what}: ${error.message}`));
   }
   return failures;
+}
+
+/** The pairs of which this runtime thinks otherwise than the table. */
+async function oddPairs(): Promise<readonly string[]> {
+  await using world = await createWorld();
+  const wrong: string[] = [];
+  for (const { what, certificate, key, refused = "used" } of makeOddPairs()) {
+    const files = { certChain: await world.write("c", certificate), key: await world.write("k", key) };
+    const ending = await readKeyPair(files).then(
+      (pair) => createSecureContext({ cert: pair.certChain, key: pair.key.reveal() }) && "used",
+      (error: Error) => error.message,
+    );
+    if (!ending.includes(refused)) wrong.push(`${what}: ${ending}`);
+  }
+  return wrong;
 }
 
 async function unknown(client: ReturnType<typeof connectSds>) {

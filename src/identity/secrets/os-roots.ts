@@ -1,6 +1,6 @@
 import { readdir, readlink, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { AgentError, describeError, readRegularFile } from "../../base/index.ts";
+import { AgentError, describeError, pemBlock, readPemBlocks, readRegularFile } from "../../base/index.ts";
 import { goodRoots } from "./read-files.ts";
 
 /** Where the operating system's roots are; the words of Go and OpenSSL. */
@@ -46,13 +46,8 @@ export async function readSystemRoots(places: SystemRoots = NO_WORDS): Promise<B
     failures,
   );
   const others = await Promise.all(folders.map((folder) => readFolder(resolve(cwd, folder))));
-  const roots = new Set(
-    [bundle, ...others.flat()]
-      .map((pem) => goodRoots(pem).toString())
-      .join("")
-      .match(CERTIFICATE),
-  );
-  if (roots.size > 0) return Buffer.from([...roots].join(""));
+  const roots = goodRoots(eachOnce([bundle, ...others.flat()]));
+  if (roots.length > 0) return roots;
   if (certFile === "" && certFolders === "") return undefined;
   const named = [certFile && `SSL_CERT_FILE "${certFile}"`, certFolders && `SSL_CERT_DIR "${certFolders}"`];
   const why = failures.length === 0 ? "" : ` (${failures.join("; ")})`;
@@ -62,8 +57,12 @@ export async function readSystemRoots(places: SystemRoots = NO_WORDS): Promise<B
   );
 }
 
-/** One certificate of `goodRoots`; the same one from bundle and folder is one root. */
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----\n[^-]*-----END CERTIFICATE-----\n/g;
+/** The certificates of a bundle are in the folder beside it as well; each is to be parsed once. */
+function eachOnce(bundles: readonly Buffer[]): string {
+  const blocks = bundles.flatMap((pem) => readPemBlocks(pem));
+  const texts = blocks.flatMap(({ label, bytes }) => (bytes === undefined ? [] : [pemBlock(label, bytes)]));
+  return [...new Set(texts)].join("");
+}
 
 async function firstReadable(files: readonly string[], failures: string[]): Promise<Buffer> {
   for (const file of files) {
