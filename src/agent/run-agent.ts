@@ -19,7 +19,8 @@ import { tellEnvoyEnd } from "./tell-envoy-end.ts";
 /** What `pilotboat proxy` does: reads the words, runs until the end, and resolves with the exit code. */
 export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Promise<number> {
   return withLog(logPlaceOf(words.args, host.cwd), host, async (log) => {
-    const readAgain = (): Promise<LoadedConfig> => loadConfig({ ...words, env: host.env, cwd: host.cwd });
+    const { stop } = host.signals;
+    const readAgain = (): Promise<LoadedConfig> => loadConfig({ ...words, env: host.env, cwd: host.cwd, stop });
     const { config, warnings } = await readAgain();
     // by default Node opens its inspector at this one, to whoever can send it
     host.onSignal?.((signal) => log.debug("Ignoring a signal", { signal }), ["SIGUSR1"]);

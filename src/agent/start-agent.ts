@@ -54,6 +54,7 @@ async function assemble(
   const registry = createMetrics();
   const closing = new AbortController();
   const stop = AbortSignal.any([asked, closing.signal]);
+  stop.throwIfAborted(); // asked to stop while the configuration was read
   const prepared = await prepareAgent(config, context, { life, timeline, stop });
   stop.throwIfAborted();
   const metrics = marking(registry, timeline);

@@ -1,5 +1,6 @@
 import { BlockList, isIP, type Socket } from "node:net";
 import type { ChannelOptions } from "@grpc/grpc-js";
+import { NAME_SCHEME, registerNames } from "./grpc-names.ts";
 import { splitHostPort } from "./net.ts";
 import type { Secret } from "./secret.ts";
 
@@ -24,6 +25,8 @@ export interface GrpcTarget {
   readonly tunnel: Tunnel | undefined;
 }
 
+type Grpc = Pick<typeof import("@grpc/grpc-js"), "experimental">;
+
 const CONNECT_LIMIT_MS = 10_000;
 const LONGEST_ANSWER_BYTES = 16_384;
 const END_OF_HEAD = "\r\n\r\n";
@@ -31,14 +34,19 @@ const END_OF_HEAD = "\r\n\r\n";
 /**
  * The way to `address` (`host:port`). The library's own reading of the environment is off: it knows other names and
  * rules than Go's, by which people have set these variables, it would send loopback connections to the proxy, and it
- * keeps the proxy's answer from whoever waits for the connection.
+ * keeps the proxy's answer from whoever waits for the connection. So is its way of looking names up, see `lookupHost`.
  */
-export function grpcTarget(address: string, proxy: EgressProxy | undefined): GrpcTarget {
+export function grpcTarget(grpc: Grpc, address: string, proxy: EgressProxy | undefined): GrpcTarget {
+  registerNames(grpc.experimental);
   const options = { "grpc.enable_http_proxy": 0 };
   if (proxy === undefined || !isProxied(address, proxy.except)) {
-    return { target: `dns:${address}`, options, tunnel: undefined };
+    return { target: `${NAME_SCHEME}:${address}`, options, tunnel: undefined };
   }
-  return { target: `dns:${proxy.address}`, options, tunnel: (socket) => connectThrough(socket, address, proxy) };
+  return {
+    target: `${NAME_SCHEME}:${proxy.address}`,
+    options,
+    tunnel: (socket) => connectThrough(socket, address, proxy),
+  };
 }
 
 /** HTTP's CONNECT (RFC 9110 section 9.3.6). */

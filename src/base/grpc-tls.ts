@@ -10,6 +10,7 @@ import {
 } from "node:tls";
 import type { ChannelCredentials } from "@grpc/grpc-js";
 import type { Tunnel } from "./egress-proxy.ts";
+import { withoutFinalDot } from "./resolv-conf.ts";
 import { VERIFIED_TLS } from "./runtime-variables.ts";
 import type { Secret } from "./secret.ts";
 
@@ -17,7 +18,7 @@ import type { Secret } from "./secret.ts";
 export interface GrpcTls {
   /** PEM certificates that may have issued the server's certificate, or the list that Node brings along. */
   readonly roots: Buffer | "system";
-  /** Name or IP address that the server's certificate must carry. */
+  /** Name or IP address that the server's certificate must carry; a dot at the end of a name does not count. */
   readonly serverName: string;
   /** Versions, ciphers and curves. Default: TLS 1.2 and Node's list. */
   readonly limits?: SecureContextOptions;
@@ -61,7 +62,8 @@ export function grpcCredentials(grpc: Grpc, tls: GrpcTls | "plaintext", tunnel?:
 
 function securing(tls: GrpcTls): (socket: Socket) => Promise<TLSSocket> {
   const context = secureContext(tls);
-  return (socket) => handshake(socket, tls.serverName, context);
+  const name = withoutFinalDot(tls.serverName);
+  return (socket) => handshake(socket, name, context);
 }
 
 function secureContext({ roots, limits, clientCertificate }: GrpcTls): SecureContext {

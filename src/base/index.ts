@@ -41,6 +41,7 @@ export type { Host, StopSignals } from "./host.ts";
 export { type RefusedWord, refusedKey, refusedProvCert, refusedSocketName } from "./identity-rules.ts";
 export { allSettled, type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
+export { type HostAddress, lookupForSocket, lookupHost } from "./lookup-host.ts";
 export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetrics } from "./metrics.ts";
 export {
   type BoundSocket,
@@ -76,6 +77,7 @@ export {
   readRegularFile,
   readTextFile,
 } from "./read-file.ts";
+export { withoutFinalDot } from "./resolv-conf.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { isForRuntime, VERIFIED_TLS } from "./runtime-variables.ts";
 export { HIDDEN, Secret } from "./secret.ts";

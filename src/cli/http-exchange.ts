@@ -1,6 +1,6 @@
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
-import { readBody, VERIFIED_TLS } from "../base/index.ts";
+import { lookupForSocket, readBody, VERIFIED_TLS } from "../base/index.ts";
 
 export interface ExchangeOptions {
   readonly method: string;
@@ -54,7 +54,7 @@ function once({ method, url, body, signal }: ExchangeOptions): Promise<Exchanged
         reject,
       );
     };
-    request(url, { method, agent: false, signal, ...VERIFIED_TLS }, take)
+    request(url, { method, agent: false, signal, lookup: lookupForSocket, ...VERIFIED_TLS }, take)
       .on("error", reject)
       .end(body);
   });

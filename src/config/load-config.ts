@@ -32,8 +32,10 @@ export interface ConfigWords {
   readonly cwd: string;
   /** Default: what the machine says. */
   readonly cpuCount?: number;
-  /** Default: the system's resolver. */
+  /** Default: as every name is looked up, until `stop`. */
   readonly resolve?: Resolve;
+  /** Ends the look-up of a name, which then counts as failed. */
+  readonly stop?: AbortSignal;
   /** Whether every field's origin should have line and column, also in JSON; costs loading the YAML parser. */
   readonly isPositioned?: boolean;
   /** Whether every unknown flag is a warning, not only one that looks like one of ours. Default false. */
@@ -100,7 +102,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
     flags,
     cpuLimit: settings.cpuLimit,
     cpuCount: words.cpuCount ?? availableParallelism(),
-    resolve: words.resolve ?? lookupAll,
+    resolve: words.resolve ?? ((host) => lookupAll(host, words.stop)),
     isPositioned,
   });
   problems.push(...effective.problems);

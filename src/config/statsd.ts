@@ -1,4 +1,4 @@
-import { splitHostPort } from "../base/index.ts";
+import { lookupHost, splitHostPort } from "../base/index.ts";
 
 /** All addresses of a name, IPv4 and IPv6. */
 export type Resolve = (host: string) => Promise<readonly string[]>;
@@ -43,8 +43,7 @@ async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
   }
 }
 
-/** The system's resolver. */
-export async function lookupAll(host: string): Promise<readonly string[]> {
-  const { lookup } = await import("node:dns/promises"); // loaded only when there is something to look up
-  return (await lookup(host, { all: true })).map(({ address }) => address);
+/** As every name is looked up. */
+export async function lookupAll(host: string, stop?: AbortSignal): Promise<readonly string[]> {
+  return (await lookupHost(host, stop && { signal: stop })).map(({ address }) => address);
 }

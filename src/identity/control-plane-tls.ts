@@ -10,6 +10,7 @@ import {
   readRegularFile,
   type Secret,
   splitHostPort,
+  withoutFinalDot,
 } from "../base/index.ts";
 import { readSystemRoots, type SystemRoots } from "./secrets/os-roots.ts";
 import { readKeyPair } from "./secrets/read-files.ts";
@@ -49,12 +50,15 @@ export function isPlaintext(endpoint: string): boolean {
   return endpoint.endsWith(":15010");
 }
 
-/** The name that the control plane must prove. Source: istio/istio security/pkg/nodeagent/caclient, pkg/istio-agent. */
+/**
+ * The name that the control plane must prove, without the dot of an absolute name: no certificate has it, and Go's TLS
+ * takes it away. Source: istio/istio security/pkg/nodeagent/caclient, pkg/istio-agent.
+ */
 export function serverNameOf(endpoint: string, override: string): string {
-  if (override !== "") return override;
+  if (override !== "") return withoutFinalDot(override);
   const split = splitHostPort(endpoint);
   const host = typeof split === "string" ? endpoint : split.host;
-  return host.includes("localhost") ? "istiod.istio-system.svc" : host;
+  return host.includes("localhost") ? "istiod.istio-system.svc" : withoutFinalDot(host);
 }
 
 /**

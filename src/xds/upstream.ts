@@ -6,6 +6,7 @@ import {
   type ClientDuplexStream,
   status as Code,
   connectivityState,
+  experimental,
   Metadata,
 } from "@grpc/grpc-js";
 import {
@@ -61,7 +62,7 @@ export async function openUpstream({ variant, upstream, keepalive, log }: OpenOp
   const token = await until(deadlineMs, credentials.metadata()).catch(
     failWith(Code.UNAUTHENTICATED, "cannot get credentials"),
   );
-  const { target, options, tunnel } = grpcTarget(upstream.address, upstream.proxy);
+  const { target, options, tunnel } = grpcTarget({ experimental }, upstream.address, upstream.proxy);
   const client = new Client(target, credentialsOf(tls, upstream.address, tunnel), {
     ...channelOptions(upstream.address, tls, keepalive),
     ...options,

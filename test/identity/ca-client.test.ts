@@ -152,7 +152,7 @@ test("a refused connection names the address and the reason", async () => {
 
 test("a name that does not resolve is said to be one", async () => {
   await using rig = await startCaClient({}, { endpoint: "no-such-host.invalid:15012" });
-  await expect(rig.sign()).rejects.toThrow(/Name resolution failed|ENOTFOUND|EAI_AGAIN/);
+  await expect(rig.sign()).rejects.toThrow(/lookup .* on .*: (no such host|no answer|ECONNREFUSED|server misbehaving)/);
 });
 
 test("garbage for an answer is an error with its reason", async () => {

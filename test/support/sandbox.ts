@@ -25,6 +25,8 @@ export interface Sandbox extends AsyncDisposable {
   startControlPlane(options?: PlaneOptions): Promise<RunningCommand>;
   /** Fields of ProxyConfig and variables are laid over those that the sandbox needs. */
   startProxy(options?: ProxyOptions): Promise<RunningCommand>;
+  /** The environment that `startProxy` gives it. */
+  proxyEnvironment(options: ProxyOptions): Promise<Record<string, string>>;
   /** `POST /reload` to the running proxy. */
   reload(): Promise<ReloadReport>;
 }
@@ -59,6 +61,10 @@ export async function createSandbox(runtime: Runtime, options: SandboxOptions = 
   const [outbound = 0, inbound = 0, admin = 0, status = 0, envoyStatus = 0, prometheus = 0, controlPlane = 0] =
     await freePorts(7);
   const ports = { outbound, inbound, admin, status, envoyStatus, prometheus, controlPlane };
+  const proxyEnvironment = async ({ proxyConfig, env }: ProxyOptions): Promise<Record<string, string>> => {
+    const envoy = env?.DISABLE_ENVOY === undefined ? { binaryPath: await realEnvoy() } : {};
+    return { ...proxyWords(ports, { ...envoy, ...proxyConfig }), ...env };
+  };
   return {
     folder,
     ports,
@@ -70,11 +76,10 @@ export async function createSandbox(runtime: Runtime, options: SandboxOptions = 
       await command.waitFor(/credentials {4}/);
       return command;
     },
-    async startProxy({ proxyConfig, env, args = [] } = {}) {
-      const envoy = env?.DISABLE_ENVOY === undefined ? { binaryPath: await realEnvoy() } : {};
-      const words = proxyWords(ports, { ...envoy, ...proxyConfig });
-      return start(runtime, ["proxy", "sidecar", ...args], { cwd: folder, env: { ...words, ...env } });
+    async startProxy({ args = [], ...words } = {}) {
+      return start(runtime, ["proxy", "sidecar", ...args], { cwd: folder, env: await proxyEnvironment(words) });
     },
+    proxyEnvironment,
     async reload() {
       const answer = await fetch(`http://127.0.0.1:${status}/reload`, { method: "POST" });
       return (await answer.json()) as ReloadReport;

@@ -40,7 +40,7 @@ export async function loadRunConfig(args: readonly string[], host: Host): Promis
     ...(isPod ? {} : { ENVOY_STATUS_PORT: String(envoyStatus), ENVOY_PROMETHEUS_PORT: String(prometheus) }),
     ...host.env,
   };
-  const { config, warnings } = await loadConfig({ args, env, cwd: host.cwd });
+  const { config, warnings } = await loadConfig({ args, env, cwd: host.cwd, stop: host.signals.stop });
   const origins = new Map(config.origins);
   // who asks for the wait decides about its bound; where `run` asks, its bound is the default of the fixed time
   if (host.env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === undefined && !origins.has("terminationDrainDuration")) {

@@ -3,7 +3,7 @@ import { get as getHttp, type IncomingMessage } from "node:http";
 import { get as getHttps } from "node:https";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { VERIFIED_TLS } from "../../base/index.ts";
+import { lookupForSocket, VERIFIED_TLS } from "../../base/index.ts";
 import type { SourceRequest } from "./source-request.ts";
 
 const ENVOY_RELEASES = "https://github.com/envoyproxy/envoy/releases/download";
@@ -51,7 +51,11 @@ async function get(url: URL, stop: AbortSignal, redirects: number): Promise<Inco
 function getOnce(url: URL, stop: AbortSignal): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const get = url.protocol === "https:" ? getHttps : getHttp;
-    const request = get(url, { agent: false, signal: stop, timeout: SILENCE_LIMIT_MS, ...VERIFIED_TLS }, resolve);
+    const request = get(
+      url,
+      { agent: false, signal: stop, timeout: SILENCE_LIMIT_MS, lookup: lookupForSocket, ...VERIFIED_TLS },
+      resolve,
+    );
     request.once("error", reject);
     request.once("timeout", () => request.destroy(new Error(`"${url.host}" was silent for ${SILENCE_LIMIT_MS}ms`)));
   });

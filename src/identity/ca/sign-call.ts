@@ -41,7 +41,7 @@ export interface CallFailure {
 export async function callSign(call: SignCall, signal: AbortSignal): Promise<readonly string[] | CallFailure> {
   signal.throwIfAborted();
   const metadata = callMetadata(grpc.Metadata, call.headers, call.log);
-  const { target, options, tunnel } = grpcTarget(call.endpoint, call.proxy);
+  const { target, options, tunnel } = grpcTarget(grpc, call.endpoint, call.proxy);
   const credentials = grpcCredentials(grpc, call.tls, tunnel);
   const client = new grpc.Client(target, credentials, { ...channelOptions(call), ...options });
   try {

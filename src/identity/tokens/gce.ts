@@ -1,5 +1,13 @@
 import { request } from "node:http";
-import { AgentError, describeError, readBody, retry, Secret, writeFileAtomically } from "../../base/index.ts";
+import {
+  AgentError,
+  describeError,
+  lookupForSocket,
+  readBody,
+  retry,
+  Secret,
+  writeFileAtomically,
+} from "../../base/index.ts";
 import type { TokenReading } from "./token-state.ts";
 
 /** How often a Google token is looked at. Source: istio/istio security/pkg/credentialfetcher/plugin/gce.go. */
@@ -88,7 +96,7 @@ function get(url: string): Promise<{ readonly status: number; readonly body: str
   const headers = { "Metadata-Flavor": "Google", "User-Agent": "gcloud-golang/0.1" };
   const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
   return new Promise((done, fail) => {
-    const call = request(url, { headers, agent: false, signal }, (response) => {
+    const call = request(url, { headers, agent: false, lookup: lookupForSocket, signal }, (response) => {
       const status = response.statusCode ?? 0;
       readBody(response, MOST_TOKEN_BYTES).then((body) => done({ status, body: body.toString("utf8") }), fail);
     });

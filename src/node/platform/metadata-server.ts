@@ -1,6 +1,6 @@
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
-import { readBody, VERIFIED_TLS } from "../../base/index.ts";
+import { lookupForSocket, readBody, VERIFIED_TLS } from "../../base/index.ts";
 
 export interface MetadataRequest {
   readonly method?: "GET" | "PUT";
@@ -27,12 +27,16 @@ export function askMetadata(url: string, options: MetadataRequest): Promise<Meta
   const request = url.startsWith("https:") ? requestHttps : requestHttp;
   const signal = AbortSignal.any([limit, AbortSignal.timeout(timeoutMs)]);
   return new Promise((done) => {
-    const call = request(url, { method, headers, agent: false, signal, ...VERIFIED_TLS }, (response) => {
-      const isFine = response.statusCode === 200 || isAnyStatusFine;
-      readBody(response, MOST_BYTES)
-        .then((body) => done(isFine ? { body: body.toString("utf8"), headers: response.headers } : undefined))
-        .catch(() => done(undefined));
-    });
+    const call = request(
+      url,
+      { method, headers, agent: false, signal, lookup: lookupForSocket, ...VERIFIED_TLS },
+      (response) => {
+        const isFine = response.statusCode === 200 || isAnyStatusFine;
+        readBody(response, MOST_BYTES)
+          .then((body) => done(isFine ? { body: body.toString("utf8"), headers: response.headers } : undefined))
+          .catch(() => done(undefined));
+      },
+    );
     call.once("error", () => done(undefined));
     call.end();
   });
