@@ -9,6 +9,8 @@ export interface RunFile {
   readonly start: string | undefined;
   /** Absent until the agent listens. */
   readonly statusPort?: number;
+  /** Where the status port really listens, `host:port`: the host may be `[::]` or `0.0.0.0`. */
+  readonly statusAddress?: string;
   /** Every Envoy of this agent that may still run. */
   readonly envoys: readonly EnvoyMark[];
 }
@@ -48,7 +50,7 @@ export async function readOwnRunFile(path: string): Promise<RunFile> {
 /** Throws for what is no JSON. */
 function parseRunFile(text: string): RunFile | undefined {
   const found = JSON.parse(text) as Partial<RunFile> | null;
-  const { pid, start, statusPort, envoys } = found ?? {};
+  const { pid, start, statusPort, statusAddress, envoys } = found ?? {};
   if (!isPid(pid, 1) || (start !== undefined && typeof start !== "string")) return undefined;
   const port = Number.isInteger(statusPort) && Number(statusPort) > 0 && Number(statusPort) < 65_536;
   return {
@@ -56,6 +58,7 @@ function parseRunFile(text: string): RunFile | undefined {
     start,
     envoys: Array.isArray(envoys) ? envoys.filter(isMark) : [],
     ...(port ? { statusPort: Number(statusPort) } : {}),
+    ...(typeof statusAddress === "string" ? { statusAddress } : {}),
   };
 }
 

@@ -21,7 +21,7 @@ export interface ClaimedFolder extends AsyncDisposable {
   /** Each Envoy of this agent has it in its environment (`RUN_VARIABLE`); by it the next agent knows them. */
   readonly secret: string;
   /** The agent listens now. */
-  noteStatusPort(port: number): void;
+  noteStatus(status: { readonly port: number; readonly address: string }): void;
   /** An Envoy was started. */
   noteEnvoy(pid: number, command: Pick<EnvoyMark, "binary" | "configFile">): void;
 }
@@ -105,8 +105,8 @@ class RunFolder implements ClaimedFolder {
     return writeFileAtomically(this.#path, `${JSON.stringify(this.#content)}\n`, { mayCreateFolder });
   }
 
-  noteStatusPort(statusPort: number): void {
-    this.#change(async () => ({ ...this.#content, statusPort }));
+  noteStatus({ port, address }: { readonly port: number; readonly address: string }): void {
+    this.#change(async () => ({ ...this.#content, statusPort: port, statusAddress: address }));
   }
 
   noteEnvoy(pid: number, command: Pick<EnvoyMark, "binary" | "configFile">): void {

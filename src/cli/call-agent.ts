@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import { findAgents, type RunFile, readOwnRunFile, runFilePath } from "../agent/index.ts";
 import { AgentError, describeError, type Host, readBody } from "../base/index.ts";
 import { startOf } from "../envoy/host/index.ts";
+import { loopbackHosts, onFirstHost } from "./loopback.ts";
 
 /** Where the agent of a folder has its run file, unless its configPath is another one. */
 export const DEFAULT_CONFIG_PATH = "./etc/istio/proxy";
@@ -50,9 +51,9 @@ function runFolderOf({ folder, runFolder }: AgentPlace): string {
  * it does not answer in time, or its answer is neither 200 nor 409, which is a refusal with a reason.
  */
 export async function callAgent(host: Host, place: AgentPlace, call: AgentCall): Promise<AgentAnswer> {
-  const { pid, statusPort } = await findListening(host, place);
+  const { pid, statusPort, statusAddress } = await findListening(host, place);
   try {
-    return await send(statusPort, call);
+    return await onFirstHost(loopbackHosts(statusAddress), (at) => send(at, statusPort, call));
   } catch (error) {
     const text = `Cannot ask the agent at port ${statusPort} (pid ${pid}): ${describeError(error)}`;
     throw new AgentError("REQUEST_FAILED", text, { hint: "It may have ended meanwhile" });
@@ -61,7 +62,10 @@ export async function callAgent(host: Host, place: AgentPlace, call: AgentCall):
 
 /** Where the agent of a folder answers. Rejects as `callAgent` does when there is none. */
 export async function agentUrl(host: Host, place: AgentPlace): Promise<URL> {
-  return new URL(`http://127.0.0.1:${(await findListening(host, place)).statusPort}/`);
+  const { statusPort, statusAddress } = await findListening(host, place);
+  const [first = "", ...others] = loopbackHosts(statusAddress);
+  const only = first.includes(":") ? `[${first}]` : first;
+  return new URL(`http://${others.length === 0 ? only : "localhost"}:${statusPort}/`); // exchange() tries both for this name
 }
 
 async function findListening(host: Host, place: AgentPlace): Promise<RunFile & { readonly statusPort: number }> {
@@ -111,9 +115,9 @@ async function whoRuns(): Promise<string> {
   return `Name the folder in which it runs: ${named.join(", ")}${more}`;
 }
 
-function send(port: number, { method, path, limitMs }: AgentCall): Promise<AgentAnswer> {
+function send(host: string, port: number, { method, path, limitMs }: AgentCall): Promise<AgentAnswer> {
   return new Promise((done, fail) => {
-    const call = request({ host: "127.0.0.1", port, method, path, timeout: limitMs }, (response) => {
+    const call = request({ host, port, method, path, timeout: limitMs }, (response) => {
       const status = response.statusCode ?? 0;
       readBody(response).then((bytes) => {
         if (status === 200 || status === 409) done({ status, body: bytes.toString("utf8") });

@@ -1,6 +1,7 @@
 import { type IncomingMessage, request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
+import { type RequestOptions, request as requestHttps } from "node:https";
 import { lookupForSocket, readBody, VERIFIED_TLS } from "../base/index.ts";
+import { loopbackHosts, onFirstHost } from "./loopback.ts";
 
 export interface ExchangeOptions {
   readonly method: string;
@@ -44,7 +45,18 @@ async function follow(options: ExchangeOptions, redirects: number): Promise<Exch
   return follow({ ...rest, url, method: "GET" }, redirects + 1);
 }
 
-function once({ method, url, body, signal }: ExchangeOptions): Promise<Exchanged & { location: string | undefined }> {
+type Answer = Exchanged & { readonly location: string | undefined };
+
+/** `localhost` is whichever loopback address somebody listens on: a machine may lack one, and /etc/hosts either name. */
+function once(options: ExchangeOptions): Promise<Answer> {
+  if (options.url.hostname !== "localhost") return ask(options, {});
+  const headers = { host: options.url.host };
+  return onFirstHost(loopbackHosts(undefined), (hostname) =>
+    ask(options, { hostname, headers, servername: "localhost" }),
+  );
+}
+
+function ask({ method, url, body, signal }: ExchangeOptions, where: RequestOptions): Promise<Answer> {
   const request = url.protocol === "https:" ? requestHttps : requestHttp;
   return new Promise((resolve, reject) => {
     const take = (response: IncomingMessage): void => {
@@ -54,7 +66,7 @@ function once({ method, url, body, signal }: ExchangeOptions): Promise<Exchanged
         reject,
       );
     };
-    request(url, { method, agent: false, signal, lookup: lookupForSocket, ...VERIFIED_TLS }, take)
+    request(url, { method, agent: false, signal, lookup: lookupForSocket, ...VERIFIED_TLS, ...where }, take)
       .on("error", reject)
       .end(body);
   });

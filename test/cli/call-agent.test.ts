@@ -24,16 +24,20 @@ beforeEach(async () => {
     const report = { version: "0", pid: 1, node: "other", envoy: { kind: "disabled" }, envoys: 0, envoyAddresses };
     response.end(request.url?.startsWith("/debug/agent") ? JSON.stringify(report) : "answered");
   });
-  await new Promise<void>((done) => other.listen(0, "127.0.0.1", done));
+  await listenOn("127.0.0.1");
 });
 afterEach(async () => {
   other.close();
   await rm(folder, { recursive: true, force: true });
 });
 
-async function leaveRunFile(start: string | undefined): Promise<void> {
+function listenOn(host: string, port = 0): Promise<void> {
+  return new Promise((done) => other.listen({ host, port, ipv6Only: true }, done));
+}
+
+async function leaveRunFile(start: string | undefined, statusAddress?: string): Promise<void> {
   const { port } = other.address() as AddressInfo;
-  const file = { pid: process.pid, start, statusPort: port, envoys: [] };
+  const file = { pid: process.pid, start, statusPort: port, statusAddress, envoys: [] };
   await writeFile(join(folder, "etc/istio/proxy/agent.json"), JSON.stringify(file));
 }
 
@@ -103,3 +107,28 @@ test.runIf(process.platform === "linux").each(["status", "reload"])(
     }
   },
 );
+
+test.each([
+  ["::1", "[::]:1"],
+  ["::1", "[::1]:1"],
+  ["::1", undefined],
+  ["127.0.0.1", "[::]:1"],
+  ["127.0.0.1", "0.0.0.0:1"],
+  ["127.0.0.1", "127.0.0.1:1"],
+])("reality 18: an agent that answers at %s and noted %s is found", async (host, noted) => {
+  await new Promise((done) => other.close(done));
+  await listenOn(host);
+  await leaveRunFile(await startOf(process.pid), noted);
+  const { code, stderr } = await runInProcess(["status", "-ojson", "--run-folder", folder], { cwd: folder, env: {} });
+  expect({ code, stderr, asked }).toEqual({ code: 0, stderr: "", asked: ["GET /debug/agent"] });
+  const waited = await runInProcess(["wait", "--run-folder", folder, "--periodMillis=1"], { cwd: folder, env: {} });
+  expect(waited.code).toBe(0);
+});
+
+test("reality 18: an agent that noted one address is not looked for at the other", async () => {
+  await leaveRunFile(await startOf(process.pid), "[::1]:1");
+  const { code, stderr } = await runInProcess(["status", "-ojson", "--run-folder", folder], { cwd: folder, env: {} });
+  expect(code).toBe(1);
+  expect(stderr).toContain("ECONNREFUSED");
+  expect(asked).toEqual([]);
+});

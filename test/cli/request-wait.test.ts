@@ -24,7 +24,7 @@ function hostWith(env: Host["env"] = {}): Host & { readonly printed: () => strin
   };
 }
 
-async function serve(listener: RequestListener) {
+async function serve(listener: RequestListener, at = "localhost") {
   const seen: string[] = [];
   const server = createServer((incoming, response) => {
     let body = "";
@@ -36,7 +36,7 @@ async function serve(listener: RequestListener) {
       listener(incoming, response);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
+  await new Promise<void>((resolve) => server.listen({ port: 0, host: at, ipv6Only: true }, resolve));
   const { port } = server.address() as AddressInfo;
   const host = hostWith({ PROXY_CONFIG: `proxyAdminPort: ${port}` });
   return {
@@ -141,4 +141,13 @@ test("wait ends at once when it is told to stop", async () => {
     code: "STOPPED",
     message: "Gave up waiting for the proxy: received signal SIGTERM",
   });
+});
+
+test.each(["127.0.0.1", "::1"])("reality 18: request and wait find what listens at %s only", async (at) => {
+  await using envoy = await serve((_request, response) => response.end("here"), at);
+  expect(await envoy.ask("GET", "stats")).toBe(0);
+  await expect.poll(envoy.host.printed).toBe("here\n");
+  const url = `http://localhost:${envoy.port}/healthz/ready`;
+  expect(await wait(["--url", url, "--periodMillis", "1"], hostWith())).toBe(0);
+  expect(envoy.seen).toEqual(["GET /stats", "GET /healthz/ready"]);
 });

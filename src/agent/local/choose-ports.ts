@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { AgentError, freePorts, tryTcp } from "../../base/index.ts";
+import { AgentError, freePorts, systemCode, tryTcp } from "../../base/index.ts";
 
 /**
  * Below what Linux (32768) and macOS (49152) give to whoever asks for any port, outgoing connections included, and
@@ -10,7 +10,7 @@ const RANGE = { first: 20_000, end: 30_000 } as const;
 /** Tries for each port; where most of the range is taken, ports are those that the system gives. */
 const MOST_TRIES = 20;
 
-/** `count` different ports of 127.0.0.1 that are free now, and that nobody is given who asks for any. */
+/** `count` different ports of loopback that are free now, and that nobody is given who asks for any. */
 export async function choosePorts(count: number): Promise<number[]> {
   const chosen = new Set<number>();
   for (let tries = 0; chosen.size < count && tries < count * MOST_TRIES; tries++) {
@@ -21,15 +21,23 @@ export async function choosePorts(count: number): Promise<number[]> {
 }
 
 function isFree(port: number): Promise<boolean> {
-  return tryTcp("127.0.0.1", port).then(
+  return tryLoopback(port).then(
     () => true,
     () => false,
   );
 }
 
+/** A machine may have one of the two only. */
+async function tryLoopback(port: number): Promise<void> {
+  await tryTcp("127.0.0.1", port).catch(async (error: Error) => {
+    if (systemCode(error.cause) !== "EADDRNOTAVAIL") throw error;
+    await tryTcp("::1", port);
+  });
+}
+
 /** Rejects with ADDRESS_IN_USE or FILE_UNWRITABLE when the port that somebody asked for cannot be had. */
 export async function checkWantedPort(port: number): Promise<void> {
-  await tryTcp("127.0.0.1", port).catch((error: unknown) => {
+  await tryLoopback(port).catch((error: unknown) => {
     if (!(error instanceof AgentError)) throw error;
     throw new AgentError(error.code, `Cannot use port ${port} for the listener "outbound"`, {
       hint: "Name another one with --port, or none: then a free one is chosen",
