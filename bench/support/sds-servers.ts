@@ -72,7 +72,14 @@ async function serveOurs({ folder, ca }: ServerSettings): Promise<Orders> {
       istiodSan: "",
       provCert: "",
     },
-    ...{ outputCerts: "", isFileMountedCerts: false, compliance: "", metadataFiles: {}, hasExternalSds: false },
+    ...{
+      outputCerts: "",
+      isFileMountedCerts: false,
+      compliance: "",
+      metadataFiles: {},
+      hasExternalSds: false,
+      isControlPlaneOptional: false,
+    },
   });
   if (plan.ca === undefined) throw new Error("no CA");
   const call = { compliance: "", tokenFile, clusterId: "", certSigner: "", headers: [], ttlSeconds: 3_600 };

@@ -2,7 +2,7 @@ import { AgentError, describeError, isUnreachable, type Logger, type Metrics, pa
 import type { AgentConfig } from "../config/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { adminAccess, envoyReadiness, grpcBootstrapReadiness, type ReadinessCheck } from "../status/index.ts";
-import { inRunFolder, localhostOf } from "./room-options.ts";
+import { hasOwnDocument, inRunFolder, localhostOf } from "./room-options.ts";
 
 /** What must be so before `/healthz/ready` says 200, in the order of asking. */
 export function readinessChecks(parts: {
@@ -14,7 +14,8 @@ export function readinessChecks(parts: {
 }): readonly ReadinessCheck[] {
   const { config, node, metrics, log, because } = parts;
   const adminGet = adminAccess(localhostOf(node), config.proxy.proxyAdminPort);
-  const envoy = envoyReadiness({ adminGet, because, metrics, log, startedMs: performance.timeOrigin });
+  const mayBeStatic = !hasOwnDocument(config);
+  const envoy = envoyReadiness({ adminGet, because, mayBeStatic, metrics, log, startedMs: performance.timeOrigin });
   const { grpcBootstrapPath, isEnvoyDisabled } = config.settings;
   return [
     ...(isEnvoyDisabled ? [] : [envoy]),

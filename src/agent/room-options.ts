@@ -93,6 +93,7 @@ export function identitySettings({ cwd, proxy, settings }: AgentConfig, hasExter
     compliance: settings.compliancePolicy,
     metadataFiles: Object.fromEntries(Object.entries(files).filter(([, path]) => path !== undefined)),
     hasExternalSds,
+    isControlPlaneOptional: proxy.customConfigFile !== "",
   };
 }
 

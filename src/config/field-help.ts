@@ -15,7 +15,7 @@ export const FIELD_HELP: Readonly<Record<keyof ProxyConfig, string>> = {
   proxyAdminPort: "Port of Envoy's admin API on loopback",
   availabilityZone: "Deprecated, without effect",
   controlPlaneAuthPolicy: "MUTUAL_TLS, or NONE for a control plane without TLS",
-  customConfigFile: "A whole Envoy configuration, used as it is in place of a generated bootstrap",
+  customConfigFile: "A whole Envoy configuration, used as it is in place of a generated bootstrap; then no root certificate is needed",
   statNameLength: "Without effect on today's Envoy",
   concurrency: "Envoy's worker threads; 0 is one per hardware thread, absent follows ISTIO_CPU_LIMIT",
   proxyBootstrapTemplatePath: "Bootstrap template; --templateFile beats it",

@@ -7,7 +7,14 @@ import {
   type Metrics,
   systemClock,
 } from "../base/index.ts";
-import { missingConfig, missingLiveness, notReadyStats, READY_STATS_PATH, UPDATE_STATS_PATH } from "./envoy-stats.ts";
+import {
+  ALL_UPDATE_STATS_PATH,
+  missingConfig,
+  missingLiveness,
+  notReadyStats,
+  READY_STATS_PATH,
+  UPDATE_STATS_PATH,
+} from "./envoy-stats.ts";
 import { httpGet } from "./http-get.ts";
 import type { ReadinessCheck } from "./readiness-board.ts";
 
@@ -18,6 +25,8 @@ export interface EnvoyReadinessOptions {
   readonly adminGet: AdminGet;
   /** Why Envoy may lack configuration, as those know who stand between it and the control plane; default: nobody knows. */
   readonly because?: () => string | undefined;
+  /** The user's own configuration may be without clusters or listeners from a control plane: then none are awaited. Default false. */
+  readonly mayBeStatic?: boolean;
   readonly metrics: Metrics;
   readonly log: Logger;
   /** When the process began, in milliseconds since the epoch. */
@@ -39,14 +48,15 @@ export function adminAccess(host: string, port: number): AdminGet {
  * busy Envoy is not declared unready later. The first success records `startup_duration_seconds`.
  */
 export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
-  const { adminGet, because = () => undefined, clock = systemClock } = options;
+  const { adminGet, because = () => undefined, mayBeStatic = false, clock = systemClock } = options;
+  const updatePath = mayBeStatic ? ALL_UPDATE_STATS_PATH : UPDATE_STATS_PATH;
   let stage: "configuring" | "starting" | "ready" = "configuring";
   return {
     name: "envoy",
     async check() {
       if (stage === "configuring") {
-        const stats = await adminGet(UPDATE_STATS_PATH, UPDATE_STATS_TIMEOUT_MS).catch(adminFailure);
-        const reason = missingConfig(stats);
+        const stats = await adminGet(updatePath, UPDATE_STATS_TIMEOUT_MS).catch(adminFailure);
+        const reason = missingConfig(stats, mayBeStatic);
         if (reason !== undefined) return withCause(reason, because());
         stage = "starting";
       }

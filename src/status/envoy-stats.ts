@@ -1,15 +1,20 @@
+const UPDATE_STATS = "^(cluster_manager\\.cds|listener_manager\\.lds)\\.(update_success|update_rejected)$";
+
 /** Stats that tell whether Envoy has its first configuration. Source: istio/istio pilot/cmd/pilot-agent/status/util/stats.go. */
-export const UPDATE_STATS_PATH = statsPath(
-  "^(cluster_manager\\.cds|listener_manager\\.lds)\\.(update_success|update_rejected)$",
-);
+export const UPDATE_STATS_PATH = statsPath(UPDATE_STATS);
+/** The same, also those that still are 0: what is not there at all is not subscribed to. */
+export const ALL_UPDATE_STATS_PATH = UPDATE_STATS_PATH.replace("usedonly&", "");
 /** Stats that tell whether Envoy is live and its workers run. */
 export const READY_STATS_PATH = statsPath("^(server\\.state|listener_manager\\.workers_started)");
 
 const SERVER_STATES: Readonly<Record<number, string>> = { 1: "DRAINING", 2: "PRE_INITIALIZING", 3: "INITIALIZING" };
 
-/** Why Envoy lacks configuration, or undefined once it has accepted clusters and listeners. Throws on unreadable stats. */
-export function missingConfig(body: string): string | undefined {
-  const stat = (name: string): number => readStat(body, name) ?? 0;
+/**
+ * Why Envoy lacks configuration, or undefined once it has accepted clusters and listeners. `isStatic`: what has no counter
+ * is not awaited. Throws on unreadable stats.
+ */
+export function missingConfig(body: string, isStatic = false): string | undefined {
+  const stat = (name: string): number => readStat(body, name) ?? (isStatic && name.endsWith("_success") ? 1 : 0);
   const cds = {
     accepted: stat("cluster_manager.cds.update_success"),
     rejected: stat("cluster_manager.cds.update_rejected"),

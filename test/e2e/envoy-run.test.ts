@@ -98,4 +98,35 @@ describe.each(runtimes())("$name", (runtime) => {
     expect(code).toBe(1);
     expect(stderr).toContain("[ENVOY_NOT_FOUND]");
   });
+
+  test("reality 33: proxy runs a customConfigFile without any root certificate, and gets ready", async () => {
+    const [admin = 0, status = 0] = await freePorts(2);
+    await writeFile(
+      join(cwd, "own.yaml"),
+      `node: {id: mine, cluster: c}\nadmin: {address: {socket_address: {address: 127.0.0.1, port_value: ${admin}}}}\n`,
+    );
+    const PROXY_CONFIG = JSON.stringify({
+      customConfigFile: "own.yaml",
+      proxyAdminPort: admin,
+      statusPort: status,
+      terminationDrainDuration: "0s",
+    });
+    const env = { ENVOY_BIN, PROXY_CONFIG, POD_NAMESPACE: "a", GRPC_XDS_BOOTSTRAP: "", INSTANCE_IP: "127.0.0.1" };
+    await using command = start(runtime, ["proxy"], { cwd, env: { ...env, CLOUD_PLATFORM: "none" } });
+    await command.waitFor(/warn\t.*there is no root certificate at .*customConfigFile runs without/);
+    const ready = `http://127.0.0.1:${status}/healthz/ready`;
+    await expect
+      .poll(
+        () =>
+          fetch(ready).then(
+            (answer) => answer.status,
+            () => 0,
+          ),
+        { timeout: 20_000 },
+      )
+      .toBe(200);
+    command.kill("SIGTERM");
+    expect(await command.ended).toEqual({ code: 0, signal: null });
+    expect(command.stdout()).not.toContain("failed to sign CSR");
+  });
 });

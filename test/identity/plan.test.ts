@@ -171,3 +171,16 @@ function hasGroup(ecdhCurve: string): boolean {
     return false;
   }
 }
+
+test("reality 33: a whole configuration of the user's needs no root, and a warning says what is missing", async () => {
+  await using world = await createWorld();
+  const settings = { ...SETTINGS, cwd: world.cwd, isControlPlaneOptional: true };
+  const plan = await planIdentity(settings);
+  expect(plan.ca).toBeUndefined();
+  expect(plan.warnings).toEqual([
+    `there is no root certificate at ${join(world.cwd, ROOT)}: customConfigFile runs without certificates and configuration from the control plane`,
+  ]);
+  await world.write(ROOT, "x");
+  expect(await planIdentity(settings)).toMatchObject({ ca: { endpoint: SETTINGS.discoveryAddress }, warnings: [] });
+  await expect(planIdentity({ ...settings, caRoot: "gone" })).rejects.toThrow(/root CA file for CA does not exist/);
+});

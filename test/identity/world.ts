@@ -48,6 +48,7 @@ export const SETTINGS: Omit<IdentitySettings, "cwd"> = {
   compliance: "",
   metadataFiles: {},
   hasExternalSds: false,
+  isControlPlaneOptional: false,
 };
 
 export async function createWorld(levels: LogLevel = "info"): Promise<World> {

@@ -61,6 +61,25 @@ test.each([
   expect(rig.log).toContainEqual(expect.stringContaining("warn\tEnvoy proxy is NOT ready: "));
 });
 
+test.each([
+  ["no counter of either", "", undefined],
+  ["clusters that came and no counter of listeners", CDS, undefined],
+  ["a counter of clusters at 0", "cluster_manager.cds.update_success: 0\n", /^config not fully received/],
+])(
+  "reality 33: of a configuration of the user's only what it asks for is awaited: %s",
+  async (_name, stats, reason) => {
+    const asked: string[] = [];
+    const adminGet = async (path: string) => {
+      asked.push(path);
+      return path.includes("update_success") ? stats : LIVE;
+    };
+    const options = { adminGet, mayBeStatic: true, metrics: createMetrics(), log: silentLogger, startedMs: 0 };
+    const answer = await envoyReadiness(options).check();
+    expect(answer).toEqual(reason === undefined ? undefined : expect.stringMatching(reason));
+    expect(asked[0]).not.toContain("usedonly");
+  },
+);
+
 test("what the agent knows about the control plane follows the reason", async () => {
   const check = checkOf(
     () => "",

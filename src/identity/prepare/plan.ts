@@ -37,6 +37,8 @@ export interface IdentitySettings {
   readonly compliance: string;
   /** Another program serves the workload's secrets; we serve files only. */
   readonly hasExternalSds: boolean;
+  /** Envoy has a whole configuration of the user's, which may do without control plane: no root is needed, unless one is named. */
+  readonly isControlPlaneOptional: boolean;
 }
 
 /** How one end of the control plane is reached. */
@@ -72,8 +74,10 @@ export async function planIdentity(settings: IdentitySettings): Promise<Identity
   refuseConflicts(settings);
   const detected = await detectFiles(settings, isGke);
   const isFileMounted = settings.isFileMountedCerts || detected !== undefined;
-  const ca = isFileMounted || settings.hasExternalSds ? undefined : await planCa(settings);
+  const plannedCa = isFileMounted || settings.hasExternalSds ? undefined : await planCa(settings);
   const xds = await planXds(settings, isFileMounted);
+  const missing = await missingRoots([plannedCa, xds]);
+  const ca = missing === undefined ? plannedCa : undefined; // it would be asked again and again
   if (!xds.isPlaintext || ca?.isPlaintext === false) refuseImpossibleTls(settings.compliance);
   const notes = [
     ...(ca === undefined ? [] : caNotes(ca)),
@@ -86,8 +90,20 @@ export async function planIdentity(settings: IdentitySettings): Promise<Identity
     files: detected ?? resolveAll(settings.cwd, WELL_KNOWN.mounted),
     isFileMounted,
     notes,
-    warnings: complianceWarnings(settings.compliance),
+    warnings: [...complianceWarnings(settings.compliance), ...(missing === undefined ? [] : [withoutRoots(missing)])],
   };
+}
+
+/** The first root file that is not there: only where the control plane is optional does planning come so far. */
+async function missingRoots(plans: readonly (ConnectionPlan | undefined)[]): Promise<string | undefined> {
+  for (const plan of plans) {
+    if (plan?.roots.kind === "file" && (await problemOf(plan.roots.path)) !== undefined) return plan.roots.path;
+  }
+  return undefined;
+}
+
+function withoutRoots(path: string): string {
+  return `there is no root certificate at ${path}: customConfigFile runs without certificates and configuration from the control plane`;
 }
 
 function caNotes({ endpoint, isPlaintext, roots }: ConnectionPlan): string[] {
@@ -173,7 +189,9 @@ async function findXdsRoots(settings: IdentitySettings, isFileMounted: boolean):
   return defaultRoots("XDS", settings);
 }
 
-async function defaultRoots(use: "CA" | "XDS", { cwd, pilotCertProvider }: IdentitySettings): Promise<RootSource> {
+async function defaultRoots(use: "CA" | "XDS", settings: IdentitySettings): Promise<RootSource> {
+  const { cwd, pilotCertProvider } = settings;
+  if (settings.isControlPlaneOptional) return { kind: "file", path: resolve(cwd, WELL_KNOWN.controlPlaneRoot) };
   if (pilotCertProvider === "none") {
     throw new AgentError("CONFIG_INVALID", `root CA file for ${use} required, but configured provider as none`);
   }
