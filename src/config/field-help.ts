@@ -15,7 +15,8 @@ export const FIELD_HELP: Readonly<Record<keyof ProxyConfig, string>> = {
   proxyAdminPort: "Port of Envoy's admin API on loopback",
   availabilityZone: "Deprecated, without effect",
   controlPlaneAuthPolicy: "MUTUAL_TLS, or NONE for a control plane without TLS",
-  customConfigFile: "A whole Envoy configuration, used as it is in place of a generated bootstrap; then no root certificate is needed",
+  customConfigFile:
+    "A whole Envoy configuration, used as it is in place of a generated bootstrap; then no root certificate is needed",
   statNameLength: "Without effect on today's Envoy",
   concurrency: "Envoy's worker threads; 0 is one per hardware thread, absent follows ISTIO_CPU_LIMIT",
   proxyBootstrapTemplatePath: "Bootstrap template; --templateFile beats it",
@@ -24,7 +25,8 @@ export const FIELD_HELP: Readonly<Record<keyof ProxyConfig, string>> = {
   sds: "Deprecated, without effect",
   envoyAccessLogService: "gRPC access log service, and TLS towards it",
   envoyMetricsService: "gRPC metrics service, and TLS towards it",
-  proxyMetadata: "Node metadata and variables, by name; overlays merge key by key",
+  proxyMetadata:
+    "Node metadata (ISTIO_META_ names), and for the injector variables, which have no effect without one; overlays merge key by key",
   statusPort: "Port of the agent's own status server",
   extraStatTags: "Tags that Envoy takes out of statistics names, beside Istio's own",
   gatewayTopology: "Trusted proxies in front of a gateway; told to the control plane",

@@ -18,6 +18,7 @@ import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { readEgressProxy } from "./egress-proxy.ts";
 import { ALL_FLAGS, type FlagsReading, type ProxyFlags, readProxyFlags } from "./flags.ts";
 import type { FieldLayer } from "./layered-config.ts";
+import { wordsForInjector } from "./injector-words.ts";
 import { type LogConfig, readLogConfig } from "./log-config.ts";
 import { nearest, type Origin, type Problem } from "./problem.ts";
 import { type Environment, readSettings, withPrefix } from "./read-settings.ts";
@@ -110,6 +111,8 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   const metadata = { proxyMetadata: effective.proxy.proxyMetadata, metadataEnv, dnsProxyAddress: undefined };
   problems.push(...impossibleMetadata(metadata));
   const namespace = { metadata, podNamespace: env.POD_NAMESPACE, domain: flags.domain };
+  const hasTemplate = effective.proxy.proxyBootstrapTemplatePath !== "" || settings.bootstrapTemplate !== "";
+  warnings.push(...wordsForInjector({ proxy: effective.proxy, origins: effective.origins, env, hasTemplate }));
   warnings.push(...effective.warnings, ...missingNamespace(namespace), ...wordsWithoutEffect(settings));
   if (problems.length > 0) throw new ConfigError(problems, [...reading.warnings, ...effective.warnings]);
   const flagOrigins = [...given.keys()].map((name) => [`--${name}`, { source: `--${name}` }] as const);

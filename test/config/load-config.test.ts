@@ -292,6 +292,65 @@ test.each<[string, Readonly<Record<string, string>>, readonly string[]]>([
   expect(warnings[0]?.message).toMatch(/^no namespace is set: istiod will leave out every policy/);
 });
 
+const injectorWarnings = async (proxyConfig: unknown, env: Readonly<Record<string, string>> = {}) => {
+  const words = { ...IDENTITY, PROXY_CONFIG: JSON.stringify(proxyConfig), ...env };
+  const { warnings } = await loadConfig({ args: [], env: words, cwd });
+  return warnings.map(({ name, message }) => `${name}: ${message}`);
+};
+
+test("reality 19: what only an injector makes a variable of is told once, with all names", async () => {
+  const proxyMetadata = { OUTPUT_CERTS: "/certs", SECRET_TTL: "1h", XDS_HEADER_a: "b", MINE: "x", ISTIO_META_A: "b" };
+  expect(await injectorWarnings({ proxyMetadata })).toEqual([
+    "proxyMetadata: without effect here: OUTPUT_CERTS, SECRET_TTL, XDS_HEADER_a, MINE",
+  ]);
+  await put("etc/istio/config/mesh", "defaultConfig:\n  proxyMetadata:\n    OUTPUT_CERTS: /certs\n");
+  const { warnings } = await loadConfig({ args: [], env: IDENTITY, cwd });
+  expect(warnings).toMatchObject([
+    {
+      origin: { source: "./etc/istio/config/mesh" },
+      message: "without effect here: OUTPUT_CERTS",
+      hint: "Set it as a variable of the agent: only an injector makes variables of proxyMetadata",
+    },
+  ]);
+});
+
+test("reality 19: metadata that would be the agent's, too, is told", async () => {
+  const proxyMetadata = {
+    ISTIO_META_CLUSTER_ID: "c2",
+    ISTIO_META_NETWORK: "n",
+    ISTIO_META_ENABLE_SELF_DISCOVERY: "true",
+  };
+  expect(await injectorWarnings({ proxyMetadata })).toEqual([
+    "proxyMetadata: told to the control plane, without effect on the agent: ISTIO_META_CLUSTER_ID",
+  ]);
+});
+
+test("reality 19: where an injector was, nothing is told", async () => {
+  const proxyConfig = {
+    proxyMetadata: { OUTPUT_CERTS: "/certs", ISTIO_META_CLUSTER_ID: "c2" },
+    holdApplicationUntilProxyStarts: true,
+    image: { imageType: "distroless" },
+  };
+  const env = { OUTPUT_CERTS: "/certs", ISTIO_META_CLUSTER_ID: "c2", KUBERNETES_SERVICE_HOST: "10.0.0.1" };
+  expect(await injectorWarnings(proxyConfig, env)).toEqual([]);
+  expect(await injectorWarnings({ holdApplicationUntilProxyStarts: false, image: {} })).toEqual([]);
+});
+
+test("reality 19: outside of a pod also fields that are for the injector are told", async () => {
+  const proxyConfig = { holdApplicationUntilProxyStarts: true, image: { imageType: "distroless" } };
+  expect(await injectorWarnings(proxyConfig)).toEqual([
+    "holdApplicationUntilProxyStarts: without effect here: only an injector acts on it",
+    "image: without effect here: only an injector acts on it",
+  ]);
+});
+
+test("reality 19: a template of the user may read any name, and is no excuse for a variable of the agent", async () => {
+  const proxyMetadata = { OUTPUT_CERTS: "/certs", MINE: "x" };
+  expect(await injectorWarnings({ proxyMetadata }, { ISTIO_BOOTSTRAP: "own.json" })).toEqual([
+    "proxyMetadata: without effect here: OUTPUT_CERTS",
+  ]);
+});
+
 test("five mistakes are five problems, each with its line and column", async () => {
   const problems = await problemsOf({
     env: {
