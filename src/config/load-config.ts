@@ -17,8 +17,8 @@ import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-file
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { readEgressProxy } from "./egress-proxy.ts";
 import { ALL_FLAGS, type FlagsReading, type ProxyFlags, readProxyFlags } from "./flags.ts";
-import type { FieldLayer } from "./layered-config.ts";
 import { wordsForInjector } from "./injector-words.ts";
+import type { FieldLayer } from "./layered-config.ts";
 import { type LogConfig, readLogConfig } from "./log-config.ts";
 import { nearest, type Origin, type Problem } from "./problem.ts";
 import { type Environment, readSettings, withPrefix } from "./read-settings.ts";
