@@ -428,16 +428,22 @@ test.each<[Readonly<Record<string, string>>, string | undefined, string | undefi
   [{ HTTPS_PROXY: "", https_proxy: "" }, undefined, undefined, []],
   [{ HTTPS_PROXY: "http://p:3128", https_proxy: "http://q:1" }, "p:3128", undefined, []],
   [{ https_proxy: "p:3128", no_proxy: "a, b,," }, "p:3128", undefined, ["a", " b"]],
-  [{ HTTPS_PROXY: "http://me:p%40w@p", NO_PROXY: "*", no_proxy: "x" }, "p:80", "me:p@w", ["*"]],
+  [{ HTTPS_PROXY: "http://me:p%40w@p", NO_PROXY: "*", no_proxy: "x" }, "p:443", "me:p@w", ["*"]],
+  [{ HTTPS_PROXY: "https://p:3128" }, "p:3128", undefined, []],
+  [{ HTTPS_PROXY: "HTTPS://me@p:3128/path?x" }, "p:3128", "me:", []],
+  [{ HTTPS_PROXY: "socks5://10.0.0.1:1080" }, "10.0.0.1:1080", undefined, []],
+  [{ HTTPS_PROXY: "http://p:80" }, "p:80", undefined, []],
+  [{ HTTPS_PROXY: "https://[2001:db8::1]" }, "[2001:db8::1]:443", undefined, []],
+  [{ HTTPS_PROXY: "a:b@c@p:1" }, "p:1", "a:b@c", []],
   [{ HTTP_PROXY: "http://p:1" }, undefined, undefined, []],
-])("the proxy of %j is %s", async (env, address, credentials, except) => {
+])("reality 8: the proxy of %j is %s", async (env, address, credentials, except) => {
   const { egressProxy } = await load({ env: { ...IDENTITY, ...env } });
   expect(egressProxy?.address).toBe(address);
   expect(egressProxy?.credentials?.revealText()).toBe(credentials);
   expect(egressProxy?.except ?? []).toEqual(except);
 });
 
-test.each(["https://p:3128", "socks5://p:1", "http://", "http://a b"])(
+test.each(["://p", "http://", "http://a b", "p:x", "p:99999", "https://%zz@p:1"])(
   "a proxy that cannot be used, %s, is a warning with the name",
   async (HTTPS_PROXY) => {
     const { config, warnings } = await loadConfig({ args: [], env: { ...IDENTITY, HTTPS_PROXY }, cwd });
