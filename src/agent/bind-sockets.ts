@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import { AgentError, allSettled, type BoundSocket, bindTcp, bindUnix, type Lifetime } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { SocketPlan } from "../identity/prepare/index.ts";
-import { portTaken } from "./port-map.ts";
+import { statusPortTaken } from "./port-map.ts";
 import { runAs, xdsSocketPath } from "./room-options.ts";
 import { makeRunFolder } from "./run-folders.ts";
 import type { Sockets } from "./serve-identity.ts";
@@ -27,12 +27,13 @@ async function bindSds(config: AgentConfig, { path, mode, folderMode }: SocketPl
 }
 
 /** On every address, or the loopback. Machines may be without IPv6, or without IPv4; a taken port stays taken. */
-async function bindStatus({ proxy, settings }: AgentConfig): Promise<BoundSocket> {
+async function bindStatus(config: AgentConfig): Promise<BoundSocket> {
+  const { proxy, settings } = config;
   const [first, second] = settings.isLoopbackOnly ? ["127.0.0.1", "::1"] : ["::", "0.0.0.0"];
   try {
     return await bindTcp(first, proxy.statusPort);
   } catch (error) {
-    if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") throw portTaken(error, "status", "statusPort");
+    if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") throw await statusPortTaken(config, error);
     return bindTcp(second, proxy.statusPort);
   }
 }

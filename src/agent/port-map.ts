@@ -1,5 +1,6 @@
 import { AgentError, tryTcp } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
+import { portHolders } from "../envoy/host/index.ts";
 import { hasOwnDocument } from "./room-options.ts";
 
 interface PlannedPort {
@@ -23,32 +24,68 @@ export function describePorts(config: AgentConfig): string {
 
 /**
  * Tries what Envoy is going to listen on, because Envoy only says "cannot bind", and of some ports not even that: two
- * Envoys can share one unnoticed. Rejects with ADDRESS_IN_USE, naming who sets the port.
+ * Envoys can share one unnoticed. Rejects with ADDRESS_IN_USE, naming all that are taken, who has them and who sets them.
  */
 export async function tryEnvoyPorts(config: AgentConfig, localhost: string): Promise<void> {
-  if (config.settings.isEnvoyDisabled || !hasOwnDocument(config)) return;
+  const taken = await takenEnvoyPorts(config, localhost);
+  if (taken.length > 0) throw await describeTaken(taken);
+}
+
+/** The failure to bind the status port, with what else is taken. */
+export async function statusPortTaken(config: AgentConfig, error: AgentError): Promise<AgentError> {
+  const status = { port: config.proxy.statusPort, use: "status", from: "statusPort", error };
+  return describeTaken([status, ...(await takenEnvoyPorts(config, "127.0.0.1"))]);
+}
+
+/** Ports that nobody has set and that are taken: from where they come. */
+export async function takenDefaults(config: AgentConfig): Promise<readonly string[]> {
+  const taken = await takenEnvoyPorts(config, "127.0.0.1");
+  const status = await tryPort("::", { port: config.proxy.statusPort, use: "status", from: "statusPort" });
+  return [...status, ...taken].map(({ from }) => from).filter((from) => !config.origins.has(from));
+}
+
+interface TakenPort extends PlannedPort {
+  readonly error: AgentError;
+}
+
+async function takenEnvoyPorts(config: AgentConfig, localhost: string): Promise<TakenPort[]> {
+  if (config.settings.isEnvoyDisabled || !hasOwnDocument(config)) return [];
   const others = config.settings.isLoopbackOnly ? localhost : "0.0.0.0";
   const host = (from: string): string => (from === "proxyAdminPort" ? localhost : others);
   const ports = planPorts(config).filter(({ from }) => from !== "statusPort");
-  await Promise.all(ports.map(({ port, use, from }) => tryPort(host(from), port, use, from)));
+  return (await Promise.all(ports.map((one) => tryPort(host(one.from), one)))).flat();
 }
 
-async function tryPort(host: string, port: number, use: string, from: string): Promise<void> {
+async function tryPort(host: string, planned: PlannedPort): Promise<TakenPort[]> {
   try {
-    await tryTcp(host, port);
+    await tryTcp(host, planned.port);
+    return [];
   } catch (error) {
-    throw portTaken(error, use, from);
+    if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") return [{ ...planned, error }];
+    if (planned.from === "statusPort") return []; // no IPv6 here: binding it tells
+    throw error;
   }
 }
 
-/** The same failure, with what to do about it. */
-export function portTaken(error: unknown, use: string, from: string): unknown {
-  if (!(error instanceof AgentError) || error.code !== "ADDRESS_IN_USE") return error;
-  const where = /^[A-Z_]+$/.test(from) ? from : `${from} in PROXY_CONFIG`;
-  return new AgentError("ADDRESS_IN_USE", `${error.message}, for ${use}`, {
-    hint: `End what listens there, or set ${where} to another port`,
-    cause: error.cause,
+async function describeTaken(taken: readonly TakenPort[]): Promise<AgentError> {
+  const holders = await portHolders(taken.map(({ port }) => port));
+  const lines = taken.map(({ port, use, error }) => {
+    const who = (holders.get(port) ?? []).map(({ pid, program }) => `${program} (pid ${pid})`).join(" and ");
+    return `${who === "" ? error.message : error.message.replace("another process", who)}, for ${use}`;
   });
+  const [first = "", ...more] = lines.map((line, at) => (at === 0 ? line : line.replace("Cannot listen on ", "")));
+  return new AgentError("ADDRESS_IN_USE", [first, ...more].join("; "), {
+    hint: `End what listens there, choose others with --free-ports, or set ${settersOf(taken)}`,
+    cause: taken[0]?.error.cause,
+  });
+}
+
+function settersOf(taken: readonly TakenPort[]): string {
+  const isVariable = (from: string): boolean => /^[A-Z_]+$/.test(from);
+  const names = taken.map(({ from }) => from);
+  const fields = names.filter((from) => !isVariable(from));
+  const inProxyConfig = fields.length === 0 ? [] : [`${fields.join(" and ")} in PROXY_CONFIG`];
+  return [...names.filter(isVariable), ...inProxyConfig].join(" and ");
 }
 
 function planPorts({ proxy, settings }: AgentConfig): PlannedPort[] {

@@ -11,6 +11,7 @@ import {
 import { proxyConfigToJson } from "../proto/mesh/index.ts";
 import { VERSION } from "../version.ts";
 import type { AgentContext } from "./agent-context.ts";
+import { chooseFreePorts } from "./free-ports.ts";
 import { withLog } from "./log-sink.ts";
 import { namedEnvoy } from "./room-options.ts";
 import { startAgent } from "./start-agent.ts";
@@ -20,8 +21,14 @@ import { tellEnvoyEnd } from "./tell-envoy-end.ts";
 export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Promise<number> {
   return withLog(logPlaceOf(words.args, host.cwd), host, async (log) => {
     const { stop } = host.signals;
-    const readAgain = (): Promise<LoadedConfig> => loadConfig({ ...words, env: host.env, cwd: host.cwd, stop });
-    const { config, warnings } = await readAgain();
+    const read = (): Promise<LoadedConfig> => loadConfig({ ...words, env: host.env, cwd: host.cwd, stop });
+    const { config: asked, warnings } = await read();
+    const withFreePorts = await chooseFreePorts(asked);
+    const config = withFreePorts(asked);
+    const readAgain = async (): Promise<LoadedConfig> => {
+      const next = await read();
+      return { ...next, config: withFreePorts(next.config) };
+    };
     // by default Node opens its inspector at this one, to whoever can send it
     host.onSignal?.((signal) => log.debug("Ignoring a signal", { signal }), ["SIGUSR1"]);
     announce(config, warnings, log);

@@ -10,6 +10,7 @@ import type { Reload, Reloader } from "./reload.ts";
 import * as options from "./room-options.ts";
 import type { AgentEnd, RunningAgent } from "./running-agent.ts";
 import { type ServedIdentity, serveIdentity } from "./serve-identity.ts";
+import { warnOfSharedPorts } from "./shared-ports.ts";
 import { watchConfig } from "./watch-config.ts";
 
 export interface ServeParts {
@@ -50,7 +51,11 @@ export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
   }
   timeline.mark("grpc loaded");
   const ended = firstEnd(stop, envoy);
-  const ready = waitUntilReady(checks, stop, ended, log).then(() => noteReady(timeline, log));
+  const ready = waitUntilReady(checks, stop, ended, log).then(() => {
+    noteReady(timeline, log);
+    const pid = envoy?.pid();
+    if (pid !== undefined && envoy?.count() === 1) void warnOfSharedPorts(pid, log);
+  });
   ready.catch(() => undefined); // whoever waits for it is told; nobody has to wait
   return {
     ...{ ended, ready, node, timeline },

@@ -83,6 +83,12 @@ export const PROXY_FLAGS = [
     setting: "isHotRestart",
   },
   {
+    name: "free-ports",
+    type: "bool",
+    default: false,
+    help: "Choose another port where one that nobody has set is taken",
+  },
+  {
     name: "watch",
     type: "bool",
     default: false,

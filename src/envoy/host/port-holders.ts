@@ -1,0 +1,63 @@
+import { readdir, readFile, readlink } from "node:fs/promises";
+
+/** A process that listens on a port. */
+export interface PortHolder {
+  readonly pid: number;
+  /** As `/proc/PID/comm` has it. */
+  readonly program: string;
+}
+
+interface ListeningSocket {
+  readonly port: number;
+  readonly inode: string;
+}
+
+/**
+ * Who listens on these TCP ports, on whatever address. Linux only, and only as far as this user may look; elsewhere
+ * nobody is found. Never rejects. Source: proc_pid_net(5), `/proc/net/tcp`.
+ */
+export async function portHolders(ports: readonly number[]): Promise<ReadonlyMap<number, readonly PortHolder[]>> {
+  const sockets = (await listeningSockets()).filter(({ port }) => ports.includes(port));
+  const found = new Map<number, PortHolder[]>();
+  if (sockets.length === 0) return found;
+  const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name));
+  for (const holder of await Promise.all(pids.map((pid) => holding(pid, sockets)))) {
+    for (const port of holder?.ports ?? []) {
+      if (holder !== undefined) found.set(port, [...(found.get(port) ?? []), holder.holder]);
+    }
+  }
+  return found;
+}
+
+/** The TCP ports on which a process listens. */
+export async function portsOf(pid: number): Promise<readonly number[]> {
+  return (await holding(String(pid), await listeningSockets()))?.ports ?? [];
+}
+
+const LISTEN = "0A";
+
+async function listeningSockets(): Promise<ListeningSocket[]> {
+  const tables = await Promise.all(
+    ["tcp", "tcp6"].map((name) => readFile(`/proc/net/${name}`, "utf8").catch(() => "")),
+  );
+  return tables.flatMap((table) =>
+    table.split("\n").flatMap((line) => {
+      const [, local = "", , state, , , , , , inode = ""] = line.trim().split(/\s+/);
+      return state === LISTEN ? [{ port: Number.parseInt(local.split(":")[1] ?? "", 16), inode }] : [];
+    }),
+  );
+}
+
+async function holding(pid: string, sockets: readonly ListeningSocket[]) {
+  try {
+    const names = await readdir(`/proc/${pid}/fd`);
+    const links = await Promise.all(names.map((name) => readlink(`/proc/${pid}/fd/${name}`).catch(() => "")));
+    const open = new Set(links);
+    const held = sockets.filter(({ inode }) => open.has(`socket:[${inode}]`)).map(({ port }) => port);
+    if (held.length === 0) return undefined;
+    const program = (await readFile(`/proc/${pid}/comm`, "utf8")).trim();
+    return { holder: { pid: Number(pid), program }, ports: [...new Set(held)] };
+  } catch {
+    return undefined; // it is gone, or another user's
+  }
+}
