@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readOwnRunFile } from "../../src/agent/index.ts";
 import { makeMeetingPlace } from "../../src/agent/meeting-place.ts";
 import { isSocketPathShort, silentLogger } from "../../src/base/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
@@ -11,6 +12,7 @@ import { forgetFailedEpoch, LONGEST_SOCKET_SUFFIX, newBaseId } from "../../src/e
 import { writeProgram } from "../support/fake-pip.ts";
 import { runtimes } from "../support/pilotboat.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
+import { createSandbox } from "../support/sandbox.ts";
 import { startVictim } from "./rig.ts";
 import { asRoot, asStranger, STRANGER } from "./users.ts";
 
@@ -104,6 +106,25 @@ describe.skipIf(process.platform !== "linux").each(runtimes())("the sockets of a
     );
     expect(await stat(join(folder, "was-run")).catch(() => undefined)).toBeUndefined();
   });
+});
+
+test.skipIf(!asRoot)("hostile 1: an Envoy that runs as 1337 has them, and nobody else gets in", async () => {
+  const [runtime] = runtimes();
+  if (runtime === undefined) throw new Error("there is always one");
+  await using sandbox = await createSandbox(runtime);
+  await chmod(sandbox.folder, 0o755);
+  await using _controlPlane = await sandbox.startControlPlane();
+  const binaryPath = join(sandbox.folder, "envoy"); // root's cache is closed to others
+  await copyFile(await realEnvoy(), binaryPath);
+  await chmod(binaryPath, 0o755);
+  const options = { proxyConfig: { binaryPath, drainDuration: "1s" }, env: { ...ON, DNS_PROXY_ADDR: "localhost:53" } };
+  await using agent = await sandbox.startProxy(options);
+  await agent.waitFor(/connected to \w+ upstream XDS server/);
+  const { envoys } = await readOwnRunFile(join(sandbox.folder, "etc/istio/proxy/agent.json"));
+  const path = await socketPathOf(envoys[0]?.pid ?? 0);
+  const sockets = (await readdir(resolve(path, ".."))).map((name) => resolve(path, "..", name));
+  expect((await stat(sockets[0] ?? "")).uid).toBe(1337);
+  expect(new Set(await attack(sockets, STRANGER))).toEqual(new Set(["PermissionError"]));
 });
 
 async function meet(env: Record<string, string> = {}, cwd: string = folder) {
