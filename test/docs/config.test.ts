@@ -1,14 +1,62 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { COMMANDS } from "../../src/cli/commands.ts";
 import type { ConfigEntry, EntryKind } from "../../src/config/index.ts";
 import { CATALOGUE, configEntries, LOG_FLAGS, loadConfig, PROXY_FLAGS } from "../../src/config/index.ts";
+import { thisPlatform } from "../../src/envoy/binary/index.ts";
+import { runInProcess } from "../support/run-cli.ts";
 
-// After a change to a table: npx vitest run test/docs -u
+// After a change to a table or to a command's help: npx vitest run test/docs -u
 test("docs/config.md lists every field, flag and variable", async () => {
   const { config } = await loadConfig({ args: ["--meshConfig", "/dev/null"], env: {}, cwd: "/dev/null" });
   await expect(page(configEntries(config))).toMatchFileSnapshot("../../docs/config.md");
 });
+
+test("reality 37: docs/commands.md has the help of every command", async () => {
+  await expect(await commandsPage()).toMatchFileSnapshot("../../docs/commands.md");
+});
+
+async function commandsPage(): Promise<string> {
+  const sections: string[] = [];
+  for (const { name, summary } of COMMANDS) {
+    sections.push(`## ${name}`, "", `${summary}.`, "");
+    for (const words of [[name], ...(await subCommands(name))]) {
+      sections.push("```", `$ pilotboat ${words.join(" ")} --help`, await help(words), "```", "");
+    }
+  }
+  return `${[...INTRODUCTION, ...sections].join("\n").trimEnd()}\n`;
+}
+
+const INTRODUCTION = [
+  "# Commands",
+  "",
+  "What each command says with `--help`, generated (`npx vitest run test/docs -u`). The variables of `proxy`, `run`,",
+  "`config` and `bootstrap` are in [config.md](config.md).",
+  "",
+  "| variable of every command | what it is for |",
+  "| --- | --- |",
+  "| `ENVOY_BIN` | Envoy's executable; `--envoy` beats it |",
+  "| `PATH` | where `envoy`, `pip` and `setpriv` are looked for |",
+  "| `TMPDIR` | folder for the run folders of `up` and `run --local`, default `/tmp` |",
+  "| `XDG_CACHE_HOME` | where fetched Envoys are kept, default `~/.cache` |",
+  "| `XDG_STATE_HOME` | where `up` and `run --local` keep evidence of crashes, default `~/.local/state` |",
+  "| `PIP_INDEX_URL` and what else pip reads | where `envoy fetch` gets Envoy from |",
+  "",
+];
+
+async function help(words: readonly string[]): Promise<string> {
+  const { stdout } = await runInProcess([...words, "--help"], { cwd: "/", env: {} });
+  const [flags = ""] = stdout.split("\nVariables, by what they are for"); // they are in config.md
+  return flags.replaceAll(`(default: "${thisPlatform()}")`, "(default: this machine's)").trim();
+}
+
+/** Those that have a help of their own. */
+async function subCommands(name: string): Promise<string[][]> {
+  const [, list = ""] = /\nCommands:\n((?: .*\n)+)/.exec(`${await help([name])}\n`) ?? [];
+  const names = [...list.matchAll(/^ {2}(\S+)/gm)].map(([, sub = ""]) => sub);
+  return names.filter((sub) => sub !== "help").map((sub) => [name, sub]);
+}
 
 test("what the page is made from is every row of the tables", async () => {
   const { config } = await loadConfig({ args: ["--meshConfig", "/dev/null"], env: {}, cwd: "/dev/null" });

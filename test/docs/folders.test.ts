@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 
 test("bootstrap-templates/README.md has a row for every template, and names no file that is not there", () => {
@@ -22,6 +23,39 @@ test("bench/README.md has a row for every benchmark", () => {
       .sort(),
   );
 });
+
+const read = (file: string): string => readFileSync(file, "utf8");
+const PAGES = readdirSync("docs").filter((file) => file.endsWith(".md"));
+
+test("reality 37: the index names every page, and every link of a page leads somewhere", () => {
+  const index = read("docs/README.md");
+  expect(PAGES.filter((page) => page !== "README.md" && !index.includes(`](${page})`))).toEqual([]);
+  const dead = ["README.md", ...PAGES.map((page) => `docs/${page}`)].flatMap((page) =>
+    [...read(page).matchAll(/\]\(([^)\s]+)\)/g)]
+      .map(([, link = ""]) => link)
+      .filter((link) => !isAlive(page, link))
+      .map((link) => `${page}: ${link}`),
+  );
+  expect(dead).toEqual([]);
+});
+
+function isAlive(page: string, link: string): boolean {
+  if (/^https?:/.test(link)) return true;
+  const [path = "", anchor] = link.split("#");
+  const file = path === "" ? page : join(dirname(page), path);
+  if (!existsSync(file)) return false;
+  return anchor === undefined || headings(read(file)).includes(anchor);
+}
+
+/** As GitHub makes anchors of them. */
+function headings(text: string): string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) =>
+    title
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, "")
+      .replaceAll(" ", "-"),
+  );
+}
 
 /** `{a,b}` and `*` as a shell has them. */
 function patternOf(name: string): RegExp {
