@@ -1,5 +1,5 @@
 import type { AgentConfig } from "../config/index.ts";
-import { choosePorts } from "./local/choose-ports.ts";
+import { choosePorts } from "./choose-ports.ts";
 import { takenDefaults } from "./port-map.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { Writable } from "node:stream";
 import { AgentError, describeError } from "../base/index.ts";
+import { commandOf, type EnvoyProcess } from "./command-of.ts";
 import { passOn, settleOutput } from "./output/index.ts";
-import { commandOf, type SpawnOptions } from "./supervisor/child.ts";
 
 export interface Validation {
   readonly isValid: boolean;
@@ -13,16 +13,13 @@ export interface Validation {
 const LIMIT_MS = 30_000;
 const MOST_OUTPUT = 16 * 2 ** 20;
 
-/** As for a start: the same command line, by the same user, with outputs of the same kind. */
-export type ValidateOptions = Pick<SpawnOptions, "binary" | "args" | "cwd" | "env" | "runAs" | "setpriv" | "output">;
-
 /**
  * Has the real Envoy read a configuration without starting anything. Rejects with TIMEOUT after `limitMs` (default 30 s),
  * STOPPED, or ENVOY_START_FAILED; the process is gone then. Without hot restart, whose shared memory this mode would leave
  * behind.
  */
 export async function validateConfig(
-  options: ValidateOptions,
+  options: EnvoyProcess,
   stop: AbortSignal,
   limitMs = LIMIT_MS,
 ): Promise<Validation> {

@@ -1,6 +1,6 @@
 import { type Clock, type Logger, systemClock, watchPaths } from "../base/index.ts";
-import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext } from "./control-plane-tls.ts";
 import type { ConnectionPlan } from "./prepare/plan.ts";
+import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext } from "./tls/control-plane-tls.ts";
 import type { Tokens } from "./tokens/tokens.ts";
 
 export interface XdsIdentityOptions {

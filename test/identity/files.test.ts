@@ -1,7 +1,7 @@
 import { mkdir, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { findOsBundle } from "../../src/identity/secrets/os-roots.ts";
+import { findOsBundle } from "../../src/identity/tls/os-roots.ts";
 import { createTestCa, type IssuedCertificate } from "../support/test-ca.ts";
 import { ca, pair, startFiles } from "./files-rig.ts";
 import { createWorld } from "./world.ts";

@@ -6,7 +6,7 @@ import { createSecureContext } from "node:tls";
 import { bindUnix } from "../../src/base/index.ts";
 import { serveSds } from "../../src/identity/index.ts";
 import { keySpec, startKeyGeneration, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
-import { readKeyPair } from "../../src/identity/secrets/read-files.ts";
+import { readKeyPair } from "../../src/identity/tls/key-pair.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { connectSds, secretsOf } from "../support/sds-client.ts";

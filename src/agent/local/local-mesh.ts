@@ -7,8 +7,8 @@ import { type Host, Lifetime, type Logger, stoppedOr, writeFileAtomically } from
 import type { ControlPlane } from "../../control-plane/index.ts";
 import { type FetchNews, type FoundEnvoy, fetchNewsAsLines, findOrFetchEnvoy } from "../../envoy/binary/index.ts";
 import type { AgentContext } from "../agent-context.ts";
+import { checkWantedPort } from "../choose-ports.ts";
 import type { RunningAgent } from "../running-agent.ts";
-import { checkWantedPort } from "./choose-ports.ts";
 import { makeLocalRunFolder, sweepLocalRunFolders } from "./make-run-folder.ts";
 import { type OnNews, type Step, startOnFreePorts } from "./start-on-free-ports.ts";
 

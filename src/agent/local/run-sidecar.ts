@@ -4,10 +4,10 @@ import { type AgentConfig, type LoadedConfig, loadConfig } from "../../config/in
 import { type AdminClient, createAdminClient } from "../../envoy/index.ts";
 import type { DrainOptions } from "../../envoy/supervisor/index.ts";
 import type { AgentContext } from "../agent-context.ts";
+import { choosePorts } from "../choose-ports.ts";
 import { drainOptions, inRunFolder, localhostOf } from "../room-options.ts";
 import type { RunningAgent } from "../running-agent.ts";
 import { startAgent } from "../start-agent.ts";
-import { choosePorts } from "./choose-ports.ts";
 import { type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
 
 /** The sidecar of an application, and what there is to say about it. */

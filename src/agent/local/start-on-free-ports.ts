@@ -18,10 +18,10 @@ import {
 } from "../../control-plane/index.ts";
 import { createAdminClient } from "../../envoy/index.ts";
 import type { AgentContext } from "../agent-context.ts";
+import { choosePorts, portThatWasTaken } from "../choose-ports.ts";
 import { localhostOf } from "../room-options.ts";
 import type { RunningAgent } from "../running-agent.ts";
 import { startAgent } from "../start-agent.ts";
-import { choosePorts, portThatWasTaken } from "./choose-ports.ts";
 
 /** Told what becomes of the resources while they are edited. */
 export type OnNews = NonNullable<ControlPlaneOptions["onNews"]>;

@@ -2,19 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { AgentError, describeError, systemCode } from "../../base/index.ts";
-import { type OutputSource, type Passing, passOn, settleOutput, Tail, withoutClosingStreams } from "../output/index.ts";
+import { commandOf, type EnvoyProcess } from "../command-of.ts";
+import { type Passing, passOn, settleOutput, Tail, withoutClosingStreams } from "../output/index.ts";
 
-export interface SpawnOptions {
-  readonly binary: string;
-  readonly args: readonly string[];
-  readonly cwd: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Runs Envoy as this user and group; undefined keeps the agent's. */
-  readonly runAs: { readonly uid: number; readonly gid: number } | undefined;
-  /** Path of `setpriv`, with which the kernel ends Envoy when the agent dies; undefined where there is none. */
-  readonly setpriv: string | undefined;
-  /** Makes what becomes Envoy's stdout and stderr. */
-  readonly output: OutputSource;
+export interface SpawnOptions extends EnvoyProcess {
   /** Envoy's own lines go here, untouched but for those that only say that it ends. */
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
@@ -105,25 +96,6 @@ const SIGNAL_NAMES: Readonly<Record<string, string>> = {
   SIGHUP: "hangup",
   SIGBUS: "bus error",
 };
-
-export interface EnvoyCommand {
-  readonly file: string;
-  readonly args: string[];
-  /** For `spawn`: who to become, where `setpriv` does not see to it. */
-  readonly identity: { readonly uid?: number; readonly gid?: number };
-}
-
-/** The command line by which a program runs as Envoy does: as whom, and not longer than the agent. */
-export function commandOf({
-  binary,
-  args,
-  runAs,
-  setpriv,
-}: Pick<SpawnOptions, "binary" | "args" | "runAs" | "setpriv">): EnvoyCommand {
-  if (setpriv === undefined) return { file: binary, args: [...args], identity: { ...runAs } };
-  const user = runAs === undefined ? [] : [`--reuid=${runAs.uid}`, `--regid=${runAs.gid}`, "--clear-groups"];
-  return { file: setpriv, args: ["--pdeathsig", "KILL", ...user, "--", binary, ...args], identity: {} };
-}
 
 function spawnError({ binary, cwd }: SpawnOptions, error: unknown): AgentError {
   const code = systemCode(error);

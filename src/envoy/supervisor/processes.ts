@@ -12,7 +12,7 @@ import type { Child } from "./states.ts";
 /** A process of Envoy that was not seen to end yet. */
 export interface Running {
   readonly child: Child;
-  readonly process: EnvoyChild;
+  readonly spawned: EnvoyChild;
   /** With what it could be started now; a bootstrap gets its lasting name when its Envoy has taken over. */
   spawn: SpawnOptions;
   threads: string | undefined;
@@ -77,22 +77,22 @@ export class Processes implements AsyncDisposable {
   async #spawnNow(spawn: SpawnOptions, epoch: number): Promise<Running> {
     const { clock, onSpawn, env } = this.#options;
     this.#uid = spawn.runAs?.uid;
-    const process = await spawnEnvoy({
+    const spawned = await spawnEnvoy({
       ...spawn,
       env: { ...spawn.env, ...env },
       args: [...spawn.args, ...(await this.#epochArguments(epoch))],
     });
-    const child = { id: ++this.#lastId, pid: process.pid, epoch, startedMs: clock.now() };
+    const child = { id: ++this.#lastId, pid: spawned.pid, epoch, startedMs: clock.now() };
     const running: Running = {
       child,
-      process,
+      spawned,
       spawn,
       threads: undefined,
       isAdminLost: false,
       drainsUntilMs: undefined,
     };
     this.#running.set(child.id, running);
-    void process.ended.then(() => this.#running.delete(child.id));
+    void spawned.ended.then(() => this.#running.delete(child.id));
     onSpawn(child.pid, spawn);
     return running;
   }
@@ -105,7 +105,7 @@ export class Processes implements AsyncDisposable {
   /** Waits until all are gone, and removes what they shared. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#spawning); // whoever comes too late is killed by the lifecycle
-    await Promise.all([...this.#running.values()].map(({ process }) => process.ended));
+    await Promise.all([...this.#running.values()].map(({ spawned }) => spawned.ended));
     if (this.#baseId !== undefined) await removeSharedMemory(this.#baseId);
   }
 

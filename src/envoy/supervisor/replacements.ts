@@ -95,7 +95,7 @@ export class Replacements {
     if (running === undefined) return;
     running.drainsUntilMs = clock.now() + parentShutdownSeconds * 1_000;
     const gone = new AbortController();
-    void running.process.ended.then(() => gone.abort());
+    void running.spawned.ended.then(() => gone.abort());
     for (const [signal, afterMs] of [
       ["SIGTERM", parentShutdownSeconds * 1_000 + RETIRE_RESERVE_MS],
       ["SIGKILL", TERM_LIMIT_MS],
@@ -103,7 +103,7 @@ export class Replacements {
       await pause(afterMs, gone.signal, clock);
       if (gone.signal.aborted) return;
       log.warn("Ending the Envoy before, nobody else did", { pid, signal });
-      running.process.kill(signal);
+      running.spawned.kill(signal);
     }
   }
 }

@@ -173,11 +173,11 @@ class Supervisor implements SupervisedEnvoy {
 
   /** Stays with a process until it is gone: tells when it is live, when it hangs and when it ends. */
   #attend(running: Running): void {
-    const { child, process } = running;
+    const { child, spawned } = running;
     const gone = new AbortController();
-    void process.ended.then((end) => {
+    void spawned.ended.then((end) => {
       gone.abort();
-      this.#accounts.noteEnd({ lastLines: process.lastLines(), threads: running.threads, spawn: running.spawn });
+      this.#accounts.noteEnd({ lastLines: spawned.lastLines(), threads: running.threads, spawn: running.spawn });
       this.#happens({ kind: "exited", id: child.id, end });
     });
     void waitUntilLive(this.#options.admin, child.epoch, this.#clock, gone.signal).then((isLive) => {
@@ -203,7 +203,7 @@ class Supervisor implements SupervisedEnvoy {
   async #drain({ id }: Child): Promise<void> {
     const { hurry, force } = this.#options.signals;
     const gone = new AbortController();
-    void this.#processes.get(id)?.process.ended.then(() => gone.abort());
+    void this.#processes.get(id)?.spawned.ended.then(() => gone.abort());
     await drainAndWait({ ...this.#options, clock: this.#clock }, AbortSignal.any([gone.signal, hurry, force]));
     this.#happens({ kind: "drained" });
   }
@@ -213,7 +213,7 @@ class Supervisor implements SupervisedEnvoy {
     for (const { id, pid } of children) {
       if (signal === "SIGKILL") log.warn("Killing Envoy", { signal, pid });
       else log.info("Ending Envoy", { signal, pid });
-      this.#processes.get(id)?.process.kill(signal);
+      this.#processes.get(id)?.spawned.kill(signal);
     }
   }
 

@@ -14,7 +14,7 @@ import {
   systemClock,
   ToldReasons,
 } from "../../base/index.ts";
-import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext, type RootSource } from "../control-plane-tls.ts";
+import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext, type RootSource } from "../tls/control-plane-tls.ts";
 import { describeTokenTrouble } from "../tokens/token-state.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 import type { CallFailure } from "./sign-call.ts";

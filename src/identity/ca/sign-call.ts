@@ -9,7 +9,7 @@ import {
   type Logger,
 } from "../../base/index.ts";
 import { encodeFields, readFields } from "../../proto/wire.ts";
-import type { ControlPlaneTls } from "../control-plane-tls.ts";
+import type { ControlPlaneTls } from "../tls/control-plane-tls.ts";
 
 /** Source: istio/api security/v1alpha1/ca.proto. */
 const METHOD = "/istio.v1.auth.IstioCertificateService/CreateCertificate";

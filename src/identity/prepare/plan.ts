@@ -7,7 +7,7 @@ import {
   provisionedFiles,
   type RootSource,
   refuseImpossibleTls,
-} from "../control-plane-tls.ts";
+} from "../tls/control-plane-tls.ts";
 import { type CertificateFiles, resolveAll, WELL_KNOWN } from "./paths.ts";
 
 /** The words that decide where certificates come from and how CA and istiod are reached. */

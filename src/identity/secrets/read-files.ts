@@ -1,28 +1,11 @@
-import type { X509Certificate } from "node:crypto";
-import {
-  AgentError,
-  describeError,
-  encodeCertificates,
-  type Logger,
-  parseCertificates,
-  parseChain,
-  parsePrivateKey,
-  readRegularFile,
-  Secret,
-} from "../../base/index.ts";
+import type { Logger } from "../../base/index.ts";
+import { goodRoots, invalidFile, readKeyPair, readPem } from "../tls/key-pair.ts";
 import type { SecretItem } from "./secret-item.ts";
 
 /** Files behind one secret; absolute paths. */
 export type FileSource =
   | { readonly kind: "certificate"; readonly certChain: string; readonly key: string }
   | { readonly kind: "roots"; readonly path: string };
-
-/** A certificate with what leads to its root, and its key; PEM, encoded from what was parsed. */
-export interface KeyPair {
-  readonly leaf: X509Certificate;
-  readonly certChain: Buffer;
-  readonly key: Secret;
-}
 
 /** Reads and checks a file secret; what was checked is what is served. Rejects with FILE_UNREADABLE or SECRET_FILE_INVALID. */
 export async function readFileSecret(name: string, source: FileSource, log: Logger): Promise<SecretItem> {
@@ -32,49 +15,8 @@ export async function readFileSecret(name: string, source: FileSource, log: Logg
   }
   const { path } = source;
   const bad: string[] = [];
-  const roots = goodRoots(await read(path), (reason) => bad.push(reason));
-  if (roots.length === 0) throw invalid(path, "failed to parse root certs from file, wanted PEM");
+  const roots = goodRoots(await readPem(path), (reason) => bad.push(reason));
+  if (roots.length === 0) throw invalidFile(path, "failed to parse root certs from file, wanted PEM");
   if (bad.length > 0) log.error("failed to parse some certs from file", { file: path, reasons: bad.join("; ") });
   return { kind: "roots", name, roots };
-}
-
-/** The usable certificates of a bundle, encoded anew, with a newline after each; empty when there is none. */
-export function goodRoots(pem: string | Uint8Array, onBad?: (reason: string) => void): Buffer {
-  return Buffer.from(encodeCertificates(parseCertificates(pem, onBad), "\n"));
-}
-
-/**
- * Reads a certificate with its chain, and the key that belongs to it. One unusable certificate spoils the chain: it may
- * be half written, and Envoy would refuse it. Rejects with FILE_UNREADABLE or SECRET_FILE_INVALID.
- */
-export async function readKeyPair(source: { readonly certChain: string; readonly key: string }): Promise<KeyPair> {
-  const [chainBytes, keyBytes] = await Promise.all([read(source.certChain), read(source.key)]);
-  const bad: string[] = [];
-  const chain = parseChain(chainBytes, (reason) => bad.push(reason));
-  if (bad.length > 0) throw invalid(source.certChain, `it holds a certificate that cannot be read: ${bad.join("; ")}`);
-  const [leaf] = chain;
-  if (leaf === undefined) throw invalid(source.certChain, whyNoCertificate(chainBytes));
-  const parsed = parsePrivateKey(keyBytes);
-  if (typeof parsed === "string") throw invalid(source.key, parsed);
-  if (!leaf.checkPrivateKey(parsed.key)) {
-    throw invalid(source.key, `the key does not belong to the certificate in "${source.certChain}"`);
-  }
-  return { leaf, certChain: Buffer.from(encodeCertificates(chain, chainBytes)), key: new Secret(parsed.pem) };
-}
-
-function whyNoCertificate(bytes: Buffer): string {
-  const isKey = typeof parsePrivateKey(bytes) !== "string";
-  return isKey ? "it holds a private key; are the two files swapped?" : "it holds no certificate, wanted PEM";
-}
-
-async function read(path: string): Promise<Buffer> {
-  try {
-    return await readRegularFile(path);
-  } catch (error) {
-    throw new AgentError("FILE_UNREADABLE", `Cannot read "${path}": ${describeError(error)}`, { cause: error });
-  }
-}
-
-function invalid(path: string, reason: string): AgentError {
-  return new AgentError("SECRET_FILE_INVALID", `Cannot use "${path}": ${reason}`);
 }

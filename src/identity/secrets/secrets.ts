@@ -1,6 +1,7 @@
 import { AgentError, type Clock, describeError, Lifetime, systemClock, watchPaths } from "../../base/index.ts";
 import type { IssuedCertificate } from "../ca/issue.ts";
 import { resolveAll } from "../prepare/paths.ts";
+import { findOsBundle } from "../tls/os-roots.ts";
 import { readCrl } from "./crl.ts";
 import { FileResources } from "./file-resources.ts";
 import { startIssuer } from "./issuer.ts";
@@ -8,7 +9,6 @@ import { Listeners } from "./listeners.ts";
 import { type Mounted, watchMounted } from "./mounted.ts";
 import { parseSecretName, ROOTS, type SecretName, WORKLOAD } from "./names.ts";
 import type { Secrets, SecretsOptions } from "./options.ts";
-import { findOsBundle } from "./os-roots.ts";
 import { type Output, startOutput } from "./output.ts";
 import { mergeRoots } from "./pem.ts";
 import type { SecretItem } from "./secret-item.ts";

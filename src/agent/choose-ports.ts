@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { AgentError, freePorts, systemCode, tryTcp } from "../../base/index.ts";
+import { AgentError, freePorts, systemCode, tryTcp } from "../base/index.ts";
 
 /**
  * Below what Linux (32768) and macOS (49152) give to whoever asks for any port, outgoing connections included, and

@@ -11,9 +11,9 @@ import {
   type Secret,
   splitHostPort,
   withoutFinalDot,
-} from "../base/index.ts";
-import { readSystemRoots, type SystemRoots } from "./secrets/os-roots.ts";
-import { readKeyPair } from "./secrets/read-files.ts";
+} from "../../base/index.ts";
+import { readKeyPair } from "./key-pair.ts";
+import { readSystemRoots, type SystemRoots } from "./os-roots.ts";
 
 /** Roots to trust: those of the operating system, or a file; read anew for each connection. */
 export type RootSource =

@@ -1,7 +1,7 @@
 import { readdir, readlink, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AgentError, describeError, pemBlock, readPemBlocks, readRegularFile } from "../../base/index.ts";
-import { goodRoots } from "./read-files.ts";
+import { goodRoots } from "./key-pair.ts";
 
 /** Where the operating system's roots are; the words of Go and OpenSSL. */
 export interface SystemRoots {
