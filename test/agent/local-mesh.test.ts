@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { choosePorts } from "../../src/agent/local/choose-ports.ts";
+import { choosePorts } from "../../src/agent/choose-ports.ts";
 import { startLocalMesh } from "../../src/agent/local/index.ts";
 import { sweepRunFolders } from "../../src/agent/local/sweep-run-folders.ts";
 import { bindTcp, bindUnix, type Host, silentLogger } from "../../src/base/index.ts";

@@ -1,0 +1,99 @@
+/** A file that would break a rule, laid beside or over the real ones. */
+export interface Mutation {
+  /** Key of `RULES`. */
+  readonly rule: string;
+  readonly what: string;
+  readonly file: string;
+  readonly text: string;
+  /** Part of the line by which it is caught. */
+  readonly caught: string;
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    rule: "arrowsPointDown",
+    what: "a room that imports another",
+    file: "src/status/planted.ts",
+    text: 'import { findEnvoy } from "../envoy/binary/index.ts";\nfindEnvoy();',
+    caught: "src/status/planted.ts -> src/envoy/binary/index.ts",
+  },
+  {
+    rule: "arrowsPointDown",
+    what: "a type taken from above",
+    file: "src/base/planted.ts",
+    text: 'import type { AgentConfig } from "../config/index.ts";\nexport type Planted = AgentConfig;',
+    caught: "src/base/planted.ts -> src/config/index.ts",
+  },
+  {
+    rule: "arrowsPointDown",
+    what: "a type taken from above inside a type",
+    file: "src/base/planted.ts",
+    text: 'export type Planted = import("../config/index.ts").AgentConfig;',
+    caught: "src/base/planted.ts -> src/config/index.ts",
+  },
+  {
+    rule: "arrowsPointDown",
+    what: "an import for its side effect",
+    file: "src/xds/planted.ts",
+    text: 'import "../agent/index.ts";',
+    caught: "src/xds/planted.ts -> src/agent/index.ts",
+  },
+  {
+    rule: "arrowsPointDown",
+    what: "a dynamic import, over several lines",
+    file: "src/agent/planted.ts",
+    text: 'export const load = () =>\n  import(\n    "../cli/index.ts"\n  );',
+    caught: "src/agent/planted.ts -> src/cli/index.ts",
+  },
+  {
+    rule: "arrowsPointDown",
+    what: "everything of another room exported again",
+    file: "src/node/planted.ts",
+    text: 'export * from "../identity/index.ts";',
+    caught: "src/node/planted.ts -> src/identity/index.ts",
+  },
+  {
+    rule: "nothingFromOutside",
+    what: "a helper of the tests",
+    file: "src/agent/planted.ts",
+    text: 'import { startFakeIstiod } from "../../test/support/fake-istiod.ts";\nstartFakeIstiod();',
+    caught: "src/agent/planted.ts -> test/support/fake-istiod.ts",
+  },
+  {
+    rule: "roomsAreEnteredByAnIndex",
+    what: "a file behind the index of a room",
+    file: "src/agent/planted.ts",
+    text: 'import { createSecrets } from "../identity/secrets/secrets.ts";\ncreateSecrets();',
+    caught: "src/agent/planted.ts -> src/identity/secrets/secrets.ts",
+  },
+  {
+    rule: "noFileIsPartOfACircle",
+    what: "two files that import each other",
+    file: "src/base/clock.ts",
+    text: 'export { retry } from "./retry.ts";\nexport const pause = 1, systemClock = 1;',
+    caught: "src/base/clock.ts",
+  },
+  {
+    rule: "noFolderIsPartOfACircle",
+    what: "a folder of a room that imports the folder by which it is imported",
+    file: "src/identity/tokens/planted.ts",
+    text: 'import { issue } from "../ca/issue.ts";\nissue();',
+    caught: "src/identity/tokens",
+  },
+  ...(
+    [
+      ["the environment by an index", 'export const home = process["env"].HOME;', "process.env"],
+      ["the exit", "export const leave = () => process.exit(1);", "process.exit"],
+      ["the environment taken apart", "export const { env } = process;", "process.process"],
+      ["the process under another name", "const own = process;\nexport const words = own.argv;", "process.process"],
+      ["the process by the global object", "export const words = globalThis.process.argv;", "process.process"],
+      ["node:process", 'import { env } from "node:process";\nexport const home = env.HOME;', "node:process"],
+    ] as const
+  ).map(([what, text, caught]) => ({
+    rule: "onlyTheDoorsTouchTheProcess",
+    what,
+    file: "src/config/planted.ts",
+    text,
+    caught,
+  })),
+];

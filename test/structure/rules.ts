@@ -1,0 +1,138 @@
+import { dirname } from "node:path";
+import { type Arrow, arrowsOf, processUses, type Sources } from "./source-graph.ts";
+
+/** A rule of docs/architecture.md: what breaks it, one line each. */
+export type Rule = (sources: Sources) => string[];
+
+const FLOORS: Readonly<Record<string, number>> = {
+  "src/main.ts": 5,
+  "src/index.ts": 4,
+  "src/library-host.ts": 3,
+  "src/library-types.ts": 3,
+  "src/version.ts": 0,
+  base: 0,
+  proto: 0.5,
+  agent: 2,
+  cli: 3,
+};
+const ROOM_FLOOR = 1;
+
+/** Arrows point down, and rooms do not know each other. */
+export const arrowsPointDown: Rule = (sources) =>
+  ownArrows(sources)
+    .filter(
+      ({ from, to }) => roomOf(from) !== roomOf(to) && floorOf(from) <= floorOf(to) && !isTheSidewaysArrow(from, to),
+    )
+    .map(show);
+
+/** `bootstrap` renders what `node` describes, and says so by its type. */
+function isTheSidewaysArrow(from: string, to: string): boolean {
+  return roomOf(from) === "bootstrap" && roomOf(to) === "node";
+}
+
+/** Sources import sources, examples and data; nothing of the tests and scripts. */
+export const nothingFromOutside: Rule = (sources) =>
+  arrowsOf(sources)
+    .filter(({ to }) => /^(test|scripts|bench|dist)\//.test(to) || to.startsWith(".."))
+    .map(show);
+
+/** A room is entered by its index, or by that of a folder in it. */
+export const roomsAreEnteredByAnIndex: Rule = (sources) =>
+  ownArrows(sources)
+    .filter(({ from, to }) => roomOf(from) !== roomOf(to) && roomOf(to) !== to && !OPEN_ROOMS.includes(roomOf(to)))
+    .filter((arrow) => !arrow.to.endsWith("/index.ts") && !DOORS_FOR_SPEED.includes(show(arrow)))
+    .map(show);
+
+/** Messages and their codecs: each file is loaded alone, so that a start loads no more than it needs. */
+const OPEN_ROOMS = ["proto"];
+
+/** The index of the room would load what a mistyped command and the library's door have no use for. */
+const DOORS_FOR_SPEED = [
+  "src/cli/index.ts -> src/config/find-command.ts",
+  "src/cli/strict-flags.ts -> src/config/flags.ts",
+  "src/cli/strict-flags.ts -> src/config/pflag.ts",
+  "src/index.ts -> src/base/errors.ts",
+  "src/library-options.ts -> src/base/errors.ts",
+];
+
+export const noFileIsPartOfACircle: Rule = (sources) => circles(ownArrows(sources));
+
+/** The index is the face of its folder and not a part of it: it may show what folders below it have. */
+export const noFolderIsPartOfACircle: Rule = (sources) =>
+  circles(
+    ownArrows(sources)
+      .map((arrow) => ({ ...arrow, from: folderOf(arrow.from), to: folderOf(arrow.to) }))
+      .filter(({ from, to }) => from !== to),
+  );
+
+function folderOf(file: string): string {
+  return file.endsWith("/index.ts") || dirname(file) === "src" ? file : dirname(file);
+}
+
+const DOORS = ["src/library-host.ts", "src/main.ts"];
+
+/** What may be asked of the process anywhere: who and where it is, not what it was given. */
+const HARMLESS = [
+  "pid",
+  "ppid",
+  "platform",
+  "arch",
+  "getuid",
+  "geteuid",
+  "getgid",
+  "getegid",
+  "kill",
+  "memoryUsage",
+  "execPath",
+];
+
+/** Arguments, environment, streams, signals and exit reach only the two doors. */
+export const onlyTheDoorsTouchTheProcess: Rule = (sources) =>
+  [...sources]
+    .filter(([file]) => !DOORS.includes(file))
+    .flatMap(([file, text]) => {
+      const uses = processUses(file, text).filter((name) => !HARMLESS.includes(name));
+      const imported = arrowsOf(new Map([[file, text]])).filter(({ to }) => to === "node:process" || to === "process");
+      return [...uses.map((name) => `${file}: process.${name}`), ...imported.map(show)];
+    });
+
+export const RULES: Readonly<Record<string, Rule>> = {
+  arrowsPointDown,
+  nothingFromOutside,
+  roomsAreEnteredByAnIndex,
+  noFileIsPartOfACircle,
+  noFolderIsPartOfACircle,
+  onlyTheDoorsTouchTheProcess,
+};
+
+/** `src/main.ts` and the other files beside the rooms are rooms of their own. */
+export function roomOf(file: string): string {
+  return file.split("/").length === 2 ? file : (file.split("/")[1] ?? "");
+}
+
+function floorOf(file: string): number {
+  return FLOORS[roomOf(file)] ?? ROOM_FLOOR;
+}
+
+function ownArrows(sources: Sources): Arrow[] {
+  return arrowsOf(sources).filter(({ to }) => to.startsWith("src/") && to.endsWith(".ts"));
+}
+
+function show({ from, to }: Pick<Arrow, "from" | "to">): string {
+  return `${from} -> ${to}`;
+}
+
+function circles(arrows: readonly Pick<Arrow, "from" | "to">[]): string[] {
+  const targets = new Map<string, Set<string>>();
+  for (const { from, to } of arrows) targets.set(from, (targets.get(from) ?? new Set()).add(to));
+  const found: string[] = [];
+  const done = new Set<string>();
+  const walk = (place: string, path: readonly string[]): void => {
+    if (path.includes(place)) found.push([...path.slice(path.indexOf(place)), place].join(" -> "));
+    if (done.has(place) || path.includes(place)) return;
+    for (const next of targets.get(place) ?? []) walk(next, [...path, place]);
+    done.add(place);
+  };
+  for (const place of targets.keys()) walk(place, []);
+  return found;
+}
