@@ -3,7 +3,7 @@ import { AgentError, allSettled, type BoundSocket, bindTcp, bindUnix, type Lifet
 import type { AgentConfig } from "../config/index.ts";
 import type { SocketPlan } from "../identity/prepare/index.ts";
 import { statusPortTaken } from "./port-map.ts";
-import { runAs, xdsSocketPath } from "./room-options.ts";
+import { runAs, socketAccess, xdsSocketPath } from "./room-options.ts";
 import { makeRunFolder } from "./run-folders.ts";
 import type { Sockets } from "./serve-identity.ts";
 
@@ -14,16 +14,16 @@ import type { Sockets } from "./serve-identity.ts";
 export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {
   const [status, xds, secrets] = await allSettled([
     life.own("status port", bindStatus(config)),
-    life.own("xds socket", bindUnix(xdsSocketPath(config), { mode: 0o666, folderMode: 0o700 })),
+    life.own("xds socket", bindUnix(xdsSocketPath(config), socketAccess(config))),
     config.settings.isEnvoyDisabled ? undefined : bindSds(config, sds, life),
   ]);
   return { status, xds, sds: secrets };
 }
 
-async function bindSds(config: AgentConfig, { path, mode, folderMode }: SocketPlan, life: Lifetime) {
+async function bindSds(config: AgentConfig, { path, folderMode }: SocketPlan, life: Lifetime) {
   const owner = runAs(config, process.getuid?.());
   await life.own("sds folder", makeRunFolder(dirname(path), { mode: folderMode, owner }));
-  return life.own("sds socket", bindUnix(path, { mode, folderMode }));
+  return life.own("sds socket", bindUnix(path, { ...socketAccess(config), folderMode }));
 }
 
 /** On every address, or the loopback. Machines may be without IPv6, or without IPv4; a taken port stays taken. */

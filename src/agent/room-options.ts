@@ -208,6 +208,15 @@ export function runAs({ settings }: AgentConfig, uid: number | undefined): Owner
   return uid === 0 && settings.dnsProxyAddress.endsWith(":53") ? { uid: 1337, gid: 1337 } : undefined;
 }
 
+/**
+ * Who may connect to the sockets that Envoy uses: Envoy's user. In a pod, everybody who reaches them: which containers do
+ * is decided by the volumes that they share, and those run as other users. Source: istio/istio pkg/uds/listener.go.
+ */
+export function socketAccess(config: AgentConfig): { readonly mode: number; readonly owner: Owner | undefined } {
+  const isPod = config.settings.kubernetesServiceHost !== "";
+  return { mode: isPod ? 0o666 : 0o600, owner: runAs(config, process.getuid?.()) };
+}
+
 /** Where something of the run lies, seen from the agent. */
 export function inRunFolder({ cwd }: AgentConfig, path: string): string {
   return isAbsolute(path) ? path : join(cwd, path);

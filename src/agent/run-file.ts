@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { lstat, rm } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
 import { dirname } from "node:path";
 import {
   AgentError,
   describeError,
   type Logger,
+  removeFile,
   type Trusted,
   trustedUsers,
   writeFileAtomically,
@@ -122,7 +123,7 @@ class RunFolder implements ClaimedFolder {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#last;
     const found = await readRunFile(this.#path).catch(() => undefined);
-    if (found?.pid === this.#content.pid && found.start === this.#content.start) await rm(this.#path, { force: true });
+    if (found?.pid === this.#content.pid && found.start === this.#content.start) await removeFile(this.#path);
     await this.#place[Symbol.asyncDispose]();
   }
 

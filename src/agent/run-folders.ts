@@ -1,6 +1,17 @@
 import { chown, rmdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { AgentError, describeError, makeFolder, type Owner, writeHint } from "../base/index.ts";
+import {
+  AgentError,
+  describeError,
+  makeFolder,
+  type Owner,
+  openTrustedFolder,
+  trustedUsers,
+  writeHint,
+} from "../base/index.ts";
+
+/** Permission bits of others to look into a folder. */
+const MAY_ENTER = 0o005;
 
 export interface RunFolderOptions {
   /** Permission bits for what has to be made. Default 0700. */
@@ -11,16 +22,18 @@ export interface RunFolderOptions {
 
 /**
  * A folder that Envoy and the agent meet in. Disposing it removes those that had to be made for it, as far as they are
- * empty, so that a start that failed leaves nothing. Rejects with FILE_UNWRITABLE.
+ * empty, so that a start that failed leaves nothing. Rejects with FILE_UNWRITABLE, or with UNTRUSTED_PATH when it cannot
+ * be given to `owner` because others could have exchanged it.
  */
 export async function makeRunFolder(path: string, { mode, owner }: RunFolderOptions = {}): Promise<AsyncDisposable> {
   const missing = await missingFolders(path);
   try {
     await makeFolder(path, mode);
     if (owner !== undefined) {
-      for (const folder of new Set([path, ...missing])) await chown(folder, owner.uid, owner.gid);
+      for (const folder of new Set([path, ...missing])) await giveFolder(folder, owner); // once given, they are not judged
     }
   } catch (error) {
+    if (error instanceof AgentError) throw error;
     const text = `Cannot make folder "${path}": ${describeError(error)}`;
     throw new AgentError("FILE_UNWRITABLE", text, {
       hint: `${writeHint(error)}, or start in another folder with --run-folder`,
@@ -34,6 +47,14 @@ export async function makeRunFolder(path: string, { mode, owner }: RunFolderOpti
       }
     },
   };
+}
+
+/** Unless Envoy can enter it as it is. Given is the folder that was judged, whatever has its name by then. */
+async function giveFolder(path: string, owner: Owner): Promise<void> {
+  const { uid, mode } = await stat(path);
+  if (uid === owner.uid || (mode & MAY_ENTER) === MAY_ENTER) return;
+  await using folder = await openTrustedFolder(path, trustedUsers());
+  await chown(folder.here, owner.uid, owner.gid);
 }
 
 /** The deepest first. */

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { mkdir, open, rename, stat, unlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { AgentError, describeError, systemCode } from "./errors.ts";
+import { holdFolder, type TrustedFolder } from "./trust.ts";
 
 /** A user and group of the machine, by number. */
 export interface Owner {
@@ -31,8 +32,8 @@ export interface StagedFile {
 
 /**
  * Replaces a file as a whole: readers see the old or the new content, never a part, and a full disk leaves the old
- * file as it was. The temporary file is created exclusively, so a planted link is never followed.
- * Rejects with FILE_UNWRITABLE.
+ * file as it was. The temporary file is created exclusively and in the open folder, so a planted link is never followed.
+ * Rejects with FILE_UNWRITABLE, or with UNTRUSTED_PATH when a link of another user leads there.
  */
 export async function writeFileAtomically(
   path: string,
@@ -54,13 +55,15 @@ export async function stageFile(
   options: WriteOptions = {},
 ): Promise<StagedFile> {
   const { mode = 0o600, folderMode = 0o700, mayCreateFolder = true, owner } = options;
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  const name = basename(path);
+  const folder = await enterFolder(path, mayCreateFolder ? folderMode : undefined);
+  const temporary = folder.at(`${name}.${randomBytes(6).toString("hex")}.tmp`);
   let isStaged = false;
   const discard = async (): Promise<void> => {
     if (isStaged) await unlink(temporary).catch(() => undefined); // the write's own failure is what matters
+    await folder[Symbol.asyncDispose]();
   };
   try {
-    if (mayCreateFolder) await makeFolder(dirname(path), folderMode);
     const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
     isStaged = true;
     try {
@@ -77,7 +80,7 @@ export async function stageFile(
   return {
     async commit() {
       try {
-        await rename(temporary, path);
+        await rename(temporary, folder.at(name));
         isStaged = false;
       } catch (error) {
         throw unwritable(path, error);
@@ -85,6 +88,25 @@ export async function stageFile(
     },
     discard,
   };
+}
+
+/** Removes a file, or a link itself, in the folder that its path means; absent is fine. Rejects with the system's error. */
+export async function removeFile(path: string): Promise<void> {
+  try {
+    await using folder = await holdFolder(dirname(path));
+    await unlink(folder.at(basename(path)));
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT") throw error;
+  }
+}
+
+async function enterFolder(path: string, modeToMake: number | undefined): Promise<TrustedFolder> {
+  try {
+    if (modeToMake !== undefined) await makeFolder(dirname(path), modeToMake);
+    return await holdFolder(dirname(path));
+  } catch (error) {
+    throw error instanceof AgentError ? error : unwritable(path, error);
+  }
 }
 
 /**

@@ -18,6 +18,7 @@ export {
 export {
   makeFolder,
   type Owner,
+  removeFile,
   type StagedFile,
   stageFile,
   type WriteOptions,
@@ -87,6 +88,7 @@ export { descriptorOf, finishOutput, lossyOutput, type ProcessOutput, steadyOutp
 export { createTimeline, type Timeline } from "./timeline.ts";
 export { IS_IT_RUNNING, isUnreachable, plainReason, ToldReasons } from "./told-reasons.ts";
 export {
+  holdFolder,
   judgeFolder,
   openTrustedFolder,
   readTrustedFile,

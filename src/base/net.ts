@@ -1,10 +1,10 @@
-import { chmod } from "node:fs/promises";
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { AgentError, describeError, systemCode } from "./errors.ts";
-import { makeFolder } from "./files.ts";
+import { makeFolder, type Owner } from "./files.ts";
 import { shortSocketPath } from "./socket-path.ts";
-import { clearSocketPlace } from "./socket-place.ts";
+import { clearSocketPlace, socketInUse } from "./socket-place.ts";
+import { openStage } from "./socket-stage.ts";
 
 /**
  * A listening socket whose connections nobody serves yet. What arrives early waits, unread, until `handOver`.
@@ -20,29 +20,48 @@ export interface BoundSocket extends AsyncDisposable {
 }
 
 export interface UnixOptions {
-  /** Permission bits of the socket file. Default 0600. */
+  /** Permission bits of the socket file, exactly, whatever the umask. Default 0600. */
   readonly mode?: number;
+  /** Whose the socket file is. Default: whoever makes it. */
+  readonly owner?: Owner | undefined;
   /** Permission bits for folders that have to be created. Default 0700. */
   readonly folderMode?: number;
 }
 
 /**
  * Listens on a UNIX socket. A socket file that refuses connections is replaced; one that may be alive, and any other
- * kind of file, is left alone. Rejects with SOCKET_PATH_TOO_LONG, ADDRESS_IN_USE or FILE_UNWRITABLE.
+ * kind of file, is left alone. Nobody can reach the socket before it has its mode and owner. Rejects with
+ * SOCKET_PATH_TOO_LONG, ADDRESS_IN_USE, FILE_UNWRITABLE, or UNTRUSTED_PATH when a link of another user leads there.
  */
 export async function bindUnix(path: string, options: UnixOptions = {}): Promise<BoundSocket> {
-  const short = shortSocketPath(path);
+  shortSocketPath(path); // by a longer one no client would come
   try {
     await makeFolder(dirname(path), options.folderMode);
     await clearSocketPlace(path);
-    const bound = await listen({ path: short }, path);
-    await chmod(path, options.mode ?? 0o600);
-    return bound;
+    return await bindOnStage(path, options);
   } catch (error) {
     if (error instanceof AgentError) throw error;
     throw new AgentError("FILE_UNWRITABLE", `Cannot listen on socket "${path}": ${describeError(error)}`, {
       cause: error,
     });
+  }
+}
+
+async function bindOnStage(path: string, { mode = 0o600, owner }: UnixOptions): Promise<BoundSocket> {
+  await using stage = await openStage(path);
+  const bound = await listen({ path: stage.path }, path);
+  try {
+    const placed = await stage.place({ mode, owner });
+    return {
+      ...bound,
+      async [Symbol.asyncDispose]() {
+        await placed[Symbol.asyncDispose]();
+        await bound[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await bound[Symbol.asyncDispose]();
+    throw systemCode(error) === "EEXIST" ? socketInUse(path, "something that another process just made") : error;
   }
 }
 

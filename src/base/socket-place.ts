@@ -1,9 +1,11 @@
 import type { BigIntStats } from "node:fs";
 import { lstat, readlink, stat, unlink } from "node:fs/promises";
 import { connect } from "node:net";
+import { basename, dirname } from "node:path";
 import { AgentError, describeError, systemCode } from "./errors.ts";
 import { kindOfPlace } from "./read-file.ts";
 import { shortSocketPath } from "./socket-path.ts";
+import { holdFolder } from "./trust.ts";
 
 /** The socket file that was found dead; by it is seen whether another one takes its place. */
 export type DeadSocket = BigIntStats;
@@ -42,17 +44,18 @@ export async function clearSocketPlace(path: string): Promise<void> {
   const place = await lookAtSocketPlace(path);
   if (place.kind === "absent") return;
   if (place.kind === "dead") return removeDeadSocket(path, place.found);
-  throw socketInUse(path, place);
+  throw socketInUse(path, place.kind === "other" ? place.what : undefined);
 }
 
-function socketInUse(path: string, place: Exclude<SocketPlace, { readonly kind: "absent" | "dead" }>): AgentError {
+/** ADDRESS_IN_USE for a socket; `inTheWay`: words for what is there, undefined when it answers. */
+export function socketInUse(path: string, inTheWay: string | undefined): AgentError {
   const [what, hint] =
-    place.kind === "other"
-      ? [
-          `${place.what} is in the way`,
+    inTheWay === undefined
+      ? ["in use, another process answers on it", "Stop the other agent, or start this one in another folder"]
+      : [
+          `${inTheWay} is in the way`,
           "Remove it, or choose another place; the agent removes only sockets that nobody listens on",
-        ]
-      : ["in use, another process answers on it", "Stop the other agent, or start this one in another folder"];
+        ];
   return new AgentError("ADDRESS_IN_USE", `Cannot listen on socket "${path}": ${what}`, { hint });
 }
 
@@ -61,12 +64,14 @@ function socketInUse(path: string, place: Exclude<SocketPlace, { readonly kind: 
  * ADDRESS_IN_USE then, or with the system's error.
  */
 export async function removeDeadSocket(path: string, found: DeadSocket): Promise<void> {
-  const now = await statOrAbsent(path);
+  await using folder = await holdFolder(dirname(path));
+  const place = folder.at(basename(path));
+  const now = await statOrAbsent(place);
   if (now === undefined) return;
   if (now.ino !== found.ino || now.dev !== found.dev || now.ctimeNs !== found.ctimeNs) {
-    throw socketInUse(path, { kind: "other", what: "a socket that another process just made" });
+    throw socketInUse(path, "a socket that another process just made");
   }
-  await unlink(path).catch((error: unknown) => {
+  await unlink(place).catch((error: unknown) => {
     if (systemCode(error) !== "ENOENT") throw error; // else another one was quicker to remove it
   });
 }

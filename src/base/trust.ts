@@ -1,4 +1,4 @@
-import { constants, type Stats } from "node:fs";
+import { constants, existsSync, type Stats } from "node:fs";
 import { type FileHandle, lstat, open, readlink } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import { AgentError, systemCode } from "./errors.ts";
@@ -14,6 +14,8 @@ export function trustedUsers(...more: readonly (number | undefined)[]): Trusted 
 
 /** A folder that was judged and stays open: whatever happens to its name, this is the one that was judged. */
 export interface TrustedFolder extends AsyncDisposable {
+  /** The folder itself. */
+  readonly here: string;
   /** The path by which to reach a name in it. */
   at(name: string): string;
 }
@@ -24,15 +26,27 @@ export interface TrustedFolder extends AsyncDisposable {
  * nobody can replace what is another's. So sshd (StrictModes) and sudo judge paths. On Linux it is done on open
  * descriptors, elsewhere on names. Rejects with UNTRUSTED_PATH, or with the system's error, such as ENOENT.
  */
-export async function openTrustedFolder(path: string, trusted: Trusted): Promise<TrustedFolder> {
-  const walk = new Walk(path, trusted);
+export function openTrustedFolder(path: string, trusted: Trusted): Promise<TrustedFolder> {
+  return enter(new Walk(path, trusted));
+}
+
+/**
+ * Opens a folder in which we change something. Others may be able to write it, as they can an `emptyDir` of Kubernetes,
+ * but no link of theirs leads there: they cannot send us into another folder. A link is followed only where it belongs to
+ * root or this user, in a folder that only those can write. Rejects as `openTrustedFolder` does.
+ */
+export function holdFolder(path: string): Promise<TrustedFolder> {
+  return enter(new Walk(path, trustedUsers(), { judgesOnlyLinks: true }));
+}
+
+async function enter(walk: Walk): Promise<TrustedFolder> {
   try {
     await walk.run();
   } catch (error) {
     await walk.close();
     throw error;
   }
-  return { at: (name) => `${walk.here}/${name}`, [Symbol.asyncDispose]: () => walk.close() };
+  return { here: `${walk.here}/.`, at: (name) => `${walk.here}/${name}`, [Symbol.asyncDispose]: () => walk.close() };
 }
 
 /** Judges a folder as above, as far as it exists. Rejects with UNTRUSTED_PATH. */
@@ -105,6 +119,9 @@ class Walk {
   here = "/";
   readonly #path: string;
   readonly #trusted: Trusted;
+  readonly #judgesOnlyLinks: boolean;
+  /** Why links in the folder that was reached cannot be relied on. */
+  #whyNoLinks: string | undefined;
   /** Still to be entered, the next one last. */
   readonly #parts: string[];
   /** For people: what was reached. */
@@ -112,9 +129,10 @@ class Walk {
   #held: FileHandle | undefined;
   #links = 0;
 
-  constructor(path: string, trusted: Trusted) {
+  constructor(path: string, trusted: Trusted, { judgesOnlyLinks = false } = {}) {
     this.#path = resolve(path);
     this.#trusted = trusted;
+    this.#judgesOnlyLinks = judgesOnlyLinks;
     this.#parts = partsOf(this.#path);
   }
 
@@ -148,7 +166,8 @@ class Walk {
 
   /** Its folder was judged, so nobody else can have exchanged it meanwhile. */
   async #follow(path: string, shown: string, found: Stats): Promise<void> {
-    if (!this.#trusted.has(found.uid)) throw untrusted(this.#path, this.#where(shown, `belongs to uid ${found.uid}`));
+    const why = this.#trusted.has(found.uid) ? this.#whyNoLinks : `belongs to uid ${found.uid}`;
+    if (why !== undefined) throw untrusted(this.#path, this.#where(shown, why));
     if (++this.#links > MOST_LINKS) throw untrusted(this.#path, "leads round in a circle");
     const target = await readlink(path);
     this.#parts.push(...partsOf(target));
@@ -159,7 +178,8 @@ class Walk {
     const isSticky = (found.mode & STICKY) !== 0 && this.#parts.length > 0;
     const seen = isSticky ? { ...found, mode: found.mode & ~(constants.S_IWOTH | constants.S_IWGRP) } : found;
     const why = whyUntrusted(seen, this.#trusted);
-    if (why !== undefined) throw untrusted(this.#path, this.#where(shown, why));
+    this.#whyNoLinks = why && `is a link in a folder that ${why}`;
+    if (why !== undefined && !this.#judgesOnlyLinks) throw untrusted(this.#path, this.#where(shown, why));
   }
 
   #where(shown: string, why: string): string {
@@ -174,8 +194,11 @@ function partsOf(path: string): string[] {
     .reverse();
 }
 
+/** What is open has a name by which it is reached, whatever happens to its own. */
+const HAS_NAMES_OF_DESCRIPTORS = process.platform === "linux" && existsSync("/proc/self/fd");
+
 async function hold(path: string): Promise<{ readonly found: Stats; readonly held: FileHandle | undefined }> {
-  if (process.platform !== "linux") return { found: await lstat(path), held: undefined };
+  if (!HAS_NAMES_OF_DESCRIPTORS) return { found: await lstat(path), held: undefined };
   const held = await open(path, HOLD);
   try {
     return { found: await held.stat(), held };

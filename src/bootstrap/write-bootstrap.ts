@@ -1,6 +1,6 @@
-import { rename, rm } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { join, normalize, resolve } from "node:path";
-import { type Owner, writeFileAtomically } from "../base/index.ts";
+import { type Owner, removeFile, writeFileAtomically } from "../base/index.ts";
 import type { JsonObject, ProxyConfig } from "../proto/mesh/index.ts";
 import { LIGHTSTEP_TOKEN_FILE } from "./render-bootstrap.ts";
 
@@ -54,6 +54,6 @@ export async function writeBootstrap(
       if (path !== lastingPath) await rename(resolve(cwd, path), resolve(cwd, lastingPath));
       current = lastingPath;
     },
-    [Symbol.asyncDispose]: () => rm(resolve(cwd, current), { force: true }),
+    [Symbol.asyncDispose]: () => removeFile(resolve(cwd, current)),
   };
 }

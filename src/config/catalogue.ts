@@ -62,7 +62,7 @@ export const CATALOGUE = {
   kubernetesServiceHost: string({
     env: "KUBERNETES_SERVICE_HOST",
     default: "",
-    help: "Set in every pod; written certificates are then readable by all",
+    help: "Set in every pod; sockets and written certificates are then open to its other users",
     room: "identity",
   }),
   // configuration and bootstrap

@@ -8,11 +8,10 @@ import { createWorld, type World } from "./world.ts";
 
 const FOLDER = "var/run/secrets/workload-spiffe-uds";
 
-test("with nothing there we serve the workload's socket, open to every user", async () => {
+test("with nothing there we serve the workload's socket", async () => {
   await using world = await createWorld();
   expect(await decideSdsSocket({ cwd: world.cwd, fileName: "socket" })).toEqual({
     path: join(world.cwd, FOLDER, "socket"),
-    mode: 0o666,
     folderMode: 0o750,
     isFilesOnly: false,
   });

@@ -1,13 +1,15 @@
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import {
   describeError,
   hideSecrets,
   hideSecretsInText,
   hideSecretsInTexts,
   hideSecretsInWord,
+  holdFolder,
   type Logger,
   makeFolder,
+  readTextFile,
 } from "../../base/index.ts";
 import { findCoreDump } from "./core-dump.ts";
 
@@ -96,10 +98,11 @@ async function write(folder: string, own: string, facts: CrashFacts, log: Logger
   try {
     const bootstrap = await readBootstrap(facts.bootstrapFile);
     await makeFolder(folder, 0o700);
-    await mkdir(own, { mode: 0o700 });
-    await chmod(own, 0o700); // whatever the umask
+    await using place = await holdFolder(folder);
+    await mkdir(place.at(basename(own)), { mode: 0o700 });
+    await using inside = await holdFolder(own);
     const put = (name: string, text: string): Promise<void> =>
-      writeFile(join(own, name), text, { mode: 0o600, flag: "wx" });
+      writeFile(inside.at(name), text, { mode: 0o600, flag: "wx" });
     const clean = (text: string): string => hideSecretsInText(text, bootstrap.hidden);
     const told = hideSecretsInTexts(await report(facts, bootstrap.note), bootstrap.hidden);
     await put("report.json", `${JSON.stringify(told, null, 2)}\n`);
@@ -110,7 +113,7 @@ async function write(folder: string, own: string, facts: CrashFacts, log: Logger
     return true;
   } catch (error) {
     log.warn("Cannot keep all evidence of Envoy's end", { folder: own, error: describeError(error) });
-    if (!isReported) await rm(own, { recursive: true, force: true }).catch(() => undefined); // an empty one helps nobody
+    if (!isReported) await removeFolders(folder, [basename(own)]).catch(() => undefined); // an empty one helps nobody
     return isReported;
   }
 }
@@ -147,8 +150,7 @@ async function readBootstrap(path: string | undefined): Promise<CopiedBootstrap>
   const without = (note: string): CopiedBootstrap => ({ text: undefined, note, hidden: new Set() });
   if (path === undefined) return without("none");
   try {
-    if ((await stat(path)).size > MOST_BOOTSTRAP_BYTES) return without(`${path}, too large to be copied`);
-    const document = parse(await readFile(path, "utf8"));
+    const document = parse(await readTextFile(path, { mostBytes: MOST_BOOTSTRAP_BYTES }));
     if (document === undefined) return without(`${path}, not copied: it is not JSON, and may hold secrets`);
     const cleaned = hideSecrets(document);
     return {
@@ -181,9 +183,7 @@ async function removeOldest(folder: string, keep: number, log: Logger): Promise<
     const entries = await readdir(folder, { withFileTypes: true });
     const ours = entries.filter((entry) => entry.isDirectory() && OUR_FOLDER.test(entry.name));
     const names = ours.map(({ name }) => name).sort();
-    for (const name of names.slice(0, Math.max(0, names.length - keep))) {
-      await rm(join(folder, name), { recursive: true, force: true });
-    }
+    await removeFolders(folder, names.slice(0, Math.max(0, names.length - keep)));
   } catch (error) {
     log.warn("Cannot remove old evidence", { folder, error: describeError(error) });
   }
@@ -201,4 +201,10 @@ function span(ms: number): string {
   if (days > 0) return `${days} d ${hours} h`;
   if (hours > 0) return `${hours} h ${minutes} m`;
   return minutes > 0 ? `${minutes} m ${seconds % 60} s` : `${seconds} s`;
+}
+
+async function removeFolders(folder: string, names: readonly string[]): Promise<void> {
+  if (names.length === 0) return;
+  await using place = await holdFolder(folder);
+  for (const name of names) await rm(place.at(name), { recursive: true, force: true });
 }

@@ -27,8 +27,7 @@ export interface SocketOptions {
 export interface SocketPlan {
   /** Absolute. */
   readonly path: string;
-  /** Permission bits for the socket and for folders to be created. */
-  readonly mode: number;
+  /** Permission bits for folders to be created. */
   readonly folderMode: number;
   /** True: another program answers for the workload's secrets on its socket, and we only serve files. */
   readonly isFilesOnly: boolean;
@@ -38,8 +37,8 @@ const DEFAULT_NAME = "socket";
 const PROBE_MS = 1_000;
 const POLL_MS = 200;
 
-/** Envoy runs as another user in some pods. Source: istio/istio pkg/uds/listener.go. */
-const MODES = { mode: 0o666, folderMode: 0o750 };
+/** Source: istio/istio pkg/uds/listener.go. */
+const FOLDER_MODE = 0o750;
 
 /**
  * Decides where to serve SDS; nothing is changed. A live socket of another program (SPIRE, for example) at the workload's
@@ -54,11 +53,11 @@ export async function decideSdsSocket(options: SocketOptions): Promise<SocketPla
   const path = resolve(cwd, join(WELL_KNOWN.workloadSocketFolder, fileName));
   if (fileName === DEFAULT_NAME) {
     const { kind } = await look(path);
-    if (kind !== "alive" || !(await speaksHttp2(path))) return { path, ...MODES, isFilesOnly: false };
+    if (kind !== "alive" || !(await speaksHttp2(path))) return { path, folderMode: FOLDER_MODE, isFilesOnly: false };
   } else {
     await waitUntilServed(path, options);
   }
-  return { path: resolve(cwd, WELL_KNOWN.filesSocket), ...MODES, isFilesOnly: true };
+  return { path: resolve(cwd, WELL_KNOWN.filesSocket), folderMode: FOLDER_MODE, isFilesOnly: true };
 }
 
 /**

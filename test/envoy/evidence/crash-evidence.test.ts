@@ -81,8 +81,8 @@ test("everything that is known lies in one folder that only its owner can read",
 
 test.each([
   ["no JSON", "password: hunter2-hunter2\n", /not copied: it is not JSON/],
-  ["missing", undefined, /not copied: ENOENT/],
-  ["of 5 MB", `{"a":"${"x".repeat(5 * 2 ** 20)}"}`, /too large/],
+  ["missing", undefined, /not copied: no such file/],
+  ["of 5 MB", `{"a":"${"x".repeat(5 * 2 ** 20)}"}`, /not copied: it has \d+ bytes, at most \d+ are read/],
 ])("a bootstrap that is %s is not copied, and the report says so", async (_what, content, note) => {
   const bootstrapFile = join(base, "custom.yaml");
   if (content !== undefined) await writeFile(bootstrapFile, content);
@@ -109,7 +109,9 @@ test("a folder that cannot be made is one warning, and the message is still said
   await writeFile(folder, "a file in its place");
   expect(await keepEvidence(folder, factsOf(), { log })).toBeUndefined();
   expect(lines).toEqual([
-    expect.stringMatching(/^warn Cannot keep all evidence of Envoy's end folder=.* error=(EEXIST|ENOTDIR)/),
+    expect.stringMatching(
+      /^warn Cannot keep all evidence of Envoy's end folder=.* error=.*(EEXIST|ENOTDIR|is no folder)/,
+    ),
     "error Envoy crashed: signal: segmentation fault after 3 m 2 s, pid 12",
   ]);
 });
