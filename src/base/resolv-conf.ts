@@ -1,6 +1,8 @@
+import { isIP } from "node:net";
+
 /** What `/etc/resolv.conf` says, in the parts that Go's resolver reads. */
 export interface ResolvConf {
-  /** Addresses, in order. */
+  /** Addresses, in order; what is none is passed over. */
   readonly servers: readonly string[];
   /** Without dots at the end. */
   readonly search: readonly string[];
@@ -13,6 +15,7 @@ export interface ResolvConf {
   readonly isSingleRequest: boolean;
 }
 
+const MOST_SERVERS = 3; // resolv.conf(5), MAXNS
 const LONGEST_NAME = 253; // RFC 1035 section 2.3.4, without the dot at the end
 
 /** Source: golang.org/src/net/dnsconfig_unix.go, resolv.conf(5). `hostName` gives the search list where the file has none. */
@@ -22,7 +25,7 @@ export function parseResolvConf(text: string, hostName: string): ResolvConf {
   let options: string[] = [];
   for (const line of text.split("\n")) {
     const [word = "", ...values] = /^[;#]/.test(line) ? [] : line.trim().split(/\s+/);
-    if (word === "nameserver" && values[0] !== undefined && servers.length < 3) servers.push(values[0]);
+    if (word === "nameserver") servers.push(...values.slice(0, 1).filter((value) => isIP(value) !== 0));
     else if (word === "domain" && values[0] !== undefined) search = [values[0]];
     else if (word === "search") search = values;
     else if (word === "options") options = [...options, ...values];
@@ -32,7 +35,7 @@ export function parseResolvConf(text: string, hostName: string): ResolvConf {
     return /^\d+$/.test(found) ? Math.min(Math.max(Number(found), least), most) : usual;
   };
   return {
-    servers: servers.length === 0 ? ["127.0.0.1", "::1"] : servers,
+    servers: servers.length === 0 ? ["127.0.0.1", "::1"] : servers.slice(0, MOST_SERVERS),
     search: search.map(withoutFinalDot).filter((suffix) => suffix !== ""),
     ndots: number("ndots", 1, 0, 15),
     timeoutMs: number("timeout", 5, 1, 60) * 1_000,

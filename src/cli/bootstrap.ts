@@ -12,22 +12,14 @@ import {
   writeFileAtomically,
 } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
-import {
-  type AgentConfig,
-  ALL_FLAGS,
-  formatProblem,
-  type LoadedConfig,
-  loadConfig,
-  PROXY_ROLES,
-  parseFlags,
-} from "../config/index.ts";
+import { type AgentConfig, ALL_FLAGS, formatProblem, PROXY_ROLES, parseFlags } from "../config/index.ts";
 import { findEnvoy } from "../envoy/binary/index.ts";
 import { findSetpriv } from "../envoy/host/index.ts";
 import { validateConfig } from "../envoy/index.ts";
 import { OutputSource } from "../envoy/output/index.ts";
 import type { JsonValue } from "../proto/mesh/index.ts";
 import { checkNamedFile, readNamedFile } from "./named-path.ts";
-import { checkProxyWords } from "./proxy-words.ts";
+import { checkProxyWords, loadProxyWords } from "./proxy-words.ts";
 
 const HELP = `Usage: pilotboat bootstrap [render] [proxy flags]
        pilotboat bootstrap validate [FILE] [proxy flags]
@@ -73,7 +65,7 @@ const SUB_COMMANDS = ["render", "validate", "diff"];
 
 async function render(args: readonly string[], host: Host): Promise<RenderedHere> {
   checkProxyWords("bootstrap", SUB_COMMANDS, args);
-  const { config, warnings } = await readWords(args, host);
+  const { config, warnings } = await loadProxyWords(args, host);
   const node = await lookAtNode(config, silentLogger, host.signals.stop);
   const rendered = await renderFor(config, node);
   const { content, extension } = rendered;
@@ -83,17 +75,13 @@ async function render(args: readonly string[], host: Host): Promise<RenderedHere
   return { config, text, extension };
 }
 
-function readWords(args: readonly string[], { env, cwd }: Host): Promise<LoadedConfig> {
-  return loadConfig({ args, env, cwd, tellsEveryFlag: true });
-}
-
 async function validate(words: readonly string[], host: Host): Promise<number> {
   const args = words.filter((word) => !VERBOSE.includes(word));
   const isVerbose = args.length < words.length;
   const { file, flags } = splitFile(args);
   if (file !== undefined) {
     await checkNamedFile(resolve(host.cwd, file), "the file to validate");
-    const { config } = await readWords(flags, host);
+    const { config } = await loadProxyWords(flags, host);
     return check({ config, file, cwd: host.cwd, overlay: [] }, isVerbose, host);
   }
   const { config, text, extension } = await render(args, host);

@@ -12,6 +12,7 @@ import {
   showField,
 } from "../config/index.ts";
 import { isSet, valueText } from "./config-print.ts";
+import { loadProxyWords } from "./proxy-words.ts";
 
 const KINDS: Readonly<Record<ConfigEntry["kind"], string>> = {
   field: "field of ProxyConfig",
@@ -43,9 +44,9 @@ interface Explained extends Pick<LoadedConfig, "config"> {
 }
 
 /** A configuration that cannot be used has no values, but names still have meanings. */
-async function load(args: readonly string[], { env, cwd }: Host): Promise<Explained> {
+async function load(args: readonly string[], host: Host): Promise<Explained> {
   try {
-    return await loadConfig({ args, env, cwd, isPositioned: true, tellsEveryFlag: true });
+    return await loadProxyWords(args, host, { isPositioned: true });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { config } = await loadConfig({ args: ["--meshConfig", "/dev/null"], env: {}, cwd: "/dev/null" });

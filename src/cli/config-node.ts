@@ -1,11 +1,12 @@
 import { lookAtNode } from "../agent/index.ts";
 import { type Host, hideMetadataSecrets, silentLogger } from "../base/index.ts";
-import { formatProblem, loadConfig } from "../config/index.ts";
+import { formatProblem } from "../config/index.ts";
 import type { JsonObject } from "../proto/mesh/index.ts";
+import { loadProxyWords } from "./proxy-words.ts";
 
 /** `pilotboat config node`: the node, and where each metadata key comes from; secrets are hidden. */
 export async function showNode(args: readonly string[], isJson: boolean, host: Host): Promise<number> {
-  const { config, warnings } = await loadConfig({ args, env: host.env, cwd: host.cwd, tellsEveryFlag: true });
+  const { config, warnings } = await loadProxyWords(args, host);
   host.stderr.write(warnings.map((warning) => `warning: ${formatProblem(warning)}\n`).join(""));
   const node = await lookAtNode(config, silentLogger, host.signals.stop);
   const { id, cluster, locality, metadata, origins } = node;

@@ -1,11 +1,11 @@
 import { resolve } from "node:path";
 import { AgentError, type Host } from "../base/index.ts";
-import { type AgentConfig, configEntries, formatProblem, loadConfig, substitute } from "../config/index.ts";
+import { type AgentConfig, configEntries, formatProblem, substitute } from "../config/index.ts";
 import { explain } from "./config-explain.ts";
 import { showNode } from "./config-node.ts";
 import { entriesAsJson, entriesAsYaml } from "./config-print.ts";
 import { readNamedFile } from "./named-path.ts";
-import { checkProxyWords } from "./proxy-words.ts";
+import { checkProxyWords, loadProxyWords } from "./proxy-words.ts";
 
 const HELP = `Usage: pilotboat config [-o yaml|json] [proxy flags]
        pilotboat config explain NAME [proxy flags]
@@ -56,8 +56,7 @@ const SUB_COMMANDS = ["explain", "node", "substitute"];
 async function show(args: readonly string[], host: Host): Promise<number> {
   const { output, rest } = takeOutput(args);
   checkProxyWords("config", SUB_COMMANDS, rest);
-  const { env, cwd } = host;
-  const { config, warnings } = await loadConfig({ args: rest, env, cwd, isPositioned: true, tellsEveryFlag: true });
+  const { config, warnings } = await loadProxyWords(rest, host, { isPositioned: true });
   host.stderr.write(warnings.map((warning) => `warning: ${formatProblem(warning)}\n`).join(""));
   host.stdout.write(output === "json" ? entriesAsJson(config.role, configEntries(config)) : asYaml(config));
   return 0;

@@ -1,5 +1,5 @@
-import { AgentError } from "../base/index.ts";
-import { ALL_FLAGS, nearest, PROXY_ROLES, parseFlags } from "../config/index.ts";
+import { AgentError, type Host } from "../base/index.ts";
+import { ALL_FLAGS, type LoadedConfig, loadConfig, nearest, PROXY_ROLES, parseFlags } from "../config/index.ts";
 
 /**
  * Throws USAGE for a mistyped sub-command, which `proxy` would take for a proxy type. Flags that nobody knows pass, as
@@ -13,4 +13,18 @@ export function checkProxyWords(command: string, subCommands: readonly string[],
   throw new AgentError("USAGE", `Unknown sub-command "${first}"`, {
     hint: `Did you mean "${close}"? See "pilotboat ${command} --help"`,
   });
+}
+
+/**
+ * The configuration that `proxy` would read, for a command that only shows it: every unknown flag is a warning. A stop
+ * ends the look-up of a name; it rejects with the stop's reason then, because what was found is not all.
+ */
+export async function loadProxyWords(
+  args: readonly string[],
+  { env, cwd, signals: { stop } }: Host,
+  { isPositioned = false }: { readonly isPositioned?: boolean } = {},
+): Promise<LoadedConfig> {
+  const loaded = await loadConfig({ args, env, cwd, stop, isPositioned, tellsEveryFlag: true });
+  stop.throwIfAborted();
+  return loaded;
 }

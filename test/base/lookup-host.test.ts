@@ -98,6 +98,8 @@ test.each([
   ["# nameserver 1.1.1.1\n; search x\nnameserver fe80::1%eth0", { servers: ["fe80::1%eth0"], search: ["example.com"] }],
   ["options ndots:5 timeout:0 attempts:99", { ndots: 5, timeoutMs: 1_000, attempts: 10 }],
   ["options ndots:99\noptions ndots:x single-request-reopen", { ndots: 1, isSingleRequest: true }],
+  ["nameserver dns.example\nnameserver\nnameserver 1.1.1.1 # x", { servers: ["1.1.1.1"] }],
+  ["nameserver [::1]:53\nnameserver 300.1.1.1", { servers: ["127.0.0.1", "::1"] }],
   ["nameserver 1.1.1.1\n".repeat(5), { servers: ["1.1.1.1", "1.1.1.1", "1.1.1.1"] }],
 ])("resolv.conf %j", (text, expected) => {
   expect(parseResolvConf(text, "host.example.com")).toMatchObject(expected);

@@ -42,6 +42,27 @@ describe.skipIf(skipped !== undefined).each(runtimes())(title, (runtime) => {
     expect(await timeOfEnd(agent)).toBeLessThan(1_000);
   });
 
+  test.each<[string[], NodeJS.Signals, number]>([
+    [["config"], "SIGINT", 1],
+    [["config", "explain", "CA_ADDR"], "SIGTERM", 1],
+    [["config", "node"], "SIGINT", 1],
+    [["bootstrap", "render"], "SIGTERM", 1],
+    [["bootstrap", "validate"], "SIGINT", 1],
+    [["run", "--", "true"], "SIGTERM", 143],
+  ])("reality 4: the look-up of a name by %j is given up at %s, with code %i", async (words, signal, code) => {
+    await using names = await silentNames();
+    const folder = await folderWithRoot("");
+    const env = { PROXY_CONFIG: `{"statsdUdpAddress":"statsd.never.example:8125"}`, INSTANCE_IP: "127.0.0.1" };
+    await using command = start(names.inside(runtime), words, { cwd: folder, env });
+    await expect.poll(() => names.questions()).toBeGreaterThan(0);
+    const sinceMs = performance.now();
+    command.kill(signal);
+    expect((await command.ended).code).toBe(code);
+    expect(performance.now() - sinceMs).toBeLessThan(1_000);
+    expect(command.stdout()).toBe(""); // nothing that looks like the answer
+    if (code === 1) expect(command.stderr()).toBe(`Error: Gave up: received signal ${signal} [STOPPED]\n`);
+  });
+
   test("reality 4: SIGTERM to a sidecar that was ready, and looks for a control plane that is gone, ends it at once", async () => {
     await using names = await silentNames("127.0.0.1 istiod.test");
     await using sandbox = await createSandbox(runtime);
