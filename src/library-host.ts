@@ -1,9 +1,9 @@
 import { Writable } from "node:stream";
-import { type Host, workingDirectory } from "./base/index.ts";
+import { escapeLine, type Host, workingDirectory } from "./base/index.ts";
 
 /** What a person should see although nobody takes the log: why a first start takes long. */
 export function tellUser(line: string): void {
-  process.stderr.write(`pilotboat: ${line}\n`);
+  process.stderr.write(`pilotboat: ${escapeLine(line)}\n`);
 }
 
 /** The process as a library sees it: its environment, no output, and one signal in place of the process's own. */

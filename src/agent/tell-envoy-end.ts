@@ -1,4 +1,4 @@
-import { AgentError, type Logger } from "../base/index.ts";
+import { AgentError, escapeLine, type Logger } from "../base/index.ts";
 import { askVersion } from "../envoy/binary/index.ts";
 import { agentExitCode, describeEnd, type EnvoyEnd, endError, type RunRecord } from "../envoy/supervisor/index.ts";
 import { logFailure } from "./log-sink.ts";
@@ -17,8 +17,8 @@ export async function tellEnvoyEnd(end: EnvoyEnd, { named, stderr, log }: Listen
   if (error === undefined) log.info(end.by === "us" ? "Envoy was ended" : end.message);
   else {
     logFailure(error, log);
-    const hint = error.hint === undefined ? "" : `  hint: ${error.hint}\n`;
-    stderr.write(`Error: ${error.message} [${error.code}]\n${hint}`);
+    const hint = error.hint === undefined ? "" : `  hint: ${escapeLine(error.hint)}\n`;
+    stderr.write(`Error: ${escapeLine(error.message)} [${error.code}]\n${hint}`);
   }
   return stranger === undefined ? agentExitCode(end) : 1; // the exit code of another program says nothing
 }

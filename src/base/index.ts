@@ -15,6 +15,7 @@ export {
   stoppedOr,
   systemCode,
 } from "./errors.ts";
+export { escapeLine, escapeText } from "./escape.ts";
 export {
   makeFolder,
   type Owner,
@@ -84,7 +85,15 @@ export { isForRuntime, VERIFIED_TLS } from "./runtime-variables.ts";
 export { HIDDEN, Secret } from "./secret.ts";
 export { isSocketPathShort, shortSocketPath } from "./socket-path.ts";
 export { type DeadSocket, lookAtSocketPlace, removeDeadSocket, type SocketPlace } from "./socket-place.ts";
-export { descriptorOf, finishOutput, lossyOutput, type ProcessOutput, steadyOutput } from "./steady-output.ts";
+export {
+  descriptorOf,
+  finishOutput,
+  isTerminal,
+  lossyOutput,
+  type ProcessOutput,
+  steadyOutput,
+  writeExact,
+} from "./steady-output.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
 export { IS_IT_RUNNING, isUnreachable, plainReason, ToldReasons } from "./told-reasons.ts";
 export {

@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import { escapeLine, escapeText } from "./escape.ts";
 import { Secret } from "./secret.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "fatal" | "none";
@@ -33,6 +34,7 @@ export interface LogOptions {
 /**
  * A logger that prints Istio's two line formats. Text: `time TAB level TAB [scope TAB] [caller TAB] message
  * [TAB k=v k=v]`; JSON: keys `level time scope caller msg`, the fields, `stack`. The default scope has no name.
+ * Whatever a message or a field holds, it stays one line, and nothing in it moves a cursor.
  * Source: istio/istio pkg/log (config.go, scope.go).
  */
 export function createLogger(options: LogOptions): Logger {
@@ -81,7 +83,7 @@ function formatLine(
     line.msg = message;
     for (const [key, value] of Object.entries(fields ?? {})) line[key] = jsonValue(value);
     if (wantsStack) line.stack = stack.join("\n");
-    return `${JSON.stringify(line)}\n`;
+    return `${escapeText(JSON.stringify(line))}\n`;
   }
   const columns = [time, level];
   if (scope !== "default") columns.push(scope);
@@ -89,7 +91,7 @@ function formatLine(
   columns.push(message);
   const labels = Object.entries(fields ?? {}).map(([key, value]) => `${key}=${textValue(value)}`);
   if (labels.length > 0) columns.push(labels.join(" "));
-  return `${columns.join("\t")}\n${wantsStack ? `${stack.join("\n")}\n` : ""}`;
+  return `${columns.map(escapeLine).join("\t")}\n${wantsStack ? `${stack.map(escapeLine).join("\n")}\n` : ""}`;
 }
 
 /** UTC with six decimals, as Istio prints it: `2026-08-01T10:00:00.000123Z`. */

@@ -1,3 +1,5 @@
+import { escapeText } from "./escape.ts";
+
 export type Labels = Readonly<Record<string, string>>;
 
 /** Where the rooms record numbers. Names are Istio's, without the prefix `istio_agent_`. */
@@ -97,7 +99,9 @@ function histogramSeries(histogram: Histogram): Map<string, number> {
 }
 
 function labelText(labels: Labels = {}): string {
-  const pairs = Object.entries(labels).map(([key, value]) => `${key}="${value.replace(/[\\"\n]/g, escapeCharacter)}"`);
+  const pairs = Object.entries(labels).map(
+    ([key, value]) => `${key}="${escapeText(value).replace(/[\\"\n]/g, escapeCharacter)}"`,
+  );
   return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
 }
 

@@ -1,6 +1,7 @@
 import { fstatSync, writeSync } from "node:fs";
 import { Writable } from "node:stream";
 import { isatty } from "node:tty";
+import { escapeText } from "./escape.ts";
 
 /** One of the two outputs of a process. */
 export type ProcessOutput = NodeJS.WritableStream & { readonly fd: number; readonly isTTY?: boolean };
@@ -9,13 +10,23 @@ export type ProcessOutput = NodeJS.WritableStream & { readonly fd: number; reado
  * An output that never fails, whatever became of its other end: a reader that left, a closed terminal, a full disk. What
  * cannot be written is lost; a disk that has room again takes what comes then. A reader that is slow makes the writer
  * wait. `finish` is emitted when everything has left.
+ *
+ * Text is ours and may quote anybody: what would steer a terminal is escaped. Bytes are those of Envoy, of an answer or
+ * of a file, and pass as they are.
  */
 export function steadyOutput(output: ProcessOutput): Writable & { readonly isTTY: boolean; readonly fd: number } {
   output.on("error", () => undefined); // told by the callback of each write as well
   const write = isFile(output.fd) ? writeToFile : writeToStream;
-  const steady = new Writable({ write: (chunk: Buffer, _encoding, done) => write(output, chunk, done) });
+  const steady = new Writable({
+    decodeStrings: false,
+    write: (chunk: string | Buffer, _encoding, done) => write(output, toBytes(chunk), done),
+  });
   steady.on("error", () => undefined); // whoever writes after the end is too late, and that is all
   return Object.assign(steady, { isTTY: output.isTTY === true, fd: output.fd });
+}
+
+function toBytes(chunk: string | Buffer): Buffer {
+  return typeof chunk === "string" ? Buffer.from(escapeText(chunk)) : chunk;
 }
 
 /** Regular files and devices other than terminals, which Node closes for good at the first error. */
@@ -61,10 +72,13 @@ const STALL_MS = 1_000;
  * The same output for a writer that must not be stopped by its reader: what is written while the other end has not read
  * for a second is lost, and the writer goes on.
  */
-export function lossyOutput(output: NodeJS.WritableStream): Writable & { readonly fd: number | undefined } {
+export function lossyOutput(
+  output: NodeJS.WritableStream,
+): Writable & { readonly fd: number | undefined; readonly isTTY: boolean } {
   let isStalled = false;
   const lossy = new Writable({
-    write(chunk: Buffer, _encoding, done) {
+    decodeStrings: false, // text and bytes stay what they are
+    write(chunk: string | Buffer, _encoding, done) {
       if (isStalled) {
         done();
         return;
@@ -80,7 +94,16 @@ export function lossyOutput(output: NodeJS.WritableStream): Writable & { readonl
       });
     },
   });
-  return Object.assign(lossy, { fd: descriptorOf(output) });
+  return Object.assign(lossy, { fd: descriptorOf(output), isTTY: isTerminal(output) });
+}
+
+export function isTerminal(output: NodeJS.WritableStream): boolean {
+  return (output as Partial<ProcessOutput>).isTTY === true;
+}
+
+/** A document or an answer: on a terminal escaped as all text, elsewhere exact. */
+export function writeExact(output: NodeJS.WritableStream, text: string): void {
+  output.write(isTerminal(output) ? text : Buffer.from(text));
 }
 
 /** The descriptor of the process that what is written to `output` ends up on, where it is one. */

@@ -5,10 +5,12 @@ import { explicitEnvoys, lookAtNode, renderFor } from "../agent/index.ts";
 import {
   AgentError,
   describeError,
+  escapeLine,
   type Host,
   makeTemporaryFolder,
   silentLogger,
   temporaryPlace,
+  writeExact,
   writeFileAtomically,
 } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
@@ -50,7 +52,7 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
   const [first, ...rest] = args;
   if (first === "validate") return validate(rest, host);
   if (first === "diff") return diff(rest, host);
-  host.stdout.write((await render(first === "render" ? rest : args, host)).text);
+  writeExact(host.stdout, (await render(first === "render" ? rest : args, host)).text);
   return 0;
 }
 
@@ -70,7 +72,7 @@ async function render(args: readonly string[], host: Host): Promise<RenderedHere
   const rendered = await renderFor(config, node);
   const { content, extension } = rendered;
   const all = [...warnings.map(formatProblem), ...node.warnings, ...rendered.warnings];
-  for (const warning of all) host.stderr.write(`warning: ${warning}\n`);
+  for (const warning of all) host.stderr.write(`warning: ${escapeLine(warning)}\n`);
   const text = typeof content === "string" ? content : `${JSON.stringify(content, null, 2)}\n`;
   return { config, text, extension };
 }

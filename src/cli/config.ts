@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { AgentError, type Host } from "../base/index.ts";
+import { AgentError, type Host, writeExact } from "../base/index.ts";
 import { type AgentConfig, configEntries, formatProblem, substitute } from "../config/index.ts";
 import { explain } from "./config-explain.ts";
 import { showNode } from "./config-node.ts";
@@ -72,7 +72,7 @@ async function substituteFile(args: readonly string[], host: Host): Promise<numb
     throw new AgentError("USAGE", `Wanted one file, found ${args.length}`, { hint: 'See "pilotboat config --help"' });
   }
   const text = await readNamedFile(resolve(host.cwd, file), "the file to substitute in");
-  host.stdout.write(substitute(text, host.env));
+  writeExact(host.stdout, substitute(text, host.env));
   return 0;
 }
 

@@ -1,4 +1,4 @@
-import { AgentError, describeError, type Host, stoppedOr } from "../base/index.ts";
+import { AgentError, describeError, escapeLine, type Host, stoppedOr } from "../base/index.ts";
 import type { FoundCommand } from "../config/find-command.ts";
 import { VERSION } from "../version.ts";
 import { COMMANDS } from "./commands.ts";
@@ -42,11 +42,17 @@ async function splitCommand([first, ...others]: readonly string[]): Promise<Foun
 export function errorText(error: unknown): string {
   if (!(error instanceof AgentError)) {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return `Error: Internal failure, please report it: ${stack}\n`;
+    return `Error: Internal failure, please report it: ${indentRest(stack)}\n`;
   }
-  const hint = error.hint === undefined ? "" : `  hint: ${error.hint}\n`;
+  const hint = error.hint === undefined ? "" : `  hint: ${escapeLine(error.hint)}\n`;
   const [first = "", ...more] = describeError(error).split("\n");
-  return `Error: ${[`${first} [${error.code}]`, ...more].join("\n")}\n${hint}`;
+  const text = [`${first} [${error.code}]`, ...more].join("\n");
+  return `Error: ${error.code === "CONFIG_INVALID" ? text : indentRest(text)}\n${hint}`;
+}
+
+/** A message may quote somebody; further down it, too, nothing should look like a line or a hint of ours. */
+function indentRest(text: string): string {
+  return text.replace(/\n */g, "\n    ");
 }
 
 function helpText(): string {

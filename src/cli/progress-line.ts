@@ -1,4 +1,4 @@
-import type { Host } from "../base/index.ts";
+import { type Host, isTerminal } from "../base/index.ts";
 import { describeProgress, type FetchNews, fetchNewsAsLines } from "../envoy/binary/index.ts";
 
 export { describeProgress };
@@ -13,8 +13,7 @@ export interface ProgressLine {
 
 /** A progress line on stderr. */
 export function createProgressLine({ stderr }: Host): ProgressLine {
-  const isTerminal = "isTTY" in stderr && stderr.isTTY === true;
-  if (!isTerminal) {
+  if (!isTerminal(stderr)) {
     const { onProgress } = fetchNewsAsLines((line) => void stderr.write(`${line}\n`));
     return { show: onProgress, clear: () => undefined };
   }
@@ -26,7 +25,8 @@ export function createProgressLine({ stderr }: Host): ProgressLine {
       if (nowMs - shownMs < REDRAW_MS) return;
       shownMs = nowMs;
       const waiting = `nothing yet, ${Math.round((nowMs - sinceMs) / 1_000)} s`; // pip takes seconds before it downloads
-      stderr.write(`${CLEAR_LINE}  ${bytes === 0 ? waiting : describeProgress(bytes, totalBytes)}`);
+      stderr.write(CLEAR_LINE);
+      stderr.write(`  ${bytes === 0 ? waiting : describeProgress(bytes, totalBytes)}`);
     },
     clear() {
       if (shownMs > 0) stderr.write(CLEAR_LINE);
@@ -36,7 +36,7 @@ export function createProgressLine({ stderr }: Host): ProgressLine {
 }
 
 const REDRAW_MS = 100;
-const CLEAR_LINE = "\r\u001b[K"; // ECMA-48: erase to the end of the line
+const CLEAR_LINE = Buffer.from("\r\u001b[K"); // ECMA-48: erase to the end of the line; as bytes, because text is escaped
 
 /** Shows a fetch of Envoy: notes by `print`, progress below them. */
 export function showFetch(host: Host, print: (line: string) => void): FetchNews {

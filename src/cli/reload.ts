@@ -1,5 +1,5 @@
 import type { AgentReport, ReloadReport } from "../agent/index.ts";
-import type { Host } from "../base/index.ts";
+import { escapeLine, type Host } from "../base/index.ts";
 import { type AgentPlace, callAgent, withAgentPlace } from "./call-agent.ts";
 import { runCommander } from "./command.ts";
 
@@ -27,7 +27,7 @@ export function run(args: readonly string[], host: Host): Promise<number> {
         const path = flags.force === true ? "/reload" : "/reload?if=changed";
         const { body } = await callAgent(host, place, { method: "POST", path, limitMs: LIMIT_MS });
         const report = readReport(body);
-        for (const warning of report.warnings) host.stderr.write(`warning: ${warning}\n`);
+        for (const warning of report.warnings) host.stderr.write(`warning: ${escapeLine(warning)}\n`);
         host.stdout.write(flags.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : describe(report));
         if (report.outcome === "refused") exitWith(1);
       });
@@ -61,7 +61,7 @@ function readReport(body: string): ReloadReport {
 }
 
 function describe(report: ReloadReport): string {
-  return [...report.changes, describeOutcome(report)].map((line) => `${line}\n`).join("");
+  return [...report.changes, describeOutcome(report)].map((line) => `${escapeLine(line)}\n`).join("");
 }
 
 function describeOutcome({ outcome, reason, pid, ms, drainLeftSeconds }: ReloadReport): string {

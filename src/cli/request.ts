@@ -1,6 +1,6 @@
 import { parse } from "yaml";
 import type { AgentReport } from "../agent/index.ts";
-import { AgentError, describeError, type Host } from "../base/index.ts";
+import { AgentError, describeError, type Host, writeExact } from "../base/index.ts";
 import { agentUrl, callAgent, DEFAULT_CONFIG_PATH } from "./call-agent.ts";
 import { exchange } from "./http-exchange.ts";
 import { parseStrictFlags } from "./strict-flags.ts";
@@ -44,7 +44,7 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
   }
   const base = await baseUrl(flags["debug-port"], flags["run-folder"], host);
   const url = new URL(`${base.origin}/${path.replace(/^\//, "")}`);
-  host.stdout.write(`${await fetchBody(url, { method, body, stop: host.signals.stop })}\n`);
+  writeExact(host.stdout, `${await fetchBody(url, { method, body, stop: host.signals.stop })}\n`);
   return 0;
 }
 

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { type LocalRunOptions, type RunOptions, runApplication } from "../agent/local/index.ts";
-import { AgentError, finishOutput, type Host, lossyOutput, parseGoDuration, toMs } from "../base/index.ts";
+import { AgentError, escapeLine, finishOutput, type Host, lossyOutput, parseGoDuration, toMs } from "../base/index.ts";
 import { ALL_FLAGS, type FlagSpec, LOG_FLAGS, type ParsedFlags, parseFlags } from "../config/index.ts";
 import { checkNamedFolder } from "./named-path.ts";
 import { parseServicePort } from "./parse-port.ts";
@@ -73,7 +73,7 @@ export async function run(args: readonly string[], host: Host): Promise<number> 
     const code = error instanceof AgentError ? SHELL_CODES[error.code] : undefined;
     if (code === undefined) throw error;
     const { message } = error as AgentError;
-    host.stderr.write(`Error: ${message} [${(error as AgentError).code}]\n`);
+    host.stderr.write(`Error: ${escapeLine(message)} [${(error as AgentError).code}]\n`);
     return code;
   } finally {
     await finishOutput(stderr);

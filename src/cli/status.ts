@@ -1,5 +1,5 @@
 import type { AgentReport } from "../agent/index.ts";
-import type { Host } from "../base/index.ts";
+import { escapeLine, type Host } from "../base/index.ts";
 import { type AgentPlace, callAgent, withAgentPlace } from "./call-agent.ts";
 import { runCommander } from "./command.ts";
 
@@ -62,7 +62,7 @@ export function describe(report: AgentReport, nowMs: number): string {
   }
   for (const trouble of identity?.troubles ?? []) rows.push(["trouble", trouble]);
   const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${escapeLine(value)}`).join("\n");
 }
 
 /** Nothing where nothing has happened. */

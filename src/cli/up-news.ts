@@ -1,4 +1,4 @@
-import { AgentError, describeError } from "../base/index.ts";
+import { AgentError, describeError, escapeLine } from "../base/index.ts";
 import type { ControlPlaneNews, ListenerPlace } from "../control-plane/index.ts";
 import type { EnvoyNews } from "../envoy/supervisor/index.ts";
 
@@ -35,10 +35,10 @@ export function createMeshNews(print: (line: string) => void, path = "/hello"): 
         tellTarget();
       } else if (news.kind === "not read") {
         const hint = news.error instanceof AgentError && news.error.hint !== undefined ? `; ${news.error.hint}` : "";
-        print(`files not used, Envoy keeps what it has: ${describeError(news.error)}${hint}`);
+        print(escapeLine(`files not used, Envoy keeps what it has: ${describeError(news.error)}${hint}`));
       } else {
         const { typeUrl, message } = news.rejection;
-        print(`Envoy refused a ${shortType(typeUrl)} and keeps what it has: ${shorten(message)}`);
+        print(`Envoy refused a ${escapeLine(shortType(typeUrl))} and keeps what it has: ${shorten(message)}`);
       }
     },
     target(chosenPort) {
@@ -79,7 +79,7 @@ const MOST_SHOWN = 400;
 
 /** On one line, and cut where it is too long to be read. */
 export function shorten(text: string): string {
-  const line = text.replace(/\s*\n\s*/g, " ");
+  const line = escapeLine(text.replace(/\s*\n\s*/g, " "));
   return line.length <= MOST_SHOWN
     ? line
     : `${line.slice(0, MOST_SHOWN)}… (${line.length - MOST_SHOWN} more characters)`;

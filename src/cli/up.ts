@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { tellEnvoyEnd } from "../agent/index.ts";
 import { type LocalMesh, startLocalMesh } from "../agent/local/index.ts";
-import { createLogger, type Host, isStopped, pause, silentLogger } from "../base/index.ts";
+import { createLogger, escapeLine, type Host, isStopped, pause, silentLogger } from "../base/index.ts";
 import type { EnvoyNews } from "../envoy/supervisor/index.ts";
 import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
@@ -60,7 +60,7 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
     host: isVerbose ? host : { ...host, stdout: quiet(host.stdout), stderr: quiet(host.stderr) },
     log: createLogger({ write, levels: new Map([["default", isVerbose ? "info" : "none"]]) }),
     onFetch: showFetch(host, (line) => print(`  ${line}`)),
-    onEnvoyNews: (news: EnvoyNews) => print(describeEnvoyNews(news)),
+    onEnvoyNews: (news: EnvoyNews) => print(escapeLine(describeEnvoyNews(news))),
     onStep(step: string, result: string, ms: number) {
       steppedMs = performance.now();
       print(stepLine(step, result, ms));

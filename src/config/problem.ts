@@ -1,3 +1,5 @@
+import { escapeLine } from "../base/index.ts";
+
 /** Where a value was written: a variable, a flag, an annotation, or a place in a document. */
 export interface Origin {
   /** `PROXY_CONFIG`, `--concurrency`, `annotation proxy.istio.io/config`, `etc/istio/config/mesh`, `default`. */
@@ -28,7 +30,7 @@ export function formatOrigin({ source, line, column }: Origin): string {
 
 /** A problem on one line, for a log: `PROXY_CONFIG:3:12: drainDuration: found 90, wanted a duration`. */
 export function formatProblem({ name, origin, message, hint }: Problem): string {
-  return `${formatPlace(name, origin)}: ${message}${hint === undefined ? "" : `. ${hint}`}`;
+  return escapeLine(`${formatPlace(name, origin)}: ${message}${hint === undefined ? "" : `. ${hint}`}`);
 }
 
 /** Where and which value; once, where they are the same. */
@@ -43,7 +45,7 @@ export function formatProblems(problems: readonly Problem[]): string {
     `    ${message}`,
     ...(hint === undefined ? [] : [`    hint: ${hint}`]),
   ]);
-  return lines.join("\n");
+  return lines.map(escapeLine).join("\n");
 }
 
 /** A problem of the form "found this, wanted that". */

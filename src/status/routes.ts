@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { describeError } from "../base/index.ts";
+import { describeError, escapeLine, escapeText } from "../base/index.ts";
 import type { StatusOptions } from "./options.ts";
 import type { Reply } from "./reply.ts";
 import { scrape, TEXT_FORMAT } from "./scrape.ts";
@@ -63,7 +63,7 @@ export function isLoopback(address: string | undefined): boolean {
 
 async function ready({ options }: Call): Promise<Outcome> {
   const readiness = await options.board.ask();
-  return readiness.isReady ? { status: 200, body: "" } : { status: 503, body: `${readiness.reason}\n` };
+  return readiness.isReady ? { status: 200, body: "" } : { status: 503, body: `${escapeLine(readiness.reason)}\n` };
 }
 
 async function metrics({ request, query, options }: Call): Promise<Outcome> {
@@ -72,7 +72,7 @@ async function metrics({ request, query, options }: Call): Promise<Outcome> {
 
 function agentReport({ options }: Call): Outcome {
   if (options.agentReport === undefined) return { status: 404, body: "{}" };
-  return { status: 200, body: JSON.stringify(options.agentReport()), contentType: "application/json" };
+  return { status: 200, body: escapeText(JSON.stringify(options.agentReport())), contentType: "application/json" };
 }
 
 function quit({ options }: Call): Outcome {
@@ -99,7 +99,7 @@ async function reload({ options, query, stop }: Call): Promise<Outcome> {
     ? ENDING
     : await unlessEnding(options.reload({ evenIfUnchanged: query !== "?if=changed" }), stop);
   const status = report.outcome === "refused" ? 409 : 200;
-  return { status, body: JSON.stringify(report), contentType: "application/json" };
+  return { status, body: escapeText(JSON.stringify(report)), contentType: "application/json" };
 }
 
 const ENDING = {
@@ -122,7 +122,7 @@ async function unlessEnding<T>(work: Promise<T>, stop: AbortSignal): Promise<T |
 function nameTable({ options }: Call): Outcome {
   const table = options.nameTable?.();
   if (table === undefined) return { status: 404, body: "{}" };
-  return { status: 200, body: JSON.stringify(table), contentType: "application/json" };
+  return { status: 200, body: escapeText(JSON.stringify(table)), contentType: "application/json" };
 }
 
 function profile({ request, options }: Call): Outcome {

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { describeError } from "../base/index.ts";
+import { describeError, escapeLine } from "../base/index.ts";
 import type { StatusOptions } from "./options.ts";
 import { send } from "./reply.ts";
 import { route } from "./routes.ts";
@@ -55,6 +55,6 @@ async function answer(
   } catch (error) {
     options.log.error("status request failed", { path: request.url, reason: describeError(error) });
     if (response.headersSent) response.destroy();
-    else response.writeHead(500).end(`${describeError(error)}\n`);
+    else response.writeHead(500).end(`${escapeLine(describeError(error))}\n`);
   }
 }

@@ -2,6 +2,7 @@ import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import {
   describeError,
+  escapeText,
   hideSecrets,
   hideSecretsInText,
   hideSecretsInTexts,
@@ -102,7 +103,7 @@ async function write(folder: string, own: string, facts: CrashFacts, log: Logger
     await mkdir(place.at(basename(own)), { mode: 0o700 });
     await using inside = await holdFolder(own);
     const put = (name: string, text: string): Promise<void> =>
-      writeFile(inside.at(name), text, { mode: 0o600, flag: "wx" });
+      writeFile(inside.at(name), escapeText(text), { mode: 0o600, flag: "wx" });
     const clean = (text: string): string => hideSecretsInText(text, bootstrap.hidden);
     const told = hideSecretsInTexts(await report(facts, bootstrap.note), bootstrap.hidden);
     await put("report.json", `${JSON.stringify(told, null, 2)}\n`);

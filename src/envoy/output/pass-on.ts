@@ -1,4 +1,4 @@
-import { pause, systemClock } from "../../base/index.ts";
+import { escapeText, isTerminal, pause, systemClock } from "../../base/index.ts";
 import type { OutputReader } from "./read-output.ts";
 
 /** One of Envoy's outputs on its way to where its lines go. */
@@ -27,7 +27,8 @@ const REST_MS = 100;
 
 /**
  * Passes output on, whole lines at a time: the agent's own lines and those of another Envoy go the same way. Waits
- * while `to` does not take more, so that memory stays bounded.
+ * while `to` does not take more, so that memory stays bounded. The bytes stay as they are, for whoever collects logs;
+ * only on a terminal, which would obey what a client put into an access log, they are escaped.
  */
 export function passOn(reader: OutputReader, options: PassOptions): Passing {
   const { to, note } = options;
@@ -65,7 +66,8 @@ function endOfLines(text: Buffer): number {
 }
 
 function write(text: Buffer, { to, edit }: PassOptions): Promise<void> {
-  const edited = edit === undefined ? text : edit(text);
+  const kept = edit === undefined ? text : edit(text);
+  const edited = isTerminal(to) ? Buffer.from(escapeText(kept.toString())) : kept;
   return new Promise((resolve) => {
     if (edited.length === 0 || to.write(edited)) resolve();
     else to.once("drain", resolve);
