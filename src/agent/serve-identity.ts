@@ -193,6 +193,7 @@ function secretsOptions({ config, plan, keys, log, metrics }: IdentityParts) {
       trustDomain: settings.trustDomain,
       namespace: settings.podNamespace,
       serviceAccount: settings.serviceAccount,
+      isAnyTaken: settings.isAnyIdentityTaken,
     },
     files: plan.files,
     output:

@@ -41,6 +41,12 @@ export const CATALOGUE = {
     help: "SPIFFE trust domain",
     room: "identity",
   }),
+  isAnyIdentityTaken: bool({
+    env: "PILOTBOAT_ANY_IDENTITY",
+    default: false,
+    help: "Serve the CA's certificate also when it is for another identity than this workload's; it is refused otherwise",
+    room: "identity",
+  }),
   clusterId: string({
     env: "ISTIO_META_CLUSTER_ID",
     default: "",

@@ -130,15 +130,19 @@ test("our clock two days ahead of the CA's does not spin", async () => {
   await expect(rig.secrets.get("default")).rejects.toThrow(/it ended at .*, our clock says/);
 });
 
-test("our clock behind the CA's is said, and the certificate is served", async () => {
-  await using rig = await start({ clockStart: Date.now() - HOUR });
+test("our clock ahead of the CA's is said, and the certificate is served", async () => {
+  await using rig = await start({ clockStart: Date.now() + HOUR });
   await rig.issued(1);
   await rig.leaf();
-  expect(rig.world.lines.join("")).toMatch(/our clock and the CA's disagree\taheadSeconds=-3[45]\d\d/);
+  expect(rig.world.lines.join("")).toMatch(/our clock and the CA's disagree\taheadSeconds=3[67]\d\d/);
 });
 
-test("another identity than we asked for is served, and said", async () => {
-  await using rig = await start({ behaviour: { kind: "sign", uri: "spiffe://other.domain/ns/ns/sa/sa" } });
+test("hostile 14: another identity than we asked for is served if a setting says so, and it is said", async () => {
+  const identity = { trustDomain: "td", namespace: "ns", serviceAccount: "sa", isAnyTaken: true };
+  await using rig = await start({
+    behaviour: { kind: "sign", uri: "spiffe://other.domain/ns/ns/sa/sa" },
+    options: { identity },
+  });
   await rig.leaf();
   expect(rig.world.lines.join("")).toMatch(/the CA gave another identity than we asked for\tasked=spiffe:\/\/td/);
 });

@@ -14,10 +14,19 @@ import type { KeySource } from "../prepare/keys.ts";
 import { WORKLOAD } from "./names.ts";
 import { createWorkload, type Workload } from "./workload.ts";
 
+/** Who this workload is; with an empty namespace or service account the token alone says it. */
+export interface WantedIdentity {
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  /** Whether a certificate for another one is served, with a warning (`PILOTBOAT_ANY_IDENTITY`). Default: it is refused. */
+  readonly isAnyTaken?: boolean;
+}
+
 export interface IssuerOptions {
   readonly ca: CaClientOptions;
   readonly keys: KeySource;
-  readonly identity: { readonly trustDomain: string; readonly namespace: string; readonly serviceAccount: string };
+  readonly identity: WantedIdentity;
   readonly rotation: { readonly ratio: number; readonly jitter: number };
   readonly onIssued: (issued: IssuedCertificate, before: IssuedCertificate | undefined) => void;
   readonly log: Logger;
@@ -40,10 +49,12 @@ export interface Issuer extends AsyncDisposable {
 export async function startIssuer(options: IssuerOptions, stop: AbortSignal): Promise<Issuer> {
   const { ca, clock } = options;
   const log = options.log.scope("cache");
-  const { trustDomain, namespace, serviceAccount } = options.identity;
+  const { trustDomain, namespace, serviceAccount, isAnyTaken = false } = options.identity;
   const identity = spiffeId(trustDomain, namespace, serviceAccount);
-  const isIdentityKnown = namespace !== "" && serviceAccount !== ""; // otherwise the token alone says who this is
-  const parts = { ca: createCaClient(ca, options), keys: options.keys, identity, now: () => clock.now() };
+  const isIdentityKnown = namespace !== "" && serviceAccount !== "";
+  const isAnyIdentityTaken = isAnyTaken || !isIdentityKnown;
+  const asked = { keys: options.keys, identity, isAnyIdentityTaken };
+  const parts = { ...asked, ca: createCaClient(ca, options), now: () => clock.now() };
   const told = new ToldReasons();
   const life = new Lifetime();
   const workload = createWorkload(

@@ -3,6 +3,7 @@ import type { CaClientOptions } from "../ca/ca-client.ts";
 import type { KeySource } from "../prepare/keys.ts";
 import type { CertificateFiles } from "../prepare/paths.ts";
 import type { Tokens } from "../tokens/tokens.ts";
+import type { WantedIdentity } from "./issuer.ts";
 import type { OutputOptions } from "./output.ts";
 import type { SecretItem } from "./secret-item.ts";
 import type { IdentityStatus } from "./status.ts";
@@ -17,7 +18,7 @@ export interface SecretsOptions {
   /** Where private keys come from; see `startKeyGeneration`. */
   readonly keys: KeySource;
   /** `TRUST_DOMAIN`, `POD_NAMESPACE`, `SERVICE_ACCOUNT`. */
-  readonly identity: { readonly trustDomain: string; readonly namespace: string; readonly serviceAccount: string };
+  readonly identity: WantedIdentity;
   /** Files that, when they are there, come before the CA; `WELL_KNOWN.mounted` unless detected otherwise. */
   readonly files: CertificateFiles;
   /** `OUTPUT_CERTS`; undefined for none. */
