@@ -1,13 +1,18 @@
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
+import type { TestProject } from "vitest/node";
+import { offerCluster } from "../cluster/offer-cluster.ts";
 import { strandedProcesses } from "./processes.ts";
 
 /** The tests run the built program: without it every end-to-end test would fail with a confusing message. */
-export default function setup(): () => Promise<void> {
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   if (!existsSync("dist/main.js")) throw new Error('dist/main.js is missing: run "npm run build" first');
   const before = new Set(strandedProcesses(tmpdir()));
+  const cluster = await offerCluster();
+  project.provide("clusterFolder", cluster.folder ?? "");
   return async () => {
+    await cluster[Symbol.asyncDispose]();
     const stranded = (): number[] => strandedProcesses(tmpdir()).filter((pid) => !before.has(pid));
     const until = Date.now() + DYING_MS; // what a test has killed last needs a moment to be gone
     while (stranded().length > 0 && Date.now() < until) await delay(50);

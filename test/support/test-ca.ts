@@ -9,8 +9,10 @@ export interface IssuedCertificate {
 
 export interface TestCa {
   readonly certPem: string;
-  /** A leaf for the names (DNS) and addresses (IP). `notAfter` may lie in the past. */
+  /** A leaf for the names (DNS) and addresses (IP), of which there may be none. `notAfter` may lie in the past. */
   issue(options: {
+    /** Default `CN=leaf`. */
+    readonly subject?: string;
     readonly dns?: readonly string[];
     readonly ips?: readonly string[];
     readonly notAfter?: Date;
@@ -36,23 +38,22 @@ export async function createTestCa(name = "test root"): Promise<TestCa> {
   let serial = 1;
   return {
     certPem: root.toString("pem"),
-    async issue({ dns = [], ips = [], notAfter = new Date(Date.now() + DAY_MS) }) {
+    async issue({ subject = "CN=leaf", dns = [], ips = [], notAfter = new Date(Date.now() + DAY_MS) }) {
+      const names = [
+        ...dns.map((value) => ({ type: "dns" as const, value })),
+        ...ips.map((value) => ({ type: "ip" as const, value })),
+      ];
       const leafKeys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
       const leaf = await x509.X509CertificateGenerator.create({
         serialNumber: (++serial).toString(16).padStart(2, "0"),
-        subject: "CN=leaf",
+        subject,
         issuer: root.subject,
         publicKey: leafKeys.publicKey,
         signingKey: keys.privateKey,
         signingAlgorithm: ALGORITHM,
         notBefore: new Date(Date.now() - 2 * DAY_MS),
         notAfter,
-        extensions: [
-          new x509.SubjectAlternativeNameExtension([
-            ...dns.map((value) => ({ type: "dns" as const, value })),
-            ...ips.map((value) => ({ type: "ip" as const, value })),
-          ]),
-        ],
+        extensions: names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)],
       });
       const pkcs8 = await crypto.subtle.exportKey("pkcs8", leafKeys.privateKey);
       return { certPem: leaf.toString("pem"), keyPem: x509.PemConverter.encode(pkcs8, "PRIVATE KEY") };

@@ -1,0 +1,79 @@
+import { mkdir } from "node:fs/promises";
+import { freePorts } from "../../src/base/index.ts";
+import { type RunningCommand, type Runtime, start } from "../support/pilotboat.ts";
+import { realEnvoy } from "../support/real-envoy.ts";
+import type { Cluster } from "./start-cluster.ts";
+
+export interface MeshProxyOptions {
+  /** Run folder; it is made. */
+  readonly folder: string;
+  /** Default: that of the test. */
+  readonly namespace?: string;
+  readonly account: string;
+  readonly pod: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Of the pod. Default 127.0.0.1. */
+  readonly address?: string;
+  readonly role?: "sidecar" | "router";
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** `pilotboat proxy` as a workload of the cluster, told what the injector would tell it. */
+export interface MeshProxy extends AsyncDisposable {
+  readonly command: RunningCommand;
+  readonly adminPort: number;
+  /** Of `/healthz/ready`; 0 while nobody listens. */
+  readonly readyStatus: () => Promise<number>;
+  /** How many updates Envoy has refused. */
+  rejectedUpdates(): Promise<number>;
+}
+
+/** Resolves as soon as it is started. */
+export async function startMeshProxy(
+  runtime: Runtime,
+  cluster: Cluster,
+  options: MeshProxyOptions,
+): Promise<MeshProxy> {
+  const { namespace = cluster.namespace } = options;
+  const { folder, account, pod, labels, address = "127.0.0.1", role = "sidecar", env = {} } = options;
+  await mkdir(folder, { recursive: true });
+  await cluster.writeCredentials(folder, account, { namespace });
+  const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = await freePorts(4);
+  const command = start(runtime, ["proxy", role], {
+    cwd: folder,
+    env: {
+      POD_NAME: pod,
+      POD_NAMESPACE: namespace,
+      SERVICE_ACCOUNT: account,
+      INSTANCE_IP: address,
+      ISTIO_META_CLUSTER_ID: "Kubernetes",
+      ISTIO_META_INTERCEPTION_MODE: "NONE",
+      ISTIO_METAJSON_LABELS: JSON.stringify(labels),
+      ENVOY_STATUS_PORT: String(envoyStatus),
+      ENVOY_PROMETHEUS_PORT: String(prometheus),
+      PROXY_CONFIG: JSON.stringify({
+        binaryPath: await realEnvoy(),
+        configPath: "proxy",
+        discoveryAddress: cluster.discoveryAddress,
+        statusPort: status,
+        proxyAdminPort: admin,
+        terminationDrainDuration: "0s",
+      }),
+      ...env,
+    },
+  });
+  return {
+    command,
+    adminPort: admin,
+    readyStatus: () =>
+      fetch(`http://127.0.0.1:${status}/healthz/ready`).then(
+        (answer) => answer.status,
+        () => 0,
+      ),
+    async rejectedUpdates() {
+      const stats = await (await fetch(`http://127.0.0.1:${admin}/stats?filter=update_rejected`)).text();
+      return [...stats.matchAll(/: (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+    },
+    [Symbol.asyncDispose]: () => command[Symbol.asyncDispose](),
+  };
+}

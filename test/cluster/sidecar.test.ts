@@ -1,0 +1,169 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { freePorts } from "../../src/base/index.ts";
+import { runtimes } from "../support/pilotboat.ts";
+import { ask } from "./ask.ts";
+import { type MeshProxy, startMeshProxy } from "./mesh-proxy.ts";
+import { type Cluster, hasCluster, startCluster } from "./start-cluster.ts";
+
+// Two sidecars with strict mutual TLS and a gateway, under a real istiod whose mesh has accessLogFile: /dev/stdout.
+
+describe.runIf(hasCluster()).each(runtimes())("with a real istiod, on $name", { timeout: 180_000 }, (runtime) => {
+  let cluster: Cluster;
+  let application: Awaited<ReturnType<typeof startApplication>>;
+  let folder: string;
+  const proxies: Record<string, MeshProxy> = {};
+  const ports = { service: 0, gateway: 0 };
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+    application = await startApplication();
+    folder = await mkdtemp(join(tmpdir(), "pb-mesh-"));
+    [ports.service = 0, ports.gateway = 0] = await freePorts(2);
+    for (const object of scene(cluster.namespace, { ...ports, app: application.port })) await cluster.apply(object);
+    const address = await podAddress(cluster, "web");
+    await cluster.apply(inboundSidecar(address, application.port));
+    const start = (name: string, labels: Readonly<Record<string, string>>, more = {}): Promise<MeshProxy> =>
+      startMeshProxy(runtime, cluster, { folder: join(folder, name), account: name, pod: name, labels, ...more });
+    [proxies.web, proxies.client, proxies.gateway] = await Promise.all([
+      start("web", { app: "web" }, { address }),
+      start("client", { app: "client" }, { address: await podAddress(cluster, "client") }),
+      start("gateway", { gateway: cluster.namespace }, { role: "router" }),
+    ]);
+  }, 300_000);
+  afterAll(async () => {
+    for (const proxy of Object.values(proxies)) await proxy[Symbol.asyncDispose]();
+    application?.close();
+    await cluster?.[Symbol.asyncDispose]();
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+  });
+
+  test("sidecar and gateway become ready, and Envoy refuses nothing of what istiod sends", async () => {
+    for (const proxy of Object.values(proxies)) {
+      await expect.poll(() => proxy.readyStatus()).toBe(200);
+      expect(await proxy.rejectedUpdates()).toBe(0);
+    }
+  });
+
+  test("a request from sidecar to sidecar is answered, and each side knows the other by its SPIFFE id", async () => {
+    const answer = () => ask(ports.service, { host: `web.${cluster.namespace}.svc.cluster.local` });
+    await expect.poll(async () => (await answer()).status).toBe(200);
+    expect((await answer()).headers["x-forwarded-client-cert"]).toMatch(
+      new RegExp(`By=${spiffe("web")};.*URI=${spiffe("client")}$`),
+    );
+  });
+
+  test("a request through the gateway comes with the gateway's SPIFFE id", async () => {
+    const answer = () => ask(ports.gateway, { host: "web.example.com" });
+    await expect.poll(async () => (await answer()).status).toBe(200);
+    expect((await answer()).headers["x-forwarded-client-cert"]).toContain(`URI=${spiffe("gateway")}`);
+  });
+
+  test("plain HTTP is refused where mutual TLS is strict", async () => {
+    const address = await podAddress(cluster, "web");
+    await expect(ask(application.port, { address })).rejects.toThrow(/socket hang up|ECONNRESET/);
+  });
+
+  test("the mesh's access log comes out of the agent's own stdout", async () => {
+    for (const [name, line] of [
+      ["web", /"GET \/ HTTP\/1\.1" 200 .*inbound\|/],
+      ["client", /"GET \/ HTTP\/1\.1" 200 .*outbound\|/],
+    ] as const) {
+      await proxies[name]?.command.waitFor(line); // Envoy writes them every second
+    }
+  });
+
+  test("a stop is orderly, and istiod forgets the proxy", async () => {
+    const { client } = proxies;
+    client?.command.kill("SIGTERM");
+    expect((await client?.command.ended)?.code).toBe(0);
+    const connected = async () => (await fetch(`${cluster.istiodDebug}/debug/syncz`)).text();
+    await expect.poll(connected).not.toContain(`"client.${cluster.namespace}"`);
+  });
+
+  const spiffe = (account: string) => `spiffe://cluster.local/ns/${cluster.namespace}/sa/${account}`;
+});
+
+/** Answers with the headers of the request. */
+async function startApplication() {
+  const server = createServer((request, response) => void response.end(JSON.stringify(request.headers)));
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  return { port: (server.address() as AddressInfo).port, close: () => void server.close().closeAllConnections() };
+}
+
+async function podAddress({ api, namespace }: Cluster, name: string): Promise<string> {
+  const pod = await api.until(
+    `/api/v1/namespaces/${namespace}/pods/${name}`,
+    ({ status }) => status?.podIP !== undefined,
+  );
+  return String(pod.status.podIP);
+}
+
+function scene(namespace: string, ports: { service: number; gateway: number; app: number }) {
+  const account = (name: string) => ({ apiVersion: "v1", kind: "ServiceAccount", metadata: { name } });
+  const pod = (app: string) => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: app, labels: { app, "security.istio.io/tlsMode": "istio" } },
+    spec: { serviceAccountName: app, containers: [{ name: "app", image: "none" }] },
+  });
+  const routed = { route: [{ destination: { host: `web.${namespace}.svc.cluster.local` } }] };
+  const server = { port: { number: ports.gateway, name: "http", protocol: "HTTP" }, hosts: ["*"] };
+  const http = { number: ports.service, name: "http", protocol: "HTTP" };
+  return [
+    ...["web", "client", "gateway"].map(account),
+    ...["web", "client"].map(pod),
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "web" },
+      spec: { selector: { app: "web" }, ports: [{ name: "http", port: ports.service, targetPort: ports.app }] },
+    },
+    {
+      apiVersion: "security.istio.io/v1",
+      kind: "PeerAuthentication",
+      metadata: { name: "default" },
+      spec: { mtls: { mode: "STRICT" } },
+    },
+    {
+      apiVersion: "networking.istio.io/v1",
+      kind: "Gateway",
+      metadata: { name: "gateway" },
+      spec: { selector: { gateway: namespace }, servers: [server] },
+    },
+    {
+      apiVersion: "networking.istio.io/v1",
+      kind: "VirtualService",
+      metadata: { name: "web" },
+      spec: { hosts: ["web.example.com"], gateways: [`${namespace}/gateway`], http: [routed] },
+    },
+    {
+      apiVersion: "networking.istio.io/v1",
+      kind: "Sidecar",
+      metadata: { name: "client" },
+      spec: {
+        workloadSelector: { labels: { app: "client" } },
+        egress: [{ port: http, bind: "127.0.0.1", captureMode: "NONE", hosts: ["./*"] }],
+      },
+    },
+  ];
+}
+
+/** Envoy listens on the pod's address, the application behind it on 127.0.0.1. */
+function inboundSidecar(address: string, port: number) {
+  const http = { number: port, name: "http", protocol: "HTTP" };
+  return {
+    apiVersion: "networking.istio.io/v1",
+    kind: "Sidecar",
+    metadata: { name: "web" },
+    spec: {
+      workloadSelector: { labels: { app: "web" } },
+      ingress: [{ port: http, bind: address, defaultEndpoint: `127.0.0.1:${port}` }],
+      egress: [{ hosts: ["istio-system/*"] }],
+    },
+  };
+}
