@@ -82,6 +82,11 @@ export async function startRig(
   };
 }
 
+/** A delta stream of that client, without a token. */
+export function streamTo(client: Client): Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
+  return streamOf(methodOf(client, "deltaAggregatedResources")());
+}
+
 type Method = (...words: unknown[]) => grpc.ClientDuplexStream<object, object>;
 
 function methodOf(client: Client, name: string): Method {

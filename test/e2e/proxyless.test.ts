@@ -1,57 +1,12 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
-import { createInterface } from "node:readline";
 import { describe, expect, test } from "vitest";
 import { freePorts } from "../../src/base/index.ts";
+import { GRPC_JS, startGrpcPeer } from "../support/grpc-peer.ts";
 import { runtimes } from "../support/pilotboat.ts";
 import { createSandbox, type Sandbox } from "../support/sandbox.ts";
 
 const NAME = "URI:spiffe://cluster.local/ns/default/sa/quickstart";
-
-interface Answer {
-  readonly serving?: number;
-  /** The server's port that answered. */
-  readonly port?: number;
-  /** The certificates that each side was shown. */
-  readonly client?: { readonly name: string; readonly serial: string };
-  readonly server?: { readonly name: string; readonly serial: string };
-  readonly error?: string;
-}
-
-/** A real gRPC application in a process of its own. */
-interface GrpcPeer extends AsyncDisposable {
-  next(): Promise<Answer>;
-  /** Over a new connection. */
-  call(): Promise<Answer>;
-}
-
-function startPeer(words: readonly string[], bootstrap: string): GrpcPeer {
-  const env = { PATH: process.env.PATH, GRPC_XDS_BOOTSTRAP: bootstrap };
-  const peer: ChildProcess = spawn(process.execPath, [resolve("test/fixtures/grpc-peers/peer.mjs"), ...words], {
-    cwd: "/", // an application works in a folder of its own
-    env,
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const ended = new Promise<void>((done) => peer.once("close", () => done()));
-  const lines = createInterface({ input: peer.stdout as NonNullable<ChildProcess["stdout"]> })[Symbol.asyncIterator]();
-  const next = async (): Promise<Answer> => {
-    const { value, done } = await lines.next();
-    if (done === true) throw new Error(`the gRPC peer "${words.join(" ")}" has ended`);
-    return JSON.parse(value as string) as Answer;
-  };
-  return {
-    next,
-    call() {
-      peer.stdin?.write("\n");
-      return next();
-    },
-    async [Symbol.asyncDispose]() {
-      peer.kill("SIGKILL");
-      await ended;
-    },
-  };
-}
 
 /** The agent's bootstrap, read as it is, with certificate files that are looked at each second. */
 async function impatient({ folder }: Sandbox): Promise<string> {
@@ -101,10 +56,10 @@ describe.each(runtimes())("proxyless gRPC on $name", (runtime) => {
     await expect.poll(() => readyOf(sandbox)).toBe(200);
 
     const bootstrap = await impatient(sandbox);
-    await using server = startPeer(["server", String(orders), String(payments)], bootstrap);
+    await using server = startGrpcPeer(GRPC_JS, ["server", String(orders), String(payments)], bootstrap);
     expect([await server.next(), await server.next()]).toEqual([{ serving: orders }, { serving: payments }]);
-    await using first = startPeer(["client", "xds:///orders.mesh:7070"], bootstrap);
-    await using second = startPeer(["client", "xds:///payments.mesh:7070"], bootstrap);
+    await using first = startGrpcPeer(GRPC_JS, ["client", "xds:///orders.mesh:7070"], bootstrap);
+    await using second = startGrpcPeer(GRPC_JS, ["client", "xds:///payments.mesh:7070"], bootstrap);
     const before = await first.call();
     expect(before).toMatchObject({ port: orders, client: { name: NAME }, server: { name: NAME } });
     expect(await second.call()).toMatchObject({ port: payments, client: { name: NAME }, server: { name: NAME } });
@@ -135,7 +90,7 @@ describe.each(runtimes())("proxyless gRPC on $name", (runtime) => {
     await using agent = await sandbox.startProxy({ args, env: { OUTPUT_CERTS: "certs" } });
     await agent.waitFor(/connected to delta upstream XDS server/);
     await expect.poll(() => readyOf(sandbox)).toBe(200);
-    await using client = startPeer(["client", "xds:///no.such.target:1"], await impatient(sandbox));
+    await using client = startGrpcPeer(GRPC_JS, ["client", "xds:///no.such.target:1"], await impatient(sandbox));
     void client.call().catch(() => undefined); // there is no such target: the stream counts
     await agent.waitFor(/stream of a gRPC client.*userAgent=gRPC Node Pure JS/);
     await agent.waitFor(/connected to upstream XDS server/);
