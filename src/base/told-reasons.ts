@@ -15,9 +15,10 @@ export class ToldReasons {
     return !isTold;
   }
 
-  /** What `who` does works again. */
+  /** What `who` does works again: what kept it from that no longer holds for anybody, and is news when it comes back. */
   forget(who: string): void {
-    this.#last.delete(who);
+    const gone = this.#last.get(who);
+    for (const [other, reason] of this.#last) if (reason === gone) this.#last.delete(other);
   }
 }
 

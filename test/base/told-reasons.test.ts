@@ -19,6 +19,16 @@ test("what one part has told is no news of another, until that one is well", () 
   expect(told.isNews("ca", "expired")).toBe(true);
 });
 
+test("reality 26: where one part is well again, the same reason is news of every other part", () => {
+  const told = new ToldReasons();
+  told.isNews("ca", "down"); // and is not tried again for a while
+  told.isNews("ca of others", "expired");
+  told.isNews("xds", "down");
+  told.forget("xds");
+  expect(told.isNews("xds", "down")).toBe(true);
+  expect(told.isNews("xds", "expired")).toBe(false);
+});
+
 test.each([
   ["connect ECONNREFUSED 127.0.0.1:15012", true],
   ["getaddrinfo ENOTFOUND istiod.istio-system.svc", true],
