@@ -19,7 +19,7 @@ async function main(): Promise<void> {
     process.on(event, (error: unknown) => {
       stderr.write(errorText(error));
       process.exitCode = 1; // for a command that nothing keeps alive now
-      fail(new Error(`internal failure: ${describeError(error)}`));
+      fail(error);
     });
   }
   const env = await takeEnvironment();
@@ -65,13 +65,14 @@ function listenForAll(
 
 interface Listening {
   readonly signals: StopSignals;
-  /** Something broke that nobody caught: what runs is stopped in order, once. */
-  fail(reason: Error): void;
+  /** Something broke that nobody caught: the log gets it, and what runs is stopped in order, once. */
+  fail(error: unknown): void;
 }
 
 function listenForSignals(): Listening {
   const stages = [new AbortController(), new AbortController(), new AbortController()] as const;
   const [stop, hurry, force] = stages;
+  const failed = new AbortController();
   process.on("SIGUSR1", () => undefined); // by default Node opens its inspector, for whoever can send it
   for (const name of STOP_SIGNALS) {
     process.on(name, () => {
@@ -79,10 +80,11 @@ function listenForSignals(): Listening {
     });
   }
   return {
-    signals: { stop: stop.signal, hurry: hurry.signal, force: force.signal },
-    fail(reason) {
+    signals: { stop: stop.signal, hurry: hurry.signal, force: force.signal, failed: failed.signal },
+    fail(error) {
+      failed.abort(error);
       if (stop.signal.aborted) return;
-      stop.abort(reason);
+      stop.abort(new Error(`internal failure: ${describeError(error)}`));
       for (const listener of listeners) listener("SIGTERM"); // who sorts the signals itself does not look at the stages
     },
   };

@@ -9,17 +9,21 @@ import type { LogPlace } from "../config/index.ts";
  */
 export async function withLog<T>(
   place: LogPlace,
-  host: Pick<Host, "stdout" | "stderr">,
+  host: Pick<Host, "stdout" | "stderr" | "signals">,
   work: (log: Logger) => Promise<T>,
   { tellsFailure = true }: { readonly tellsFailure?: boolean } = {},
 ): Promise<T> {
   const { log, close } = openLog(place, host);
+  const { failed } = host.signals;
+  const uncaught = (): void => logFailure(failed?.reason, log);
+  failed?.addEventListener("abort", uncaught);
   try {
     return await work(log);
   } catch (error) {
     if (tellsFailure) logFailure(error, log);
     throw error;
   } finally {
+    failed?.removeEventListener("abort", uncaught);
     close();
   }
 }

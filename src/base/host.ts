@@ -22,4 +22,6 @@ export interface StopSignals {
   readonly hurry: AbortSignal;
   /** Third: leave now, whatever is still open. */
   readonly force: AbortSignal;
+  /** Something broke that nobody caught; the reason is what was thrown. `stop` follows. Absent where others catch it. */
+  readonly failed?: AbortSignal;
 }

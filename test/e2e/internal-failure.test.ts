@@ -55,6 +55,7 @@ test.skipIf(runtime === undefined).each([
   proxy.kill("SIGUSR2");
   expect((await proxy.ended).code).toBe(1);
   expect(proxy.stderr()).toMatch(/Error: Internal failure, please report it: Error: it broke\n +at /);
+  expect(proxy.stdout()).toMatch(/\terror\tInternal failure: it broke\tcode=INTERNAL/);
   expect(proxy.stdout()).toContain("Ending: internal failure: it broke");
   expect(proxy.stdout()).toContain("Agent has successfully terminated");
   expect(processesIn(folder)).toEqual([]);
