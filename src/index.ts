@@ -48,7 +48,7 @@ export async function startSidecar(options: SidecarOptions = {}): Promise<Sideca
     url: `http://127.0.0.1:${ports.outbound}`,
     inboundPort: ports.inbound,
     adminUrl: `http://127.0.0.1:${ports.admin}`,
-    statusUrl: `http://127.0.0.1:${agent.statusPort}/healthz/ready`,
+    statusUrl: `http://127.0.0.1:${ports.status}/healthz/ready`,
     controlPlane,
     folder,
     get envoyPid() {

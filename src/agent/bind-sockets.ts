@@ -8,12 +8,13 @@ import { makeRunFolder } from "./run-folders.ts";
 import type { Sockets } from "./serve-identity.ts";
 
 /**
- * Binds everything that the agent listens on; without Envoy nobody asks for secrets, and there is no SDS socket. Rejects
- * with ADDRESS_IN_USE or SOCKET_PATH_TOO_LONG.
+ * Binds everything that the agent listens on; without Envoy nobody asks for secrets, and there is no SDS socket. A status
+ * port of 0 means none. Rejects with ADDRESS_IN_USE or SOCKET_PATH_TOO_LONG.
+ * Source: istio/istio pilot/cmd/pilot-agent/app/cmd.go (`proxyConfig.StatusPort > 0`).
  */
 export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {
   const [status, xds, secrets] = await allSettled([
-    life.own("status port", bindStatus(config)),
+    config.proxy.statusPort === 0 ? undefined : life.own("status port", bindStatus(config)),
     life.own("xds socket", bindUnix(xdsSocketPath(config), socketAccess(config))),
     config.settings.isEnvoyDisabled ? undefined : bindSds(config, sds, life),
   ]);

@@ -60,7 +60,7 @@ export async function prepareAgent(
     await life.own("output of Envoy", output);
   }
   const sockets = await bindSockets(config, sds, life);
-  runFolder.noteStatus(sockets.status);
+  runFolder.noteStatus(sockets.status ?? { port: 0 });
   timeline.mark("sockets bound");
   const [node, identity, envoyBinary] = await Promise.all([
     findNode(config, sds.isFilesOnly, log, stop),

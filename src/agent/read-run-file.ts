@@ -7,7 +7,7 @@ export interface RunFile {
   readonly pid: number;
   /** When that process started; another one with the same pid has another. */
   readonly start: string | undefined;
-  /** Absent until the agent listens. */
+  /** Absent until the agent listens; 0 where it has no status server. */
   readonly statusPort?: number;
   /** Where the status port really listens, `host:port`: the host may be `[::]` or `0.0.0.0`. */
   readonly statusAddress?: string;
@@ -52,7 +52,7 @@ function parseRunFile(text: string): RunFile | undefined {
   const found = JSON.parse(text) as Partial<RunFile> | null;
   const { pid, start, statusPort, statusAddress, envoys } = found ?? {};
   if (!isPid(pid, 1) || (start !== undefined && typeof start !== "string")) return undefined;
-  const port = Number.isInteger(statusPort) && Number(statusPort) > 0 && Number(statusPort) < 65_536;
+  const port = Number.isInteger(statusPort) && Number(statusPort) >= 0 && Number(statusPort) < 65_536;
   return {
     pid,
     start,

@@ -17,12 +17,18 @@ import { type RunFile, readRunFile, runFilePath } from "./read-run-file.ts";
 import { inRunFolder, runAs } from "./room-options.ts";
 import { makeRunFolder } from "./run-folders.ts";
 
+interface StatusPlace {
+  readonly port: number;
+  /** `host:port`. */
+  readonly address?: string;
+}
+
 /** A folder that belongs to this agent. Disposing it gives it back. */
 export interface ClaimedFolder extends AsyncDisposable {
   /** Each Envoy of this agent has it in its environment (`RUN_VARIABLE`); by it the next agent knows them. */
   readonly secret: string;
-  /** The agent listens now. */
-  noteStatus(status: { readonly port: number; readonly address: string }): void;
+  /** The agent listens now; port 0 without a status server. */
+  noteStatus(status: StatusPlace): void;
   /** An Envoy was started. */
   noteEnvoy(pid: number, command: Pick<EnvoyMark, "binary" | "configFile">): void;
 }
@@ -106,8 +112,9 @@ class RunFolder implements ClaimedFolder {
     return writeFileAtomically(this.#path, `${JSON.stringify(this.#content)}\n`, { mayCreateFolder });
   }
 
-  noteStatus({ port, address }: { readonly port: number; readonly address: string }): void {
-    this.#change(async () => ({ ...this.#content, statusPort: port, statusAddress: address }));
+  noteStatus({ port, address }: StatusPlace): void {
+    const noted = { statusPort: port, ...(address === undefined ? {} : { statusAddress: address }) };
+    this.#change(async () => ({ ...this.#content, ...noted }));
   }
 
   noteEnvoy(pid: number, command: Pick<EnvoyMark, "binary" | "configFile">): void {

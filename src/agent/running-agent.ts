@@ -20,7 +20,8 @@ export interface RunningAgent extends AsyncDisposable {
   /** Why `/healthz/ready` would say 503 now; undefined when it would not. */
   whyNotReady(): Promise<string | undefined>;
   readonly node: NodeDescription;
-  readonly statusPort: number;
+  /** Undefined where the status port is 0: then there is no status server. */
+  readonly statusPort: number | undefined;
   readonly timeline: Timeline;
   envoyPid(): number | undefined;
   /** `POST /drain`: Envoy drains and runs on; disposal then ends it without waiting. */

@@ -36,8 +36,11 @@ export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
   const checks = readinessChecks({ config, node, metrics, log, because: () => served?.describeTrouble() });
   const board = createReadinessBoard({ checks, stop, log });
   const reload = reloading(parts, () => served?.whyNoControlPlane());
-  const statusOptions = { ...statusPort(parts), board, reload, agentReport: () => report(parts, served) };
-  await life.own("status", serveStatus(statusOptions, stop));
+  const socket = prepared.sockets.status;
+  if (socket !== undefined) {
+    const statusOptions = { ...statusParts(parts), socket, board, reload, agentReport: () => report(parts, served) };
+    await life.own("status", serveStatus(statusOptions, stop));
+  }
   const envoys = (): number => (options.isProxyless(config, node) ? 0 : Math.max(1, envoy?.count() ?? 0));
   served = await life.own(
     "identity and xds",
@@ -60,7 +63,7 @@ export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
   return {
     ...{ ended, ready, node, timeline },
     whyNotReady: () => firstReason(checks),
-    statusPort: sockets.status.port,
+    statusPort: sockets.status?.port,
     envoyPid: () => envoy?.pid(),
     drain: async () => envoy?.drain(),
     identity: () => served?.identity(),
@@ -72,9 +75,8 @@ function report({ config, prepared, timeline, envoy }: ServeParts, served: Serve
   return describeAgent({ config, node: prepared.node, timeline, envoy, served });
 }
 
-function statusPort({ config, context, prepared, registry, envoy, quitting }: ServeParts) {
+function statusParts({ config, context, prepared, registry, envoy, quitting }: ServeParts) {
   return {
-    socket: prepared.sockets.status,
     metrics: registry,
     envoyStats: options.envoyStats(config, prepared.node),
     metricsForLocalhostOnly: config.settings.isMetricsLocalOnly,

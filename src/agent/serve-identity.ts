@@ -16,7 +16,8 @@ import * as options from "./room-options.ts";
 
 /** What the agent listens on, bound before anything serves it. */
 export interface Sockets {
-  readonly status: BoundSocket;
+  /** Undefined where the status port is 0. */
+  readonly status: BoundSocket | undefined;
   readonly xds: BoundSocket;
   /** Undefined without Envoy, whose question for certificates it answers. */
   readonly sds: BoundSocket | undefined;

@@ -71,6 +71,15 @@ export async function agentUrl(host: Host, place: AgentPlace): Promise<URL> {
 async function findListening(host: Host, place: AgentPlace): Promise<RunFile & { readonly statusPort: number }> {
   const found = await findAgent(resolve(host.cwd, runFolderOf(place), runFilePath(place.configPath)));
   const { pid, statusPort } = found;
+  if (statusPort === 0) {
+    throw new AgentError(
+      "REQUEST_FAILED",
+      `Cannot ask the agent with pid ${pid}: its statusPort is 0, so it has no status server`,
+      {
+        hint: "Set statusPort in PROXY_CONFIG, or the annotation status.sidecar.istio.io/port, to another number",
+      },
+    );
+  }
   if (statusPort !== undefined) return { ...found, statusPort };
   throw new AgentError("REQUEST_FAILED", `Cannot ask the agent with pid ${pid}: it does not listen yet`);
 }

@@ -119,7 +119,7 @@ function printAddresses(
   const rows = [
     ...(port === undefined ? [] : [["listener", `http://127.0.0.1:${port}`] as const]),
     ["envoy admin", `http://127.0.0.1:${ports.admin}`],
-    ["status", `http://127.0.0.1:${agent.statusPort}/healthz/ready`],
+    ["status", `http://127.0.0.1:${ports.status}/healthz/ready`],
     ["control plane", controlPlane.address],
     ["envoy process", String(agent.envoyPid() ?? "")],
     ["resources", `${resources}  (watched: Envoy follows your edits)`],

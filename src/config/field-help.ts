@@ -27,7 +27,7 @@ export const FIELD_HELP: Readonly<Record<keyof ProxyConfig, string>> = {
   envoyMetricsService: "gRPC metrics service, and TLS towards it",
   proxyMetadata:
     "Node metadata (ISTIO_META_ names), and for the injector variables, which have no effect without one; overlays merge key by key",
-  statusPort: "Port of the agent's own status server",
+  statusPort: "Port of the agent's own status server; 0 for none",
   extraStatTags: "Tags that Envoy takes out of statistics names, beside Istio's own",
   gatewayTopology: "Trusted proxies in front of a gateway; told to the control plane",
   terminationDrainDuration: "How long the agent waits between drain and SIGTERM of Envoy",

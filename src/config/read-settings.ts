@@ -1,14 +1,14 @@
 import { CATALOGUE, type Settings } from "./catalogue.ts";
 import { ALL_FLAGS } from "./flags.ts";
 import type { FlagValue } from "./pflag.ts";
-import { DEFAULT_ORIGIN, type Origin, type Problem } from "./problem.ts";
+import type { Origin, Problem } from "./problem.ts";
 import type { Setting } from "./setting.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface SettingsReading {
   readonly settings: Settings;
-  /** Where each value comes from, by variable name. */
+  /** Where each value comes from, by variable name; what is not named is at its default. */
   readonly origins: ReadonlyMap<string, Origin>;
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
@@ -34,7 +34,7 @@ export function readSettings(env: Environment, given: ReadonlyMap<string, FlagVa
     const value = text === undefined ? undefined : setting.parser.parse(text);
     const isSet = text !== undefined && value !== undefined;
     settings[name] = isSet ? value : setting.default;
-    origins.set(setting.env, isSet ? { source: setting.env } : DEFAULT_ORIGIN);
+    if (isSet) origins.set(setting.env, { source: setting.env });
     if (text !== undefined && value === undefined) warnings.push(unparsable(setting, text));
   }
   for (const flag of ALL_FLAGS) {

@@ -56,3 +56,22 @@ test("reality 15: the plan that is logged names no bound where there is none", a
     "drain inbound listeners, wait 5000 ms, then until no connection is open, end Envoy",
   );
 });
+
+test("reality 15: a variable that is there and empty leaves run its own default", async () => {
+  const never = new AbortController().signal;
+  const streams = { stdout: new PassThrough(), stderr: new PassThrough() };
+  const host = { cwd, ...streams, signals: { stop: never, hurry: never, force: never } };
+  const names = [
+    "EXIT_ON_ZERO_ACTIVE_CONNECTIONS",
+    "PILOTBOAT_RESTART",
+    "PILOTBOAT_WATCHDOG",
+    "MINIMUM_DRAIN_DURATION",
+  ];
+  const ports = ["ENVOY_STATUS_PORT", "ENVOY_PROMETHEUS_PORT"];
+  const env = Object.fromEntries([...names, ...ports].map((name) => [name, ""]));
+  const { config, warnings } = await loadRunConfig([], { ...host, env });
+  expect(warnings.filter(({ name }) => name in env)).toEqual([]);
+  expect(config.settings).toMatchObject({ isExitOnZeroConnections: true, restart: "on-failure", minDrainMs: 0 });
+  expect([15_021, 15_090]).not.toContain(config.settings.envoyStatusPort);
+  expect(drainOptions(config).terminationMs).toBe(5_000);
+});

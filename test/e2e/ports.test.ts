@@ -1,10 +1,10 @@
-import { cp } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { chooseFreePorts } from "../../src/agent/free-ports.ts";
 import { loadConfig } from "../../src/config/index.ts";
-import { runtimes } from "../support/pilotboat.ts";
+import { run, runtimes } from "../support/pilotboat.ts";
 import { createSandbox } from "../support/sandbox.ts";
 
 const TEST_LIMIT_MS = 60_000;
@@ -16,6 +16,20 @@ function take(port: number): Promise<Server | undefined> {
     server.once("error", () => done(undefined));
     server.listen(port, () => done(server));
   });
+}
+
+/** The TCP ports on which a process listens. Linux. */
+async function listenersOf(pid: number): Promise<number[]> {
+  const links = (await readdir(`/proc/${pid}/fd`)).map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => ""));
+  const sockets = new Set(await Promise.all(links));
+  const tables = await Promise.all(["tcp", "tcp6"].map((name) => readFile(`/proc/${pid}/net/${name}`, "utf8")));
+  return tables.flatMap((table) =>
+    table.split("\n").flatMap((line) => {
+      const words = line.trim().split(/\s+/);
+      const isListening = words[3] === "0A" && sockets.has(`socket:[${words[9]}]`);
+      return isListening ? [Number.parseInt(words[1]?.split(":")[1] ?? "", 16)] : [];
+    }),
+  );
 }
 
 describe.runIf(process.platform === "linux").each(runtimes())("ports that are taken, on $name", (runtime) => {
@@ -54,6 +68,52 @@ describe.runIf(process.platform === "linux").each(runtimes())("ports that are ta
     },
     TEST_LIMIT_MS,
   );
+});
+
+describe.each(runtimes())("ports that are chosen, on $name", (runtime) => {
+  test(
+    "reality 27: with --free-ports a second proxy runs beside a first, on what nobody has taken or set",
+    async () => {
+      await using sandbox = await createSandbox(runtime);
+      await using _controlPlane = await sandbox.startControlPlane();
+      const isOurs = await Promise.all([15_000, 15_020, 15_021, 15_090].map(take));
+      const { discoveryAddress, binaryPath } = JSON.parse(
+        (await sandbox.proxyEnvironment({})).PROXY_CONFIG ?? "",
+      ) as Record<string, string>;
+      const env = {
+        PROXY_CONFIG: JSON.stringify({ discoveryAddress, binaryPath, terminationDrainDuration: "0s" }),
+        ENVOY_PROMETHEUS_PORT: String(sandbox.ports.prometheus),
+      };
+      await using agent = await sandbox.startProxy({ args: ["--free-ports"], env: { ...env, ENVOY_STATUS_PORT: "" } });
+      await agent.waitFor(/Start: .*ready/);
+      const [, ports = ""] = await agent.waitFor(/Ports: (.*)/);
+      const numbers = [...ports.matchAll(/\d{4,}/g)].map(([port]) => Number(port));
+      expect(new Set(numbers).size).toBe(4);
+      expect(numbers).toContain(sandbox.ports.prometheus);
+      for (const taken of [15_000, 15_020, 15_021]) expect(numbers).not.toContain(taken);
+      const status = await run(runtime, ["status"], { cwd: sandbox.folder });
+      expect(status).toMatchObject({ code: 0, stdout: expect.stringContaining("responding") });
+      for (const server of isOurs) server?.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test("a status port of 0 is no status server, and the proxy gets ready without", async () => {
+    await using sandbox = await createSandbox(runtime);
+    await using _controlPlane = await sandbox.startControlPlane();
+    await mkdir(join(sandbox.folder, "etc/istio/pod"), { recursive: true });
+    await writeFile(join(sandbox.folder, "etc/istio/pod/annotations"), 'status.sidecar.istio.io/port="0"');
+    await using agent = await sandbox.startProxy();
+    await agent.waitFor(/Start: .*ready/);
+    expect(agent.stdout()).not.toMatch(/status port/);
+    const listening = await listenersOf(agent.pid);
+    expect(listening).toEqual([]);
+    const status = await run(runtime, ["status"], { cwd: sandbox.folder });
+    expect(status.code).toBe(1);
+    expect(status.stderr).toContain("its statusPort is 0, so it has no status server");
+    agent.kill("SIGTERM");
+    expect((await agent.ended).code).toBe(0);
+  });
 });
 
 test("reality 27: --free-ports replaces what is taken, not what somebody has set", async () => {

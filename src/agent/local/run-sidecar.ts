@@ -32,18 +32,19 @@ export interface RunSidecar extends AsyncDisposable {
 export async function loadRunConfig(args: readonly string[], host: Host): Promise<LoadedConfig> {
   const isPod = (host.env.KUBERNETES_SERVICE_HOST ?? "") !== "";
   const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = isPod ? [] : await choosePorts(4);
-  const env = {
+  const defaults: Readonly<Record<string, string>> = {
     PILOTBOAT_RESTART: "on-failure",
     PILOTBOAT_WATCHDOG: "true",
     EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
     MINIMUM_DRAIN_DURATION: "0s",
     ...(isPod ? {} : { ENVOY_STATUS_PORT: String(envoyStatus), ENVOY_PROMETHEUS_PORT: String(prometheus) }),
-    ...host.env,
   };
+  const given = Object.entries(host.env).filter(([name, value]) => !(name in defaults && value === "")); // an empty one says nothing
+  const env = { ...defaults, ...Object.fromEntries(given) };
   const { config, warnings } = await loadConfig({ args, env, cwd: host.cwd, stop: host.signals.stop });
   const origins = new Map(config.origins);
   // who asks for the wait decides about its bound; where `run` asks, its bound is the default of the fixed time
-  if (host.env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === undefined && !origins.has("terminationDrainDuration")) {
+  if (!host.env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS && !origins.has("terminationDrainDuration")) {
     origins.set("terminationDrainDuration", { source: "pilotboat run" });
   }
   if (isPod) return { config: Object.freeze({ ...config, origins }), warnings };
@@ -73,6 +74,7 @@ export async function startOwnSidecar(config: AgentConfig, context: AgentContext
   const agent = await startAgent(config, context);
   const { settings, proxy } = config;
   const at = addressOf(agent);
+  const statusUrl = agent.statusPort === undefined ? undefined : at(agent.statusPort);
   const { adminAddress, admin } = adminOf(agent, settings.isEnvoyDisabled ? undefined : proxy.proxyAdminPort);
   const grpcBootstrap = settings.grpcBootstrapPath;
   return {
@@ -81,7 +83,7 @@ export async function startOwnSidecar(config: AgentConfig, context: AgentContext
     drain: drainOf(agent),
     admin,
     addresses: [
-      ["status", `${at(agent.statusPort)}/healthz/ready`],
+      ...(statusUrl === undefined ? [] : ([["status", `${statusUrl}/healthz/ready`]] as const)),
       ...(adminAddress === undefined
         ? []
         : ([
@@ -92,6 +94,7 @@ export async function startOwnSidecar(config: AgentConfig, context: AgentContext
     ],
     variables: {
       ...variablesOf(agent, adminAddress),
+      ...(statusUrl === undefined ? {} : { PILOTBOAT_STATUS_URL: statusUrl }),
       PILOTBOAT_RUN_FOLDER: config.cwd,
       ...(grpcBootstrap === "" ? {} : { GRPC_XDS_BOOTSTRAP: inRunFolder(config, grpcBootstrap) }),
     },
@@ -105,6 +108,7 @@ export async function startLocalSidecar(config: AgentConfig, options: LocalMeshO
   const mesh = await startLocalMesh({ ...identity, ...options });
   const { agent, ports, folder, controlPlane, appPort } = mesh;
   const { adminAddress, admin } = adminOf(agent, ports.admin);
+  const statusUrl = addressOf(agent)(ports.status);
   const outbound = `http://127.0.0.1:${ports.outbound}`;
   return {
     agent,
@@ -114,12 +118,13 @@ export async function startLocalSidecar(config: AgentConfig, options: LocalMeshO
     addresses: [
       ["listener", outbound],
       ...(options.appPort === undefined ? [] : ([["leads to", `http://127.0.0.1:${appPort}`]] as const)),
-      ["status", `${addressOf(agent)(agent.statusPort)}/healthz/ready`],
+      ["status", `${statusUrl}/healthz/ready`],
       ["envoy admin", adminAddress ?? ""],
       ["control plane", controlPlane.address],
     ],
     variables: {
       ...variablesOf(agent, adminAddress),
+      PILOTBOAT_STATUS_URL: statusUrl,
       PILOTBOAT_OUTBOUND_URL: outbound,
       PILOTBOAT_RUN_FOLDER: folder,
       GRPC_XDS_BOOTSTRAP: join(folder, "etc/istio/proxy/grpc-bootstrap.json"),
@@ -141,7 +146,6 @@ function drainOf(agent: RunningAgent): () => Promise<void> {
 function variablesOf(agent: RunningAgent, adminAddress: string | undefined): Record<string, string> {
   return {
     PILOTBOAT_NODE_ID: agent.node.id,
-    PILOTBOAT_STATUS_URL: addressOf(agent)(agent.statusPort),
     ...(adminAddress === undefined ? {} : { PILOTBOAT_ADMIN_URL: adminAddress }),
   };
 }
