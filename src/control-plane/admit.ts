@@ -23,7 +23,7 @@ export async function refusalOf(caller: Caller, node: Node, admission: Admission
   const found = await authenticate(caller, admission.tokens, admission.trustDomain);
   if (!found.ok) return { code: status.UNAUTHENTICATED, details: `authentication failure: ${found.reason}` };
   const namespace = namespaceOf(node);
-  const account = String(node.metadata?.SERVICE_ACCOUNT ?? "");
+  const account = typeof node.metadata?.SERVICE_ACCOUNT === "string" ? node.metadata.SERVICE_ACCOUNT : "";
   if (found.identities.some((identity) => speaksFor(identity, namespace, account))) return undefined;
   const details = `authorization failed: no identities (${found.identities.join()}) matched ${namespace}/${account}`;
   return { code: status.PERMISSION_DENIED, details: `${details}${whoIsProven(found)}` };

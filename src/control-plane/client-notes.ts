@@ -24,6 +24,9 @@ export interface ClientNotes {
 
 /** Of refusals and reports each. */
 const MOST_KEPT = 100;
+/** Of one message: a request may have megabytes, and Envoy's quotes whole resources. */
+const MOST_CHARACTERS = 4_096;
+const MOST_TYPE_CHARACTERS = 256;
 
 export function createClientNotes(log: Logger, onRefusal?: (rejection: Rejection) => void): ClientNotes {
   const rejections: Rejection[] = [];
@@ -31,17 +34,23 @@ export function createClientNotes(log: Logger, onRefusal?: (rejection: Rejection
   return {
     rejections,
     healthReports,
-    onReject({ id }, typeUrl, message) {
+    onReject({ id }, refusedType, told) {
+      const [typeUrl, message] = [shorten(refusedType, MOST_TYPE_CHARACTERS), shorten(told, MOST_CHARACTERS)];
       log.warn("Envoy refused a configuration", { node: id, type: typeUrl, message });
       const rejection = { nodeId: id, typeUrl, message };
       keep(rejections, rejection);
       onRefusal?.(rejection);
     },
-    onHealth({ id }, error) {
+    onHealth({ id }, told) {
+      const error = shorten(told, MOST_CHARACTERS);
       log.info("Workload health", { node: id, error: error === "" ? "none" : error });
       keep(healthReports, { nodeId: id, error });
     },
   };
+}
+
+function shorten(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most)}… (${text.length - most} more characters)`;
 }
 
 function keep<T>(list: T[], item: T): void {

@@ -1,8 +1,9 @@
 import { type ServerDuplexStream, status } from "@grpc/grpc-js";
-import type { Logger } from "../base/index.ts";
+import { describeError, type Logger } from "../base/index.ts";
 import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { type Admission, type Refusal, refusalOf } from "./admit.ts";
+import { nodeTrouble } from "./check-node.ts";
 import { HEALTH_TYPE } from "./resource-types.ts";
 
 /** A request of either form of ADS. */
@@ -27,8 +28,9 @@ export function serveStream<Request extends AnyRequest, Response>(
   };
   const admit = async (request: Request): Promise<void> => {
     const { node } = request;
-    if (node === undefined || node.id === "") {
-      return refuse({ code: status.INVALID_ARGUMENT, details: "missing node information" });
+    const trouble = nodeTrouble(node);
+    if (node === undefined || trouble !== undefined) {
+      return refuse({ code: status.INVALID_ARGUMENT, details: trouble ?? "" });
     }
     call.pause(); // later requests wait until the caller is known
     const refusal = await refusalOf(call, node, admission);
@@ -39,10 +41,14 @@ export function serveStream<Request extends AnyRequest, Response>(
     take(request);
     call.resume();
   };
-  call.on("data", (request: Request) => {
+  const receive = async (request: Request): Promise<void> => {
     if (take !== undefined) take(request);
     else if (request.typeUrl === HEALTH_TYPE) log.warn("Passed over a health report before the first request");
-    else void admit(request); // never rejects: whatever cannot be checked is refused
+    else await admit(request);
+  };
+  call.on("data", (request: Request) => {
+    // a request that breaks us ends its own stream, not the control plane
+    receive(request).catch((error: unknown) => refuse({ code: status.INTERNAL, details: describeError(error) }));
   });
   call.once("end", () => call.end());
 }

@@ -82,9 +82,9 @@ export async function startRig(
   };
 }
 
-/** A delta stream of that client, without a token. */
-export function streamTo(client: Client): Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
-  return streamOf(methodOf(client, "deltaAggregatedResources")());
+/** A delta stream of that client, by default without a token. */
+export function streamTo(client: Client, token?: string): Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
+  return streamOf(methodOf(client, "deltaAggregatedResources")(bearer(token)));
 }
 
 type Method = (...words: unknown[]) => grpc.ClientDuplexStream<object, object>;
