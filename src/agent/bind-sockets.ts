@@ -1,5 +1,13 @@
 import { dirname } from "node:path";
-import { AgentError, allSettled, type BoundSocket, bindTcp, bindUnix, type Lifetime } from "../base/index.ts";
+import {
+  AgentError,
+  allSettled,
+  type BoundSocket,
+  bindTcp,
+  bindUnix,
+  connectionLimit,
+  type Lifetime,
+} from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { SocketPlan } from "../identity/prepare/index.ts";
 import { statusPortTaken } from "./port-map.ts";
@@ -15,7 +23,7 @@ import type { Sockets } from "./serve-identity.ts";
 export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {
   const [status, xds, secrets] = await allSettled([
     config.proxy.statusPort === 0 ? undefined : life.own("status port", bindStatus(config)),
-    life.own("xds socket", bindUnix(xdsSocketPath(config), socketAccess(config))),
+    life.own("xds socket", bindUnix(xdsSocketPath(config), { ...socketAccess(config), limit: connectionLimit() })),
     config.settings.isEnvoyDisabled ? undefined : bindSds(config, sds, life),
   ]);
   return { status, xds, sds: secrets };
@@ -24,7 +32,7 @@ export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Li
 async function bindSds(config: AgentConfig, { path, folderMode }: SocketPlan, life: Lifetime) {
   const owner = runAs(config, process.getuid?.());
   await life.own("sds folder", makeRunFolder(dirname(path), { mode: folderMode, owner }));
-  return life.own("sds socket", bindUnix(path, { ...socketAccess(config), folderMode }));
+  return life.own("sds socket", bindUnix(path, { ...socketAccess(config), folderMode, limit: connectionLimit() }));
 }
 
 /** On every address, or the loopback. Machines may be without IPv6, or without IPv4; a taken port stays taken. */
@@ -32,9 +40,9 @@ async function bindStatus(config: AgentConfig): Promise<BoundSocket> {
   const { proxy, settings } = config;
   const [first, second] = settings.isLoopbackOnly ? ["127.0.0.1", "::1"] : ["::", "0.0.0.0"];
   try {
-    return await bindTcp(first, proxy.statusPort);
+    return await bindTcp(first, proxy.statusPort, { limit: connectionLimit() });
   } catch (error) {
     if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") throw await statusPortTaken(config, error);
-    return bindTcp(second, proxy.statusPort);
+    return bindTcp(second, proxy.statusPort, { limit: connectionLimit() });
   }
 }

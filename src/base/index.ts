@@ -1,5 +1,6 @@
 export { type CallHeader, callMetadata, headersOf } from "./call-metadata.ts";
 export { type Clock, pause, systemClock } from "./clock.ts";
+export { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
 export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
 export { parseDownwardApi, unquote } from "./downward-api.ts";
 export * from "./duration.ts";

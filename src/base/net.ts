@@ -1,5 +1,6 @@
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
+import { type ConnectionLimit, makeRoom, type Spare } from "./connection-limit.ts";
 import { AgentError, describeError, systemCode } from "./errors.ts";
 import { makeFolder, type Owner } from "./files.ts";
 import { shortSocketPath } from "./socket-path.ts";
@@ -15,8 +16,13 @@ export interface BoundSocket extends AsyncDisposable {
   readonly address: string;
   /** The bound port; 0 for a UNIX socket. */
   readonly port: number;
-  /** Gives every connection, early ones first, to `accept`. Call it once. */
-  handOver(accept: (socket: Socket) => void): void;
+  /** Gives every connection, early ones first, to `accept`. Call it once. `spare` ranks what a limit may close. */
+  handOver(accept: (socket: Socket) => void, spare?: Spare): void;
+}
+
+export interface TcpOptions {
+  /** Default: as many as the process can have. */
+  readonly limit?: ConnectionLimit | undefined;
 }
 
 export interface UnixOptions {
@@ -26,6 +32,8 @@ export interface UnixOptions {
   readonly owner?: Owner | undefined;
   /** Permission bits for folders that have to be created. Default 0700. */
   readonly folderMode?: number;
+  /** Default: as many as the process can have. */
+  readonly limit?: ConnectionLimit | undefined;
 }
 
 /**
@@ -47,9 +55,9 @@ export async function bindUnix(path: string, options: UnixOptions = {}): Promise
   }
 }
 
-async function bindOnStage(path: string, { mode = 0o600, owner }: UnixOptions): Promise<BoundSocket> {
+async function bindOnStage(path: string, { mode = 0o600, owner, limit }: UnixOptions): Promise<BoundSocket> {
   await using stage = await openStage(path);
-  const bound = await listen({ path: stage.path }, path);
+  const bound = await listen({ path: stage.path }, path, limit);
   try {
     const placed = await stage.place({ mode, owner });
     return {
@@ -66,8 +74,8 @@ async function bindOnStage(path: string, { mode = 0o600, owner }: UnixOptions): 
 }
 
 /** Listens on a TCP port; 0 takes a free one. Rejects with ADDRESS_IN_USE, naming the port. */
-export async function bindTcp(host: string, port: number): Promise<BoundSocket> {
-  return listen({ host, port }, `${host.includes(":") ? `[${host}]` : host}:${port}`);
+export async function bindTcp(host: string, port: number, { limit }: TcpOptions = {}): Promise<BoundSocket> {
+  return listen({ host, port }, `${host.includes(":") ? `[${host}]` : host}:${port}`, limit);
 }
 
 /** Whether the port can be had now: listens on it for a moment. Rejects as `bindTcp` does. */
@@ -104,13 +112,15 @@ export function splitHostPort(address: string): { readonly host: string; readonl
   return { host, port: address.slice(colon + 1) };
 }
 
-function listen(where: ListenOptions, shown: string): Promise<BoundSocket> {
+function listen(where: ListenOptions, shown: string, limit?: ConnectionLimit): Promise<BoundSocket> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     const open = new Set<Socket>();
     let waiting: Socket[] | undefined = [];
     let accept = (socket: Socket): void => void waiting?.push(socket);
+    let spare: Spare = (socket) => (socket.bytesRead === 0 ? 1 : 0);
     server.on("connection", (socket) => {
+      if (limit !== undefined && !makeRoom(socket, open, { limit, spare })) return void socket.destroy();
       open.add(socket);
       socket.on("error", () => socket.destroy()); // a client that leaves before anyone serves it is no event
       socket.once("close", () => open.delete(socket));
@@ -120,8 +130,9 @@ function listen(where: ListenOptions, shown: string): Promise<BoundSocket> {
     server.listen(where, () => {
       resolve({
         ...boundAddress(server, shown),
-        handOver(next) {
+        handOver(next, nextSpare = spare) {
           accept = next;
+          spare = nextSpare;
           for (const socket of waiting ?? []) if (!socket.destroyed) next(socket);
           waiting = undefined;
         },

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Socket } from "node:net";
 import { describeError, escapeLine } from "../base/index.ts";
+import { Connections } from "./connections.ts";
 import type { StatusOptions } from "./options.ts";
 import { send } from "./reply.ts";
 import { route } from "./routes.ts";
@@ -21,21 +21,25 @@ const STALLED_REQUEST_MS = 5 * 60_000;
  */
 export async function serveStatus(options: StatusOptions, stop: AbortSignal): Promise<StatusServer> {
   stop.throwIfAborted();
-  const server = createServer((request, response) => void answer(request, response, options, stop));
+  const connections = new Connections();
+  const server = createServer((request, response) => {
+    connections.noteRequest(request, response);
+    void answer(request, response, options, stop);
+  });
   server.keepAliveTimeout = IDLE_CONNECTION_MS;
   server.setTimeout(STALLED_REQUEST_MS);
-  // The server never listens itself, and Node forgets the connections of such a server: we keep them.
-  const connections = new Set<Socket>();
-  options.socket.handOver((connection) => {
-    connections.add(connection);
-    connection.once("close", () => connections.delete(connection));
-    server.emit("connection", connection);
-  });
+  options.socket.handOver(
+    (connection) => {
+      connections.add(connection);
+      server.emit("connection", connection);
+    },
+    (connection) => connections.spare(connection),
+  );
   options.log.info("Opening status port", { port: options.socket.port });
   return {
     port: options.socket.port,
     async [Symbol.asyncDispose]() {
-      for (const connection of connections) connection.destroy();
+      connections.destroy();
       options.log.info("Status server has successfully terminated");
     },
   };

@@ -1,0 +1,115 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { bindTcp, connectionLimit } from "../../src/base/index.ts";
+import { type Runtime, runtimes } from "../support/pilotboat.ts";
+import { startVictim } from "./rig.ts";
+import { asRoot, STRANGER, startProgram } from "./users.ts";
+
+const open: Socket[] = [];
+afterEach(() => {
+  for (const socket of open.splice(0)) socket.destroy();
+});
+
+/** A connection that has sent these words. */
+async function say(port: number, words: string): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1");
+  open.push(socket);
+  socket.on("error", () => undefined).resume();
+  await once(socket, "connect");
+  socket.write(words);
+  return socket;
+}
+
+/** Opens connections until there are as many as it can have, sends a half request on each, and holds them. */
+const HOLD = `
+import socket, sys
+held = []
+for at in range(int(sys.argv[2])):
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+    s.sendall(sys.argv[3].encode().decode("unicode_escape").encode())
+    held.append(s)
+print("held", flush=True)
+import time
+time.sleep(600)
+`;
+
+const ASK = "GET /healthz/ready HTTP/1.1\r\nHost: a\r\n";
+
+/** The same, where it can have that many descriptors. */
+function withDescriptors({ name, command }: Runtime, count: number): Runtime {
+  return { name, command: ["sh", "-c", `ulimit -n ${count} && exec "$@"`, "sh", ...command] };
+}
+
+describe.each(runtimes())("the status port of $name", (runtime) => {
+  test("hostile 11: who does not finish a request is cut off, who rests between two is not", async () => {
+    await using victim = await startVictim(runtime);
+    const port = victim.sandbox.ports.status;
+    const silent = await say(port, "");
+    const halfHead = await say(port, ASK);
+    const halfBody = await say(port, `${ASK}Content-Length: 100\r\n\r\nhalf`);
+    const resting = await say(port, `${ASK}\r\n`);
+    await once(resting, "data");
+    const halfSecond = await say(port, `${ASK}\r\n`);
+    await once(halfSecond, "data");
+    halfSecond.write(ASK);
+    const dripping = await say(port, ASK);
+    const drip = setInterval(() => dripping.write("X: y\r\n"), 1_000);
+    try {
+      for (const [name, late] of Object.entries({ silent, halfHead, halfBody, halfSecond, dripping })) {
+        await expect.poll(() => late.closed, { message: name, timeout: 20_000 }).toBe(true);
+      }
+    } finally {
+      clearInterval(drip);
+    }
+    const answer = once(resting, "data");
+    resting.write(`${ASK}\r\n`);
+    expect(String(await answer)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test.skipIf(!asRoot)(
+    "hostile 11: 600 connections of another user leave readiness answered, with 192 descriptors",
+    async () => {
+      await using victim = await startVictim(withDescriptors(runtime, 192));
+      const port = victim.sandbox.ports.status;
+      for (const words of [ASK, "", `${ASK}\\r\\n`]) {
+        await using _attacker = await startProgram(["/usr/bin/python3", "-c", HOLD, String(port), "600", words], {
+          uid: STRANGER,
+        });
+        for (let round = 0; round < 10; round++) {
+          expect((await victim.ask("/healthz/ready")).status).toBe(200);
+          expect((await victim.ask("/stats/prometheus")).text).toContain("istio_agent_");
+        }
+      }
+    },
+  );
+});
+
+test("hostile 11: the oldest connection that sends nothing goes first, one that is served never does", async () => {
+  await using bound = await bindTcp("127.0.0.1", 0, { limit: { most: 3, mostPerPeer: 3 } });
+  const served = new Set<Socket>();
+  bound.handOver(
+    (socket) => void socket.on("data", () => void served.add(socket)),
+    (socket) => (served.has(socket) ? 0 : 1),
+  );
+  const busy = [await say(bound.port, "x"), await say(bound.port, "x")];
+  await expect.poll(() => served.size).toBe(2);
+  const first = await say(bound.port, "");
+  const second = await say(bound.port, "");
+  await expect.poll(() => first.closed).toBe(true);
+  second.write("x");
+  await expect.poll(() => served.size).toBe(3);
+  const third = await say(bound.port, "x");
+  await expect.poll(() => third.closed).toBe(true);
+  expect([...busy, second].map((socket) => socket.closed)).toEqual([false, false, false]);
+});
+
+test.each([
+  [1_048_576, 256],
+  [Number.POSITIVE_INFINITY, 256],
+  [1_024, 240],
+  [192, 32],
+  [64, 16],
+])("hostile 11: with %d descriptors a listener keeps %d connections, half of them of one peer", (descriptors, most) => {
+  expect(connectionLimit(descriptors)).toEqual({ most, mostPerPeer: most / 2 });
+});
