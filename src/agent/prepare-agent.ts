@@ -46,7 +46,7 @@ export async function prepareAgent(
 ): Promise<PreparedAgent> {
   const { log } = context;
   log.info(`Ports: ${describePorts(config)}`);
-  const keys = startKeyGeneration(keySpec(options.keySettings(config)));
+  const keys = await life.own("keys", startKeyGeneration(keySpec(options.keySettings(config))));
   const lookingAround = lookAround(context);
   const [runFolder, sds] = await allSettled([
     life.own("run folder", claimRunFolder(config, log)),

@@ -27,6 +27,16 @@ describe.each(runtimes())("an end during the start on $name", (runtime) => {
     await sandbox[Symbol.asyncDispose]();
   });
 
+  test.each(STOP_SIGNALS)("reality 4: %s while a key of 16,384 bits is found, ends it at once", async (signal) => {
+    await using agent = await sandbox.startProxy({ env: { WORKLOAD_RSA_KEY_SIZE: "16384" } });
+    await agent.waitFor(/Initializing with upstream address/); // next, Envoy asks for its certificate
+    const sinceMs = performance.now();
+    agent.kill(signal);
+    expect((await agent.ended).code).toBe(0);
+    expect(performance.now() - sinceMs).toBeLessThan(2_000);
+    expect(leftovers()).toEqual([]);
+  });
+
   const leftovers = (): string[] => [
     ...processesIn(sandbox.folder).map((pid) => `process ${pid}`),
     ...RUN_FILES.filter((name) => existsSync(join(sandbox.folder, name))),

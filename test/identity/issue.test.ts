@@ -48,7 +48,12 @@ test("a chain of leaf, intermediate and root is kept whole, the root is its last
   const leaf = await signer.sign(createCsr(keys.key, "spiffe://td/ns/a/sa/b"));
   rig.ca.behaviour = { kind: "answer", chain: [leaf.trimEnd(), signer.rootPem, other.rootPem] };
   const issued = await issueCertificate(
-    { ca: rig.client, keys: { next: async () => keys }, identity: "spiffe://td/ns/a/sa/b", now: Date.now },
+    {
+      ca: rig.client,
+      keys: { next: async () => keys, async [Symbol.asyncDispose]() {} },
+      identity: "spiffe://td/ns/a/sa/b",
+      now: Date.now,
+    },
     never,
   );
   expect(issued.root).toBe(other.rootPem);

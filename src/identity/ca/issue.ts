@@ -17,7 +17,7 @@ export interface IssueParts {
 
 /** A new key, a request, the CA's answer. Rejects as `CaClient.sign` does, and with CA_ANSWER_INVALID. */
 export async function issueCertificate(parts: IssueParts, signal: AbortSignal): Promise<IssuedCertificate> {
-  const key = await parts.keys.next();
+  const key = await parts.keys.next(signal);
   const chain = await parts.ca.sign(createCsr(key.key, parts.identity), signal);
   const wanted = parts.isAnyIdentityTaken === true ? undefined : parts.identity;
   return checkAnswer(chain, { key, identity: wanted, nowMs: parts.now() });

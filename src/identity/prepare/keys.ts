@@ -1,6 +1,7 @@
 import { generateKeyPair, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
 import { AgentError, refusedKey, Secret } from "../../base/index.ts";
+import { isLeftToChild, rsaKeyOfChild } from "./key-process.ts";
 
 /** What keys to make and how they are written: `traditional` is PKCS#1 or SEC1, otherwise PKCS#8. */
 export interface KeySpec {
@@ -26,9 +27,10 @@ export interface PrivateKey {
   readonly pem: Secret;
 }
 
-/** Hands out private keys; each is given once. */
-export interface KeySource {
-  next(): Promise<PrivateKey>;
+/** Hands out private keys; each is given once. Disposing it ends the making of one. */
+export interface KeySource extends AsyncDisposable {
+  /** Rejects with the signal's reason as soon as it aborts. */
+  next(signal?: AbortSignal): Promise<PrivateKey>;
 }
 
 /** Chooses the key, or throws CONFIG_INVALID naming the variable. Source: istio/istio security/pkg/pki/util/generate_csr.go. */
@@ -47,26 +49,44 @@ export function keySpec(settings: KeySettings): KeySpec {
  * made when asked for: they are hours apart, and a key at rest in memory is one that can leak.
  */
 export function startKeyGeneration(spec: KeySpec): KeySource {
-  let first: Promise<PrivateKey> | undefined = generate(spec);
+  const closing = new AbortController();
+  let first: Promise<PrivateKey> | undefined = generate(spec, closing.signal);
   first.catch(() => undefined); // reported to whoever calls next()
   return {
-    next() {
-      const prepared = first ?? generate(spec);
+    next(signal) {
+      const prepared = first ?? generate(spec, closing.signal);
       first = undefined;
-      return prepared;
+      return signal === undefined ? prepared : untilAborted(prepared, signal);
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort(new Error("the agent is stopping"));
     },
   };
 }
 
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
 const makeKeyPair = promisify(generateKeyPair);
 
-async function generate({ kind, encoding }: KeySpec): Promise<PrivateKey> {
+async function generate({ kind, encoding }: KeySpec, stop: AbortSignal): Promise<PrivateKey> {
   if ("curve" in kind) {
     const { privateKey } = await makeKeyPair("ec", { namedCurve: kind.curve });
     return { key: privateKey, pem: pemOf(privateKey, encoding === "pkcs8" ? "pkcs8" : "sec1") };
   }
-  const { privateKey } = await makeKeyPair("rsa", { modulusLength: kind.rsaBits, publicExponent: 65_537 });
+  const privateKey = await makeRsaKey(kind.rsaBits, stop);
   return { key: privateKey, pem: pemOf(privateKey, encoding === "pkcs8" ? "pkcs8" : "pkcs1") };
+}
+
+async function makeRsaKey(bits: number, stop: AbortSignal): Promise<KeyObject> {
+  if (isLeftToChild(bits)) return rsaKeyOfChild(bits, stop);
+  return (await makeKeyPair("rsa", { modulusLength: bits, publicExponent: 65_537 })).privateKey;
 }
 
 function pemOf(key: KeyObject, type: "pkcs1" | "sec1" | "pkcs8"): Secret {

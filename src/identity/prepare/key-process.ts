@@ -1,0 +1,30 @@
+import { execFile } from "node:child_process";
+import { createPrivateKey, type KeyObject } from "node:crypto";
+
+/** Up to here a key is found in a fraction of a second. */
+const QUICK_RSA_BITS = 2_048;
+
+/**
+ * Whether an RSA key is made by a process of its own. Finding a large one takes seconds, or minutes, on a thread that
+ * nothing can interrupt, and Node's `process.exit` waits for its threads. The executable's does not.
+ */
+export function isLeftToChild(bits: number): boolean {
+  return bits > QUICK_RSA_BITS && process.versions.bun === undefined;
+}
+
+/** Writes a key in DER (PKCS#8) to stdout. The number of bits is its only argument. */
+const PROGRAM = `process.stdout.write(require("node:crypto").generateKeyPairSync("rsa", {
+  modulusLength: Number(process.argv[1]), publicExponent: 65537,
+  publicKeyEncoding: { type: "spki", format: "der" }, privateKeyEncoding: { type: "pkcs8", format: "der" },
+}).privateKey)`;
+
+/** An RSA key that another Node has made; `stop` kills it. */
+export function rsaKeyOfChild(bits: number, stop: AbortSignal): Promise<KeyObject> {
+  const options = { encoding: "buffer", env: {}, killSignal: "SIGKILL", signal: stop } as const;
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, ["-e", PROGRAM, String(bits)], options, (error, stdout) => {
+      if (error !== null) reject(new Error(`Cannot make an RSA key of ${bits} bits`, { cause: stop.reason ?? error }));
+      else resolve(createPrivateKey({ key: stdout, format: "der", type: "pkcs8" }));
+    });
+  });
+}
