@@ -2,9 +2,13 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 
+const BUN = "node_modules/.bin/bun";
+/** Under the time limit of a test, so that it is the child that ends, and its last words are shown. */
+const LIMIT = { timeout: 100_000, killSignal: "SIGKILL" } as const;
+
 // The executable is compiled by Bun: what is not seen to work there does not count as working.
 test("the road of a secret is the same on Bun: early connections, own TLS rules, odd files (reality 5, 9), client certificate, watch", async () => {
-  const { stdout } = await promisify(execFile)("node_modules/.bin/bun", ["run", "test/identity/other-runtime.ts"]);
+  const { stdout } = await promisify(execFile)(BUN, ["run", "test/identity/other-runtime.ts"], LIMIT);
   const facts = JSON.parse(stdout) as Record<string, unknown>;
   expect(facts).toMatchObject({
     requests: 1,

@@ -9,7 +9,7 @@ const QUICK_RSA_BITS = 2_048;
  * nothing can interrupt, and Node's `process.exit` waits for its threads. The executable's does not.
  */
 export function isLeftToChild(bits: number): boolean {
-  return bits > QUICK_RSA_BITS && process.versions.bun === undefined;
+  return bits > QUICK_RSA_BITS && !("Bun" in globalThis);
 }
 
 /** Writes a key in DER (PKCS#8) to stdout. The number of bits is its only argument. */
