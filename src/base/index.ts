@@ -81,6 +81,7 @@ export {
   readTextFile,
 } from "./read-file.ts";
 export { withoutFinalDot } from "./resolv-conf.ts";
+export { responseTo } from "./response-to.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { isForRuntime, VERIFIED_TLS } from "./runtime-variables.ts";
 export { HIDDEN, Secret } from "./secret.ts";

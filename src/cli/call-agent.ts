@@ -2,7 +2,7 @@ import { request } from "node:http";
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { findAgents, type RunFile, readOwnRunFile, runFilePath } from "../agent/index.ts";
-import { AgentError, describeError, type Host, readBody } from "../base/index.ts";
+import { AgentError, describeError, type Host, readBody, responseTo } from "../base/index.ts";
 import { startOf } from "../envoy/host/index.ts";
 import { loopbackHosts, onFirstHost } from "./loopback.ts";
 
@@ -124,17 +124,12 @@ async function whoRuns(): Promise<string> {
   return `Name the folder in which it runs: ${named.join(", ")}${more}`;
 }
 
-function send(host: string, port: number, { method, path, limitMs }: AgentCall): Promise<AgentAnswer> {
-  return new Promise((done, fail) => {
-    const call = request({ host, port, method, path, timeout: limitMs }, (response) => {
-      const status = response.statusCode ?? 0;
-      readBody(response).then((bytes) => {
-        if (status === 200 || status === 409) done({ status, body: bytes.toString("utf8") });
-        else fail(new Error(`status ${status}`));
-      }, fail);
-    });
-    call.once("timeout", () => call.destroy(new Error(`no answer within ${limitMs / 1_000} s`)));
-    call.once("error", fail);
-    call.end();
-  });
+async function send(host: string, port: number, { method, path, limitMs }: AgentCall): Promise<AgentAnswer> {
+  const call = request({ host, port, method, path, timeout: limitMs });
+  call.once("timeout", () => call.destroy(new Error(`no answer within ${limitMs / 1_000} s`)));
+  const response = await responseTo(call);
+  const body = (await readBody(response)).toString("utf8");
+  const status = response.statusCode ?? 0;
+  if (status === 200 || status === 409) return { status, body };
+  throw new Error(`status ${status}`);
 }

@@ -1,6 +1,6 @@
-import { type IncomingMessage, request as requestHttp } from "node:http";
+import { request as requestHttp } from "node:http";
 import { type RequestOptions, request as requestHttps } from "node:https";
-import { lookupForSocket, readBody, VERIFIED_TLS } from "../base/index.ts";
+import { lookupForSocket, readBody, responseTo, VERIFIED_TLS } from "../base/index.ts";
 import { loopbackHosts, onFirstHost } from "./loopback.ts";
 
 export interface ExchangeOptions {
@@ -56,18 +56,10 @@ function once(options: ExchangeOptions): Promise<Answer> {
   );
 }
 
-function ask({ method, url, body, signal }: ExchangeOptions, where: RequestOptions): Promise<Answer> {
+async function ask({ method, url, body, signal }: ExchangeOptions, where: RequestOptions): Promise<Answer> {
   const request = url.protocol === "https:" ? requestHttps : requestHttp;
-  return new Promise((resolve, reject) => {
-    const take = (response: IncomingMessage): void => {
-      const { statusCode: status = 0, headers } = response;
-      readBody(response, MOST_BYTES).then(
-        (bytes) => resolve({ status, location: headers.location, body: bytes.toString("utf8") }),
-        reject,
-      );
-    };
-    request(url, { method, agent: false, signal, lookup: lookupForSocket, ...VERIFIED_TLS, ...where }, take)
-      .on("error", reject)
-      .end(body);
-  });
+  const words = { method, agent: false, signal, lookup: lookupForSocket, ...VERIFIED_TLS, ...where };
+  const response = await responseTo(request(url, words), body);
+  const bytes = await readBody(response, MOST_BYTES);
+  return { status: response.statusCode ?? 0, location: response.headers.location, body: bytes.toString("utf8") };
 }

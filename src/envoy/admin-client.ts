@@ -1,5 +1,5 @@
 import { type RequestOptions, request } from "node:http";
-import { AgentError, describeError, readBody } from "../base/index.ts";
+import { AgentError, describeError, readBody, responseTo } from "../base/index.ts";
 
 /** Envoy's admin API. Every call ends after its limit. */
 export interface AdminClient {
@@ -18,28 +18,25 @@ export function createAdminClient(host: string, port: number): AdminClient {
   };
 }
 
-function send(options: RequestOptions, timeoutMs: number): Promise<string> {
+async function send(options: RequestOptions, timeoutMs: number): Promise<string> {
   const shown = `${options.method} http://${options.host}:${options.port}${options.path}`;
-  const refuse = (what: string, cause?: unknown): AgentError =>
-    new AgentError("ENVOY_ADMIN_UNREACHABLE", `Cannot call Envoy's admin: ${shown}: ${what}`, { cause });
-  return new Promise((resolve, reject) => {
-    const call = request(options, (response) => {
-      readBody(response)
-        .then((body) => {
-          if (response.statusCode === 200) resolve(body.toString("utf8"));
-          else reject(refuse(`unexpected status ${response.statusCode}`));
-        })
-        .catch((error: unknown) => reject(refuse(`the answer broke off: ${describeError(error)}`, error)))
-        .finally(() => clearTimeout(limit));
+  const call = request(options);
+  let isLate = false;
+  const limit = setTimeout(() => {
+    isLate = true;
+    call.destroy(new Error("too late"));
+  }, timeoutMs);
+  try {
+    const response = await responseTo(call);
+    const body = await readBody(response).catch((error: unknown) => {
+      throw new Error(`the answer broke off: ${describeError(error)}`, { cause: error });
     });
-    const limit = setTimeout(() => {
-      reject(refuse(`no answer within ${timeoutMs} ms`));
-      call.destroy();
-    }, timeoutMs);
-    call.once("error", (error) => {
-      clearTimeout(limit);
-      reject(refuse(error.message, error));
-    });
-    call.end();
-  });
+    if (response.statusCode !== 200) throw new Error(`unexpected status ${response.statusCode}`);
+    return body.toString("utf8");
+  } catch (error) {
+    const what = isLate ? `no answer within ${timeoutMs} ms` : describeError(error);
+    throw new AgentError("ENVOY_ADMIN_UNREACHABLE", `Cannot call Envoy's admin: ${shown}: ${what}`, { cause: error });
+  } finally {
+    clearTimeout(limit);
+  }
 }

@@ -1,7 +1,7 @@
 import { type IncomingMessage, request } from "node:http";
 import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { limitBody, MOST_BODY_BYTES, readBody, systemCode } from "../base/index.ts";
+import { limitBody, MOST_BODY_BYTES, readBody, responseTo, systemCode } from "../base/index.ts";
 
 export interface GetOptions {
   readonly host: string;
@@ -39,10 +39,8 @@ export async function httpStream(options: GetOptions): Promise<AsyncIterable<Uin
 }
 
 function begin({ host, port, path, headers }: GetOptions, signal: AbortSignal): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const words = { "Accept-Encoding": "gzip", ...headers };
-    request({ host, port, path, agent: false, signal, headers: words }, resolve).on("error", reject).end();
-  });
+  const words = { "Accept-Encoding": "gzip", ...headers };
+  return responseTo(request({ host, port, path, agent: false, signal, headers: words }));
 }
 
 /** The limit holds for what comes out, so that a small packed body cannot become a huge one. */

@@ -1,9 +1,9 @@
 import { createWriteStream } from "node:fs";
-import { get as getHttp, type IncomingMessage } from "node:http";
-import { get as getHttps } from "node:https";
+import { type IncomingMessage, request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { lookupForSocket, VERIFIED_TLS } from "../../base/index.ts";
+import { lookupForSocket, responseTo, VERIFIED_TLS } from "../../base/index.ts";
 import type { SourceRequest } from "./source-request.ts";
 
 const ENVOY_RELEASES = "https://github.com/envoyproxy/envoy/releases/download";
@@ -49,14 +49,9 @@ async function get(url: URL, stop: AbortSignal, redirects: number): Promise<Inco
 }
 
 function getOnce(url: URL, stop: AbortSignal): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const get = url.protocol === "https:" ? getHttps : getHttp;
-    const request = get(
-      url,
-      { agent: false, signal: stop, timeout: SILENCE_LIMIT_MS, lookup: lookupForSocket, ...VERIFIED_TLS },
-      resolve,
-    );
-    request.once("error", reject);
-    request.once("timeout", () => request.destroy(new Error(`"${url.host}" was silent for ${SILENCE_LIMIT_MS}ms`)));
-  });
+  const request = url.protocol === "https:" ? requestHttps : requestHttp;
+  const words = { agent: false, signal: stop, timeout: SILENCE_LIMIT_MS, lookup: lookupForSocket, ...VERIFIED_TLS };
+  const call = request(url, words);
+  call.once("timeout", () => call.destroy(new Error(`"${url.host}" was silent for ${SILENCE_LIMIT_MS}ms`)));
+  return responseTo(call);
 }

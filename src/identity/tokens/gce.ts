@@ -4,6 +4,7 @@ import {
   describeError,
   lookupForSocket,
   readBody,
+  responseTo,
   retry,
   Secret,
   writeFileAtomically,
@@ -92,15 +93,10 @@ async function ask(url: string): Promise<string> {
 }
 
 /** Not by `fetch`: on Bun that goes through `HTTP_PROXY`, and the answer is a credential of this machine. */
-function get(url: string): Promise<{ readonly status: number; readonly body: string }> {
+async function get(url: string): Promise<{ readonly status: number; readonly body: string }> {
   const headers = { "Metadata-Flavor": "Google", "User-Agent": "gcloud-golang/0.1" };
   const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-  return new Promise((done, fail) => {
-    const call = request(url, { headers, agent: false, lookup: lookupForSocket, signal }, (response) => {
-      const status = response.statusCode ?? 0;
-      readBody(response, MOST_TOKEN_BYTES).then((body) => done({ status, body: body.toString("utf8") }), fail);
-    });
-    call.once("error", fail);
-    call.end();
-  });
+  const response = await responseTo(request(url, { headers, agent: false, lookup: lookupForSocket, signal }));
+  const body = await readBody(response, MOST_TOKEN_BYTES);
+  return { status: response.statusCode ?? 0, body: body.toString("utf8") };
 }

@@ -1,6 +1,6 @@
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
-import { lookupForSocket, readBody, VERIFIED_TLS } from "../../base/index.ts";
+import { lookupForSocket, readBody, responseTo, VERIFIED_TLS } from "../../base/index.ts";
 
 export interface MetadataRequest {
   readonly method?: "GET" | "PUT";
@@ -21,25 +21,20 @@ export interface MetadataAnswer {
 const MOST_BYTES = 2 ** 20;
 
 /** Asks a cloud's metadata server; undefined whenever there is no answer, for whatever reason. */
-export function askMetadata(url: string, options: MetadataRequest): Promise<MetadataAnswer | undefined> {
+export async function askMetadata(url: string, options: MetadataRequest): Promise<MetadataAnswer | undefined> {
   const { method = "GET", headers = {}, timeoutMs, limit, isAnyStatusFine = false } = options;
-  if (!URL.canParse(url) || limit.aborted) return Promise.resolve(undefined);
+  if (!URL.canParse(url) || limit.aborted) return undefined;
   const request = url.startsWith("https:") ? requestHttps : requestHttp;
   const signal = AbortSignal.any([limit, AbortSignal.timeout(timeoutMs)]);
-  return new Promise((done) => {
-    const call = request(
-      url,
-      { method, headers, agent: false, signal, lookup: lookupForSocket, ...VERIFIED_TLS },
-      (response) => {
-        const isFine = response.statusCode === 200 || isAnyStatusFine;
-        readBody(response, MOST_BYTES)
-          .then((body) => done(isFine ? { body: body.toString("utf8"), headers: response.headers } : undefined))
-          .catch(() => done(undefined));
-      },
-    );
-    call.once("error", () => done(undefined));
-    call.end();
-  });
+  const words = { method, headers, agent: false, signal, lookup: lookupForSocket, ...VERIFIED_TLS };
+  try {
+    const response = await responseTo(request(url, words));
+    const body = await readBody(response, MOST_BYTES);
+    const isFine = response.statusCode === 200 || isAnyStatusFine;
+    return isFine ? { body: body.toString("utf8"), headers: response.headers } : undefined;
+  } catch {
+    return undefined; // no such service here
+  }
 }
 
 /** The object that an answer holds; empty for any other answer, and for none. */
