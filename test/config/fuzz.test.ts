@@ -5,35 +5,12 @@ import { expect, test } from "vitest";
 import { CATALOGUE, ConfigError, configEntries, loadConfig, PROXY_FLAGS, substitute } from "../../src/config/index.ts";
 import { readYaml } from "../../src/config/yaml.ts";
 import { PROXY_CONFIG, proxyConfigFromJson, proxyConfigToJson } from "../../src/proto/mesh/index.ts";
+import { Chance } from "../support/chance.ts";
 
 // FUZZ_ITERATIONS=100000 FUZZ_SEED=7 npx vitest run test/config/fuzz
 const ITERATIONS = Number(process.env.FUZZ_ITERATIONS ?? 400);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 const LIMIT_MS = 10 * 60_000;
-
-class Chance {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-
-  /** A whole number below `end`. Source: mulberry32. */
-  below(end: number): number {
-    this.#state = (this.#state + 0x6d_2b_79_f5) | 0;
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % end;
-  }
-
-  one<T>(values: readonly T[]): T {
-    return values[this.below(values.length)] as T;
-  }
-
-  some<T>(most: number, make: () => T): T[] {
-    return Array.from({ length: this.below(most + 1) }, make);
-  }
-}
 
 const SCALARS: readonly unknown[] = [
   ..."yes no null ~ 010 0x1F 1e3 .inf 12:30:45 2020-01-01 << -1 0 1 4.5 99999999999999999999 a:1 [::1]:80 45s 90 1d".split(
