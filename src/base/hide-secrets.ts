@@ -1,4 +1,5 @@
 import { HIDDEN } from "./secret.ts";
+import { hideKnownShapes, hideShapes } from "./secret-shapes.ts";
 
 /** A document without its secrets, and the texts that were taken out of it. */
 export interface Cleaned {
@@ -26,7 +27,7 @@ export function hideMetadataSecrets(metadata: unknown): unknown {
 export function isSecretName(name: string): boolean {
   const own = name.replace(/^ISTIO_META_/, "");
   const isKey = /[_-]key$/i.test(snake(own)) && !FILE_KEY.test(own);
-  return (SECRET_NAME.test(snake(own)) || isKey) && !isHarmless(own);
+  return (SECRET_NAME.test(snake(own)) || SECRET_WORD.test(snake(own)) || isKey) && !isHarmless(own);
 }
 
 /** Whether the value of this header should not be shown. */
@@ -41,6 +42,10 @@ export function hideSecretsInText(text: string, known: ReadonlySet<string> = new
 }
 
 const SECRET_NAME = /token|passw(or)?d|passphrase|secret|credential|api_?key|private_?key|ticket_?key|authoriz|cookie/i;
+/** Only as the last word of a variable: `GITHUB_PAT`. */
+const SECRET_WORD = /(^|[_-])(pat|pass)$/i;
+/** What is below these may be random, and is no secret. */
+const PUBLIC_NAME = /spki|hash|digest|sha\d|fingerprint|checksum|nonce|version|revision|serial|etag|certificate/i;
 /** These speak of secrets but hold none: places, kinds, and how to ask an SDS server. */
 const HARMLESS_NAME =
   /(_|^)(file|filename|path|dir|directory|size|type|name|url|uri|provider|cluster|environment_variable|duration|timeout)$|secret_configs?$|^@type$/i;
@@ -48,7 +53,8 @@ const HARMLESS_NAME =
 const FILE_KEY = /^TLS_(CLIENT|SERVER)_KEY$/;
 /** Metadata is named as variables are. In Envoy's own fields, as in `runtime_key`, a key is mostly a name. */
 const SECRET_VARIABLE = /^[A-Z0-9_]+_KEY$/;
-const SECRET_PAIR = /auth|cookie|token|key|secret|passw/i;
+const SECRET_PAIR =
+  /auth|cookie|token|key|secret|passw|(^|[-_])(api|pat|pass|sig(nature)?|session|jwt|bearer|credentials?)$/i;
 /** No bytes in base64 have a dot. */
 const FILE = /^\.{0,2}\/[\w./-]*\.[a-z]{1,8}$/i;
 
@@ -63,7 +69,8 @@ function clean(value: unknown, name: string, around: Around, hidden: Set<string>
   if (typeof value === "object" && value !== null) return cleanObject(value, around, hidden);
   if (value === null || typeof value === "boolean" || ["", "true", "false"].includes(String(value))) return value;
   if (around.isSecret && !isHarmless(name) && !FILE.test(String(value))) return hide(String(value), hidden);
-  return typeof value === "string" ? hideShapes(value) : value;
+  if (typeof value !== "string") return value;
+  return PUBLIC_NAME.test(snake(name)) ? hideKnownShapes(value) : hideShapes(value);
 }
 
 function cleanObject(object: object, around: Around, hidden: Set<string>): Record<string, unknown> {
@@ -126,22 +133,4 @@ const LEAST_TELLING = 6;
 
 function isTelling(secret: string): boolean {
   return secret.length >= LEAST_TELLING;
-}
-
-const NAME = "[\\w-]{0,40}(?:token|passw(?:or)?d|passphrase|secret|api_?key|private_?key)";
-/** The quote may be escaped, where JSON stands in a text of JSON. */
-const NAMED = `\\b${NAME}\\\\?["']? *`;
-
-const SHAPES: readonly (readonly [pattern: RegExp, shown: string])[] = [
-  [/-----BEGIN ([A-Z ]*)PRIVATE KEY-----[\s\S]*?(-----END \1PRIVATE KEY-----|$)/g, HIDDEN],
-  [/\beyJ[\w-]{5,}\.[\w-]+(\.[\w-]*)?/g, HIDDEN], // a JWT
-  [/\b(bearer|basic) +[\w.~+/=-]{6,}/gi, `$1 ${HIDDEN}`],
-  [/(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^/\s:@]*:)[^/\s@]+@/gi, `$1${HIDDEN}@`],
-  [new RegExp(`(${NAMED}[:=] *\\\\?["'])[^"'\\\\]+`, "gi"), `$1${HIDDEN}`],
-  // after a colon words may follow, as in "cannot read the token: permission denied"
-  [new RegExp(`(${NAMED}(?:= *|: *(?=\\S*\\d)))(?![\\\\"'])[^\\s"'\\\\,;&]+`, "gi"), `$1${HIDDEN}`],
-];
-
-function hideShapes(text: string): string {
-  return SHAPES.reduce((rest, [pattern, shown]) => rest.replace(pattern, shown), text);
 }

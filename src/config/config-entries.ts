@@ -3,6 +3,7 @@ import {
   hideMetadataSecrets,
   hideSecrets,
   hideSecretsInText,
+  hideSecretsInTexts,
   isSecretHeader,
   isSecretName,
 } from "../base/index.ts";
@@ -86,7 +87,7 @@ function flagEntries({ flags, origins }: AgentConfig): ConfigEntry[] {
   return ALL_FLAGS.map((flag) => ({
     name: `--${flag.name}`,
     kind: "flag",
-    value: flags[flag.name as keyof typeof flags],
+    value: withoutSecrets(flags[flag.name as keyof typeof flags]),
     default: flag.default,
     origin: origins.get(`--${flag.name}`) ?? DEFAULT_ORIGIN,
     type: flag.type,
@@ -119,10 +120,14 @@ function variableEntries({ settings, origins }: AgentConfig): ConfigEntry[] {
 function showSetting(row: Setting<unknown>, value: unknown): JsonValue {
   if (row.isSecret === true && value !== row.default) return HIDDEN;
   if (value === undefined) return null;
-  if (row.type === "list") return value as readonly string[];
+  if (row.type === "list") return withoutSecrets(value as readonly string[]);
   return typeof value === "boolean" || (typeof value === "number" && row.type !== "duration")
     ? value
-    : row.parser.print(value);
+    : hideSecretsInText(row.parser.print(value));
+}
+
+function withoutSecrets(value: JsonValue): JsonValue {
+  return hideSecretsInTexts(value, new Set()) as JsonValue;
 }
 
 function passedOn({ metadataEnv, xdsHeaders, caHeaders, podAnnotations }: AgentConfig): ConfigEntry[] {
@@ -138,7 +143,12 @@ function passedOn({ metadataEnv, xdsHeaders, caHeaders, podAnnotations }: AgentC
   const header =
     (prefix: string) =>
     ([name, value]: readonly [string, string]) =>
-      entry("header", `${prefix}${name}`, isSecretHeader(name) ? HIDDEN : value, "A header of the connection");
+      entry(
+        "header",
+        `${prefix}${name}`,
+        isSecretHeader(name) ? HIDDEN : hideSecretsInText(value),
+        "A header of the connection",
+      );
   const known = new Set(SETTINGS.map(([, { env }]) => env));
   return [
     ...metadataEnv

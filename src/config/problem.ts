@@ -1,4 +1,4 @@
-import { escapeLine } from "../base/index.ts";
+import { escapeLine, hideSecretsInText } from "../base/index.ts";
 
 /** Where a value was written: a variable, a flag, an annotation, or a place in a document. */
 export interface Origin {
@@ -30,7 +30,7 @@ export function formatOrigin({ source, line, column }: Origin): string {
 
 /** A problem on one line, for a log: `PROXY_CONFIG:3:12: drainDuration: found 90, wanted a duration`. */
 export function formatProblem({ name, origin, message, hint }: Problem): string {
-  return escapeLine(`${formatPlace(name, origin)}: ${message}${hint === undefined ? "" : `. ${hint}`}`);
+  return show(`${formatPlace(name, origin)}: ${message}${hint === undefined ? "" : `. ${hint}`}`);
 }
 
 /** Where and which value; once, where they are the same. */
@@ -45,7 +45,12 @@ export function formatProblems(problems: readonly Problem[]): string {
     `    ${message}`,
     ...(hint === undefined ? [] : [`    hint: ${hint}`]),
   ]);
-  return lines.map(escapeLine).join("\n");
+  return lines.map(show).join("\n");
+}
+
+/** A message quotes what was found. */
+function show(line: string): string {
+  return escapeLine(hideSecretsInText(line));
 }
 
 /** A problem of the form "found this, wanted that". */

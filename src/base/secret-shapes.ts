@@ -1,0 +1,92 @@
+import { HIDDEN } from "./secret.ts";
+
+/** Text without what has the form of a secret, whatever its name. Certificates, digests, UIDs and names stay. */
+export function hideShapes(text: string): string {
+  return hideRandomWords(hideKnownShapes(text));
+}
+
+/** The same without a guess at long random words, for values that are random and public. */
+export function hideKnownShapes(text: string): string {
+  return SHAPES.reduce((rest, [pattern, shown]) => rest.replace(pattern, shown), text);
+}
+
+const NAME = "[\\w-]{0,40}(?:token|passw(?:or)?d|passphrase|secret|api_?key|private_?key)";
+/** The quote may be escaped, where JSON stands in a text of JSON. */
+const NAMED = `\\b${NAME}\\\\?["']? *`;
+
+/** How services begin their tokens, so that scanners find them in repositories; each as its documentation says. */
+const PREFIXED = [
+  "gh[oprsu]_[A-Za-z0-9]{16,}", // GitHub
+  "github_pat_\\w{16,}",
+  "gl(?:pat|rt|dt|cbt|ptt|soat|ft|agent)-[\\w-]{16,}", // GitLab
+  "xox[a-z]-[\\w-]{10,}", // Slack
+  "xapp-[\\w-]{10,}",
+  "(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}", // Stripe
+  "sk-[\\w-]{20,}", // OpenAI and others
+  "(?:AKIA|ASIA)[A-Z0-9]{16}\\b", // AWS
+  "AIza[\\w-]{35}", // Google
+  "ya29\\.[\\w.-]{16,}",
+  "GOCSPX-[\\w-]{16,}",
+  "npm_[A-Za-z0-9]{30,}",
+  "pypi-[\\w-]{16,}",
+  "dckr_(?:pat|oat)_[\\w-]{16,}", // Docker
+  "hv[sbr]\\.[\\w-]{16,}", // Vault
+  "SG\\.[\\w-]{16,}\\.[\\w-]{16,}", // SendGrid
+  "shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}", // Shopify
+  "do[opr]_v1_[a-f0-9]{32,}", // DigitalOcean
+  "hf_[A-Za-z0-9]{20,}", // Hugging Face
+  "AGE-SECRET-KEY-1[A-Z0-9]{40,}",
+].join("|");
+
+/** A message may have cut the scheme off. */
+const URL = "(?:\\b[a-z][a-z0-9+.-]{0,20}:)?\\/\\/";
+
+const SHAPES: readonly (readonly [pattern: RegExp, shown: string])[] = [
+  [/-----BEGIN ([A-Z ]*)PRIVATE KEY-----[\s\S]*?(-----END \1PRIVATE KEY-----|$)/g, HIDDEN],
+  [/\beyJ[\w-]{5,}\.[\w-]+(\.[\w-]*)?/g, HIDDEN], // a JWT
+  [new RegExp(`(?<![A-Za-z0-9])(?:${PREFIXED})`, "g"), HIDDEN],
+  [/\b(bearer|basic) +[\w.~+/=-]{6,}/gi, `$1 ${HIDDEN}`],
+  // user info: of `user:password` the name stays; alone, or with nothing behind the colon, it is a key
+  [new RegExp(`(${URL}[^/\\s:@]*:)[^/\\s@]+@`, "gi"), `$1${HIDDEN}@`],
+  [new RegExp(`(${URL})[^/\\s:@"'?#]+:?@`, "gi"), `$1${HIDDEN}@`],
+  [/([?&](?:sig|signature|key|auth|code|x-amz-(?:signature|credential))=)[^&\s"'#]{6,}/gi, `$1${HIDDEN}`],
+  [new RegExp(`(${NAMED}[:=] *\\\\?["'])[^"'\\\\]+`, "gi"), `$1${HIDDEN}`],
+  // after a colon words may follow, as in "cannot read the token: permission denied"
+  [new RegExp(`(${NAMED}(?:= *|: *(?=\\S*\\d)))(?![\\\\"'])[^\\s"'\\\\,;&]+`, "gi"), `$1${HIDDEN}`],
+];
+
+const PUBLIC_BLOCK =
+  /(-----BEGIN (?:TRUSTED |X509 )?(?:CERTIFICATE|CRL|PUBLIC KEY|CERTIFICATE REQUEST)-----[\s\S]*?-----END [^-]*-----)/;
+/** The same in base64, and digests that say so. */
+const PUBLIC_WORD = /^(LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS|sha\d{1,3}[-/])/i;
+const WORD = /(?<![\w+/-]|sha\d{1,3}:)[\w+/-]{24,512}={0,2}(?![\w+/=-])/gi;
+
+function hideRandomWords(text: string): string {
+  const parts = text.split(PUBLIC_BLOCK);
+  return parts.map((part, at) => (at % 2 === 1 ? part : part.replace(WORD, hideRandomWord))).join("");
+}
+
+function hideRandomWord(word: string): string {
+  return !PUBLIC_WORD.test(word) && isRandom(word) ? HIDDEN : word;
+}
+
+/** How often letters and digits change their kind: half of the time in a random word, at most a fifth in names. */
+const LEAST_CHANGES = 0.25;
+const LEAST_DIGITS = 2;
+const LEAST_OF_TWO_KINDS = 32;
+
+/** Hexadecimal words are digests, UIDs and serial numbers; nothing tells a secret from them. */
+function isRandom(word: string): boolean {
+  const text = word.replace(/[^A-Za-z0-9]/g, "");
+  if (/^[0-9a-f]*$/i.test(text) || (text.match(/\d/g)?.length ?? 0) < LEAST_DIGITS) return false;
+  const isOfThreeKinds = /[a-z]/.test(text) && /[A-Z]/.test(text);
+  if (!isOfThreeKinds && (text.length < LEAST_OF_TWO_KINDS || /[^A-Za-z0-9=]/.test(word))) return false;
+  return changesOf(text) / (text.length - 1) >= LEAST_CHANGES;
+}
+
+/** A capital before a small letter begins a word and counts for nothing. */
+function changesOf(text: string): number {
+  const kinds = text.replace(/[a-z]/g, "a").replace(/[A-Z]/g, "A").replace(/\d/g, "1");
+  return Array.from(kinds.slice(1)).filter((kind, at) => kind !== kinds[at] && !(kinds[at] === "A" && kind === "a"))
+    .length;
+}
