@@ -63,6 +63,28 @@ describe.each(runtimes())("what $name takes from around it", (runtime) => {
     expect([code, (await readdir(folder.marks)).length > 0]).toEqual([0, isNode]);
   });
 
+  test("reality 2: with NODE_OPTIONS=--inspect-brk Node waits for a debugger, and the executable does not", async () => {
+    await using command = start(runtime, ["version"], { env: { NODE_OPTIONS: "--inspect-brk=127.0.0.1:0" } });
+    if (isNode) await command.waitFor(/Debugger listening/);
+    else expect((await command.ended).code).toBe(0);
+    expect(command.stdout() === "").toBe(isNode);
+  });
+
+  test("reality 2: NODE_OPTIONS=--tls-keylog, NODE_REDIRECT_WARNINGS and OPENSSL_CONF act on Node alone", async () => {
+    const folder = await hostileFolder();
+    const [keys, warnings, broken] = ["keys", "warnings", "openssl.cnf"].map((name) => join(folder.path, name));
+    await runIn(folder, { NODE_OPTIONS: `--tls-keylog=${keys}` });
+    const warning = join(folder.path, "warning.cjs");
+    await writeFile(warning, 'process.emitWarning("planted")');
+    const env = { NODE_OPTIONS: `--require=${warning}`, NODE_REDIRECT_WARNINGS: `${warnings}` };
+    await run(runtime, ["version"], { env });
+    const left = await readdir(folder.path);
+    expect([left.includes("keys"), left.includes("warnings")]).toEqual([isNode, isNode]);
+    await writeFile(`${broken}`, "no equal sign [");
+    const { code } = await run(runtime, ["version"], { env: { OPENSSL_CONF: `${broken}` } });
+    expect(code === 0).toBe(!isNode);
+  });
+
   test("reality 2: no trace of a library or a runtime holds the token or reaches stdout, no file is left", async () => {
     const folder = await hostileFolder();
     const left = join(folder.path, "left");
