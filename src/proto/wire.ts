@@ -38,3 +38,40 @@ export function readFields(bytes: Uint8Array, take: TakeField, takeNumber: TakeF
     if (!taken) reader.skip(wireType, field);
   }
 }
+
+/**
+ * Says what becomes of a length-delimited field: its own bytes keep it, other bytes take its place, and undefined leaves
+ * it out.
+ */
+export type RewriteField = (field: number, value: Uint8Array) => Uint8Array | undefined;
+
+/**
+ * Rewrites fields of a message. Everything else, unknown fields and the order included, keeps its bytes; where nothing
+ * changes, the result is the very object that was given. Throws on bytes that are not protobuf.
+ */
+export function rewriteFields(bytes: Uint8Array, rewrite: RewriteField): Uint8Array {
+  const reader = new BinaryReader(bytes);
+  const parts: Uint8Array[] = [];
+  let copiedTo = 0;
+  while (reader.pos < reader.len) {
+    const from = reader.pos;
+    const [field, wireType] = reader.tag();
+    if (wireType !== WireType.LengthDelimited) {
+      reader.skip(wireType, field);
+      continue;
+    }
+    const value = reader.bytes();
+    const next = rewrite(field, value);
+    if (next === value) continue;
+    parts.push(bytes.subarray(copiedTo, from));
+    if (next !== undefined) parts.push(header(field, next.length), next);
+    copiedTo = reader.pos;
+  }
+  if (parts.length === 0) return bytes;
+  parts.push(bytes.subarray(copiedTo));
+  return Buffer.concat(parts);
+}
+
+function header(field: number, length: number): Uint8Array {
+  return new BinaryWriter().tag(field, WireType.LengthDelimited).uint32(length).finish();
+}

@@ -6,6 +6,7 @@ import { OwnSubscriptions } from "./own-subscriptions.ts";
 import { peekRequest, peekResponse, type RequestFacts, type ResponseFacts } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
 import { classifyEnd, isStatus, oneLine, type StreamStatus } from "./status.ts";
+import type { AdaptResponse, StockEnvoy } from "./stock-envoy.ts";
 import { trailers } from "./trailers.ts";
 import {
   type Intercept,
@@ -36,6 +37,8 @@ export interface BridgeOptions {
   readonly noteRequestSize: (bytes: number) => void;
   /** Told how the stream goes: the one of its peer. Until that is known, Envoy's. */
   readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
+  /** Fits responses to an Envoy. */
+  readonly stockEnvoy: StockEnvoy;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -72,6 +75,8 @@ class Bridge {
   #isOver = false;
   #wasConnected = false;
   #peer: Peer | undefined;
+  /** Undefined where responses are passed on as they are. */
+  #adapt: AdaptResponse | undefined;
   #refuse: (status: StreamStatus) => void = () => undefined;
 
   constructor(downstream: Downstream, options: BridgeOptions) {
@@ -146,14 +151,14 @@ class Bridge {
 
   /** The first request tells whose stream this is. */
   #identify(message: Buffer): void {
-    const { variant, onPeer, watches, log, id } = this.#options;
+    const { variant, onPeer, watches, stockEnvoy, log, id } = this.#options;
     const facts = this.#read(() => peekPeer(variant, message));
     this.#peer = facts === undefined ? "envoy" : peerOf(facts);
     if (this.#peer === "client") {
       watches.envoy.ended(id);
       watches.client.connecting(id);
       log.debug("stream of a gRPC client", { id, node: facts?.nodeId, userAgent: facts?.userAgent });
-    }
+    } else this.#adapt = this.#read(() => stockEnvoy.adapterFor(variant, message));
     onPeer(this.#peer);
   }
 
@@ -208,7 +213,7 @@ class Bridge {
       log.error(`Skipping forwarding type url ${facts.typeUrl} to Envoy as is not a valid Envoy type`, { id });
       return;
     }
-    await this.#forward(facts, message);
+    await this.#forward(facts, this.#adapt?.(facts.typeUrl, message) ?? message);
   }
 
   /** Resolves when the peer's side has taken the message, or is gone. */

@@ -1,5 +1,6 @@
 export type { XdsRelayOptions } from "./options.ts";
 export { serveXdsRelay, type XdsRelay, type XdsRelayState } from "./serve-xds-relay.ts";
+export type { LeftOut, StockEnvoyMode } from "./stock-envoy.ts";
 export type {
   Intercept,
   Keepalive,

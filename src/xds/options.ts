@@ -1,4 +1,5 @@
 import type { BoundSocket, Clock, Logger, Metrics, ToldReasons } from "../base/index.ts";
+import type { StockEnvoyMode } from "./stock-envoy.ts";
 import type { Intercept, Keepalive, UpstreamOptions } from "./types.ts";
 
 export interface XdsRelayOptions {
@@ -18,6 +19,8 @@ export interface XdsRelayOptions {
   readonly envoys?: () => number;
   /** How many streams of gRPC clients are kept; one more is refused with RESOURCE_EXHAUSTED. Default 100. */
   readonly maxClients?: number;
+  /** What becomes of filters that Envoy does not have. Default `refuse`: they are passed on, and Envoy refuses them. */
+  readonly stockEnvoy?: StockEnvoyMode;
   /** For both sides. Default: ping after 30 s, give up after 10 s more. */
   readonly keepalive?: Keepalive;
   /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */

@@ -40,6 +40,47 @@ export function peekPeer(variant: Variant, message: Uint8Array): PeerFacts {
 const NODE_ID = 1;
 const NODE_METADATA = 3;
 const NODE_USER_AGENT = 6;
+const NODE_EXTENSIONS = 9;
+
+/** What an Envoy says it can be configured with. */
+export interface ExtensionFacts {
+  /** Full names of the messages that configure its extensions: by these Envoy finds them. */
+  readonly types: ReadonlySet<string>;
+  /** Names of extensions for which it lists no message, as Envoys before 1.19 do for all. */
+  readonly names: ReadonlySet<string>;
+}
+
+/** `node.extensions` of a first request. Throws on bytes that are not protobuf. Source: envoy/config/core/v3/base.proto. */
+export function peekExtensions(variant: Variant, message: Uint8Array): ExtensionFacts {
+  const types = new Set<string>();
+  const names = new Set<string>();
+  readFields(message, (field, request) => {
+    if (field !== variant.request.node) return false;
+    readFields(request.bytes(), (nodeField, node) => {
+      if (nodeField !== NODE_EXTENSIONS) return false;
+      const { name, typeUrls } = readExtension(node.bytes());
+      if (typeUrls.length === 0) names.add(name);
+      for (const typeUrl of typeUrls) types.add(typeUrl.slice(typeUrl.lastIndexOf("/") + 1));
+      return true;
+    });
+    return true;
+  });
+  return { types, names };
+}
+
+function readExtension(bytes: Uint8Array): { readonly name: string; readonly typeUrls: readonly string[] } {
+  const extension = { name: "", typeUrls: [] as string[] };
+  readFields(bytes, (field, reader) => {
+    if (field === EXTENSION_NAME) extension.name = reader.string();
+    else if (field === EXTENSION_TYPE_URLS) extension.typeUrls.push(reader.string());
+    else return false;
+    return true;
+  });
+  return extension;
+}
+
+const EXTENSION_NAME = 1;
+const EXTENSION_TYPE_URLS = 6;
 
 /** A text of a `google.protobuf.Struct`; empty when it has none of that name. */
 function textOf(struct: Uint8Array, wanted: string): string {

@@ -1,5 +1,6 @@
 import { systemClock } from "../base/index.ts";
 import type { XdsRelayOptions } from "./options.ts";
+import { type LeftOut, StockEnvoy } from "./stock-envoy.ts";
 import type { Peer, Rejection, UpstreamState } from "./types.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
 
@@ -14,6 +15,10 @@ export interface XdsRelay extends AsyncDisposable {
   state(): XdsRelayState;
   /** One line on why Envoy, or a gRPC client without one, has no (good) configuration, as far as the relay knows; undefined when all is well. */
   describeTrouble(): string | undefined;
+  /** What Envoy refuses and what can be done about it, in one line; undefined when it has taken the latest of all. */
+  describeRefusal(): string | undefined;
+  /** The filters that Envoy was sent its configuration without. */
+  leftOut(): readonly LeftOut[];
   /** How the connection stands, in one line without its address: a state, or what is the matter. */
   describeState(): string;
 }
@@ -28,20 +33,24 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   const log = options.log.scope("xdsproxy");
   const clock = options.clock ?? systemClock;
   const { address, credentials } = options.upstream;
+  const stockEnvoy = new StockEnvoy(options.stockEnvoy ?? "refuse", log);
   const watchOf = (peer: Peer): UpstreamWatch =>
     new UpstreamWatch({
       ...{ peer, address, log, clock, withheld: credentials.withheld },
       ...(options.told === undefined ? {} : { told: options.told }),
+      ...(peer === "envoy" ? { remedyFor: (refusal: string) => stockEnvoy.remedyFor(refusal) } : {}),
     });
   const watches = { envoy: watchOf("envoy"), client: watchOf("client") };
   log.info(`Initializing with upstream address "${address}" and cluster "${options.upstream.clusterId}"`);
   const { startServer } = await import("./server.ts");
   stop.throwIfAborted();
-  const server = startServer({ ...options, log, clock, watches });
+  const server = startServer({ ...options, log, clock, watches, stockEnvoy });
   const watch = options.envoys?.() === 0 ? watches.client : watches.envoy;
   return {
     state: () => ({ upstream: watch.state, rejection: watch.rejection }),
     describeTrouble: () => watch.describeTrouble(),
+    describeRefusal: () => watch.describeRefusal(),
+    leftOut: () => stockEnvoy.leftOut,
     describeState: () => watch.describeState(),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };

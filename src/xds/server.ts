@@ -3,6 +3,7 @@ import type { Clock, Logger } from "../base/index.ts";
 import { bridge, type Downstream } from "./bridge.ts";
 import { LiveStreams } from "./live-streams.ts";
 import type { XdsRelayOptions } from "./options.ts";
+import type { StockEnvoy } from "./stock-envoy.ts";
 import type { Keepalive, Peer } from "./types.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import { DELTA, SOTW, type Variant } from "./variant.ts";
@@ -11,7 +12,10 @@ export interface ServerParts {
   readonly log: Logger;
   readonly clock: Clock;
   readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
+  readonly stockEnvoy: StockEnvoy;
 }
+
+type Options = Omit<XdsRelayOptions, "stockEnvoy"> & ServerParts;
 
 const DEFAULT_MAX_REQUEST_BYTES = 64 * 1_024 * 1_024;
 /** So far above the limit a request is still read, because only the bridge can log and count it. */
@@ -23,7 +27,7 @@ const DEFAULT_MAX_CLIENTS = 100;
 const DEFAULT_KEEPALIVE: Keepalive = { intervalMs: 30_000, timeoutMs: 10_000 };
 
 /** Serves both ADS methods on the socket; everything else is UNIMPLEMENTED. */
-export function startServer(options: XdsRelayOptions & ServerParts): AsyncDisposable {
+export function startServer(options: Options): AsyncDisposable {
   const keepalive = options.keepalive ?? DEFAULT_KEEPALIVE;
   const maxRequestBytes = options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES;
   const server = new Server({
@@ -52,14 +56,14 @@ export function startServer(options: XdsRelayOptions & ServerParts): AsyncDispos
 
 /** Bridges each stream, as long as LiveStreams lets it. */
 class Streams {
-  readonly #options: XdsRelayOptions & ServerParts;
+  readonly #options: Options;
   readonly #keepalive: Keepalive;
   readonly #running = new Set<Promise<void>>();
   readonly #live: LiveStreams;
   #lastId = 0;
   #largestRequest = 0;
 
-  constructor(options: XdsRelayOptions & ServerParts, keepalive: Keepalive) {
+  constructor(options: Options, keepalive: Keepalive) {
     const { envoys = () => 1, maxClients = DEFAULT_MAX_CLIENTS, log } = options;
     this.#options = options;
     this.#keepalive = keepalive;
@@ -67,7 +71,7 @@ class Streams {
   }
 
   take(variant: Variant, downstream: Downstream): void {
-    const { upstream, intercept, watches, log, metrics, clock, maxRequestBytes, envoys } = this.#options;
+    const { upstream, intercept, watches, stockEnvoy, log, metrics, clock, maxRequestBytes, envoys } = this.#options;
     const stream = this.#live.enter();
     const running = bridge(
       downstream,
@@ -82,6 +86,7 @@ class Streams {
         maxRequestBytes: maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES,
         noteRequestSize: (bytes) => this.#noteRequestSize(bytes),
         watches,
+        stockEnvoy,
         log,
         metrics,
         clock,

@@ -10,6 +10,8 @@ export interface UpstreamWatchOptions {
   readonly clock: Clock;
   /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */
   readonly told?: ToldReasons;
+  /** What can be done about a refusal, by its words; default: nobody knows. */
+  readonly remedyFor?: (refusal: string) => string | undefined;
   /** Why no token is sent; undefined where one may be. */
   readonly withheld?: string | undefined;
 }
@@ -34,10 +36,14 @@ export class UpstreamWatch {
   #rest: UpstreamState = { kind: "idle" };
   /** The latest failure, until a response arrives on whichever stream. */
   #failure: UpstreamFailure | undefined;
-  #rejection: (Rejection & { readonly id: number }) | undefined;
+  readonly #remedyFor: (refusal: string) => string | undefined;
+  /** By type, the first refused first: what comes later may be a consequence. */
+  readonly #rejections = new Map<string, Rejection & { readonly id: number }>();
 
-  constructor({ peer, address, log, clock, withheld, told = new ToldReasons() }: UpstreamWatchOptions) {
+  constructor(options: UpstreamWatchOptions) {
+    const { peer, address, log, clock, withheld, told = new ToldReasons(), remedyFor = () => undefined } = options;
     this.#withheld = withheld;
+    this.#remedyFor = remedyFor;
     this.#peer = peer;
     this.#address = address;
     this.#log = log;
@@ -51,7 +57,7 @@ export class UpstreamWatch {
   }
 
   get rejection(): Rejection | undefined {
-    return this.#rejection;
+    return this.#rejections.values().next().value;
   }
 
   connecting(id: number): void {
@@ -126,21 +132,27 @@ export class UpstreamWatch {
     this.#streams.delete(id);
     this.#rest = rest;
     // an Envoy goes on with what it has; a client that is gone has no more of what it refused
-    if (this.#peer === "client" && this.#rejection?.id === id) this.#rejection = undefined;
+    if (this.#peer === "envoy") return;
+    for (const [typeUrl, rejection] of this.#rejections) if (rejection.id === id) this.#rejections.delete(typeUrl);
   }
 
   rejected(id: number, rejection: Omit<Rejection, "atMs">): void {
     const { typeUrl, message } = rejection;
-    const isNews = this.#rejection?.typeUrl !== typeUrl || this.#rejection.message !== message;
-    this.#rejection = { ...rejection, id, atMs: this.#clock.now() };
-    this.#log[isNews ? "warn" : "debug"](`${PEER_NAMES[this.#peer]} rejected configuration`, { id, ...rejection });
+    const isNews = this.#rejections.get(typeUrl)?.message !== message;
+    this.#rejections.set(typeUrl, { ...rejection, id, atMs: this.#clock.now() });
+    const remedy = this.#remedyFor(message);
+    this.#log[isNews ? "warn" : "debug"](`${PEER_NAMES[this.#peer]} rejected configuration`, {
+      id,
+      ...rejection,
+      ...(remedy === undefined ? {} : { remedy }),
+    });
   }
 
   /** What one client takes says nothing of another that has refused it and lives. */
   accepted(id: number, typeUrl: string): void {
-    const refused = this.#rejection;
-    if (refused?.typeUrl !== typeUrl) return;
-    if (refused.id === id || !this.#streams.has(refused.id)) this.#rejection = undefined;
+    const refused = this.#rejections.get(typeUrl);
+    if (refused === undefined) return;
+    if (refused.id === id || !this.#streams.has(refused.id)) this.#rejections.delete(typeUrl);
   }
 
   /** In one line, without the address. */
@@ -157,13 +169,23 @@ export class UpstreamWatch {
     const { state } = this;
     const failure = failureOf(state);
     if (failure !== undefined) return this.#describeFailure(failure);
-    const who = PEER_NAMES[this.#peer];
-    if (this.#rejection !== undefined) return `${who} rejected ${this.#rejection.typeUrl}: ${this.#rejection.message}`;
+    const refusal = this.describeRefusal();
+    if (refusal !== undefined) return refusal;
     if (state.kind === "idle") return this.#peer === "envoy" ? NO_STREAM : undefined; // clients come when they like
     if (state.kind === "responding" || state.kind === "failed") return undefined;
     const seconds = Math.round((this.#clock.now() - state.sinceMs) / 1_000);
     if (state.kind === "connecting") return `connecting to control plane "${this.#address}" for ${seconds}s`;
     return `control plane "${this.#address}" is connected, but has not responded for ${seconds}s`;
+  }
+
+  /** What was refused first and still is, with what can be done about it. */
+  describeRefusal(): string | undefined {
+    const { rejection } = this;
+    if (rejection === undefined) return undefined;
+    const { typeUrl, message } = rejection;
+    const remedy = this.#remedyFor(message);
+    const text = remedy === undefined ? message : `${remedy}; in Envoy's words: ${shortened(message)}`;
+    return `${PEER_NAMES[this.#peer]} rejected ${typeUrl}: ${text}`;
   }
 
   #describeFailure({ reason, code, attempts, sinceMs, lastMs }: UpstreamFailure): string {
@@ -174,6 +196,13 @@ export class UpstreamWatch {
 }
 
 const NO_STREAM = "Envoy has no stream to the agent's xDS relay";
+
+/** One refusal names every cluster; the whole of it is in the log. */
+function shortened(text: string): string {
+  return text.length <= MOST_WORDS ? text : `${text.slice(0, MOST_WORDS)}…`;
+}
+
+const MOST_WORDS = 200;
 
 function failureOf(state: UpstreamState): UpstreamFailure | undefined {
   return "failure" in state ? state.failure : undefined;

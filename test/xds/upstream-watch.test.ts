@@ -106,3 +106,16 @@ test("reality 17: a refusal names the token that was not sent, another failure d
     expect.not.stringContaining(withheld),
   ]);
 });
+
+test("of several types that Envoy refuses the first counts, until it takes that one", () => {
+  const states = watch();
+  states.connecting(1);
+  states.responded(1);
+  const refused = (typeUrl: string) => states.rejected(1, { typeUrl, message: "bad", nonce: "1", versionInfo: "" });
+  for (const typeUrl of ["clusters", "listeners", "clusters"]) refused(typeUrl);
+  expect(states.describeTrouble()).toBe("Envoy rejected clusters: bad");
+  states.accepted(1, "clusters");
+  expect(states.describeTrouble()).toBe("Envoy rejected listeners: bad");
+  states.accepted(1, "listeners");
+  expect(states.describeTrouble()).toBeUndefined();
+});
