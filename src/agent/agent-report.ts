@@ -4,6 +4,7 @@ import type { EnvoyHistory, EnvoyState, SupervisedEnvoy } from "../envoy/supervi
 import type { IdentityStatus } from "../identity/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { VERSION } from "../version.ts";
+import type { LeftOut } from "../xds/index.ts";
 import type { ServedIdentity } from "./serve-identity.ts";
 
 /** What `pilotboat status` shows of a running agent. Without secrets: a certificate's facts, never its key. */
@@ -21,6 +22,8 @@ export interface AgentReport {
   /** Where Envoy's own listeners are, `host:port`; absent without Envoy. */
   readonly envoyAddresses?: { readonly admin: string; readonly health: string };
   readonly controlPlane: { readonly address: string; readonly state: string };
+  /** Filters that this Envoy does not have, and was sent its configuration without. */
+  readonly leftOut: readonly LeftOut[];
   readonly identity: IdentityStatus | undefined;
   /** Milliseconds from the start of the process to each step. */
   readonly timeline: Readonly<Record<string, number>>;
@@ -45,9 +48,15 @@ export function describeAgent({ config, node, timeline, envoy, served }: ReportP
     drainLeftSeconds: Math.ceil((envoy?.drainLeftMs() ?? 0) / 1_000),
     ...(envoy === undefined ? {} : { envoyAddresses: envoyAddresses(config, node) }),
     controlPlane: { address: config.proxy.discoveryAddress, state: served?.controlPlane() ?? "starting" },
+    leftOut: served?.leftOut() ?? [],
     identity: served?.identity(),
     timeline: Object.fromEntries(timeline.marks),
   };
+}
+
+/** One line for people. */
+export function describeLeftOut({ filter, type, lost }: LeftOut): string {
+  return `left out, because this Envoy does not have it: "${filter}" (${type}); lost: ${lost}`;
 }
 
 function envoyAddresses({ proxy, settings }: AgentConfig, node: NodeDescription) {

@@ -70,7 +70,7 @@ export async function prepareAgent(
   await tryEnvoyPorts(config, options.localhostOf(node));
   if (sds.isFilesOnly) log.info("Existing workload SDS socket found, serving file certificates only");
   for (const note of identity.notes) log.info(note);
-  const file = await life.own("bootstrap file", prepareBootstrap(config, node, log));
+  const file = await life.own("bootstrap file", prepareBootstrap(config, node, log, { envoyPath: envoyBinary?.path }));
   const surroundings = await lookingAround;
   const bootstrapFile = file.path;
   const envoy =

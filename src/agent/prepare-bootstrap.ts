@@ -13,6 +13,7 @@ import type { AgentConfig } from "../config/index.ts";
 import { readCgroup } from "../envoy/host/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import type { JsonObject } from "../proto/mesh/index.ts";
+import { fitBootstrap } from "./fit-bootstrap.ts";
 import { heapLimit } from "./machine-limits.ts";
 import * as options from "./room-options.ts";
 
@@ -24,11 +25,11 @@ export async function prepareBootstrap(
   config: AgentConfig,
   node: NodeDescription,
   log: Logger,
-  { isNext = false } = {},
+  { isNext = false, envoyPath }: { readonly isNext?: boolean; readonly envoyPath?: string | undefined } = {},
 ): Promise<BootstrapFile> {
   const { customConfigFile } = config.proxy;
   const isOurs = customConfigFile === "" && !config.settings.isEnvoyDisabled;
-  const rendered = isOurs ? await renderFor(config, node) : undefined; // first: a refused one leaves no file
+  const rendered = isOurs ? await renderFitting(config, node, envoyPath, log) : undefined; // first: a refused one leaves no file
   for (const warning of rendered?.warnings ?? ignoredHeapLimit(config)) log.warn(warning);
   const { grpcBootstrapPath, outputCerts } = config.settings;
   if (grpcBootstrapPath !== "") {
@@ -41,6 +42,12 @@ export async function prepareBootstrap(
   const { content, extension } = rendered;
   const owner = options.runAs(config, process.getuid?.());
   return writeBootstrap({ proxy: config.proxy, cwd: config.cwd, owner }, content, { extension, isNext });
+}
+
+async function renderFitting(config: AgentConfig, node: NodeDescription, envoyPath: string | undefined, log: Logger) {
+  const rendered = await renderFor(config, node);
+  if (envoyPath === undefined) return rendered;
+  return { ...rendered, content: await fitBootstrap(rendered.content, envoyPath, config, log) };
 }
 
 /** What Envoy is, or would be, started with: a document, or a text and the form that it is in. */

@@ -11,11 +11,13 @@ export function readinessChecks(parts: {
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly because: () => string | undefined;
+  readonly refusal: () => string | undefined;
 }): readonly ReadinessCheck[] {
-  const { config, node, metrics, log, because } = parts;
+  const { config, node, metrics, log, because, refusal } = parts;
   const adminGet = adminAccess(localhostOf(node), config.proxy.proxyAdminPort);
   const mayBeStatic = !hasOwnDocument(config);
-  const envoy = envoyReadiness({ adminGet, because, mayBeStatic, metrics, log, startedMs: performance.timeOrigin });
+  const startedMs = performance.timeOrigin;
+  const envoy = envoyReadiness({ adminGet, because, refusal, mayBeStatic, metrics, log, startedMs });
   const { grpcBootstrapPath, isEnvoyDisabled } = config.settings;
   return [
     ...(isEnvoyDisabled ? [] : [envoy]),

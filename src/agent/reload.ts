@@ -121,7 +121,7 @@ export class Reloader implements AsyncDisposable {
       lookAround(context),
       findBinary(config, context),
     ]);
-    const file = await prepareBootstrap(config, node, context.log, { isNext: true });
+    const file = await prepareBootstrap(config, node, context.log, { isNext: true, envoyPath: envoyBinary.path });
     let isSettled = false;
     try {
       const { spawn } = await planEnvoy({

@@ -7,7 +7,7 @@ import type { DrainOptions, RestartPolicy } from "../envoy/supervisor/index.ts";
 import type { KeyProvider } from "../identity/index.ts";
 import type { IdentitySettings, KeySettings } from "../identity/prepare/index.ts";
 import type { NodeDescription, NodeOptions, PlatformWords } from "../node/index.ts";
-import { VERSION } from "../version.ts";
+import { ISTIO_VERSION } from "../version.ts";
 
 // What each room is told, out of the one configuration. Pure: no room reads more than this.
 
@@ -38,7 +38,7 @@ export function nodeOptions({ role, flags, proxy, settings, metadataEnv, origins
     skipDeprecatedLogs: settings.skipDeprecatedLogs,
     workloadSocketFile: settings.workloadSocketFile,
     outlierLogPath: flags.outlierLogPath,
-    version: VERSION,
+    istioVersion: ISTIO_VERSION,
   };
 }
 

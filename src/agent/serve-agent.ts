@@ -3,7 +3,7 @@ import type { AgentConfig } from "../config/index.ts";
 import type { SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import { createReadinessBoard, serveStatus } from "../status/index.ts";
 import type { AgentContext } from "./agent-context.ts";
-import { type AgentReport, describeAgent } from "./agent-report.ts";
+import { type AgentReport, describeAgent, describeLeftOut } from "./agent-report.ts";
 import type { PreparedAgent } from "./prepare-agent.ts";
 import { firstReason, readinessChecks, waitUntilReady } from "./readiness.ts";
 import type { Reload, Reloader } from "./reload.ts";
@@ -33,12 +33,16 @@ export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
   const { node, sockets, isFilesOnly, keys, identity: plan } = prepared;
   const { log } = context;
   let served: ServedIdentity | undefined; // the status port answers before there is one
-  const checks = readinessChecks({ config, node, metrics, log, because: () => served?.describeTrouble() });
+  const because = (): string | undefined => served?.describeTrouble();
+  const refusal = (): string | undefined => served?.describeRefusal();
+  const checks = readinessChecks({ config, node, metrics, log, because, refusal });
   const board = createReadinessBoard({ checks, stop, log });
   const reload = reloading(parts, () => served?.whyNoControlPlane());
   const socket = prepared.sockets.status;
   if (socket !== undefined) {
-    const statusOptions = { ...statusParts(parts), socket, board, reload, agentReport: () => report(parts, served) };
+    const agentReport = (): AgentReport => report(parts, served);
+    const notes = (): string[] => (served?.leftOut() ?? []).map(describeLeftOut);
+    const statusOptions = { ...statusParts(parts), socket, board, notes, reload, agentReport };
     await life.own("status", serveStatus(statusOptions, stop));
   }
   const envoys = (): number => (options.isProxyless(config, node) ? 0 : Math.max(1, envoy?.count() ?? 0));

@@ -11,7 +11,7 @@ import {
   xdsIdentity,
 } from "../identity/index.ts";
 import { type IdentityPlan, type KeySource, WELL_KNOWN } from "../identity/prepare/index.ts";
-import { serveXdsRelay } from "../xds/index.ts";
+import { type LeftOut, serveXdsRelay } from "../xds/index.ts";
 import * as options from "./room-options.ts";
 
 /** What the agent listens on, bound before anything serves it. */
@@ -44,6 +44,10 @@ export interface ServedIdentity extends AsyncDisposable {
   whyNoControlPlane(): string | undefined;
   /** How the connection to the control plane stands, in one word or the reason of its failure. */
   controlPlane(): string;
+  /** What Envoy refuses and what can be done about it; undefined when it has taken the latest of all. */
+  describeRefusal(): string | undefined;
+  /** The filters that Envoy was sent its configuration without. */
+  leftOut(): readonly LeftOut[];
   /** Why Envoy may lack certificates or configuration, in one line; undefined when all is well. */
   describeTrouble(): string | undefined;
 }
@@ -91,6 +95,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
         maxStreams: settings.maxStreams,
         envoys: parts.envoys,
         maxClients: settings.maxXdsClients,
+        stockEnvoy: settings.stockEnvoy,
         keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
         told,
         log,
@@ -108,6 +113,8 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
       return kind === "idle" && !options.hasOwnDocument(config) ? undefined : (xds.describeTrouble() ?? kind);
     },
     controlPlane: () => xds.describeState(),
+    describeRefusal: () => xds.describeRefusal(),
+    leftOut: () => xds.leftOut(),
     describeTrouble() {
       const { upstream } = xds.state();
       const reason = "failure" in upstream ? upstream.failure?.reason : undefined;

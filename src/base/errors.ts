@@ -47,6 +47,10 @@ export const ERROR_CATALOGUE = {
     kind: "peer",
     summary: "An Envoy is not the one that envoy.lock.json pins. One that was just fetched is deleted.",
   },
+  ENVOY_LACKS_EXTENSION: {
+    kind: "environment",
+    summary: "Envoy does not have an extension of Istio's Envoy that its bootstrap asks for, and would not start.",
+  },
   ENVOY_NOT_EXECUTABLE: { kind: "environment", summary: "The file named as Envoy cannot be executed on this machine." },
   ENVOY_NOT_FOUND: { kind: "environment", summary: "There is no Envoy executable where one is wanted." },
   ENVOY_START_FAILED: { kind: "environment", summary: "Envoy's process could not be started." },

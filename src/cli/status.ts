@@ -42,6 +42,9 @@ export function describe(report: AgentReport, nowMs: number): string {
     ...historyRows(report, nowMs),
     ["control plane", `${controlPlane.address}: ${controlPlane.state}`],
   ];
+  for (const { filter, type, lost } of report.leftOut) {
+    rows.push(["left out", `${filter} (${type}), which this Envoy does not have; lost: ${lost}`]);
+  }
   if (certificate === undefined) rows.push(["certificate", "none yet"]);
   else {
     rows.push(

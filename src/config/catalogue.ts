@@ -466,6 +466,14 @@ export const CATALOGUE = {
     help: "Shortest drain before connections are counted",
     room: "envoy",
   }),
+  stockEnvoy: {
+    env: "PILOTBOAT_STOCK_ENVOY",
+    type: "string",
+    parser: oneOf("adapt", "refuse"),
+    default: "refuse",
+    help: "Istio's filters that this Envoy does not have: adapt leaves those without policy out, refuse passes them on, and Envoy refuses them. adapt with up and run",
+    room: "xds",
+  } as Setting<"adapt" | "refuse">,
   isCoreDumpEnabled: bool({
     env: "ISTIO_ENVOY_ENABLE_CORE_DUMP",
     default: false,

@@ -83,6 +83,13 @@ export const PROXY_FLAGS = [
     setting: "isHotRestart",
   },
   {
+    name: "stock-envoy",
+    type: "string",
+    default: "",
+    help: "Istio's filters that this Envoy does not have: adapt leaves those without policy out, refuse passes them on; beats PILOTBOAT_STOCK_ENVOY",
+    setting: "stockEnvoy",
+  },
+  {
     name: "free-ports",
     type: "bool",
     default: false,

@@ -34,8 +34,8 @@ export interface NodeOptions {
   readonly skipDeprecatedLogs: boolean;
   readonly workloadSocketFile: string;
   readonly outlierLogPath: string;
-  /** The version that ISTIO_META_ISTIO_VERSION replaces. */
-  readonly version: string;
+  /** `ISTIO_VERSION` unless ISTIO_META_ISTIO_VERSION says another. */
+  readonly istioVersion: string;
 }
 
 /** What the machine and the pod's files say. */

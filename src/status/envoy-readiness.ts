@@ -25,6 +25,8 @@ export interface EnvoyReadinessOptions {
   readonly adminGet: AdminGet;
   /** Why Envoy may lack configuration, as those know who stand between it and the control plane; default: nobody knows. */
   readonly because?: () => string | undefined;
+  /** What Envoy refuses and what can be done about it: it is the first cause, and comes first; default: nothing is known. */
+  readonly refusal?: () => string | undefined;
   /** The user's own configuration may be without clusters or listeners from a control plane: then none are awaited. Default false. */
   readonly mayBeStatic?: boolean;
   readonly metrics: Metrics;
@@ -48,7 +50,13 @@ export function adminAccess(host: string, port: number): AdminGet {
  * busy Envoy is not declared unready later. The first success records `startup_duration_seconds`.
  */
 export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
-  const { adminGet, because = () => undefined, mayBeStatic = false, clock = systemClock } = options;
+  const {
+    adminGet,
+    because = () => undefined,
+    refusal = () => undefined,
+    mayBeStatic = false,
+    clock = systemClock,
+  } = options;
   const updatePath = mayBeStatic ? ALL_UPDATE_STATS_PATH : UPDATE_STATS_PATH;
   let stage: "configuring" | "starting" | "ready" = "configuring";
   return {
@@ -56,8 +64,9 @@ export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
     async check() {
       if (stage === "configuring") {
         const stats = await adminGet(updatePath, UPDATE_STATS_TIMEOUT_MS).catch(adminFailure);
-        const reason = missingConfig(stats, mayBeStatic);
-        if (reason !== undefined) return withCause(reason, because());
+        const refused = refusal();
+        const reason = missingConfig(stats, mayBeStatic, refused);
+        if (reason !== undefined) return refused === undefined ? withCause(reason, because()) : reason;
         stage = "starting";
       }
       if (stage === "starting") {

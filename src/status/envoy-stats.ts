@@ -11,9 +11,9 @@ const SERVER_STATES: Readonly<Record<number, string>> = { 1: "DRAINING", 2: "PRE
 
 /**
  * Why Envoy lacks configuration, or undefined once it has accepted clusters and listeners. `isStatic`: what has no counter
- * is not awaited. Throws on unreadable stats.
+ * is not awaited. What Envoy is known to refuse is the reason in the place of the counters' own. Throws on unreadable stats.
  */
-export function missingConfig(body: string, isStatic = false): string | undefined {
+export function missingConfig(body: string, isStatic = false, refusal?: string): string | undefined {
   const stat = (name: string): number => readStat(body, name) ?? (isStatic && name.endsWith("_success") ? 1 : 0);
   const cds = {
     accepted: stat("cluster_manager.cds.update_success"),
@@ -27,6 +27,7 @@ export function missingConfig(body: string, isStatic = false): string | undefine
   const counters =
     `cds updates: ${cds.accepted} successful, ${cds.rejected} rejected; ` +
     `lds updates: ${lds.accepted} successful, ${lds.rejected} rejected`;
+  if (refusal !== undefined) return `${refusal}; ${counters}`;
   if (cds.accepted === 0 && lds.accepted === 0) {
     return `config not received from XDS server (is Istiod running?): ${counters}`;
   }

@@ -6,6 +6,8 @@ export interface StatusOptions {
   /** Bound by the caller, who also closes it; connections that came early are served first. */
   readonly socket: BoundSocket;
   readonly board: ReadinessBoard;
+  /** What is to be known beside the answer of `/healthz/ready`, a line each. Default: nothing. */
+  readonly notes?: (() => readonly string[]) | undefined;
   readonly metrics: MetricsRegistry;
   /** Where Envoy gives its own statistics; undefined leaves them out of the scrape. */
   readonly envoyStats?: EnvoyStatsSource | undefined;

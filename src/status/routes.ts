@@ -63,7 +63,8 @@ export function isLoopback(address: string | undefined): boolean {
 
 async function ready({ options }: Call): Promise<Outcome> {
   const readiness = await options.board.ask();
-  return readiness.isReady ? { status: 200, body: "" } : { status: 503, body: `${escapeLine(readiness.reason)}\n` };
+  const lines = [...(readiness.isReady ? [] : [readiness.reason]), ...(options.notes?.() ?? [])];
+  return { status: readiness.isReady ? 200 : 503, body: lines.map((line) => `${escapeLine(line)}\n`).join("") };
 }
 
 async function metrics({ request, query, options }: Call): Promise<Outcome> {

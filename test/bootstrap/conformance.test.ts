@@ -67,7 +67,7 @@ async function render(input: Input): Promise<unknown> {
   const args = [role, `--outlierLogPath=${input.outlierLogPath}`, "--meshConfig=/dev/null"];
   const loaded = await loadConfig({ args, env: variablesOf(input), cwd: "/nowhere" });
   const config = { ...loaded.config, proxy: proxyConfigFromJson(input.proxyConfig) }; // a case has no defaults
-  const options = { ...nodeOptions(config), instanceIp: "", version: input.agentVersion };
+  const options = { ...nodeOptions(config), instanceIp: "", istioVersion: input.agentVersion };
   const node = describeNode(options, {
     interfaceAddresses: input.instanceIPs.map((address) => ({ interface: "eth0", address })),
     podLabels: undefined,

@@ -197,7 +197,7 @@ function renderAll(scenario: Scenario) {
       skipDeprecatedLogs: true,
       workloadSocketFile: "socket",
       outlierLogPath: "",
-      version: "1.0",
+      istioVersion: "1.0",
       ...scenario.node,
     },
     {

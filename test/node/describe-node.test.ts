@@ -41,7 +41,7 @@ function describeWith({ env = {}, proxy = {}, labels, options, facts }: Words): 
       skipDeprecatedLogs: true,
       workloadSocketFile: "socket",
       outlierLogPath: "",
-      version: "build",
+      istioVersion: "build",
       ...options,
     },
     {

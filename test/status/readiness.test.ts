@@ -92,6 +92,31 @@ test("what the agent knows about the control plane follows the reason", async ()
   );
 });
 
+test("what Envoy refuses is the reason, and whether istiod runs is no question then", async () => {
+  const stats = "cluster_manager.cds.update_rejected: 1\n";
+  const options = { adminGet: async () => stats, metrics: createMetrics(), log: silentLogger, startedMs: 0 };
+  const check = envoyReadiness({
+    ...options,
+    refusal: () => "Envoy rejected clusters: bad",
+    because: () => "a consequence",
+  });
+  await using rig = await startRig({ checks: [check] });
+  expect((await rig.call("/healthz/ready")).text).toBe(
+    "Envoy rejected clusters: bad; cds updates: 0 successful, 1 rejected; lds updates: 0 successful, 0 rejected\n",
+  );
+});
+
+test("what is to be known beside the answer has a line each, also when all is well", async () => {
+  let reason: string | undefined;
+  await using rig = await startRig({
+    checks: [{ name: "one", check: () => reason }],
+    notes: () => ["left out: a", "left out: b"],
+  });
+  expect(await rig.call("/healthz/ready")).toMatchObject({ status: 200, text: "left out: a\nleft out: b\n" });
+  reason = "not yet";
+  expect(await rig.call("/healthz/ready")).toMatchObject({ status: 503, text: "not yet\nleft out: a\nleft out: b\n" });
+});
+
 test("ready once, Envoy is not asked again; the duration is recorded", async () => {
   const metrics = createMetrics();
   let asked = 0;

@@ -25,7 +25,8 @@ export interface RunSidecar extends AsyncDisposable {
 }
 
 /**
- * What `proxy` would read, with other defaults: an Envoy that crashed is started again, the end waits for connections
+ * What `proxy` would read, with other defaults: an Envoy that crashed is started again, one without Istio's
+ * filters is sent its configuration without them, the end waits for connections
  * instead of a fixed time, and outside a pod, whose probes and redirection name them, ports are free ones. Whatever
  * somebody has set stays.
  */
@@ -35,6 +36,7 @@ export async function loadRunConfig(args: readonly string[], host: Host): Promis
   const defaults: Readonly<Record<string, string>> = {
     PILOTBOAT_RESTART: "on-failure",
     PILOTBOAT_WATCHDOG: "true",
+    PILOTBOAT_STOCK_ENVOY: "adapt",
     EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
     MINIMUM_DRAIN_DURATION: "0s",
     ...(isPod ? {} : { ENVOY_STATUS_PORT: String(envoyStatus), ENVOY_PROMETHEUS_PORT: String(prometheus) }),

@@ -151,6 +151,7 @@ function agentWords(
     ENVOY_PROMETHEUS_PORT: String(ports.prometheus),
     PILOTBOAT_RESTART: "on-failure",
     PILOTBOAT_WATCHDOG: "true",
+    PILOTBOAT_STOCK_ENVOY: host.env.PILOTBOAT_STOCK_ENVOY || "adapt",
     PILOTBOAT_LOOPBACK_ONLY: host.env.PILOTBOAT_LOOPBACK_ONLY || "true",
     PILOTBOAT_CRASH_FOLDER: join(xdgFolder(host.env, "XDG_STATE_HOME", ".local/state"), "pilotboat/crashes"), // the run folder does not outlive the run
     PROXY_CONFIG: JSON.stringify({
