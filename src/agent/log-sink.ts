@@ -1,6 +1,6 @@
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
-import { AgentError, createLogger, describeError, type Host, type Logger } from "../base/index.ts";
+import { AgentError, createLogger, describeError, type Host, type Logger, systemCode } from "../base/index.ts";
 import type { LogPlace } from "../config/index.ts";
 
 /**
@@ -62,12 +62,14 @@ function openLog({ log, cwd }: LogPlace, host: Pick<Host, "stdout" | "stderr">):
   };
 }
 
+/** A FIFO without a reader must not keep us waiting, one that is full loses lines, and no terminal becomes ours. */
+const TO_LOG = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOCTTY;
+
 function openFile(path: string): number {
   try {
-    return openSync(path, "a", 0o644);
+    return openSync(path, TO_LOG, 0o644);
   } catch (error) {
-    throw new AgentError("FILE_UNWRITABLE", `Cannot open log target "${path}": ${describeError(error)}`, {
-      cause: error,
-    });
+    const why = systemCode(error) === "ENXIO" ? "it is a FIFO or a socket that nobody reads" : describeError(error);
+    throw new AgentError("FILE_UNWRITABLE", `Cannot open log target "${path}": ${why}`, { cause: error });
   }
 }

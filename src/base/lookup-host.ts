@@ -1,8 +1,8 @@
 import type { Resolver } from "node:dns";
-import { readFile } from "node:fs/promises";
 import { isIP, type LookupFunction } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { describeError, systemCode } from "./errors.ts";
+import { readTextFile } from "./read-file.ts";
 import { findInHosts, parseResolvConf, type ResolvConf, searchNames, withoutFinalDot } from "./resolv-conf.ts";
 
 export interface HostAddress {
@@ -59,7 +59,7 @@ export const lookupForSocket: LookupFunction = (host, { all, family }, done) => 
 };
 
 async function readOptional(file: string): Promise<string> {
-  return readFile(file, "utf8").catch(() => ""); // as if empty, like Go
+  return readTextFile(file).catch(() => ""); // as if empty, like Go
 }
 
 async function askSystem(host: string): Promise<readonly HostAddress[]> {
