@@ -1,5 +1,6 @@
 // From its own file, as in index.ts.
 import { AgentError } from "./base/errors.ts";
+import { isNamespaceName, isServiceAccountName, KUBERNETES_NAME } from "./base/kubernetes-names.ts";
 
 interface Kind {
   /** Stands after "wanted". */
@@ -17,6 +18,14 @@ const TEXTS: Kind = {
   fits: (value) => isObject(value) && Object.values(value).every(TEXT.fits),
 };
 const FIELDS: Kind = { wanted: "an object", fits: isObject };
+const NAMESPACE: Kind = {
+  wanted: `a name of ${KUBERNETES_NAME}`,
+  fits: (value) => typeof value === "string" && isNamespaceName(value),
+};
+const SERVICE_ACCOUNT: Kind = {
+  ...NAMESPACE,
+  fits: (value) => typeof value === "string" && isServiceAccountName(value),
+};
 const PORT: Kind = { wanted: "a number from 0 to 65535", fits: isPort };
 const SERVICE_PORT: Kind = { wanted: "a number from 1 to 65535", fits: (value) => isPort(value) && value !== 0 };
 const MS: Kind = { wanted: "milliseconds above 0", fits: (value) => Number.isFinite(value) && Number(value) > 0 };
@@ -29,8 +38,8 @@ export const SIDECAR_OPTIONS = {
   values: TEXTS,
   port: PORT,
   appPort: SERVICE_PORT,
-  namespace: TEXT,
-  serviceAccount: TEXT,
+  namespace: NAMESPACE,
+  serviceAccount: SERVICE_ACCOUNT,
   envoy: TEXT,
   proxyConfig: FIELDS,
   env: TEXTS,

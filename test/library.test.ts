@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { AgentError, startControlPlane, startSidecar } from "../src/index.ts";
 import { checkControlPlaneOptions, checkSidecarOptions } from "../src/library-options.ts";
@@ -27,11 +28,26 @@ test.each([
   [{ values: ["A=1"] }, '"values" is no object of strings'],
   [{ signal: new AbortController() }, '"signal" is no AbortSignal'],
   [{ nmespace: "a", port: -1 }, 'there is no "nmespace", did you mean "namespace"?; "port" is no number'],
+  [{ namespace: "" }, '"namespace" is no name of lower-case letters'],
+  [{ serviceAccount: "a/b" }, '"serviceAccount" is no name of lower-case letters'],
   ["shop", "wanted an object"],
   [null, "wanted an object"],
 ])("reality 34: startSidecar(%j) is refused by name", async (options, message) => {
   const error = await failureOf(() => startSidecar(options as object));
   expect(error).toMatchObject({ code: "USAGE", message: expect.stringContaining(message) });
+});
+
+test("reality 34: a misspelt field of proxyConfig is told in the log", async () => {
+  const lines: string[] = [];
+  const envoy = resolve("test/fixtures/fake-envoy");
+  await using _sidecar = await startSidecar({
+    ...{ envoy, proxyConfig: { concurency: 1 } },
+    onLog: (line) => void lines.push(line),
+  });
+  const told = lines.filter((line) => /\twarn\tPROXY_CONFIG/.test(line));
+  expect(told).toEqual([
+    expect.stringContaining('concurency: unknown field, passed over. Did you mean "concurrency"?'),
+  ]);
 });
 
 test.each([

@@ -42,6 +42,7 @@ export {
 } from "./hide-secrets.ts";
 export type { Host, StopSignals } from "./host.ts";
 export { type RefusedWord, refusedKey, refusedProvCert, refusedSocketName } from "./identity-rules.ts";
+export { isNamespaceName, isServiceAccountName, KUBERNETES_NAME } from "./kubernetes-names.ts";
 export { allSettled, type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
 export { type HostAddress, lookupForSocket, lookupHost } from "./lookup-host.ts";

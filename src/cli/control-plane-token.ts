@@ -1,5 +1,16 @@
 import { join, resolve } from "node:path";
-import { AgentError, describeError, type Host, type Logger, parseGoDuration, toMs, xdgFolder } from "../base/index.ts";
+import {
+  AgentError,
+  describeError,
+  type Host,
+  isNamespaceName,
+  isServiceAccountName,
+  KUBERNETES_NAME,
+  type Logger,
+  parseGoDuration,
+  toMs,
+  xdgFolder,
+} from "../base/index.ts";
 import {
   askForToken,
   type ControlPlane,
@@ -48,17 +59,13 @@ export async function mintToken(flags: TokenFlags, host: Host): Promise<void> {
 
 /** Throws USAGE for names that Kubernetes would not take, of which a token would be made that speaks for somebody else. */
 export function checkWorkload({ namespace, serviceAccount }: Pick<TokenFlags, "namespace" | "serviceAccount">) {
-  if (!LABEL.test(namespace)) throw new AgentError("USAGE", `Cannot use --namespace "${namespace}", wanted ${WANTED}`);
-  if (!SUBDOMAIN.test(serviceAccount)) {
-    throw new AgentError("USAGE", `Cannot use --service-account "${serviceAccount}", wanted ${WANTED}`);
+  if (!isNamespaceName(namespace))
+    throw new AgentError("USAGE", `Cannot use --namespace "${namespace}", wanted ${KUBERNETES_NAME}`);
+  if (!isServiceAccountName(serviceAccount)) {
+    throw new AgentError("USAGE", `Cannot use --service-account "${serviceAccount}", wanted ${KUBERNETES_NAME}`);
   }
   return { namespace, serviceAccount };
 }
-
-const WANTED = "lower-case letters, digits and hyphens, as in Kubernetes";
-/** RFC 1123, as Kubernetes checks names of namespaces and service accounts. */
-const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
 function parseTtl(text: string): number {
   const ns = parseGoDuration(text);

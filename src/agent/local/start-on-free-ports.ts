@@ -9,7 +9,7 @@ import {
   systemClock,
   xdgFolder,
 } from "../../base/index.ts";
-import { loadConfig } from "../../config/index.ts";
+import { formatProblem, loadConfig } from "../../config/index.ts";
 import {
   type ControlPlane,
   type ControlPlaneOptions,
@@ -121,11 +121,12 @@ async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifeti
   const starting = startControlPlane({ resources, values, log, ...(onNews && { onNews }) }, host.signals.stop);
   const controlPlane = await step("control plane", life.own("control plane", starting), ({ address }) => address);
   await writeCredentials(controlPlane, folder, identity);
-  const { config } = await loadConfig({
+  const { config, warnings } = await loadConfig({
     args: ["sidecar", "--envoy", parts.envoy],
     cwd: folder,
     env: { ...host.env, ...agentWords(parts, identity, ports, controlPlane.port) },
   });
+  for (const warning of warnings) log.warn(formatProblem(warning));
   const agent = await step(
     "agent",
     life.own("agent", startAgent(config, { host, log, onEnvoyNews: parts.onEnvoyNews })),
