@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -44,7 +44,8 @@ export async function buildCluster(note: (line: string) => void): Promise<string
   note(`Building etcd, kube-apiserver, istiod and istioctl into ${folder}: minutes the first time`);
   const startedMs = performance.now();
   await mkdir(cacheRoot(), { recursive: true });
-  const staged = await mkdtemp(join(cacheRoot(), "build-"));
+  await removeAbandoned();
+  const staged = await mkdtemp(join(cacheRoot(), STAGED));
   try {
     await go("build", ...FLAGS, "-o", `${staged}/`, "-ldflags", linkerFlags(), ...PACKAGES);
     const istio = (await go("list", "-m", "-f", "{{.Dir}}", ISTIO)).trim();
@@ -58,6 +59,20 @@ export async function buildCluster(note: (line: string) => void): Promise<string
   note(`Built in ${Math.round((performance.now() - startedMs) / 1_000)} s`);
   return folder;
 }
+
+/** What builds left that were killed. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of await readdir(cacheRoot())) {
+    const path = join(cacheRoot(), name);
+    const found = name.startsWith(STAGED) ? await stat(path).catch(() => undefined) : undefined; // another may end now
+    if (found !== undefined && Date.now() - found.mtimeMs > ABANDONED_MS)
+      await rm(path, { recursive: true, force: true });
+  }
+}
+
+const STAGED = "build-";
+/** No build takes that long. */
+const ABANDONED_MS = 4 * 60 * 60 * 1_000;
 
 function cacheRoot(): string {
   return join(xdgFolder(process.env, "XDG_CACHE_HOME", ".cache"), "pilotboat", "cluster");
