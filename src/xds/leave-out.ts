@@ -49,7 +49,8 @@ type Rewrites = Readonly<Record<number, (value: Uint8Array) => Uint8Array | unde
 
 class Walk {
   readonly #options: LeaveOutOptions;
-  #place = "";
+  /** Says where the walk is; asked only when a filter goes. */
+  #place: () => string = () => "";
   /** Protocols of filters that the cluster or chain at hand has lost. */
   #alpn = new Set<string>();
 
@@ -105,7 +106,7 @@ class Walk {
   }
 
   #cluster(cluster: Uint8Array): Uint8Array {
-    this.#enter("cluster", textOf(cluster, 1));
+    this.#enter("cluster", cluster);
     const filtered = each(cluster, {
       40: (filter) => this.#filter(filter, "cluster"),
       36: (entry) => each(entry, { 2: (any) => this.#protocolOptions(any) }),
@@ -123,24 +124,23 @@ class Walk {
   }
 
   #listener(listener: Uint8Array): Uint8Array {
-    const name = textOf(listener, 1);
-    const chain = (bytes: Uint8Array): Uint8Array => this.#filterChain(bytes, name);
+    const chain = (bytes: Uint8Array): Uint8Array => this.#filterChain(bytes, listener);
     return each(listener, { 3: chain, 25: chain });
   }
 
-  #filterChain(chain: Uint8Array, listener: string): Uint8Array {
+  #filterChain(chain: Uint8Array, listener: Uint8Array): Uint8Array {
     this.#enter("listener", listener);
     const filtered = each(chain, { 3: (filter) => this.#filter(filter, "network") });
     return this.#alpn.size === 0 ? filtered : each(filtered, { 6: (socket) => this.#transportSocket(socket) });
   }
 
   #extension(any: Uint8Array): Uint8Array | undefined {
-    this.#enter("extension configuration", textOf(innerBytes(any), 1));
+    this.#enter("extension configuration", innerBytes(any));
     let isGone = false;
     const next = inAny(any, (extension) =>
       each(extension, {
         2: (config) => {
-          const kept = this.#config(config, textOf(extension, 1));
+          const kept = this.#config(config, extension);
           isGone = kept === undefined;
           return kept;
         },
@@ -151,16 +151,15 @@ class Walk {
 
   #filter(filter: Uint8Array, kind: FilterKind): Uint8Array | undefined {
     const { config, discovery } = FILTER_FIELDS[kind];
-    const name = textOf(filter, 1);
     let isGone = false;
     const next = each(filter, {
       [config]: (any) => {
-        const kept = this.#config(any, name);
+        const kept = this.#config(any, filter);
         isGone ||= kept === undefined;
         return kept;
       },
       [discovery]: (source) => {
-        isGone ||= this.#isOfUnwantedTypes(source, name);
+        isGone ||= this.#isOfUnwantedTypes(source, filter);
         return source;
       },
     });
@@ -168,7 +167,7 @@ class Walk {
   }
 
   /** A filter's typed configuration; undefined when the filter goes. */
-  #config(any: Uint8Array, filter: string): Uint8Array | undefined {
+  #config(any: Uint8Array, filter: Uint8Array): Uint8Array | undefined {
     const type = configuredType(any);
     if (this.#isUnwanted(type)) {
       this.#note(filter, type);
@@ -184,7 +183,7 @@ class Walk {
   }
 
   /** A filter that is discovered names the types it may get; Envoy wants to know all of them. */
-  #isOfUnwantedTypes(source: Uint8Array, filter: string): boolean {
+  #isOfUnwantedTypes(source: Uint8Array, filter: Uint8Array): boolean {
     const types: string[] = [];
     readFields(source, (field, reader) => {
       if (field !== 4) return false;
@@ -208,19 +207,21 @@ class Walk {
     return this.#options.unwanted.has(type);
   }
 
-  #enter(kind: string, name: string): void {
-    this.#place = `${kind} ${JSON.stringify(name)}`;
+  #enter(kind: string, named: Uint8Array): void {
+    this.#place = () => `${kind} ${JSON.stringify(textOf(named, NAME))}`;
     this.#alpn = new Set();
   }
 
-  #note(filter: string, type: string): void {
+  #note(filter: Uint8Array, type: string): void {
     const alpn = this.#options.unwanted.get(type)?.alpn;
     if (alpn !== undefined) this.#alpn.add(alpn);
-    this.#options.onOmission({ filter, type, place: this.#place });
+    this.#options.onOmission({ filter: textOf(filter, NAME), type, place: this.#place() });
   }
 }
 
 const ANY_IN_RESOURCE = 2;
+/** Of clusters, listeners, filters and extension configurations alike. */
+const NAME = 1;
 
 function each(bytes: Uint8Array, rewrites: Rewrites): Uint8Array {
   return rewriteFields(bytes, (field, value) => (rewrites[field] ?? same)(value));

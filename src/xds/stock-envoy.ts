@@ -66,7 +66,10 @@ export class StockEnvoy {
     const unwanted = new Map(missing.map((filter) => [filter.type, filter]));
     const onOmission = (omission: Omission): void => this.#note(omission, unwanted.get(omission.type)?.lost ?? "");
     try {
-      return leaveOut(message, { variant, unwanted, onOmission }) as Buffer;
+      // a Buffer cuts parts out of itself several times slower than a plain array
+      const bytes = new Uint8Array(message.buffer, message.byteOffset, message.length);
+      const adapted = leaveOut(bytes, { variant, unwanted, onOmission });
+      return adapted === bytes ? message : Buffer.from(adapted.buffer, adapted.byteOffset, adapted.length);
     } catch (error) {
       this.#log.debug("response cannot be read and is passed on", { reason: describeError(error) });
       return message;

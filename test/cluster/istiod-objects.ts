@@ -9,12 +9,17 @@ interface IstiodPorts {
 
 /**
  * The mesh, and a pod and a service that stand for the istiod that runs beside the cluster, so that a port-forward finds
- * it. `accessLogFile` is what most meshes set.
+ * it. `accessLogFile` is what most meshes set, `defaultProviders` what Istio's charts do.
  */
 export function istiodObjects(ports: IstiodPorts): readonly KubeObject[] {
   const labels = { app: "istiod", istio: "pilot", "istio.io/rev": "default" };
   const here = { namespace: "istio-system" };
-  const mesh = { trustDomain: "cluster.local", rootNamespace: "istio-system", accessLogFile: "/dev/stdout" };
+  const mesh = {
+    trustDomain: "cluster.local",
+    rootNamespace: "istio-system",
+    accessLogFile: "/dev/stdout",
+    defaultProviders: { metrics: ["prometheus"] },
+  };
   return [
     { apiVersion: "v1", kind: "Namespace", metadata: { name: "istio-system" } },
     { apiVersion: "v1", kind: "ServiceAccount", metadata: { ...here, name: "default" } },

@@ -24,6 +24,8 @@ export interface MeshProxy extends AsyncDisposable {
   readonly adminPort: number;
   /** Of `/healthz/ready`; 0 while nobody listens. */
   readonly readyStatus: () => Promise<number>;
+  /** The text of the same answer; empty while nobody listens. */
+  readonly readyText: () => Promise<string>;
   /** How many updates Envoy has refused. */
   rejectedUpdates(): Promise<number>;
 }
@@ -59,16 +61,23 @@ export async function startMeshProxy(
         proxyAdminPort: admin,
         terminationDrainDuration: "0s",
       }),
+      PILOTBOAT_STOCK_ENVOY: "adapt",
       ...env,
     },
   });
+  const readyUrl = `http://127.0.0.1:${status}/healthz/ready`;
   return {
     command,
     adminPort: admin,
     readyStatus: () =>
-      fetch(`http://127.0.0.1:${status}/healthz/ready`).then(
+      fetch(readyUrl).then(
         (answer) => answer.status,
         () => 0,
+      ),
+    readyText: () =>
+      fetch(readyUrl).then(
+        (answer) => answer.text(),
+        () => "",
       ),
     async rejectedUpdates() {
       const stats = await (await fetch(`http://127.0.0.1:${admin}/stats?filter=update_rejected`)).text();

@@ -159,7 +159,7 @@ function isEstablished({ status }: KubeObject): boolean {
   return conditions.some(({ type, status: value }) => type === "Established" && value === "True");
 }
 
-/** With Istio's defaults but for two filters that upstream's Envoy does not have. */
+/** With Istio's defaults. */
 async function startIstiod(parts: Parts, ports: Ports, api: KubeApi): Promise<void> {
   const { folder } = parts;
   for (const object of istiodObjects(ports)) await api.apply(object);
@@ -180,8 +180,6 @@ async function startIstiod(parts: Parts, ports: Ports, api: KubeApi): Promise<vo
       CLUSTER_ID: "Kubernetes",
       REVISION: "default",
       ISTIOD_CUSTOM_HOST: "localhost",
-      PILOT_ENABLE_METADATA_EXCHANGE: "false",
-      PILOT_ENABLE_ALPN_FILTER: "false",
     },
   );
   await waitFor(istiod, async () => {

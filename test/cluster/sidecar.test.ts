@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePorts } from "../../src/base/index.ts";
-import { runtimes } from "../support/pilotboat.ts";
+import { run, runtimes } from "../support/pilotboat.ts";
 import { ask } from "./ask.ts";
 import { type MeshProxy, startMeshProxy } from "./mesh-proxy.ts";
 import { type Cluster, hasCluster, startCluster } from "./start-cluster.ts";
@@ -47,6 +47,34 @@ describe.runIf(hasCluster()).each(runtimes())("with a real istiod, on $name", { 
       await expect.poll(() => proxy.readyStatus()).toBe(200);
       expect(await proxy.rejectedUpdates()).toBe(0);
     }
+  });
+
+  test("filters that upstream's Envoy does not have were left out, each told once with what is lost", async () => {
+    const metrics = `"istio.stats" (stats.PluginConfig); lost: Istio's standard metrics`;
+    for (const [name, proxy] of Object.entries(proxies)) {
+      await expect.poll(() => proxy.readyText()).toContain(metrics);
+      await expect.poll(() => proxy.readyStatus()).toBe(200);
+      const told = proxy.command
+        .stdout()
+        .split("\n")
+        .filter((line) => line.includes("it is left out"));
+      expect(told).toHaveLength(4);
+      const { stdout } = await run(runtime, ["status", join(folder, name), "--config-path", "proxy"]);
+      expect(stdout).toMatch(/^left out +istio\.alpn \(istio\.envoy\.config\.filter\.http\.alpn.*lost: /m);
+    }
+  });
+
+  test("with refuse Envoy refuses them, and readiness names them and both remedies", async () => {
+    const options = { folder: join(folder, "refusing"), account: "gateway", pod: "refusing", role: "router" } as const;
+    const labels = { gateway: cluster.namespace };
+    const env = { PILOTBOAT_STOCK_ENVOY: "refuse" };
+    await using proxy = await startMeshProxy(runtime, cluster, { ...options, labels, env });
+    await expect.poll(() => proxy.readyText()).toMatch(/^Envoy rejected .*"istio\.alpn".*"istio\.stats"/);
+    const reason = await proxy.readyText();
+    expect(reason).toContain("--stock-envoy adapt");
+    expect(reason).toContain("Istio's Envoy (--envoy PATH");
+    expect(reason).not.toContain("is Istiod running");
+    expect(await proxy.readyStatus()).toBe(503);
   });
 
   test("a request from sidecar to sidecar is answered, and each side knows the other by its SPIFFE id", async () => {
