@@ -111,3 +111,4 @@ export {
   whyUntrusted,
 } from "./trust.ts";
 export { contentDigest, type WatchOptions, watchPaths } from "./watch.ts";
+export { MOST_YAML_DEPTH, tooDeepAt } from "./yaml-depth.ts";

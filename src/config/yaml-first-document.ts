@@ -1,4 +1,4 @@
-import { type Document, isCollection, LineCounter, parseAllDocuments, type YAMLError } from "yaml";
+import { Composer, type CST, type Document, isCollection, LineCounter, Parser, type YAMLError } from "yaml";
 import { linesInFlow, linesInQuotes } from "./yaml-lines.ts";
 
 export interface FirstDocument {
@@ -41,13 +41,9 @@ export function parseFirstDocument(given: string): FirstDocument {
 }
 
 function parseOnce(text: string, lineCounter: LineCounter): Omit<FirstDocument, "place" | "openEnd"> {
-  const [document, next] = parseAllDocuments(text, {
-    version: "1.1",
-    schema: "failsafe",
-    lineCounter,
-    uniqueKeys: false,
-    logLevel: "silent",
-  });
+  const options = { version: "1.1", schema: "failsafe", uniqueKeys: false, logLevel: "silent" } as const;
+  const tokens = new Parser(lineCounter.addNewLine).parse(text);
+  const [document, next] = new Composer(options).compose(withFewErrors(tokens));
   // go-yaml takes `'a'#b` and `|#b`, too
   const error = document?.errors.find(({ message }) => !message.startsWith("Comments must be separated"));
   const [begin, end] = next?.contents?.range ?? [];
@@ -60,6 +56,16 @@ function parseOnce(text: string, lineCounter: LineCounter): Omit<FirstDocument, 
   return isOfNext || isBehindRoot
     ? { document, error: undefined, rest: error.pos[0] }
     : { document, error, rest: second };
+}
+
+/** Only the first that counts is told, and the library takes a second for each ten thousand. */
+const MOST_ERRORS = 100;
+
+function* withFewErrors(tokens: Iterable<CST.Token>): Generator<CST.Token> {
+  let errors = 0;
+  for (const token of tokens) {
+    if (token.type !== "error" || ++errors <= MOST_ERRORS) yield token;
+  }
 }
 
 /** YAML 1.1 knows more ends of a line than the library: CR alone, NEL, LS and PS. The offsets stay. */

@@ -35,25 +35,3 @@ const TOKENS = /\\.|''|(?:^| )#|["'[\]{}]/g;
 function isMarker(line: string): boolean {
   return /^(?:---|\.\.\.)(?:\s|$)/.test(line);
 }
-
-/**
- * The offset at which more than `most` levels are open, by indentation, dashes and brackets; undefined when there is none. A
- * bracket inside of a text is counted, too, which does no harm: nobody writes so many.
- */
-export function tooDeepAt(text: string, most: number): number | undefined {
-  const indents: number[] = [];
-  let brackets = 0;
-  for (const { 0: line, index } of text.matchAll(/[^\n]+/g)) {
-    const [lead = "", dashes = ""] = /^ *((?:[-?:][ \t]+)*)/.exec(line) ?? [];
-    const indent = lead.length - dashes.length;
-    while ((indents.at(-1) ?? -1) >= indent) indents.pop();
-    indents.push(indent);
-    const levels = indents.length + dashes.split(/[ \t]+/).length;
-    if (levels > most) return index;
-    for (const { 0: token, index: at } of line.matchAll(/[[{\]}]/g)) {
-      brackets = Math.max(0, brackets + (token === "[" || token === "{" ? 1 : -1));
-      if (levels + brackets > most) return index + at;
-    }
-  }
-  return undefined;
-}

@@ -1,10 +1,9 @@
 import { isAlias, isMap, isNode, isScalar, isSeq, type Node, type Pair } from "yaml";
-import { describeError } from "../base/index.ts";
+import { describeError, MOST_YAML_DEPTH, tooDeepAt } from "../base/index.ts";
 import type { Path } from "../proto/mesh/index.ts";
 import type { DocumentReading } from "./parsed-document.ts";
 import type { Origin } from "./problem.ts";
 import { parseFirstDocument } from "./yaml-first-document.ts";
-import { tooDeepAt } from "./yaml-lines.ts";
 import { resolvePlain } from "./yaml-scalar.ts";
 
 /**
@@ -16,7 +15,7 @@ import { resolvePlain } from "./yaml-scalar.ts";
 export function readYaml(text: string, source: string): DocumentReading {
   if (text.startsWith("\t")) return { ok: false, origin: { source, line: 1, column: 1 }, message: LEADING_TAB };
   if (LEADING_END.test(text)) return { ok: false, origin: { source, line: 1, column: 1 }, message: NO_CONTENT };
-  const deep = tooDeepAt(text, MOST_DEPTH);
+  const deep = tooDeepAt(text, MOST_YAML_DEPTH);
   if (deep !== undefined) {
     const before = text.slice(0, deep).split("\n");
     const place = { line: before.length, column: (before.at(-1) ?? "").length + 1 };
@@ -48,8 +47,6 @@ const LEADING_TAB = "found a TAB where a token should begin";
 /** `...` ends a document that never began. */
 const LEADING_END = /^\uFEFF?(?:[ \t]*(?:#.*)?\r?\n)*\.\.\.(?:\s|$)/;
 const NO_CONTENT = "found the end of a document before its beginning";
-/** Some hundreds more, and the library's recursion ends the process: V8 cannot compile a regular expression any more. */
-const MOST_DEPTH = 200;
 const TOO_DEEP = "is nested too deeply";
 
 /** Whoever prints a document writes shared nodes again and again; a few lines can be more than any memory. */

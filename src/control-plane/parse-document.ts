@@ -1,6 +1,6 @@
 import { createRegistry, fromJson, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from "yaml";
-import { AgentError, describeError } from "../base/index.ts";
+import { AgentError, describeError, MOST_YAML_DEPTH, tooDeepAt } from "../base/index.ts";
 import { NameTableSchema } from "../proto/gen/istio/networking/nds/v1/nds_pb.ts";
 import type { EnvoyTypes } from "./envoy-types.ts";
 import { explainFailure, type FieldPath, FieldProblem, isObject } from "./explain-failure.ts";
@@ -18,6 +18,11 @@ export interface SourceText {
  * rejects all.
  */
 export function parseDocuments({ file, text }: SourceText, types: EnvoyTypes): ResourceGroup[] {
+  const deep = tooDeepAt(text, MOST_YAML_DEPTH);
+  if (deep !== undefined) {
+    const line = text.slice(0, deep).split("\n").length;
+    throw new AgentError("RESOURCES_INVALID", `Cannot use "${file}", line ${line}: it is nested too deeply`);
+  }
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, merge: true, prettyErrors: false });
   return [...documents].map((document, at) => {
