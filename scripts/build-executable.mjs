@@ -1,8 +1,9 @@
 // Compiles one self-contained executable, dist/pilotboat, with Bun.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { bundledPackages } from "./bundled.mjs";
 
 const BUN = realpathSync("node_modules/.bin/bun");
 /** `.env` would set our variables, and `bunfig.toml` runs code: neither is ours, whatever folder we are started in. */
@@ -20,11 +21,13 @@ const FLAGS = [
 execFileSync(process.execPath, ["scripts/build-descriptors.mjs"], { stdio: "inherit" });
 const file = "dist/pilotboat";
 const folder = mkdtempSync(join(tmpdir(), "pilotboat-bun-"));
+const metafile = join(folder, "metafile.json");
 try {
   const runtime = ["--compile-executable-path", deafRuntime(join(folder, "bun"))];
-  execFileSync(BUN, ["build", ...FLAGS, ...runtime, "src/main.ts", "--outfile", file], {
+  execFileSync(BUN, ["build", ...FLAGS, ...runtime, `--metafile=${metafile}`, "src/main.ts", "--outfile", file], {
     stdio: ["ignore", "ignore", "inherit"],
   });
+  refuseOtherPackages(bundledPackages(JSON.parse(readFileSync(metafile, "utf8"))));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
@@ -44,4 +47,12 @@ function deafRuntime(to) {
   }
   writeFileSync(to, bytes, { mode: 0o755 });
   return to;
+}
+
+/** The list of what is bundled, and the licence texts, are those of the bundle for Node. */
+function refuseOtherPackages(packages) {
+  if (!existsSync("dist/bundled.json")) return; // nothing was built for Node
+  const listed = JSON.parse(readFileSync("dist/bundled.json", "utf8")).map(({ name }) => name);
+  const others = packages.filter(({ name }) => !listed.includes(name)).map(({ name }) => name);
+  if (others.length > 0) throw new Error(`The executable has packages that dist/bundled.json does not list: ${others}`);
 }

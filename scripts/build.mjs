@@ -14,6 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
+import { bundledPackages, licenceTexts } from "./bundled.mjs";
 
 // npm runs `prepare` at odd times: the first `npx pilotboat` in a checkout is one, and somebody may be using what is built.
 if (process.argv.includes("--if-stale") && isFresh()) process.exit(0);
@@ -57,7 +58,12 @@ const { metafile } = await build({
 });
 cpSync("src/index.cjs", "dist/index.cjs");
 chmodSync("dist/main.js", 0o755);
-writeFileSync("dist/THIRD-PARTY-NOTICES.txt", notices(metafile));
+const packages = bundledPackages(metafile);
+writeFileSync("dist/THIRD-PARTY-NOTICES.txt", licenceTexts(packages));
+writeFileSync(
+  "dist/bundled.json",
+  JSON.stringify(packages.map(({ name, version, licence }) => ({ name, version, licence }))),
+);
 writeTypes();
 
 /** Whether nothing that goes into the bundle is newer than the bundle. */
@@ -89,33 +95,4 @@ function writeTypes() {
   } finally {
     rmSync(all, { recursive: true, force: true });
   }
-}
-
-/** The licence texts of every package whose code is in the bundle. */
-function notices(meta) {
-  const folders = new Set();
-  for (const output of Object.values(meta.outputs)) {
-    for (const [file, { bytesInOutput }] of Object.entries(output.inputs)) {
-      if (bytesInOutput > 0 && file.startsWith("node_modules/")) folders.add(packageFolder(dirname(file)));
-    }
-  }
-  return [...folders]
-    .sort()
-    .map(noticeOf)
-    .join(`\n${"-".repeat(80)}\n\n`);
-}
-
-function packageFolder(folder) {
-  const manifest = join(folder, "package.json");
-  return existsSync(manifest) && JSON.parse(readFileSync(manifest, "utf8")).name
-    ? folder
-    : packageFolder(dirname(folder));
-}
-
-function noticeOf(folder) {
-  const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-  const file = ["LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "license"]
-    .map((f) => join(folder, f))
-    .find(existsSync);
-  return `${name} ${version} (${license})\n\n${file ? readFileSync(file, "utf8") : ""}`;
 }
