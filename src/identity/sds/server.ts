@@ -16,6 +16,8 @@ const MOST_STREAMS = 100_000;
 const SEND_BUCKETS = [0.01, 0.1, 1, 3, 5, 10, 20, 30]; // seconds
 /** A request names a secret or two. */
 const MOST_REQUEST_BYTES = 4 * 2 ** 20;
+/** A peer that reads nothing gets nothing more. */
+const MOST_UNREAD = 100;
 const SERVICE = "/envoy.service.secret.v3.SecretDiscoveryService";
 
 type Call = ServerDuplexStream<SecretRequest, Buffer>;
@@ -51,6 +53,7 @@ function serveStream(call: Call, parts: StreamParts, streams: Set<SdsStream>): v
   const { metrics } = parts;
   const stream = new SdsStream(parts, {
     send(bytes) {
+      if (call.writableLength >= MOST_UNREAD) return refuseSlowReader(call);
       const startedAt = performance.now();
       call.write(bytes, () =>
         metrics.observe("pilot_xds_send_time", (performance.now() - startedAt) / 1_000, SEND_BUCKETS),
@@ -73,6 +76,10 @@ function serveStream(call: Call, parts: StreamParts, streams: Set<SdsStream>): v
     end();
     if (!("code" in error)) metrics.count("pilot_total_xds_internal_errors");
   });
+}
+
+function refuseSlowReader(call: Call): void {
+  call.emit("error", { code: status.RESOURCE_EXHAUSTED, details: `${MOST_UNREAD} answers were not read` });
 }
 
 function refuse(call: Call, method: string): void {

@@ -34,8 +34,13 @@ interface Watch {
 
 const UNKNOWN = 2;
 const INVALID_ARGUMENT = 3;
+const RESOURCE_EXHAUSTED = 8;
 const UNAVAILABLE = 14;
 const SDS = { type: "sds" };
+
+/** Envoy asks for one name on a stream, and waits for the answer; a file that is named is watched. */
+const MOST_NAMES = 1_000;
+const MOST_WAITING = 100;
 
 /** Failures that another try may mend; Envoy tries again after either status. */
 const PASSING: ReadonlySet<string> = new Set(["CA_UNREACHABLE", "TOKEN_UNREADABLE", "ROOT_CA_UNUSABLE", "STOPPED"]);
@@ -62,14 +67,25 @@ export class SdsStream {
   }
 
   receive(request: SecretRequest): void {
-    this.#requests.push(request);
-    this.#wake();
+    if (this.#isClosed) return;
+    const refusal = this.#whyTooMuch(request);
+    if (refusal !== undefined) this.#fail(RESOURCE_EXHAUSTED, refusal);
+    else {
+      this.#requests.push(request);
+      this.#wake();
+    }
   }
 
   /** Stops all watches; nothing is sent afterwards. */
   close(): void {
     this.#isClosed = true;
+    this.#requests.length = 0;
     this.#watch([]);
+  }
+
+  #whyTooMuch({ names }: SecretRequest): string | undefined {
+    if (names.length > MOST_NAMES) return `more than ${MOST_NAMES} names`;
+    return this.#requests.length < MOST_WAITING ? undefined : `more than ${MOST_WAITING} requests wait for an answer`;
   }
 
   #wake(): void {
