@@ -13,7 +13,7 @@ export function tooDeepAt(text: string, most: number): number | undefined {
     const indent = lead.length - dashes.length;
     while ((indents.at(-1) ?? -1) >= indent) indents.pop();
     indents.push(indent);
-    const levels = indents.length + dashes.split(/[ \t]+/).length;
+    const levels = indents.length + longestRun(line);
     if (levels > most) return index;
     for (const { 0: token, index: at } of line.matchAll(/[[{\]}]/g)) {
       brackets = Math.max(0, brackets + (token === "[" || token === "{" ? 1 : -1));
@@ -21,4 +21,10 @@ export function tooDeepAt(text: string, most: number): number | undefined {
     }
   }
   return undefined;
+}
+
+/** Of indicators behind each other: `- - -` and `a : : :` open a level with each, plus one for what follows. */
+function longestRun(line: string): number {
+  const runs = line.match(/(?:[-?:][ \t]+)+/g) ?? [];
+  return runs.reduce((most, run) => Math.max(most, 1 + run.trim().split(/[ \t]+/).length), 1);
 }

@@ -18,13 +18,8 @@ export interface SourceText {
  * rejects all.
  */
 export function parseDocuments({ file, text }: SourceText, types: EnvoyTypes): ResourceGroup[] {
-  const deep = tooDeepAt(text, MOST_YAML_DEPTH);
-  if (deep !== undefined) {
-    const line = text.slice(0, deep).split("\n").length;
-    throw new AgentError("RESOURCES_INVALID", `Cannot use "${file}", line ${line}: it is nested too deeply`);
-  }
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter: lines, merge: true, prettyErrors: false });
+  const documents = parseYaml({ file, text }, lines);
   return [...documents].map((document, at) => {
     const invalid = (offset: number, what: string): AgentError => {
       const { line, col } = lines.linePos(offset);
@@ -41,6 +36,19 @@ export function parseDocuments({ file, text }: SourceText, types: EnvoyTypes): R
       throw invalid(offsetOf(document, problem.path), `${shown === "" ? "" : `${shown}: `}${problem.message}`);
     }
   });
+}
+
+/** By its depth, because the library counts on its stack; what no look at the text finds ends there. */
+function parseYaml({ file, text }: SourceText, lineCounter: LineCounter) {
+  const deep = tooDeepAt(text, MOST_YAML_DEPTH);
+  try {
+    if (deep !== undefined) throw new RangeError("too deep");
+    return parseAllDocuments(text, { lineCounter, merge: true, prettyErrors: false });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const place = deep === undefined ? "" : `, line ${text.slice(0, deep).split("\n").length}`;
+    throw new AgentError("RESOURCES_INVALID", `Cannot use "${file}"${place}: it is nested too deeply`);
+  }
 }
 
 function contentOf(document: Document): JsonObject {

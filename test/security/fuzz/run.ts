@@ -5,7 +5,7 @@ import { inputOf } from "./mutate.ts";
 import { makeTarget } from "./targets.ts";
 
 /** More processor time than any input may cost. */
-const SLOW_MS = 3_000;
+const SLOW_MS = 8_000;
 const PROGRESS_MS = 500;
 
 async function main([name = "", seconds = "1", first = "1", file = ""]: readonly string[]): Promise<void> {
