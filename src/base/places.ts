@@ -1,8 +1,9 @@
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { AgentError, describeError } from "./errors.ts";
 import type { Host } from "./host.ts";
+import { trustedUsers, untrusted } from "./trust.ts";
 
 type Env = Host["env"];
 
@@ -37,9 +38,12 @@ export const DEFAULT_TEMPORARY_PLACE: TemporaryPlace = { folder: "/tmp", from: "
 
 /**
  * Makes an empty folder, mode 0700, whose name is `prefix` and six random characters. The caller removes it. Rejects
- * with FILE_UNWRITABLE.
+ * with FILE_UNWRITABLE, or UNTRUSTED_PATH when TMPDIR is another user's, who could put another folder in its place.
  */
 export async function makeTemporaryFolder({ folder, from }: TemporaryPlace, prefix: string): Promise<string> {
+  const owner = from === "TMPDIR" ? (await stat(folder).catch(() => undefined))?.uid : undefined;
+  if (owner !== undefined && !trustedUsers().has(owner))
+    throw untrusted(folder, `is TMPDIR and belongs to uid ${owner}`);
   try {
     return await mkdtemp(join(folder, prefix));
   } catch (error) {

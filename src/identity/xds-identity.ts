@@ -34,6 +34,7 @@ export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdent
   const log = options.log.scope("xdsproxy");
   const withheld = whyWithheld(plan);
   if (withheld !== undefined) log.warn(withheld, { endpoint: plan.endpoint, hint: WITHHELD_HINT });
+  else if (plan.isPlaintext) log.warn(IN_CLEAR, { endpoint: plan.endpoint });
   const loadTls = controlPlaneTlsLoader({ ...plan, compliance, log, now: () => clock.now() });
   const watching = await watchPaths({
     paths: plan.isPlaintext || plan.roots.kind === "system" ? [] : [plan.roots.path],
@@ -55,6 +56,9 @@ export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdent
   };
 }
 
+/** Who may write the mesh file or an annotation can bring this about: it is said, as it is for the CA. */
+const IN_CLEAR =
+  "Debug mode or IP-secure network: the control plane is asked without TLS, and the token goes unencrypted";
 const WITHHELD_HINT = "Use the control plane's port 15010, or TLS: controlPlaneAuthPolicy MUTUAL_TLS";
 
 /** A token is never sent in clear by accident: without TLS only to the port that is meant for it. */

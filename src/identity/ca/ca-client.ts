@@ -76,9 +76,11 @@ export function createCaClient(options: CaClientOptions, parts: CaParts): CaClie
   const { metrics, clock = systemClock, told = new ToldReasons() } = parts;
   const loadTls = controlPlaneTlsLoader({ ...options, log: parts.log.scope("security"), now: () => clock.now() });
   if (isPlaintext(options.endpoint)) {
-    parts.log.scope("citadelclient").warn("Debug mode or IP-secure network: the CA is asked without TLS", {
-      endpoint: options.endpoint,
-    });
+    parts.log
+      .scope("citadelclient")
+      .warn("Debug mode or IP-secure network: the CA is asked without TLS, and the token goes unencrypted", {
+        endpoint: options.endpoint,
+      });
   }
   return {
     async sign(csr, signal) {
