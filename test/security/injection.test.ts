@@ -95,6 +95,7 @@ function reportOf(text: string): AgentReport {
       troubles: [text, text],
     },
     timeline: {},
+    leftOut: [{ filter: text, type: text, lost: text }],
   };
   return report as unknown as AgentReport;
 }
