@@ -58,15 +58,17 @@ test("without TLS the token goes to port 15010 only", async () => {
   expect(await other.metadata()).toEqual([]);
 });
 
-test("reality 17: a token that is withheld is told once, and a token that is sent is not", async () => {
+test("reality 17: a token that is withheld is told once, and so is one that goes unencrypted", async () => {
   await using world = await createWorld();
   await using sent = await start(world, { endpoint: "istiod:15010", isPlaintext: true });
   expect(sent.withheld).toBeUndefined();
-  expect(world.lines).toEqual([]);
+  const inClear = expect.stringMatching(/warn\txdsproxy\t.* the token goes unencrypted\t.*istiod:15010/);
+  expect(world.lines).toEqual([inClear]);
   await using other = await start(world, { endpoint: "istiod:15011", isPlaintext: true });
   await other.metadata();
   await other.metadata();
   expect(world.lines).toEqual([
+    inClear,
     expect.stringMatching(
       /warn\txdsproxy\tthe token is not sent: controlPlaneAuthPolicy NONE .* 15010\t.*istiod:15011/,
     ),
