@@ -79,7 +79,7 @@ function withTokenCommand(program: Command, host: Host): Command {
     .command("token")
     .description("Print a token of a running control plane, so that another workload can join")
     .option("-n, --namespace <name>", "namespace of the workload", "default")
-    .requiredOption("--service-account <name>", "its service account")
+    .requiredOption("--service-account <name>", "its service account; must be given")
     .option("--port <port>", "port of the control plane; default: the only one that runs")
     .option("--duration <time>", "how long the token is valid, as 30m; default: 12h")
     .option("--write-credentials <folder>", "write it, with the root certificate, where a sidecar in that folder looks")
