@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { startTicks } from "../../src/envoy/host/process-identity.ts";
 
-/** Whether a process runs; one that has ended but was not yet collected by its parent does not. */
+/** Whether a process runs; one that has exited and that its parent has not yet collected does not. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -8,9 +9,9 @@ export function isAlive(pid: number): boolean {
     return false;
   }
   try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+    return startTicks(readFileSync(`/proc/${pid}/stat`, "utf8")) !== undefined;
   } catch {
-    return process.platform !== "linux"; // on Linux it ended between the two looks
+    return process.platform !== "linux"; // on Linux it exited between the two looks
   }
 }
 

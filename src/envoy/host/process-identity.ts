@@ -8,11 +8,20 @@ import { readFile } from "node:fs/promises";
 export async function startOf(pid: number): Promise<string | undefined> {
   if (process.platform !== "linux") return ask(pid, "lstart=");
   const [boot, stat] = await Promise.all([text("/proc/sys/kernel/random/boot_id"), text(`/proc/${pid}/stat`)]);
+  const ticks = startTicks(stat);
+  return ticks === undefined ? undefined : `${boot.trim()}/${ticks}`;
+}
+
+/**
+ * The clock tick at which a process started, from the text of its `/proc/<pid>/stat`. Undefined when it has exited. A
+ * killed process shows `Z` as soon as its first thread is gone; it holds its sockets until the last one is.
+ */
+export function startTicks(stat: string): string | undefined {
   // the name in parentheses may hold anything, blanks and parentheses too
-  const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const ticks = fields[START_TIME - STATE - 1];
-  if (ticks === undefined || state === "Z" || state === "X") return undefined;
-  return `${boot.trim()}/${ticks}`;
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state, threads, ticks] = [STATE, THREADS, START_TIME].map((number) => fields[number - STATE]);
+  const exited = state === "X" || (state === "Z" && Number(threads) <= 1);
+  return exited ? undefined : ticks;
 }
 
 /** The command line as one text, words divided by single blanks; undefined when there is none. */
@@ -38,8 +47,9 @@ export async function wasStartedWith(pid: number, name: string, value: string): 
   return (await text(`/proc/${pid}/environ`)).split("\0").includes(`${name}=${value}`);
 }
 
-/** Numbers of two fields, from proc_pid_stat(5). */
+/** Numbers of fields, from proc_pid_stat(5). */
 const STATE = 3;
+const THREADS = 20;
 const START_TIME = 22;
 
 const ASK_LIMIT_MS = 2_000;

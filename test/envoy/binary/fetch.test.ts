@@ -15,6 +15,7 @@ import {
 import type { EnvoyLock, LockedFile } from "../../../src/envoy/binary/lock.ts";
 import { FAKE_VERSION, fakePip, HAND_OUT, writeProgram } from "../../support/fake-pip.ts";
 import { makeZip } from "../../support/make-zip.ts";
+import { isAlive } from "../../support/processes.ts";
 import { realEnvoy } from "../../support/real-envoy.ts";
 
 const never = new AbortController().signal;
@@ -321,14 +322,3 @@ test("the real Envoy in the cache is the one that the lock pins", async () => {
   expect(path).toBe(join(cacheFolder(process.env), "envoy"));
   expect(["cache", "fetched"]).toContain(origin);
 });
-
-/** False also for a dead child that nobody has waited for yet. */
-async function isAlive(pid: number): Promise<boolean> {
-  const status = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-  if (status !== undefined) return !/\) Z /.test(status);
-  try {
-    return process.platform !== "linux" && process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
