@@ -11,11 +11,17 @@ const MODULE = resolve("test/cluster/go");
 const ISTIO = "istio.io/istio";
 
 /** What is built of the module and of its pins. */
-const PACKAGES = ["./cmd/...", `${ISTIO}/pilot/cmd/pilot-discovery`, `${ISTIO}/istioctl/cmd/istioctl`];
+const PACKAGES = [
+  "./cmd/...",
+  ...["pilot/cmd/pilot-discovery", "istioctl/cmd/istioctl", "pilot/cmd/pilot-agent"].map((path) => `${ISTIO}/${path}`),
+];
 /** Optimisations are off: a third less to compile, and the API server starts a few seconds later. */
 const FLAGS = ["-trimpath", "-gcflags", "all=-N -l"];
-/** Where Istio's module keeps its CRDs. */
-const CRDS = "manifests/charts/base/files/crd-all.gen.yaml";
+/** What of Istio's module is copied, and its name beside the programs: its CRDs, and the bootstrap that pilot-agent fills in. */
+const COPIED = {
+  "manifests/charts/base/files/crd-all.gen.yaml": "istio-crds.yaml",
+  "tools/packaging/common/envoy_bootstrap.json": "envoy-bootstrap.json",
+} as const;
 
 /** The files in the folder of the binaries. */
 export const CLUSTER_FILES = {
@@ -25,7 +31,9 @@ export const CLUSTER_FILES = {
   istiod: "pilot-discovery",
   istioctl: "istioctl",
   grpcPeer: "grpc-peer",
+  pilotAgent: "pilot-agent",
   crds: "istio-crds.yaml",
+  bootstrapTemplate: "envoy-bootstrap.json",
 } as const;
 
 /** The folder of the binaries, when they are built. */
@@ -41,7 +49,7 @@ export function cachedCluster(): string | undefined {
 export async function buildCluster(note: (line: string) => void): Promise<string> {
   const folder = clusterFolder();
   if (existsSync(folder)) return folder;
-  note(`Building etcd, kube-apiserver, istiod and istioctl into ${folder}: minutes the first time`);
+  note(`Building etcd, kube-apiserver, istiod, istioctl and pilot-agent into ${folder}: minutes the first time`);
   const startedMs = performance.now();
   await mkdir(cacheRoot(), { recursive: true });
   await removeAbandoned();
@@ -49,7 +57,7 @@ export async function buildCluster(note: (line: string) => void): Promise<string
   try {
     await go("build", ...FLAGS, "-o", `${staged}/`, "-ldflags", linkerFlags(), ...PACKAGES);
     const istio = (await go("list", "-m", "-f", "{{.Dir}}", ISTIO)).trim();
-    await copyFile(join(istio, CRDS), join(staged, CLUSTER_FILES.crds));
+    for (const [from, to] of Object.entries(COPIED)) await copyFile(join(istio, from), join(staged, to));
     await rename(staged, folder).catch((error: unknown) => {
       if (systemCode(error) !== "ENOTEMPTY" && systemCode(error) !== "EEXIST") throw error; // somebody else was first
     });
@@ -80,9 +88,14 @@ function cacheRoot(): string {
 
 /** Named after everything that makes a difference. */
 function clusterFolder(): string {
-  const hash = createHash("sha256").update(JSON.stringify([process.platform, process.arch, PACKAGES, FLAGS, CRDS]));
+  const hash = createHash("sha256").update(JSON.stringify([process.platform, process.arch, PACKAGES, FLAGS, COPIED]));
   for (const file of sources()) hash.update(`\0${file}\0`).update(readFileSync(join(MODULE, file)));
   return join(cacheRoot(), hash.digest("hex").slice(0, 16));
+}
+
+/** The version of Istio's module that is built. */
+export function istioVersion(): string {
+  return /^\s*istio\.io\/istio (\S+)$/m.exec(readFileSync(join(MODULE, "go.mod"), "utf8"))?.[1] ?? "unknown";
 }
 
 function sources(): string[] {
