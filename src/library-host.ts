@@ -1,5 +1,6 @@
 import { Writable } from "node:stream";
-import { escapeLine, type Host, workingDirectory } from "./base/index.ts";
+import { escapeLine } from "./base/index.ts";
+import { type Host, workingDirectory } from "./host/index.ts";
 
 /** What a person should see although nobody takes the log: why a first start takes long. */
 export function tellUser(line: string): void {

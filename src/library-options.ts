@@ -1,6 +1,6 @@
 // From its own file, as in index.ts.
 import { AgentError } from "./base/errors.ts";
-import { isNamespaceName, isServiceAccountName, KUBERNETES_NAME } from "./base/kubernetes-names.ts";
+import { isNamespaceName, isServiceAccountName, KUBERNETES_NAME } from "./istio/kubernetes-names.ts";
 
 interface Kind {
   /** Stands after "wanted". */

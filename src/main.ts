@@ -1,14 +1,14 @@
 #!/usr/bin/env node
+import { describeError } from "./base/index.ts";
+import { errorText, runCli } from "./cli/index.ts";
 import {
-  describeError,
   finishOutput,
   type Host,
   isForRuntime,
   type StopSignals,
   steadyOutput,
   workingDirectory,
-} from "./base/index.ts";
-import { errorText, runCli } from "./cli/index.ts";
+} from "./host/index.ts";
 
 /** The only file that touches `process`: arguments, environment, streams and signals in, exit code out. */
 async function main(): Promise<void> {

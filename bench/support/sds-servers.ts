@@ -3,7 +3,8 @@ import { dirname, join } from "node:path";
 import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { bindUnix, createMetrics, silentLogger } from "../../src/base/index.ts";
 import { type SecretItem, type Secrets, serveSds, startSecrets, startTokens } from "../../src/identity/index.ts";
-import { keySpec, planIdentity, startKeyGeneration, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { keySpec, planIdentity, startKeyGeneration } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { createMovableClock } from "../../test/support/movable-clock.ts";
 
 // The two servers of the benchmark, each in a process of its own that takes orders.
@@ -55,12 +56,12 @@ async function usage(order: "cpu" | "usage"): Promise<Usage> {
 }
 
 async function serveOurs({ folder, ca }: ServerSettings): Promise<Orders> {
-  await writeIn(folder, WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
-  await writeIn(folder, WELL_KNOWN.token, "token");
+  await writeIn(folder, PATHS.controlPlaneRoot, ca.tlsRootPem);
+  await writeIn(folder, PATHS.token, "token");
   const stop = new AbortController().signal;
   const [log, metrics, clock] = [silentLogger, createMetrics(), createMovableClock()];
   const socket = await bindUnix(join(folder, "s"));
-  const tokenFile = join(folder, WELL_KNOWN.token);
+  const tokenFile = join(folder, PATHS.token);
   const tokens = startTokens({ fetcher: "JWT", path: tokenFile, trustDomain: "td", log, metrics, clock }, stop);
   const plan = await planIdentity({
     ...{ cwd: folder, caAddress: "", discoveryAddress: `localhost:${ca.port}`, isXdsPlaintext: false },

@@ -1,6 +1,7 @@
-import type { Host, Logger } from "../base/index.ts";
+import type { Logger } from "../base/index.ts";
 import type { LoadedConfig } from "../config/index.ts";
 import type { EnvoyNews } from "../envoy/supervisor/index.ts";
+import type { Host } from "../host/index.ts";
 
 /** What a run gets from around it, beside its configuration. */
 export interface AgentContext {

@@ -2,9 +2,9 @@ import { resolve } from "node:path";
 import type { Logger } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { type CrashFacts, keepEvidence } from "../envoy/evidence/index.ts";
-import type { Cgroup } from "../envoy/host/index.ts";
 import { configFileOf } from "../envoy/index.ts";
 import { couldNotStart, describeEnd, exitCodeOf, type RunRecord, type Traces } from "../envoy/supervisor/index.ts";
+import type { Cgroup } from "../host/index.ts";
 import { inRunFolder } from "./room-options.ts";
 
 /** Keeps what is to be known of Envoys that failed. */

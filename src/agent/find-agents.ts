@@ -1,6 +1,7 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { resolve } from "node:path";
-import { startOf } from "../envoy/host/index.ts";
+import { startOf } from "../host/index.ts";
+import { PATHS } from "../istio/index.ts";
 import { readOwnRunFile, runFilePath } from "./read-run-file.ts";
 
 /** An agent that runs on this machine. */
@@ -8,8 +9,6 @@ export interface FoundAgent {
   readonly pid: number;
   readonly runFolder: string;
 }
-
-const CONFIG_PATH = "./etc/istio/proxy";
 
 /**
  * The agents of this machine, as far as this user may look: by the folders that processes work in or name on their
@@ -39,7 +38,7 @@ async function runFoldersOf(pid: string): Promise<string[]> {
 
 async function agentIn(runFolder: string): Promise<FoundAgent | undefined> {
   try {
-    const path = resolve(runFolder, runFilePath(CONFIG_PATH));
+    const path = resolve(runFolder, runFilePath(PATHS.config));
     const { pid, start } = await readOwnRunFile(path);
     return start !== undefined && (await startOf(pid)) === start ? { pid, runFolder } : undefined;
   } catch {

@@ -1,7 +1,7 @@
 import { AgentError, type Logger } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { executableContains } from "../envoy/index.ts";
-import type { JsonObject } from "../proto/mesh/index.ts";
+import type { JsonObject } from "../istio/mesh/index.ts";
 
 /** The one extension of Istio's Envoy that a bootstrap asks for: it learns from istiod whose an address is. */
 const DISCOVERY = "istio.workload.BootstrapExtension";

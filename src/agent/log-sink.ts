@@ -1,7 +1,8 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
-import { AgentError, createLogger, describeError, type Host, type Logger, systemCode } from "../base/index.ts";
+import { AgentError, createLogger, describeError, type Logger, systemCode } from "../base/index.ts";
 import type { LogPlace } from "../config/index.ts";
+import type { Host } from "../host/index.ts";
 
 /**
  * Does work that has a log. The reason of a failure is the last line of that log, too: where the log goes to a file, or

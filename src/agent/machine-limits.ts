@@ -1,5 +1,5 @@
 import type { AgentConfig } from "../config/index.ts";
-import { type CgroupLimits, wholeCpus } from "../envoy/host/index.ts";
+import { type CgroupLimits, wholeCpus } from "../host/index.ts";
 
 /**
  * Envoy's worker threads by the CPU quota, when nobody said a number and the quota is less than the machine has.

@@ -1,20 +1,10 @@
 import { constants } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import {
-  AgentError,
-  DEFAULT_TEMPORARY_PLACE,
-  describeError,
-  isSocketPathShort,
-  judgeFolder,
-  makeTemporaryFolder,
-  type Owner,
-  type TemporaryPlace,
-  temporaryPlace,
-  trustedUsers,
-} from "../base/index.ts";
+import { AgentError, describeError, isSocketPathShort, judgeFolder, type Owner, trustedUsers } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { LONGEST_SOCKET_SUFFIX } from "../envoy/supervisor/index.ts";
+import { DEFAULT_TEMPORARY_PLACE, makeTemporaryFolder, type TemporaryPlace, temporaryPlace } from "../host/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { hotRestart, inRunFolder, runAs } from "./room-options.ts";
 

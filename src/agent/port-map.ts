@@ -1,6 +1,6 @@
 import { AgentError, tryTcp } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import { portHolders } from "../envoy/host/index.ts";
+import { portHolders } from "../host/index.ts";
 import { hasOwnDocument } from "./room-options.ts";
 
 interface PlannedPort {

@@ -10,9 +10,9 @@ import {
   writeGrpcBootstrap,
 } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import { readCgroup } from "../envoy/host/index.ts";
+import { readCgroup } from "../host/index.ts";
+import type { JsonObject } from "../istio/mesh/index.ts";
 import type { NodeDescription } from "../node/index.ts";
-import type { JsonObject } from "../proto/mesh/index.ts";
 import { fitBootstrap } from "./fit-bootstrap.ts";
 import { heapLimit } from "./machine-limits.ts";
 import * as options from "./room-options.ts";

@@ -1,6 +1,6 @@
 import { basename, dirname, join } from "node:path";
 import { AgentError, openTrustedFolder, readTrustedFile, type Trusted, trustedUsers } from "../base/index.ts";
-import type { EnvoyMark } from "../envoy/host/index.ts";
+import type { EnvoyMark } from "../envoy/left-behind/index.ts";
 
 /** What a running agent leaves in its folder, so that `pilotboat status` and the next agent find it. */
 export interface RunFile {

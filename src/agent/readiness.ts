@@ -1,5 +1,6 @@
-import { AgentError, describeError, isUnreachable, type Logger, type Metrics, pause } from "../base/index.ts";
+import { AgentError, describeError, type Logger, type Metrics, pause } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
+import { isUnreachable } from "../grpc/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { adminAccess, envoyReadiness, grpcBootstrapReadiness, type ReadinessCheck } from "../status/index.ts";
 import { hasOwnDocument, inRunFolder, localhostOf } from "./room-options.ts";

@@ -1,7 +1,7 @@
 import { AgentError, tryTcp } from "../base/index.ts";
 import { validateConfig } from "../envoy/index.ts";
 import type { SpawnOptions } from "../envoy/supervisor/index.ts";
-import type { JsonValue } from "../proto/mesh/index.ts";
+import type { JsonValue } from "../istio/mesh/index.ts";
 
 // An epoch that refuses its configuration or finds a port taken does not only end: it takes the one that serves with
 // it. So everything that can be known before it is started is found out before.

@@ -5,7 +5,7 @@ import { type BootstrapFile, describeDifference, diffByPath } from "../bootstrap
 import { type AgentConfig, formatProblem, type LoadedConfig } from "../config/index.ts";
 import { configFileOf } from "../envoy/index.ts";
 import type { SpawnOptions, SupervisedEnvoy } from "../envoy/supervisor/index.ts";
-import type { JsonValue, ProxyConfig } from "../proto/mesh/index.ts";
+import type { JsonValue, ProxyConfig } from "../istio/mesh/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { findNode } from "./find-node.ts";
 import { prepareBootstrap } from "./prepare-bootstrap.ts";

@@ -1,4 +1,4 @@
-import { describeError, type Host, hideSecrets, isStopped, type Logger, systemClock } from "../base/index.ts";
+import { describeError, hideSecrets, isStopped, type Logger, systemClock } from "../base/index.ts";
 import {
   type AgentConfig,
   type ConfigWords,
@@ -8,7 +8,8 @@ import {
   logPlaceOf,
   type Problem,
 } from "../config/index.ts";
-import { proxyConfigToJson } from "../proto/mesh/index.ts";
+import type { Host } from "../host/index.ts";
+import { proxyConfigToJson } from "../istio/mesh/index.ts";
 import { VERSION } from "../version.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { chooseFreePorts } from "./free-ports.ts";

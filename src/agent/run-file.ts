@@ -11,8 +11,9 @@ import {
   writeFileAtomically,
 } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
-import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy, startOf } from "../envoy/host/index.ts";
+import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy } from "../envoy/left-behind/index.ts";
 import { removeSharedMemory } from "../envoy/supervisor/index.ts";
+import { startOf } from "../host/index.ts";
 import { type RunFile, readRunFile, runFilePath } from "./read-run-file.ts";
 import { inRunFolder, runAs } from "./room-options.ts";
 import { makeRunFolder } from "./run-folders.ts";

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
-import { type BoundSocket, Lifetime, type Logger, type Metrics, type Timeline, ToldReasons } from "../base/index.ts";
+import { type BoundSocket, Lifetime, type Logger, type Metrics, type Timeline } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
+import { ToldReasons } from "../grpc/index.ts";
 import {
   type IdentityStatus,
   type SdsOptions,
@@ -10,7 +11,8 @@ import {
   startTokens,
   xdsIdentity,
 } from "../identity/index.ts";
-import { type IdentityPlan, type KeySource, WELL_KNOWN } from "../identity/prepare/index.ts";
+import type { IdentityPlan, KeySource } from "../identity/prepare/index.ts";
+import { PATHS } from "../istio/index.ts";
 import { type LeftOut, serveXdsRelay } from "../xds/index.ts";
 import * as options from "./room-options.ts";
 
@@ -170,7 +172,7 @@ function sdsOptions(parts: IdentityParts, socket: BoundSocket, secrets: Secrets)
 function tokensOptions({ cwd, settings }: AgentConfig, log: Logger, metrics: Metrics) {
   return {
     fetcher: settings.credentialFetcher,
-    path: resolve(cwd, WELL_KNOWN.token),
+    path: resolve(cwd, PATHS.token),
     trustDomain: settings.trustDomain,
     ...(settings.gceMetadataHost === "" ? {} : { gceMetadataHost: settings.gceMetadataHost }),
     log,
@@ -189,7 +191,7 @@ function secretsOptions({ config, plan, keys, log, metrics }: IdentityParts) {
         : {
             ...plan.ca,
             compliance: settings.compliancePolicy,
-            tokenFile: resolve(cwd, WELL_KNOWN.token),
+            tokenFile: resolve(cwd, PATHS.token),
             clusterId: settings.clusterId,
             certSigner: settings.certSigner,
             headers: caHeaders,
@@ -211,7 +213,7 @@ function secretsOptions({ config, plan, keys, log, metrics }: IdentityParts) {
             folder: resolve(cwd, settings.outputCerts),
             mode: settings.kubernetesServiceHost === "" ? 0o600 : 0o644,
           },
-    crlFile: settings.isCrlEnabled ? WELL_KNOWN.crl : undefined,
+    crlFile: settings.isCrlEnabled ? PATHS.crl : undefined,
     rotation: { ratio: settings.gracePeriodRatio, jitter: settings.gracePeriodJitter },
     debounceMs: settings.fileDebounceMs,
     log,

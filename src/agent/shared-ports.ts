@@ -1,5 +1,5 @@
 import type { Logger } from "../base/index.ts";
-import { portHolders, portsOf } from "../envoy/host/index.ts";
+import { portHolders, portsOf } from "../host/index.ts";
 
 /**
  * Warns of ports on which another process listens beside our Envoy. SO_REUSEPORT lets two Envoys have one, of two agents

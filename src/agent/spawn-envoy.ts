@@ -1,17 +1,8 @@
 import { cpus } from "node:os";
-import {
-  AgentError,
-  descriptorOf,
-  hideSecretsInWord,
-  type Logger,
-  type Metrics,
-  systemClock,
-  temporaryPlace,
-} from "../base/index.ts";
+import { AgentError, hideSecretsInWord, type Logger, type Metrics, systemClock } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { askVersion, type FoundEnvoy, findEnvoy } from "../envoy/binary/index.ts";
 import { dumpThreads, WATCHDOG, watchForHang } from "../envoy/evidence/index.ts";
-import { type Cgroup, findSetpriv, RUN_VARIABLE, readCgroup } from "../envoy/host/index.ts";
 import {
   type AdminClient,
   configFileOf,
@@ -21,8 +12,10 @@ import {
   envoyEnvironment,
   featuresOf,
 } from "../envoy/index.ts";
+import { RUN_VARIABLE } from "../envoy/left-behind/index.ts";
 import { OutputSource } from "../envoy/output/index.ts";
 import { type SpawnOptions, type SupervisedEnvoy, superviseEnvoy } from "../envoy/supervisor/index.ts";
+import { type Cgroup, descriptorOf, findSetpriv, readCgroup, temporaryPlace } from "../host/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { evidenceKeeper } from "./crash-evidence.ts";

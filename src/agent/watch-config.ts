@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { describeError, type Logger, watchPaths } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
+import { PATHS } from "../istio/index.ts";
 
 /**
  * Calls `onChange`, which must not reject, when a file that the configuration or the bootstrap was made from has another
@@ -39,8 +40,8 @@ function configFiles({ cwd, startedIn, flags, settings, proxy }: AgentConfig): s
     settings.bootstrapTemplate,
     proxy.proxyBootstrapTemplatePath,
     proxy.customConfigFile,
-    "./etc/istio/pod/annotations",
-    "./etc/istio/pod/labels",
+    PATHS.podAnnotations,
+    PATHS.podLabels,
   ];
   return [
     ...(flags["proxy-config"] === "" ? [] : [resolve(startedIn, flags["proxy-config"])]),

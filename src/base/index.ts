@@ -1,10 +1,7 @@
-export { type CallHeader, callMetadata, headersOf } from "./call-metadata.ts";
 export { type Clock, pause, systemClock } from "./clock.ts";
 export { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
 export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
-export { parseDownwardApi, unquote } from "./downward-api.ts";
 export * from "./duration.ts";
-export { type EgressProxy, grpcTarget, isProxied, type Tunnel } from "./egress-proxy.ts";
 export {
   AgentError,
   type AgentErrorOptions,
@@ -29,7 +26,6 @@ export {
 } from "./files.ts";
 export { parseGoBool } from "./go-bool.ts";
 export { dropUnderscores, parseGoFloat } from "./go-number.ts";
-export { type GrpcTls, grpcCredentials } from "./grpc-tls.ts";
 export {
   type Cleaned,
   hideMetadataSecrets,
@@ -40,9 +36,6 @@ export {
   isSecretHeader,
   isSecretName,
 } from "./hide-secrets.ts";
-export type { Host, StopSignals } from "./host.ts";
-export { type RefusedWord, refusedKey, refusedProvCert, refusedSocketName } from "./identity-rules.ts";
-export { isNamespaceName, isServiceAccountName, KUBERNETES_NAME } from "./kubernetes-names.ts";
 export { allSettled, type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
 export { type HostAddress, lookupForSocket, lookupHost } from "./lookup-host.ts";
@@ -64,14 +57,6 @@ export {
   parsePrivateKey,
   readPemBlocks,
 } from "./pem.ts";
-export {
-  DEFAULT_TEMPORARY_PLACE,
-  makeTemporaryFolder,
-  type TemporaryPlace,
-  temporaryPlace,
-  workingDirectory,
-  xdgFolder,
-} from "./places.ts";
 export { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
 export {
   checkRegularFile,
@@ -84,21 +69,10 @@ export {
 export { withoutFinalDot } from "./resolv-conf.ts";
 export { responseTo } from "./response-to.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
-export { isForRuntime, VERIFIED_TLS } from "./runtime-variables.ts";
 export { HIDDEN, Secret } from "./secret.ts";
 export { isSocketPathShort, shortSocketPath } from "./socket-path.ts";
 export { type DeadSocket, lookAtSocketPlace, removeDeadSocket, type SocketPlace } from "./socket-place.ts";
-export {
-  descriptorOf,
-  finishOutput,
-  isTerminal,
-  lossyOutput,
-  type ProcessOutput,
-  steadyOutput,
-  writeExact,
-} from "./steady-output.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
-export { IS_IT_RUNNING, isUnreachable, plainReason, ToldReasons } from "./told-reasons.ts";
 export {
   holdFolder,
   judgeFolder,
@@ -110,5 +84,6 @@ export {
   untrusted,
   whyUntrusted,
 } from "./trust.ts";
+export { VERIFIED_TLS } from "./verified-tls.ts";
 export { contentDigest, type WatchOptions, watchPaths } from "./watch.ts";
 export { MOST_YAML_DEPTH, tooDeepAt } from "./yaml-depth.ts";

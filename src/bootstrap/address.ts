@@ -1,5 +1,5 @@
 import { AgentError, splitHostPort } from "../base/index.ts";
-import type { JsonObject } from "../proto/mesh/index.ts";
+import type { JsonObject } from "../istio/mesh/index.ts";
 
 /**
  * `host:port` as Envoy's `{address, port_value}`; `name` is what the error calls it. A host `$(HOST_IP)` becomes

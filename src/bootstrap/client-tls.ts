@@ -1,5 +1,5 @@
 import sdsSecret from "../../bootstrap-templates/sds-secret.json" with { type: "json" };
-import type { ClientTlsSettings, JsonObject, JsonValue } from "../proto/mesh/index.ts";
+import type { ClientTlsSettings, JsonObject, JsonValue } from "../istio/mesh/index.ts";
 import { fill } from "./fill.ts";
 
 /** Paths from node metadata that beat those of the settings. */

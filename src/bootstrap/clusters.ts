@@ -9,14 +9,12 @@ import sdsFiles from "../../bootstrap-templates/clusters/sds-files-grpc.json" wi
 import sds from "../../bootstrap-templates/clusters/sds-grpc.json" with { type: "json" };
 import xds from "../../bootstrap-templates/clusters/xds-grpc.json" with { type: "json" };
 import zipkin from "../../bootstrap-templates/clusters/zipkin.json" with { type: "json" };
-import type { JsonObject, JsonValue, RemoteService } from "../proto/mesh/index.ts";
+import { PATHS } from "../istio/index.ts";
+import type { JsonObject, JsonValue, RemoteService } from "../istio/mesh/index.ts";
 import { socketAddress } from "./address.ts";
 import { clientTransportSocket } from "./client-tls.ts";
 import { fill } from "./fill.ts";
 import type { Sections } from "./sections.ts";
-
-const SDS_FOLDER = "./var/run/secrets/workload-spiffe-uds";
-const FILES_SOCKET = "./var/run/secrets/credential-uds/files-socket";
 
 /** Static clusters, in the reference's order. */
 export function clusters(sections: Sections): JsonObject[] {
@@ -25,9 +23,11 @@ export function clusters(sections: Sections): JsonObject[] {
   const list = [
     fill(prometheusStats, { localhost, port: proxy.proxyAdminPort }),
     fill(agent, { localhost, port: proxy.statusPort }),
-    fill(sds, { path: `${SDS_FOLDER}/${String(node.typed.WORKLOAD_IDENTITY_SOCKET_FILE ?? "socket")}` }),
+    fill(sds, {
+      path: `${PATHS.workloadSocketFolder}/${String(node.typed.WORKLOAD_IDENTITY_SOCKET_FILE ?? "socket")}`,
+    }),
   ];
-  if (node.raw.has("file-credential")) list.push(fill(sdsFiles, { path: FILES_SOCKET }));
+  if (node.raw.has("file-credential")) list.push(fill(sdsFiles, { path: PATHS.filesSocket }));
   list.push(fill(xds, { path: `${proxy.configPath}/XDS` }));
   const tracer = tracerCluster(sections);
   if (tracer !== undefined) list.push(tracer);

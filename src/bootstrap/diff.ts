@@ -1,4 +1,4 @@
-import type { JsonValue } from "../proto/mesh/index.ts";
+import type { JsonValue } from "../istio/mesh/index.ts";
 
 /** One place where two documents differ; `before` or `after` is absent where the value is. */
 export interface Difference {

@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "../proto/mesh/index.ts";
+import type { JsonObject, JsonValue } from "../istio/mesh/index.ts";
 
 export type Values = Readonly<Record<string, JsonValue | undefined>>;
 

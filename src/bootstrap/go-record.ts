@@ -1,4 +1,4 @@
-import type { JsonValue } from "../proto/mesh/index.ts";
+import type { JsonValue } from "../istio/mesh/index.ts";
 
 /** What a Go template sees of a struct: its fields by Go name, and methods without arguments as if they were fields. */
 export interface GoType {

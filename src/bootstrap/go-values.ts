@@ -1,5 +1,4 @@
 import { type DurationNs, formatProtoDuration } from "../base/index.ts";
-import { type NodeDescription, TYPED_FIELDS } from "../node/index.ts";
 import {
   encodeMessage,
   type Field,
@@ -8,7 +7,8 @@ import {
   PROXY_CONFIG,
   type ProxyConfig,
   zeroOf,
-} from "../proto/mesh/index.ts";
+} from "../istio/mesh/index.ts";
+import { type NodeDescription, TYPED_FIELDS } from "../node/index.ts";
 import { goNil, goRecord, goTextMap } from "./go-record.ts";
 
 type Fields = Readonly<Record<string, unknown>>;

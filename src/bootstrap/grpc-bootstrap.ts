@@ -1,6 +1,6 @@
 import { writeFileAtomically } from "../base/index.ts";
+import type { JsonObject } from "../istio/mesh/index.ts";
 import type { NodeDescription } from "../node/index.ts";
-import type { JsonObject } from "../proto/mesh/index.ts";
 import { localityJson } from "./render-bootstrap.ts";
 
 /**

@@ -4,7 +4,7 @@ import secureMerged from "../../bootstrap-templates/listeners/secure-merged-metr
 import secureMetrics from "../../bootstrap-templates/listeners/secure-metrics.json" with { type: "json" };
 import status from "../../bootstrap-templates/listeners/status.json" with { type: "json" };
 import proxyProtocol from "../../bootstrap-templates/proxy-protocol-filter.json" with { type: "json" };
-import type { JsonObject, JsonValue } from "../proto/mesh/index.ts";
+import type { JsonObject, JsonValue } from "../istio/mesh/index.ts";
 import { fill } from "./fill.ts";
 import type { Sections } from "./sections.ts";
 

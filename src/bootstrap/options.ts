@@ -1,4 +1,4 @@
-import type { ProxyConfig } from "../proto/mesh/index.ts";
+import type { ProxyConfig } from "../istio/mesh/index.ts";
 
 /** What decides, beside the node, which sections a bootstrap has and with what values. */
 export interface BootstrapOptions {

@@ -11,8 +11,8 @@ import datadogTracer from "../../bootstrap-templates/tracers/datadog.json" with 
 import lightstepTracer from "../../bootstrap-templates/tracers/lightstep.json" with { type: "json" };
 import zipkinTracer from "../../bootstrap-templates/tracers/zipkin.json" with { type: "json" };
 import { AgentError } from "../base/index.ts";
+import type { JsonObject, JsonValue } from "../istio/mesh/index.ts";
 import type { NodeDescription } from "../node/index.ts";
-import type { JsonObject, JsonValue } from "../proto/mesh/index.ts";
 import { socketAddress } from "./address.ts";
 import { clusters, metricsServiceOf } from "./clusters.ts";
 import { fill, type Values } from "./fill.ts";

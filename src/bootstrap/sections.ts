@@ -1,5 +1,5 @@
+import type { ProxyConfig } from "../istio/mesh/index.ts";
 import type { AddressFamily, NodeDescription } from "../node/index.ts";
-import type { ProxyConfig } from "../proto/mesh/index.ts";
 import type { TlsPaths } from "./client-tls.ts";
 import type { BootstrapOptions, Warn } from "./options.ts";
 

@@ -1,5 +1,5 @@
 import { formatGoDuration, formatProtoDuration, parseGoDuration } from "../base/index.ts";
-import type { JsonObject, ProxyConfig } from "../proto/mesh/index.ts";
+import type { JsonObject, ProxyConfig } from "../istio/mesh/index.ts";
 import type { Warn } from "./options.ts";
 
 /** What the statistics sections are made of. */

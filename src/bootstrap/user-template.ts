@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
 import { AgentError, describeError, readTextFile } from "../base/index.ts";
+import { PATHS } from "../istio/index.ts";
+import type { JsonObject, JsonValue, RemoteService } from "../istio/mesh/index.ts";
 import type { NodeDescription } from "../node/index.ts";
-import type { JsonObject, JsonValue, RemoteService } from "../proto/mesh/index.ts";
 import { socketAddress } from "./address.ts";
 import { clientTransportSocket } from "./client-tls.ts";
 import { keepalive, metricsServiceOf } from "./clusters.ts";
@@ -91,7 +92,7 @@ export function templateValues(sections: Sections, { xdsRoot }: TemplateWords): 
     additional_wildcard: family.additional?.wildcard,
     dual_stack: family.additional === undefined ? undefined : true,
     outlier_log_path: sections.outlierLogPath || undefined,
-    custom_file_path: node.raw.has("file-credential") ? "./var/run/secrets/credential-uds/files-socket" : undefined,
+    custom_file_path: node.raw.has("file-credential") ? PATHS.filesSocket : undefined,
     workload_identity_socket_file: node.typed.WORKLOAD_IDENTITY_SOCKET_FILE,
     metrics_localhost_access_only: proxy.proxyMetadata.METRICS_LOCALHOST_ACCESS_ONLY === "true",
     secure_metrics_port: node.typed.ENVOY_SECURE_METRICS_PORT || undefined,

@@ -1,7 +1,7 @@
 import { rename } from "node:fs/promises";
 import { join, normalize, resolve } from "node:path";
 import { type Owner, removeFile, writeFileAtomically } from "../base/index.ts";
-import type { JsonObject, ProxyConfig } from "../proto/mesh/index.ts";
+import type { JsonObject, ProxyConfig } from "../istio/mesh/index.ts";
 import { LIGHTSTEP_TOKEN_FILE } from "./render-bootstrap.ts";
 
 /** The file that Envoy is started with; disposing it removes what the agent wrote. */

@@ -2,24 +2,14 @@ import { rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
 import { explicitEnvoys, lookAtNode, renderFor } from "../agent/index.ts";
-import {
-  AgentError,
-  describeError,
-  escapeLine,
-  type Host,
-  makeTemporaryFolder,
-  silentLogger,
-  temporaryPlace,
-  writeExact,
-  writeFileAtomically,
-} from "../base/index.ts";
+import { AgentError, describeError, escapeLine, silentLogger, writeFileAtomically } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, ALL_FLAGS, formatProblem, PROXY_ROLES, parseFlags } from "../config/index.ts";
 import { findEnvoy } from "../envoy/binary/index.ts";
-import { findSetpriv } from "../envoy/host/index.ts";
 import { validateConfig } from "../envoy/index.ts";
 import { OutputSource } from "../envoy/output/index.ts";
-import type { JsonValue } from "../proto/mesh/index.ts";
+import { findSetpriv, type Host, makeTemporaryFolder, temporaryPlace, writeExact } from "../host/index.ts";
+import type { JsonValue } from "../istio/mesh/index.ts";
 import { checkNamedFile, readNamedFile } from "./named-path.ts";
 import { checkProxyWords, loadProxyWords } from "./proxy-words.ts";
 

@@ -2,12 +2,12 @@ import { request } from "node:http";
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { findAgents, type RunFile, readOwnRunFile, runFilePath } from "../agent/index.ts";
-import { AgentError, describeError, type Host, readBody, responseTo } from "../base/index.ts";
-import { startOf } from "../envoy/host/index.ts";
+import { AgentError, describeError, readBody, responseTo } from "../base/index.ts";
+import { type Host, startOf } from "../host/index.ts";
+import { PATHS } from "../istio/index.ts";
 import { loopbackHosts, onFirstHost } from "./loopback.ts";
 
 /** Where the agent of a folder has its run file, unless its configPath is another one. */
-export const DEFAULT_CONFIG_PATH = "./etc/istio/proxy";
 
 /** By which a running agent is found. */
 export interface AgentPlace {
@@ -34,7 +34,7 @@ export function withAgentPlace(program: Command): Command {
   return program
     .argument("[folder]", "the folder in which the agent runs; default: the working directory")
     .option("--run-folder <folder>", "the same as a flag")
-    .option("--config-path <folder>", "its configPath", DEFAULT_CONFIG_PATH)
+    .option("--config-path <folder>", "its configPath", PATHS.config)
     .addOption(new Option("-o, --output <format>", "for programs").choices(["json"]));
 }
 

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
-import { AgentError, type Host } from "../base/index.ts";
+import { AgentError } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
 
 /** What every file of a command exports. Resolves with the exit code; a thrown AgentError is printed by `runCli`. */
 export interface CommandModule {

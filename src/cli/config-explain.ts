@@ -1,4 +1,4 @@
-import { AgentError, type Host } from "../base/index.ts";
+import { AgentError } from "../base/index.ts";
 import {
   type AgentConfig,
   type ConfigEntry,
@@ -11,6 +11,7 @@ import {
   nearest,
   showField,
 } from "../config/index.ts";
+import type { Host } from "../host/index.ts";
 import { isSet, valueText } from "./config-print.ts";
 import { loadProxyWords } from "./proxy-words.ts";
 

@@ -1,7 +1,8 @@
 import { lookAtNode } from "../agent/index.ts";
-import { type Host, hideMetadataSecrets, silentLogger } from "../base/index.ts";
+import { hideMetadataSecrets, silentLogger } from "../base/index.ts";
 import { formatProblem } from "../config/index.ts";
-import type { JsonObject } from "../proto/mesh/index.ts";
+import type { Host } from "../host/index.ts";
+import type { JsonObject } from "../istio/mesh/index.ts";
 import { loadProxyWords } from "./proxy-words.ts";
 
 /** `pilotboat config node`: the node, and where each metadata key comes from; secrets are hidden. */

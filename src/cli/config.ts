@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
-import { AgentError, type Host, writeExact } from "../base/index.ts";
+import { AgentError } from "../base/index.ts";
 import { type AgentConfig, configEntries, formatProblem, substitute } from "../config/index.ts";
+import { type Host, writeExact } from "../host/index.ts";
 import { explain } from "./config-explain.ts";
 import { showNode } from "./config-node.ts";
 import { entriesAsJson, entriesAsYaml } from "./config-print.ts";

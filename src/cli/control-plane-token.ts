@@ -1,16 +1,5 @@
 import { join, resolve } from "node:path";
-import {
-  AgentError,
-  describeError,
-  type Host,
-  isNamespaceName,
-  isServiceAccountName,
-  KUBERNETES_NAME,
-  type Logger,
-  parseGoDuration,
-  toMs,
-  xdgFolder,
-} from "../base/index.ts";
+import { AgentError, describeError, type Logger, parseGoDuration, toMs } from "../base/index.ts";
 import {
   askForToken,
   type ControlPlane,
@@ -19,6 +8,8 @@ import {
   type RunningControlPlane,
   writeCredentials,
 } from "../control-plane/index.ts";
+import { type Host, xdgFolder } from "../host/index.ts";
+import { isNamespaceName, isServiceAccountName, KUBERNETES_NAME } from "../istio/index.ts";
 import { parsePort } from "./parse-port.ts";
 
 export interface TokenFlags {

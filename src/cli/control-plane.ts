@@ -5,7 +5,6 @@ import {
   AgentError,
   createLogger,
   describeError,
-  type Host,
   isStopped,
   Lifetime,
   type Logger,
@@ -13,6 +12,7 @@ import {
   systemCode,
 } from "../base/index.ts";
 import { type ResourceCounts, startControlPlane, writeCredentials } from "../control-plane/index.ts";
+import type { Host } from "../host/index.ts";
 import { runCommander } from "./command.ts";
 import { checkWorkload, mintToken, openDesk, type TokenFlags } from "./control-plane-token.ts";
 import { checkNamedFolder } from "./named-path.ts";

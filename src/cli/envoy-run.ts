@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { applicationExitCode, describeApplicationEnd, startApplication } from "../application/index.ts";
-import { AgentError, type Host } from "../base/index.ts";
+import { AgentError } from "../base/index.ts";
 import { findOrFetchEnvoy } from "../envoy/binary/index.ts";
-import { findSetpriv } from "../envoy/host/index.ts";
+import { findSetpriv, type Host } from "../host/index.ts";
 import type { ExitWith } from "./command.ts";
 import { checkNamedFile } from "./named-path.ts";
 import { createProgressLine } from "./progress-line.ts";

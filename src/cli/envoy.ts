@@ -1,5 +1,5 @@
 import { Option } from "commander";
-import { AgentError, type Host } from "../base/index.ts";
+import { AgentError } from "../base/index.ts";
 import {
   askVersion,
   cachedVersions,
@@ -13,6 +13,7 @@ import {
   type SourceName,
   thisPlatform,
 } from "../envoy/binary/index.ts";
+import type { Host } from "../host/index.ts";
 import { runCommander } from "./command.ts";
 import { addEnvoyRun } from "./envoy-run.ts";
 import { showFetch } from "./progress-line.ts";

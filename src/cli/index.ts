@@ -1,5 +1,6 @@
-import { AgentError, describeError, escapeLine, type Host, stoppedOr } from "../base/index.ts";
+import { AgentError, describeError, escapeLine, stoppedOr } from "../base/index.ts";
 import type { FoundCommand } from "../config/find-command.ts";
+import type { Host } from "../host/index.ts";
 import { VERSION } from "../version.ts";
 import { COMMANDS } from "./commands.ts";
 

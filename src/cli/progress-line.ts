@@ -1,5 +1,5 @@
-import { type Host, isTerminal } from "../base/index.ts";
 import { describeProgress, type FetchNews, fetchNewsAsLines } from "../envoy/binary/index.ts";
+import { type Host, isTerminal } from "../host/index.ts";
 
 export { describeProgress };
 

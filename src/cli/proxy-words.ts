@@ -1,5 +1,6 @@
-import { AgentError, type Host } from "../base/index.ts";
+import { AgentError } from "../base/index.ts";
 import { ALL_FLAGS, type LoadedConfig, loadConfig, nearest, PROXY_ROLES, parseFlags } from "../config/index.ts";
+import type { Host } from "../host/index.ts";
 
 /**
  * Throws USAGE for a mistyped sub-command, which `proxy` would take for a proxy type. Flags that nobody knows pass, as

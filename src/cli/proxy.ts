@@ -1,6 +1,6 @@
 import { runProxy } from "../agent/index.ts";
-import { finishOutput, type Host, lossyOutput } from "../base/index.ts";
 import { ALL_FLAGS, CATALOGUE, flagHelp } from "../config/index.ts";
+import { finishOutput, type Host, lossyOutput } from "../host/index.ts";
 
 /** `pilotboat proxy [type]`: the drop-in for pilot-agent. */
 export async function run(args: readonly string[], host: Host): Promise<number> {

@@ -1,7 +1,9 @@
 import { parse } from "yaml";
 import type { AgentReport } from "../agent/index.ts";
-import { AgentError, describeError, type Host, writeExact } from "../base/index.ts";
-import { agentUrl, callAgent, DEFAULT_CONFIG_PATH } from "./call-agent.ts";
+import { AgentError, describeError } from "../base/index.ts";
+import { type Host, writeExact } from "../host/index.ts";
+import { PATHS } from "../istio/index.ts";
+import { agentUrl, callAgent } from "./call-agent.ts";
 import { exchange } from "./http-exchange.ts";
 import { parseStrictFlags } from "./strict-flags.ts";
 
@@ -56,7 +58,7 @@ async function baseUrl(port: number, runFolder: string, host: Host): Promise<URL
     checkPort(port, host.env);
     return new URL(`http://localhost:${port}/`);
   }
-  const place = { runFolder, configPath: DEFAULT_CONFIG_PATH };
+  const place = { runFolder, configPath: PATHS.config };
   if (port === 15020) return agentUrl(host, place);
   const { body } = await callAgent(host, place, { method: "GET", path: "/debug/agent", limitMs: LOOK_LIMIT_MS });
   const { envoyAddresses: at, pid } = JSON.parse(body) as AgentReport;

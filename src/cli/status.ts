@@ -1,5 +1,6 @@
 import type { AgentReport } from "../agent/index.ts";
-import { escapeLine, type Host } from "../base/index.ts";
+import { escapeLine } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
 import { type AgentPlace, callAgent, withAgentPlace } from "./call-agent.ts";
 import { runCommander } from "./command.ts";
 

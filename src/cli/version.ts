@@ -1,4 +1,5 @@
-import { AgentError, type Host } from "../base/index.ts";
+import { AgentError } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
 import { VERSION } from "../version.ts";
 import { parseStrictFlags } from "./strict-flags.ts";
 

@@ -1,5 +1,7 @@
-import { AgentError, createLogger, describeError, type Host, type Logger, systemClock } from "../base/index.ts";
-import { agentUrl, DEFAULT_CONFIG_PATH } from "./call-agent.ts";
+import { AgentError, createLogger, describeError, type Logger, systemClock } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import { PATHS } from "../istio/index.ts";
+import { agentUrl } from "./call-agent.ts";
 import { exchange } from "./http-exchange.ts";
 import { parseStrictFlags } from "./strict-flags.ts";
 
@@ -97,7 +99,7 @@ function urlOf(text: string, runFolder: string, host: Host): () => Promise<URL> 
     return async () => url;
   }
   if (text !== "") throw new AgentError("USAGE", "Cannot wait for two: give --url or --run-folder");
-  const place = { runFolder, configPath: DEFAULT_CONFIG_PATH };
+  const place = { runFolder, configPath: PATHS.config };
   return async () => new URL("/healthz/ready", await agentUrl(host, place));
 }
 

@@ -1,5 +1,6 @@
-import { HIDDEN, isSecretName, refusedKey, refusedProvCert, refusedSocketName } from "../base/index.ts";
-import { type MetadataWords, readRawMetadata, typedTroubles } from "../proto/metadata/index.ts";
+import { HIDDEN, isSecretName } from "../base/index.ts";
+import { refusedKey, refusedProvCert, refusedSocketName } from "../istio/index.ts";
+import { type MetadataWords, readRawMetadata, typedTroubles } from "../istio/metadata/index.ts";
 import type { Settings } from "./catalogue.ts";
 import { ALL_FLAGS, type ProxyFlags } from "./flags.ts";
 import { mismatch, nearest, type Origin, type Problem } from "./problem.ts";

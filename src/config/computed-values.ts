@@ -1,4 +1,4 @@
-import type { ProxyConfig } from "../proto/mesh/index.ts";
+import type { ProxyConfig } from "../istio/mesh/index.ts";
 import type { LayeredConfig } from "./layered-config.ts";
 import type { Problem } from "./problem.ts";
 import { type Resolve, resolveStatsd } from "./statsd.ts";

@@ -15,7 +15,7 @@ import {
   type JsonValue,
   PROXY_CONFIG,
   type ProxyConfig,
-} from "../proto/mesh/index.ts";
+} from "../istio/mesh/index.ts";
 import { CATALOGUE } from "./catalogue.ts";
 import { FIELD_HELP } from "./field-help.ts";
 import { ALL_FLAGS, type ProxyFlagSpec } from "./flags.ts";

@@ -1,12 +1,11 @@
 import { resolve } from "node:path";
-import { describeError, isAbsent, parseDownwardApi, readTextFile } from "../base/index.ts";
+import { describeError, isAbsent, readTextFile } from "../base/index.ts";
+import { PATHS, parseDownwardApi } from "../istio/index.ts";
 import type { Source } from "./document.ts";
 import type { Problem } from "./problem.ts";
 import type { Environment } from "./read-settings.ts";
 import { readYamlText } from "./read-text.ts";
 import { substitute } from "./substitute.ts";
-
-const ANNOTATIONS_FILE = "./etc/istio/pod/annotations";
 
 interface MeshPlace {
   readonly cwd: string;
@@ -62,11 +61,11 @@ export async function readEnvironmentOverlay(
 /** The pod's annotations; a file that cannot be read or parsed is a warning and counts as empty. */
 export async function readAnnotations(cwd: string, warnings: Problem[]): Promise<ReadonlyMap<string, string>> {
   try {
-    const parsed = parseDownwardApi(await readTextFile(resolve(cwd, ANNOTATIONS_FILE)));
+    const parsed = parseDownwardApi(await readTextFile(resolve(cwd, PATHS.podAnnotations)));
     if (typeof parsed !== "string") return parsed;
-    warnings.push({ name: "pod annotations", origin: { source: ANNOTATIONS_FILE }, message: parsed });
+    warnings.push({ name: "pod annotations", origin: { source: PATHS.podAnnotations }, message: parsed });
   } catch (error) {
-    if (!isAbsent(error)) warnings.push(unreadable("pod annotations", ANNOTATIONS_FILE, error));
+    if (!isAbsent(error)) warnings.push(unreadable("pod annotations", PATHS.podAnnotations, error));
   }
   return new Map();
 }

@@ -1,4 +1,4 @@
-import type { ProxyConfig } from "../proto/mesh/index.ts";
+import type { ProxyConfig } from "../istio/mesh/index.ts";
 import { addAnnotated, addComputed, type Computed, deprecations } from "./computed-values.ts";
 import type { Source } from "./document.ts";
 import { type FieldLayer, LayeredConfig } from "./layered-config.ts";

@@ -1,4 +1,5 @@
-import { type EgressProxy, Secret } from "../base/index.ts";
+import { Secret } from "../base/index.ts";
+import type { EgressProxy } from "../grpc/index.ts";
 import type { Problem } from "./problem.ts";
 import type { Environment } from "./read-settings.ts";
 

@@ -1,4 +1,4 @@
-import type { ProxyConfig } from "../proto/mesh/index.ts";
+import type { ProxyConfig } from "../istio/mesh/index.ts";
 
 /** What each field of ProxyConfig is for, in one line. Meaning: istio/api mesh/v1alpha1/proxy.proto. */
 export const FIELD_HELP: Readonly<Record<keyof ProxyConfig, string>> = {

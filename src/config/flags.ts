@@ -1,3 +1,4 @@
+import { PATHS } from "../istio/index.ts";
 import type { Settings } from "./catalogue.ts";
 import { type FlagSpec, type FlagValues, type ParsedFlags, parseFlags } from "./pflag.ts";
 
@@ -37,7 +38,7 @@ export const LOG_FLAGS = [
 /** Flags of `proxy`. Source: istio/istio pilot/cmd/pilot-agent/app/cmd.go; the last group is pilotboat's own. */
 export const PROXY_FLAGS = [
   { name: "domain", type: "string", default: "", help: "DNS domain; default <POD_NAMESPACE>.svc.cluster.local" },
-  { name: "meshConfig", type: "string", default: "./etc/istio/config/mesh", help: "Mesh file" },
+  { name: "meshConfig", type: "string", default: PATHS.meshConfig, help: "Mesh file" },
   { name: "stsPort", type: "int", default: 0, help: "Published as metadata; there is no such server" },
   { name: "tokenManagerPlugin", type: "string", default: "", help: "Accepted, without effect" },
   { name: "serviceCluster", type: "string", default: "istio-proxy", help: "Used when serviceCluster is empty" },

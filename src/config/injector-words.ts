@@ -1,4 +1,4 @@
-import type { ProxyConfig } from "../proto/mesh/index.ts";
+import type { ProxyConfig } from "../istio/mesh/index.ts";
 import { CATALOGUE } from "./catalogue.ts";
 import type { Origin, Problem } from "./problem.ts";
 import type { Environment } from "./read-settings.ts";

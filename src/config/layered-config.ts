@@ -1,4 +1,4 @@
-import { DEFAULT_PROXY_CONFIG, fillZeros, PROXY_CONFIG, type ProxyConfig } from "../proto/mesh/index.ts";
+import { DEFAULT_PROXY_CONFIG, fillZeros, PROXY_CONFIG, type ProxyConfig } from "../istio/mesh/index.ts";
 import { mergeProxyConfig } from "./merge.ts";
 import type { Overlay } from "./overlay.ts";
 import { DEFAULT_ORIGIN, type Origin } from "./problem.ts";

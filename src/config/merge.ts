@@ -1,4 +1,4 @@
-import { fillZeros, PROXY_CONFIG, type ProxyConfig } from "../proto/mesh/index.ts";
+import { fillZeros, PROXY_CONFIG, type ProxyConfig } from "../istio/mesh/index.ts";
 
 type Present = Readonly<Record<string, unknown>>;
 

@@ -1,4 +1,4 @@
-import { decodePresent, MESH_CONFIG, PROXY_CONFIG } from "../proto/mesh/index.ts";
+import { decodePresent, MESH_CONFIG, PROXY_CONFIG } from "../istio/mesh/index.ts";
 import type { Source } from "./document.ts";
 import { Findings, isTree, type Overlay, type OverlayReading, readTree, type Tree } from "./overlay.ts";
 import { mismatch, type Problem, showFound } from "./problem.ts";

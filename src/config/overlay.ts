@@ -1,5 +1,5 @@
 import { HIDDEN } from "../base/index.ts";
-import { type DecodeSink, decodePresent, type Path, PROXY_CONFIG } from "../proto/mesh/index.ts";
+import { type DecodeSink, decodePresent, type Path, PROXY_CONFIG } from "../istio/mesh/index.ts";
 import { parseDocument, type Source } from "./document.ts";
 import type { ParsedDocument } from "./parsed-document.ts";
 import { mismatch, nearest, type Origin, type Problem, showFound } from "./problem.ts";

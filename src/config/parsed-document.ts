@@ -1,4 +1,4 @@
-import type { Path } from "../proto/mesh/index.ts";
+import type { Path } from "../istio/mesh/index.ts";
 import type { Origin } from "./problem.ts";
 
 /** A YAML or JSON text as a JSON tree that still knows where everything stood. */

@@ -1,5 +1,5 @@
 import { HIDDEN, hideSecrets } from "../base/index.ts";
-import type { Path } from "../proto/mesh/index.ts";
+import type { Path } from "../istio/mesh/index.ts";
 
 /** Whether what stands at this place of a document should not be shown. */
 export function isSecretPath(path: Path): boolean {

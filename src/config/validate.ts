@@ -1,5 +1,5 @@
 import type { DurationNs } from "../base/index.ts";
-import { type ClientTlsSettings, type ProxyConfig, protoName } from "../proto/mesh/index.ts";
+import { type ClientTlsSettings, type ProxyConfig, protoName } from "../istio/mesh/index.ts";
 import { addressTrouble, portTrouble } from "./addresses.ts";
 
 /** A problem of the effective configuration, by the path of the field. */

@@ -1,6 +1,6 @@
 import { isAlias, isMap, isNode, isScalar, isSeq, type Node, type Pair } from "yaml";
 import { describeError, MOST_YAML_DEPTH, tooDeepAt } from "../base/index.ts";
-import type { Path } from "../proto/mesh/index.ts";
+import type { Path } from "../istio/mesh/index.ts";
 import type { DocumentReading } from "./parsed-document.ts";
 import type { Origin } from "./problem.ts";
 import { parseFirstDocument } from "./yaml-first-document.ts";

@@ -1,4 +1,4 @@
-import { status } from "@grpc/grpc-js";
+import { Code } from "../grpc/index.ts";
 import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
 import { type Authentication, authenticate, type Caller } from "./authenticate.ts";
 import { namespaceOf } from "./snapshot.ts";
@@ -21,12 +21,12 @@ export interface Refusal {
  */
 export async function refusalOf(caller: Caller, node: Node, admission: Admission): Promise<Refusal | undefined> {
   const found = await authenticate(caller, admission.tokens, admission.trustDomain);
-  if (!found.ok) return { code: status.UNAUTHENTICATED, details: `authentication failure: ${found.reason}` };
+  if (!found.ok) return { code: Code.UNAUTHENTICATED, details: `authentication failure: ${found.reason}` };
   const namespace = namespaceOf(node);
   const account = typeof node.metadata?.SERVICE_ACCOUNT === "string" ? node.metadata.SERVICE_ACCOUNT : "";
   if (found.identities.some((identity) => speaksFor(identity, namespace, account))) return undefined;
   const details = `authorization failed: no identities (${found.identities.join()}) matched ${namespace}/${account}`;
-  return { code: status.PERMISSION_DENIED, details: `${details}${whoIsProven(found)}` };
+  return { code: Code.PERMISSION_DENIED, details: `${details}${whoIsProven(found)}` };
 }
 
 /** What istiod does not say: which of the two to change, and where. */

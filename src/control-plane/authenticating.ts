@@ -1,5 +1,6 @@
 import * as grpc from "@grpc/grpc-js";
 import { describeError, type Logger } from "../base/index.ts";
+import { Code } from "../grpc/index.ts";
 import { authenticate } from "./authenticate.ts";
 import type { TokenIssuer } from "./tokens.ts";
 
@@ -24,8 +25,8 @@ export function authenticating({ tokens, trustDomain, log }: AuthenticatingOptio
         next({
           onReceiveMetadata(metadata, pass) {
             authenticate({ metadata, getAuthContext: () => call.getAuthContext() }, tokens, trustDomain).then(
-              (found) => (found.ok ? pass(metadata) : refuse(grpc.status.UNAUTHENTICATED, found.reason)),
-              (error: unknown) => refuse(grpc.status.INTERNAL, describeError(error)),
+              (found) => (found.ok ? pass(metadata) : refuse(Code.UNAUTHENTICATED, found.reason)),
+              (error: unknown) => refuse(Code.INTERNAL, describeError(error)),
             );
           },
         });

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import { type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
+import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import { AgentError, describeError, formatGoDuration, type Logger } from "../base/index.ts";
+import { Code } from "../grpc/index.ts";
 import {
   type IstioCertificateRequest,
   type IstioCertificateResponse,
@@ -76,7 +77,7 @@ function allowedTtl(askedSeconds: number, defaultSeconds: number): number {
 const SECOND_NS = 1_000_000_000n;
 
 function codeOf(error: unknown): number {
-  if (!(error instanceof AgentError)) return status.INTERNAL;
-  if (error.code === "UNAUTHENTICATED") return status.UNAUTHENTICATED;
-  return error.code === "CSR_INVALID" ? status.INVALID_ARGUMENT : status.INTERNAL;
+  if (!(error instanceof AgentError)) return Code.INTERNAL;
+  if (error.code === "UNAUTHENTICATED") return Code.UNAUTHENTICATED;
+  return error.code === "CSR_INVALID" ? Code.INVALID_ARGUMENT : Code.INTERNAL;
 }

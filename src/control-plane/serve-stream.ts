@@ -1,5 +1,6 @@
-import { type ServerDuplexStream, status } from "@grpc/grpc-js";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { describeError, type Logger } from "../base/index.ts";
+import { Code } from "../grpc/index.ts";
 import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { type Admission, type Refusal, refusalOf } from "./admit.ts";
@@ -30,7 +31,7 @@ export function serveStream<Request extends AnyRequest, Response>(
     const { node } = request;
     const trouble = nodeTrouble(node);
     if (node === undefined || trouble !== undefined) {
-      return refuse({ code: status.INVALID_ARGUMENT, details: trouble ?? "" });
+      return refuse({ code: Code.INVALID_ARGUMENT, details: trouble ?? "" });
     }
     call.pause(); // later requests wait until the caller is known
     const refusal = await refusalOf(call, node, admission);
@@ -48,7 +49,7 @@ export function serveStream<Request extends AnyRequest, Response>(
   };
   call.on("data", (request: Request) => {
     // a request that breaks us ends its own stream, not the control plane
-    receive(request).catch((error: unknown) => refuse({ code: status.INTERNAL, details: describeError(error) }));
+    receive(request).catch((error: unknown) => refuse({ code: Code.INTERNAL, details: describeError(error) }));
   });
   call.once("end", () => call.end());
 }

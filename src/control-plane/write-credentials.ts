@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { writeFileAtomically } from "../base/index.ts";
+import { PATHS } from "../istio/index.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import type { Workload } from "./tokens.ts";
 
@@ -10,6 +11,6 @@ export async function writeCredentials(
   workload: Workload,
 ): Promise<void> {
   const token = await controlPlane.mintToken(workload);
-  await writeFileAtomically(join(folder, "var/run/secrets/tokens/istio-token"), token.reveal());
-  await writeFileAtomically(join(folder, "var/run/secrets/istio/root-cert.pem"), controlPlane.rootPem);
+  await writeFileAtomically(join(folder, PATHS.token), token.reveal());
+  await writeFileAtomically(join(folder, PATHS.controlPlaneRoot), controlPlane.rootPem);
 }

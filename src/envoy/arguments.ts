@@ -1,3 +1,4 @@
+import { FIPS_CIPHERS } from "../istio/index.ts";
 import type { EnvoyFeatures } from "./version-table.ts";
 
 /** What decides Envoy's command line. */
@@ -76,14 +77,6 @@ export function splitLogLevel(logLevel: string, componentLogLevel: string) {
     dropped: items.filter(({ colons }) => colons > 1).map(({ item }) => item),
   };
 }
-
-/** Cipher list for Envoy's gRPC clients under FIPS. Source: istio/istio pkg/envoy/proxy.go. */
-const FIPS_CIPHERS = [
-  "ECDHE-ECDSA-AES128-GCM-SHA256",
-  "ECDHE-RSA-AES128-GCM-SHA256",
-  "ECDHE-ECDSA-AES256-GCM-SHA384",
-  "ECDHE-RSA-AES256-GCM-SHA384",
-].join(":");
 
 /** The child's environment: the agent's own, with ciphers under the two FIPS policies. */
 export function envoyEnvironment(

@@ -1,11 +1,12 @@
-import { type JsonObject, type ProxyConfig, proxyConfigToJson } from "../proto/mesh/index.ts";
+import { PATHS } from "../istio/index.ts";
+import { type JsonObject, type ProxyConfig, proxyConfigToJson } from "../istio/mesh/index.ts";
 import {
   type MetadataValue,
   readRawMetadata,
   readTyped,
   type TypedMetadata,
   writeTyped,
-} from "../proto/metadata/index.ts";
+} from "../istio/metadata/index.ts";
 import { addressFamily } from "./family.ts";
 import { excludedInterfaces, ipModeOf, proxyAddresses } from "./ip.ts";
 import { localityOf } from "./locality.ts";
@@ -112,11 +113,11 @@ function setLabels(options: NodeOptions, facts: NodeFacts, typed: TypedMetadata,
   if (facts.podLabels !== undefined) {
     const fromFile = Object.fromEntries([...facts.podLabels].filter(([key]) => key !== "pod-template-hash"));
     const fixed = typed.STATIC_LABELS as Record<string, string> | undefined;
-    set("LABELS", { ...fixed, ...fromFile }, "./etc/istio/pod/labels");
+    set("LABELS", { ...fixed, ...fromFile }, PATHS.podLabels);
   }
   if (facts.podAnnotations !== undefined) {
     const known = typed.ANNOTATIONS as Record<string, string> | undefined;
-    set("ANNOTATIONS", { ...known, ...Object.fromEntries(facts.podAnnotations) }, "./etc/istio/pod/annotations");
+    set("ANNOTATIONS", { ...known, ...Object.fromEntries(facts.podAnnotations) }, PATHS.podAnnotations);
   }
 }
 

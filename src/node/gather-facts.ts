@@ -1,14 +1,7 @@
 import { networkInterfaces } from "node:os";
 import { resolve } from "node:path";
-import {
-  type Clock,
-  describeError,
-  isAbsent,
-  type Logger,
-  parseDownwardApi,
-  readTextFile,
-  systemClock,
-} from "../base/index.ts";
+import { type Clock, describeError, isAbsent, type Logger, readTextFile, systemClock } from "../base/index.ts";
+import { PATHS, parseDownwardApi } from "../istio/index.ts";
 import {
   excludedInterfaces,
   type InterfaceAddress,
@@ -34,7 +27,6 @@ export interface FactSources {
   readonly clock?: Clock;
 }
 
-const LABELS_FILE = "./etc/istio/pod/labels";
 const SCAN_PERIOD_MS = 100;
 const SCAN_LIMIT_MS = 120_000;
 
@@ -48,7 +40,7 @@ export async function gatherFacts(sources: FactSources, stop: AbortSignal): Prom
   }
   const addresses = proxyAddresses(instanceIp, interfaceAddresses, excluded);
   const [podLabels, platform] = await Promise.all([
-    readLabels(resolve(sources.cwd, LABELS_FILE), sources.log),
+    readLabels(resolve(sources.cwd, PATHS.podLabels), sources.log),
     sources.platform(ipModeOf(addresses) !== "IPv4"),
   ]);
   return { interfaceAddresses, podLabels, podAnnotations, platform, hasCredentialSocket, hasExternalSds };

@@ -1,4 +1,4 @@
-export { TYPED_FIELDS } from "../proto/metadata/index.ts";
+export { TYPED_FIELDS } from "../istio/metadata/index.ts";
 export { describeNode } from "./describe-node.ts";
 export type { AddressFamily } from "./family.ts";
 export { type FactSources, gatherFacts } from "./gather-facts.ts";

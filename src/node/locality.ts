@@ -1,4 +1,4 @@
-import type { MetadataValue, TypedMetadata } from "../proto/metadata/index.ts";
+import type { MetadataValue, TypedMetadata } from "../istio/metadata/index.ts";
 
 export interface Locality {
   readonly region: string;

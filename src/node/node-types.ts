@@ -1,5 +1,5 @@
-import type { JsonObject, ProxyConfig } from "../proto/mesh/index.ts";
-import type { RawMetadata, TypedMetadata } from "../proto/metadata/index.ts";
+import type { JsonObject, ProxyConfig } from "../istio/mesh/index.ts";
+import type { RawMetadata, TypedMetadata } from "../istio/metadata/index.ts";
 import type { AddressFamily } from "./family.ts";
 import type { InterfaceAddress, IpMode } from "./ip.ts";
 import type { Locality } from "./locality.ts";

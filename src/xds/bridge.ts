@@ -1,11 +1,12 @@
-import { status as Code, type ServerDuplexStream } from "@grpc/grpc-js";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, describeError, type Logger, type Metrics } from "../base/index.ts";
+import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
 import { whenCut } from "./live-streams.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
 import { peekRequest, peekResponse, type RequestFacts, type ResponseFacts } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
-import { classifyEnd, isStatus, oneLine, type StreamStatus } from "./status.ts";
+import { classifyEnd, oneLine } from "./status.ts";
 import type { AdaptResponse, StockEnvoy } from "./stock-envoy.ts";
 import { trailers } from "./trailers.ts";
 import {

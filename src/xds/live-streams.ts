@@ -1,6 +1,5 @@
-import { status as Code } from "@grpc/grpc-js";
 import type { Logger } from "../base/index.ts";
-import type { StreamStatus } from "./status.ts";
+import { Code, type StreamStatus } from "../grpc/index.ts";
 import type { Peer } from "./types.ts";
 
 export interface LiveStream {

@@ -1,4 +1,5 @@
-import type { BoundSocket, Clock, Logger, Metrics, ToldReasons } from "../base/index.ts";
+import type { BoundSocket, Clock, Logger, Metrics } from "../base/index.ts";
+import type { ToldReasons } from "../grpc/index.ts";
 import type { StockEnvoyMode } from "./stock-envoy.ts";
 import type { Intercept, Keepalive, UpstreamOptions } from "./types.ts";
 

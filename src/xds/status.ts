@@ -1,32 +1,4 @@
-/**
- * gRPC's status codes by number. A table of our own, because this file is loaded before Envoy is spawned and gRPC is
- * not. Source: grpc/grpc doc/statuscodes.md.
- */
-const CODES = [
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED",
-] as const;
-
-/** A gRPC status as grpc-js takes and gives it, without trailing metadata. */
-export interface StreamStatus {
-  readonly code: number;
-  readonly details: string;
-}
+import { codeName, type StreamStatus } from "../grpc/index.ts";
 
 /** How much noise an end deserves. Source: istio/istio pkg/istio-agent/xds_proxy.go and pkg/istio-agent/grpcxds errors. */
 export type EndClass = "graceful" | "expected" | "unexpected";
@@ -53,16 +25,6 @@ export function classifyEnd(status: StreamStatus): EndClass {
   if (ORDINARY_RESETS.some((text) => status.details.includes(text))) return "expected";
   const hasDeparted = ORDINARY_DEPARTURES.some((text) => status.details.includes(text));
   return name === "UNAVAILABLE" && hasDeparted ? "expected" : "unexpected";
-}
-
-/** The status's name as it stands in gRPC's documents, or its number when it has none. */
-export function codeName(code: number): string {
-  return CODES[code] ?? String(code);
-}
-
-/** Whether what was thrown is the end of a gRPC stream. */
-export function isStatus(error: unknown): error is Error & StreamStatus {
-  return error instanceof Error && "code" in error && "details" in error;
 }
 
 /** Envoy ends each part of its answer with a line end; in a log or a reason that would break the line. */

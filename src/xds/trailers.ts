@@ -1,6 +1,5 @@
 import { Metadata } from "@grpc/grpc-js";
-import { plainReason } from "../base/index.ts";
-import type { StreamStatus } from "./status.ts";
+import { plainReason, type StreamStatus } from "../grpc/index.ts";
 
 /**
  * The status as grpc-js takes it, with the message encoded as gRPC asks: only `%` and what is not printable ASCII.

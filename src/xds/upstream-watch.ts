@@ -1,5 +1,5 @@
-import { type Clock, IS_IT_RUNNING, isUnreachable, type Logger, plainReason, ToldReasons } from "../base/index.ts";
-import { codeName, type StreamStatus } from "./status.ts";
+import type { Clock, Logger } from "../base/index.ts";
+import { codeName, IS_IT_RUNNING, isUnreachable, plainReason, type StreamStatus, ToldReasons } from "../grpc/index.ts";
 import { PEER_NAMES, type Peer, type Rejection, type UpstreamFailure, type UpstreamState } from "./types.ts";
 
 export interface UpstreamWatchOptions {

@@ -9,18 +9,17 @@ import {
   experimental,
   Metadata,
 } from "@grpc/grpc-js";
+import { type Logger, splitHostPort } from "../base/index.ts";
 import {
   type CallHeader,
   callMetadata,
   grpcCredentials,
   grpcTarget,
   headersOf,
-  type Logger,
-  splitHostPort,
+  type StreamStatus,
   type Tunnel,
-} from "../base/index.ts";
+} from "../grpc/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
-import type { StreamStatus } from "./status.ts";
 import type { Keepalive, UpstreamOptions, UpstreamTls } from "./types.ts";
 import type { Variant } from "./variant.ts";
 

@@ -4,7 +4,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { findNode } from "../../src/agent/find-node.ts";
 import { loadConfig } from "../../src/config/index.ts";
-import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { createWorld } from "../identity/world.ts";
 
 test("credentials of another program are told to the control plane, and the log names them", async () => {
@@ -14,7 +14,7 @@ test("credentials of another program are told to the control plane, and the log 
   const find = () => findNode(config, false, world.log, world.stop.signal);
   expect((await find()).metadata).not.toHaveProperty("credential");
   expect(world.lines.join("")).not.toContain("Credential SDS socket found");
-  await using _live = await startGrpc(join(world.cwd, WELL_KNOWN.credentialSocket));
+  await using _live = await startGrpc(join(world.cwd, PATHS.credentialSocket));
   expect((await find()).metadata).toHaveProperty("credential", "true");
   expect(world.lines.join("")).toContain("info\tCredential SDS socket found");
 });

@@ -8,8 +8,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { choosePorts } from "../../src/agent/choose-ports.ts";
 import { startLocalMesh } from "../../src/agent/local/index.ts";
 import { sweepRunFolders } from "../../src/agent/local/sweep-run-folders.ts";
-import { bindTcp, bindUnix, type Host, silentLogger } from "../../src/base/index.ts";
-import { startOf } from "../../src/envoy/host/index.ts";
+import { bindTcp, bindUnix, silentLogger } from "../../src/base/index.ts";
+import { type Host, startOf } from "../../src/host/index.ts";
 import { writeProgram } from "../support/fake-pip.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 

@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startAgent } from "../../src/agent/index.ts";
-import { createLogger, freePorts, type Host, silentLogger } from "../../src/base/index.ts";
+import { createLogger, freePorts, silentLogger } from "../../src/base/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { startControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
+import type { Host } from "../../src/host/index.ts";
 
 const never = new AbortController().signal;
 const host: Host = {

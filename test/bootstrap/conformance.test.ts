@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 import { bootstrapOptions, nodeOptions, platformWords } from "../../src/agent/room-options.ts";
 import { renderBootstrap } from "../../src/bootstrap/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
+import { proxyConfigFromJson } from "../../src/istio/mesh/index.ts";
 import { describeNode, discoverPlatform, type NodeDescription } from "../../src/node/index.ts";
-import { proxyConfigFromJson } from "../../src/proto/mesh/index.ts";
 
 // Cases of the reference, kept outside this repository: a folder with bootstrap/<case>/{input,expected}.json.
 const asked = process.env.PILOTBOAT_CONFORMANCE;

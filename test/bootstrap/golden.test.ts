@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { type BootstrapOptions, renderBootstrap } from "../../src/bootstrap/index.ts";
+import { type JsonObject, proxyConfigFromJson } from "../../src/istio/mesh/index.ts";
 import { describeNode, type NodeFacts, type NodeOptions, UNKNOWN_PLATFORM } from "../../src/node/index.ts";
-import { type JsonObject, proxyConfigFromJson } from "../../src/proto/mesh/index.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
 // After a change on purpose: npx vitest run test/bootstrap -u, and read the difference.

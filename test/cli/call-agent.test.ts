@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { startOf } from "../../src/envoy/host/index.ts";
+import { startOf } from "../../src/host/index.ts";
 import { runInProcess } from "../support/run-cli.ts";
 
 let folder: string;

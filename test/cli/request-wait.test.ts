@@ -2,9 +2,10 @@ import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
-import { freePorts, type Host } from "../../src/base/index.ts";
+import { freePorts } from "../../src/base/index.ts";
 import { run as request } from "../../src/cli/request.ts";
 import { run as wait } from "../../src/cli/wait.ts";
+import type { Host } from "../../src/host/index.ts";
 
 const never = new AbortController().signal;
 

@@ -5,7 +5,8 @@ import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/pro
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { systemCode, xdgFolder } from "../../src/base/index.ts";
+import { systemCode } from "../../src/base/index.ts";
+import { xdgFolder } from "../../src/host/index.ts";
 
 const MODULE = resolve("test/cluster/go");
 const ISTIO = "istio.io/istio";

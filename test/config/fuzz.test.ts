@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { CATALOGUE, ConfigError, configEntries, loadConfig, PROXY_FLAGS, substitute } from "../../src/config/index.ts";
 import { readYaml } from "../../src/config/yaml.ts";
-import { PROXY_CONFIG, proxyConfigFromJson, proxyConfigToJson } from "../../src/proto/mesh/index.ts";
+import { PROXY_CONFIG, proxyConfigFromJson, proxyConfigToJson } from "../../src/istio/mesh/index.ts";
 import { Chance } from "../support/chance.ts";
 
 // FUZZ_ITERATIONS=100000 FUZZ_SEED=7 npx vitest run test/config/fuzz

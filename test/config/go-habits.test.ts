@@ -3,13 +3,14 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { formatGoDuration, fromMs, parseDownwardApi } from "../../src/base/index.ts";
+import { formatGoDuration, fromMs } from "../../src/base/index.ts";
 import { effectiveProxyConfig } from "../../src/config/effective-proxy-config.ts";
 import { readProxyFlags } from "../../src/config/flags.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { readSettings } from "../../src/config/read-settings.ts";
 import { readYaml } from "../../src/config/yaml.ts";
-import { DEFAULT_PROXY_CONFIG, proxyConfigToJson } from "../../src/proto/mesh/index.ts";
+import { parseDownwardApi } from "../../src/istio/index.ts";
+import { DEFAULT_PROXY_CONFIG, proxyConfigToJson } from "../../src/istio/mesh/index.ts";
 
 /**
  * What the reference makes of an input: `refused`, or `is`, which for a ProxyConfig are the fields that are not at their

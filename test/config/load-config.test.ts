@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type AgentConfig, CATALOGUE, ConfigError, type Problem } from "../../src/config/index.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
-import { proxyConfigToJson } from "../../src/proto/mesh/index.ts";
+import { proxyConfigToJson } from "../../src/istio/mesh/index.ts";
 
 let cwd: string;
 beforeEach(async () => {

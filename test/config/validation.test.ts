@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { validateProxyConfig } from "../../src/config/validate.ts";
 import { validateMeshConfig } from "../../src/config/validate-mesh.ts";
-import { DEFAULT_PROXY_CONFIG, proxyConfigFromJson, proxyConfigToJson } from "../../src/proto/mesh/index.ts";
+import { DEFAULT_PROXY_CONFIG, proxyConfigFromJson, proxyConfigToJson } from "../../src/istio/mesh/index.ts";
 
 const DEFAULTS = proxyConfigToJson(DEFAULT_PROXY_CONFIG);
 

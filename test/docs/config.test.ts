@@ -2,8 +2,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { COMMANDS } from "../../src/cli/commands.ts";
-import type { ConfigEntry, EntryKind } from "../../src/config/index.ts";
-import { CATALOGUE, configEntries, LOG_FLAGS, loadConfig, PROXY_FLAGS } from "../../src/config/index.ts";
+import {
+  CATALOGUE,
+  type ConfigEntry,
+  configEntries,
+  type EntryKind,
+  LOG_FLAGS,
+  loadConfig,
+  PROXY_FLAGS,
+} from "../../src/config/index.ts";
 import { thisPlatform } from "../../src/envoy/binary/index.ts";
 import { runInProcess } from "../support/run-cli.ts";
 

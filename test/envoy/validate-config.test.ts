@@ -2,8 +2,8 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { findSetpriv } from "../../src/envoy/host/index.ts";
 import { validateConfig } from "../../src/envoy/index.ts";
+import { findSetpriv } from "../../src/host/index.ts";
 import { outputSource } from "../support/output.ts";
 import { isAlive } from "../support/processes.ts";
 

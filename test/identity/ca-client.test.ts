@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { freePorts } from "../../src/base/index.ts";
-import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { csr, never, startCaClient } from "./ca-rig.ts";
 
 test("what the CA answers comes back unchanged", async () => {
@@ -98,7 +98,7 @@ test.each([
 
 test("a refusal carries what is wrong with our own token", async () => {
   await using rig = await startCaClient();
-  await rig.world.write(WELL_KNOWN.token, "");
+  await rig.world.write(PATHS.token, "");
   rig.ca.behaviour = { kind: "status", code: status.UNAUTHENTICATED, details: "request authenticate failure" };
   await expect(rig.sign()).rejects.toThrow(/request authenticate failure; the token in ".*istio-token" is empty/);
   expect(rig.ca.requests[0]?.metadata.get("authorization")).toEqual([]);
@@ -107,7 +107,7 @@ test("a refusal carries what is wrong with our own token", async () => {
 test("a token that is replaced between two attempts is used by the second", async () => {
   await using rig = await startCaClient();
   rig.ca.behaviour = { kind: "status", code: status.UNAVAILABLE, details: "x" };
-  rig.onWait = () => rig.world.write(WELL_KNOWN.token, "second");
+  rig.onWait = () => rig.world.write(PATHS.token, "second");
   await expect(rig.sign()).rejects.toThrow();
   const sent = rig.ca.requests.map(({ metadata }) => metadata.get("authorization")[0]);
   expect(sent.slice(0, 2)).toEqual(["Bearer first", "Bearer second"]);
@@ -174,7 +174,7 @@ test("a stop ends the attempt that is under way", async () => {
 test("a refused token that is no JWT is named by its path", async () => {
   await using rig = await startCaClient();
   rig.ca.behaviour = { kind: "status", code: status.UNAUTHENTICATED, details: "no" };
-  const tokenFile = join(rig.world.cwd, WELL_KNOWN.token);
+  const tokenFile = join(rig.world.cwd, PATHS.token);
   const client = rig.clientWith({ tokenFile });
   const refusal = client.sign(await csr(), never);
   await expect(refusal).rejects.toThrow(`desc = no; the token in "${tokenFile}" is no JWT with an expiry`);

@@ -3,7 +3,8 @@ import type { Clock } from "../../src/base/index.ts";
 import { type CaClientOptions, createCaClient } from "../../src/identity/ca/ca-client.ts";
 import { createCsr } from "../../src/identity/ca/csr.ts";
 import { issueCertificate } from "../../src/identity/ca/issue.ts";
-import { keySpec, startKeyGeneration, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { keySpec, startKeyGeneration } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { type FakeCaOptions, startFakeCa } from "../support/fake-ca.ts";
 import { createWorld } from "./world.ts";
 
@@ -20,8 +21,8 @@ export async function startCaClient(
 ) {
   const ca = await startFakeCa(caOptions);
   const world = await createWorld();
-  await world.write(WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
-  await world.write(WELL_KNOWN.token, "first");
+  await world.write(PATHS.controlPlaneRoot, ca.tlsRootPem);
+  await world.write(PATHS.token, "first");
   const waits: number[] = [];
   const rig = { ca, world, waits, onWait: (): unknown => undefined };
   const clock: Clock = {
@@ -36,7 +37,7 @@ export async function startCaClient(
     createCaClient(
       {
         endpoint: `${host}:${ca.port}`,
-        roots: { kind: "file", path: join(world.cwd, WELL_KNOWN.controlPlaneRoot) },
+        roots: { kind: "file", path: join(world.cwd, PATHS.controlPlaneRoot) },
         nameOverride: "",
         clientFiles:
           folder === undefined

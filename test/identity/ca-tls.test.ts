@@ -2,8 +2,8 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Secret } from "../../src/base/index.ts";
-import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { serverNameOf } from "../../src/identity/tls/control-plane-tls.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { createTestCa } from "../support/test-ca.ts";
@@ -38,14 +38,14 @@ test("an IP address without override is verified against the certificate's addre
 
 test("a CA with a certificate of an unknown root is not given the token", async () => {
   await using rig = await startCaClient();
-  await writeFile(join(rig.world.cwd, WELL_KNOWN.controlPlaneRoot), (await createTestCa("stranger")).certPem);
+  await writeFile(join(rig.world.cwd, PATHS.controlPlaneRoot), (await createTestCa("stranger")).certPem);
   await expect(rig.sign()).rejects.toThrow(/code = Unavailable desc = .*certificate/);
   expect(rig.ca.requests).toHaveLength(0);
 });
 
 test("roots that are replaced on disk count from the next attempt on", async () => {
   await using rig = await startCaClient();
-  const path = join(rig.world.cwd, WELL_KNOWN.controlPlaneRoot);
+  const path = join(rig.world.cwd, PATHS.controlPlaneRoot);
   await writeFile(path, (await createTestCa("stranger")).certPem);
   rig.onWait = () => writeFile(path, rig.ca.tlsRootPem);
   expect(await rig.sign()).toHaveLength(2);
@@ -53,13 +53,13 @@ test("roots that are replaced on disk count from the next attempt on", async () 
 
 test.each(ODD_ROOT_FILES)("reality 5: a root file with %s is used for what it holds", async (_what, odd) => {
   await using rig = await startCaClient();
-  await writeFile(join(rig.world.cwd, WELL_KNOWN.controlPlaneRoot), odd(rig.ca.tlsRootPem));
+  await writeFile(join(rig.world.cwd, PATHS.controlPlaneRoot), odd(rig.ca.tlsRootPem));
   expect(await rig.sign()).toHaveLength(2);
 });
 
 test("reality 5: what is left out of a root file is logged once, with the file's name", async () => {
   await using rig = await startCaClient();
-  const path = join(rig.world.cwd, WELL_KNOWN.controlPlaneRoot);
+  const path = join(rig.world.cwd, PATHS.controlPlaneRoot);
   await writeFile(path, `${NO_CERTIFICATE}${rig.ca.tlsRootPem}`);
   await rig.sign();
   await rig.sign();
@@ -70,7 +70,7 @@ test("reality 5: what is left out of a root file is logged once, with the file's
 
 test("a root file without a certificate is named", async () => {
   await using rig = await startCaClient();
-  await writeFile(join(rig.world.cwd, WELL_KNOWN.controlPlaneRoot), "nothing");
+  await writeFile(join(rig.world.cwd, PATHS.controlPlaneRoot), "nothing");
   await expect(rig.sign()).rejects.toThrow(/failed to create TLS dial option: no certificate in ".*root-cert\.pem"/);
 });
 

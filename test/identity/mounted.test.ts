@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { createTestCa } from "../support/test-ca.ts";
 import { ca, pair, startFiles } from "./files-rig.ts";
 import { createWorld } from "./world.ts";
@@ -32,7 +32,7 @@ test("mounted files that are there and unusable are told while warming up", asyn
       waited += ms;
     },
   };
-  await using _rig = await startFiles({ cwd: world.cwd, files: WELL_KNOWN.mounted, clock, log: world.log });
+  await using _rig = await startFiles({ cwd: world.cwd, files: PATHS.mounted, clock, log: world.log });
   for (const text of ["failed to warm certificate", "failed to warm root certificate"]) {
     await expect.poll(() => world.lines.join("")).toMatch(new RegExp(`warn\tcache\t${text}\terror=Cannot use`));
   }

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { bindUnix } from "../../src/base/index.ts";
 import { serveSds } from "../../src/identity/index.ts";
-import { keySpec, startKeyGeneration, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { keySpec, startKeyGeneration } from "../../src/identity/prepare/index.ts";
 import { readKeyPair } from "../../src/identity/tls/key-pair.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { connectSds, secretsOf } from "../support/sds-client.ts";
@@ -20,8 +21,8 @@ async function main(): Promise<void> {
   const clients = await createTestCa("client root");
   await using ca = await startFakeCa({ dns: [], ips: ["127.0.0.1"], clientCa: clients.certPem });
   await using world = await createWorld();
-  await world.write(WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
-  await world.write(WELL_KNOWN.token, "a.token");
+  await world.write(PATHS.controlPlaneRoot, ca.tlsRootPem);
+  await world.write(PATHS.token, "a.token");
   const { certPem, keyPem } = await clients.issue({ dns: ["us"] });
   const clientFiles = {
     certChain: await world.write("prov/cert-chain.pem", certPem),
@@ -71,7 +72,7 @@ async function oddRoots(): Promise<readonly string[]> {
   const failures: string[] = [];
   for (const [what, odd] of ODD_ROOT_FILES) {
     await using world = await createWorld();
-    await world.write(WELL_KNOWN.controlPlaneRoot, odd(ca.tlsRootPem));
+    await world.write(PATHS.controlPlaneRoot, odd(ca.tlsRootPem));
     const secrets = await world.secrets(`localhost:${ca.port}`);
     await secrets.get("default").catch((error: Error) => failures.push(`${what}: ${error.message}`));
   }
@@ -104,7 +105,7 @@ async function refusal(how: { hasOtherRoot?: boolean; ips?: string[]; dns?: stri
   await using ca = await startFakeCa({ dns: how.dns ?? [], ips: how.ips ?? ["127.0.0.1"] });
   await using world = await createWorld();
   const root = how.hasOtherRoot === true ? (await createTestCa("stranger")).certPem : ca.tlsRootPem;
-  await world.write(WELL_KNOWN.controlPlaneRoot, root);
+  await world.write(PATHS.controlPlaneRoot, root);
   const secrets = await world.secrets(`${how.dns === undefined ? "127.0.0.1" : "localhost"}:${ca.port}`);
   const failure = await secrets.get("default").then(
     () => "trusted",
@@ -119,7 +120,7 @@ async function proxied(): Promise<readonly string[]> {
   await using ca = await startFakeCa({ dns: ["ca.test"] });
   await using proxy = await startConnectProxy({ "ca.test:15012": ca.port });
   await using world = await createWorld();
-  await world.write(WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
+  await world.write(PATHS.controlPlaneRoot, ca.tlsRootPem);
   const through = { address: proxy.address, credentials: undefined, except: ["10.0.0.0/8"] };
   const secrets = await world.secrets("ca.test:15012", { ca: { proxy: through } });
   const got = await secrets.get("default").then(
@@ -133,7 +134,7 @@ async function proxied(): Promise<readonly string[]> {
 async function pqc(): Promise<string> {
   await using ca = await startFakeCa();
   await using world = await createWorld();
-  await world.write(WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
+  await world.write(PATHS.controlPlaneRoot, ca.tlsRootPem);
   const secrets = await world.secrets(`localhost:${ca.port}`, { ca: { compliance: "pqc" } });
   return await secrets.get("default").then(
     ({ kind }) => kind,

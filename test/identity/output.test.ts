@@ -3,7 +3,7 @@ import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "n
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Secrets, SecretsOptions } from "../../src/identity/index.ts";
-import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { createSigner, type FakeCa, type FakeCaOptions, startFakeCa } from "../support/fake-ca.ts";
 import { createMovableClock, type MovableClock } from "../support/movable-clock.ts";
 import { createTestCa } from "../support/test-ca.ts";
@@ -132,7 +132,7 @@ test("on a VM the first start uses the token, the second the certificate that th
   await using first = await start({ ca: { tlsCa }, behaviour: { kind: "sign", signer, lifeMs: 50 * HOUR } });
   await first.written();
   await using mtls = await startFakeCa({ tlsCa, clientCa: signer.rootPem });
-  await first.world.write(WELL_KNOWN.token, "bogus");
+  await first.world.write(PATHS.token, "bogus");
   const certs = { certChain: join(first.folder, "cert-chain.pem"), key: join(first.folder, "key.pem") };
   const second = await first.world.secrets(`localhost:${mtls.port}`, { ca: { clientFiles: certs } });
   await second.get("default");
@@ -165,8 +165,8 @@ async function start(how: RigOptions = {}): Promise<Rig> {
   const ca = await startFakeCa(how.ca);
   ca.behaviour = how.behaviour ?? { kind: "sign", lifeMs: 24 * HOUR };
   const world = await createWorld();
-  await world.write(WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
-  await world.write(WELL_KNOWN.token, "the.token");
+  await world.write(PATHS.controlPlaneRoot, ca.tlsRootPem);
+  await world.write(PATHS.token, "the.token");
   const folder = join(world.cwd, how.folder ?? "out");
   if (how.folder === undefined) await mkdir(folder);
   if (how.linkTo !== undefined) {

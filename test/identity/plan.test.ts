@@ -3,12 +3,13 @@ import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { expect, test } from "vitest";
-import { type IdentitySettings, planIdentity, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { type IdentitySettings, planIdentity } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { createWorld, SETTINGS } from "./world.ts";
 
 const ROOT = "var/run/secrets/istio/root-cert.pem";
 const MOUNTED_ROOT = "etc/certs/root-cert.pem";
-const WORKLOAD_FILES = Object.values(WELL_KNOWN.workloadFiles);
+const WORKLOAD_FILES = Object.values(PATHS.workloadFiles);
 
 test.each<[string, Partial<IdentitySettings>, readonly string[], string | undefined, string | undefined]>([
   ["the usual root", {}, [ROOT], ROOT, ROOT],
@@ -115,7 +116,7 @@ test("workload files count when all three are there", async () => {
   await world.write(WORKLOAD_FILES[0] ?? "", "x");
   const plan = await planIdentity({ ...SETTINGS, cwd: world.cwd });
   expect(plan).toMatchObject({ isFileMounted: true, ca: undefined });
-  expect(plan.files.key).toBe(join(world.cwd, WELL_KNOWN.workloadFiles.key));
+  expect(plan.files.key).toBe(join(world.cwd, PATHS.workloadFiles.key));
   expect(plan.notes).toEqual(["workload certificate files detected", "Workload is using file mounted certificates"]);
 });
 
@@ -130,7 +131,7 @@ test("our own copies of an earlier run are no files that somebody provides", asy
 test("GKE's files are used under their own names", async () => {
   await using world = await createWorld();
   await world.write(ROOT, "x");
-  for (const file of Object.values(WELL_KNOWN.gkeFiles)) await world.write(file, "x");
+  for (const file of Object.values(PATHS.gkeFiles)) await world.write(file, "x");
   const plan = await planIdentity({ ...SETTINGS, cwd: world.cwd, caProvider: "GkeWorkloadCertificate" });
   expect(plan.files.certChain).toMatch(/certificates\.pem$/);
   expect(plan).toMatchObject({ ca: undefined, isFileMounted: true });

@@ -3,7 +3,8 @@ import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { decideSdsSocket, hasCredentialSocket, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { decideSdsSocket, hasCredentialSocket } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { createWorld, type World } from "./world.ts";
 
 const FOLDER = "var/run/secrets/workload-spiffe-uds";
@@ -22,7 +23,7 @@ test("a live SDS of another program is left alone, and we serve files only", asy
   for (const fileName of ["socket", "other"]) {
     await using _live = await startGrpc(join(world.cwd, FOLDER, fileName));
     const plan = await decideSdsSocket({ cwd: world.cwd, fileName });
-    expect(plan).toMatchObject({ path: join(world.cwd, WELL_KNOWN.filesSocket), isFilesOnly: true });
+    expect(plan).toMatchObject({ path: join(world.cwd, PATHS.filesSocket), isFilesOnly: true });
   }
 });
 
@@ -68,20 +69,20 @@ test("credentials of another program count only while it lives", async () => {
   await using world = await createWorld();
   const look = { mayRemove: false };
   expect(await hasCredentialSocket(world.cwd, look)).toBe(false);
-  const path = join(world.cwd, WELL_KNOWN.credentialSocket);
+  const path = join(world.cwd, PATHS.credentialSocket);
   await using _live = await startGrpc(path);
   expect(await hasCredentialSocket(world.cwd, look)).toBe(true);
 });
 
 test("a dead socket for credentials is removed only by who may, anything else there by nobody", async () => {
   await using world = await createWorld();
-  const path = join(world.cwd, WELL_KNOWN.credentialSocket);
+  const path = join(world.cwd, PATHS.credentialSocket);
   await startStale(path);
   expect(await hasCredentialSocket(world.cwd, { mayRemove: false })).toBe(false);
   expect((await lstat(path)).isSocket()).toBe(true);
   expect(await hasCredentialSocket(world.cwd, { mayRemove: true })).toBe(false);
   await expect(lstat(path)).rejects.toThrow("ENOENT");
-  await world.write(WELL_KNOWN.credentialSocket, "x");
+  await world.write(PATHS.credentialSocket, "x");
   expect(await hasCredentialSocket(world.cwd, { mayRemove: true })).toBe(false);
   expect((await lstat(path)).isFile()).toBe(true);
 });

@@ -3,11 +3,11 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
 import { needsGceRefresh } from "../../src/identity/tokens/gce.ts";
 import { readJwtTimes } from "../../src/identity/tokens/jwt.ts";
 import { readTokenFile } from "../../src/identity/tokens/token-file.ts";
 import { describeTokenTrouble, tokenState } from "../../src/identity/tokens/token-state.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { createMovableClock } from "../support/movable-clock.ts";
 import { createWorld } from "./world.ts";
 
@@ -16,9 +16,9 @@ const MINUTE_MS = 60_000;
 test("the file is read with each call, white space around the token is dropped", async () => {
   await using world = await createWorld();
   const tokens = world.tokens();
-  await world.write(WELL_KNOWN.token, "\n first \n");
+  await world.write(PATHS.token, "\n first \n");
   expect((await tokens.fetch())?.revealText()).toBe("first");
-  await world.write(WELL_KNOWN.token, "second");
+  await world.write(PATHS.token, "second");
   expect((await tokens.fetch())?.revealText()).toBe("second");
 });
 
@@ -29,14 +29,14 @@ test("a missing token is no failure of the call, but a state and one line in the
   expect(await tokens.fetch()).toBeUndefined();
   expect(tokens.state()).toMatchObject({ kind: "missing", reason: expect.stringContaining("does not exist") });
   expect(world.lines.filter((line) => line.includes("failed to fetch token from file"))).toHaveLength(1);
-  await world.write(WELL_KNOWN.token, "here");
+  await world.write(PATHS.token, "here");
   await tokens.fetch();
   expect(world.lines.at(-1)).toContain("token is usable again");
 });
 
 test("an empty token is a state of its own", async () => {
   await using world = await createWorld();
-  await world.write(WELL_KNOWN.token, " \n");
+  await world.write(PATHS.token, " \n");
   const tokens = world.tokens();
   expect(await tokens.fetch()).toBeUndefined();
   expect(tokens.state()).toEqual({
@@ -61,7 +61,7 @@ test("a token of another user is told apart from a missing one", async () => {
 test("expiry is a visible state with the time left, logged once per change", async () => {
   await using world = await createWorld();
   const clock = createMovableClock(1_000_000_000_000);
-  await world.write(WELL_KNOWN.token, jwt({ iat: 1_000_000_000, exp: 1_000_003_600 }));
+  await world.write(PATHS.token, jwt({ iat: 1_000_000_000, exp: 1_000_003_600 }));
   const tokens = world.tokens({ clock });
   await tokens.fetch();
   expect(tokens.state()).toMatchObject({ kind: "valid", leftMs: 60 * MINUTE_MS });
@@ -73,7 +73,7 @@ test("expiry is a visible state with the time left, logged once per change", asy
   await expect.poll(() => world.lines.filter((line) => line.includes("state=expired"))).toHaveLength(1);
   expect(describeTokenTrouble(tokens.state())).toMatch(/the token expired \d+ min ago and was not replaced/);
   expect(world.metrics.render()).toMatch(/istio_agent_token_expiry_seconds -\d+/);
-  await world.write(WELL_KNOWN.token, jwt({ iat: 1_000_004_000, exp: 1_000_009_000 }));
+  await world.write(PATHS.token, jwt({ iat: 1_000_004_000, exp: 1_000_009_000 }));
   await clock.advance(MINUTE_MS);
   await expect.poll(() => world.lines.at(-1)).toContain("token is usable again");
 });
@@ -81,7 +81,7 @@ test("expiry is a visible state with the time left, logged once per change", asy
 test("no token appears in the log", async () => {
   await using world = await createWorld("debug");
   const text = jwt({ exp: 1 });
-  await world.write(WELL_KNOWN.token, text);
+  await world.write(PATHS.token, text);
   await world.tokens().fetch();
   expect(world.lines.join()).not.toContain(text.slice(0, 20));
 });
@@ -118,7 +118,7 @@ test("the mock fetcher gives its constant", async () => {
 test("Google's metadata server is asked with each call, and the file holds the last token", async () => {
   await using world = await createWorld();
   await using google = await startMetadataServer();
-  const path = await world.write(WELL_KNOWN.token, "");
+  const path = await world.write(PATHS.token, "");
   const tokens = world.tokens({ fetcher: "GoogleComputeEngine", gceMetadataHost: google.host, trustDomain: "a.b" });
   for (let i = 1; i <= 5; i++) expect((await tokens.fetch())?.revealText()).toBe(`token-${i}`);
   expect(google.requests).toHaveLength(5);
@@ -132,7 +132,7 @@ test("Google's metadata server is asked with each call, and the file holds the l
 test("Google's fetcher rejects, with 5xx tried again and 404 not", async () => {
   await using world = await createWorld();
   await using google = await startMetadataServer();
-  await world.write(WELL_KNOWN.token, "");
+  await world.write(PATHS.token, "");
   const tokens = world.tokens({ fetcher: "GoogleComputeEngine", gceMetadataHost: google.host });
   google.status.push(503, 503);
   await tokens.fetch();
@@ -148,13 +148,13 @@ test("Google's token is written as a whole, for us alone, and not through a link
   await using world = await createWorld();
   await using google = await startMetadataServer();
   const elsewhere = await world.write("elsewhere", "untouched");
-  await mkdir(dirname(join(world.cwd, WELL_KNOWN.token)), { recursive: true });
-  await symlink(elsewhere, join(world.cwd, WELL_KNOWN.token));
+  await mkdir(dirname(join(world.cwd, PATHS.token)), { recursive: true });
+  await symlink(elsewhere, join(world.cwd, PATHS.token));
   await world.tokens({ fetcher: "GoogleComputeEngine", gceMetadataHost: google.host }).fetch();
-  const found = await lstat(join(world.cwd, WELL_KNOWN.token));
+  const found = await lstat(join(world.cwd, PATHS.token));
   expect([found.isFile(), found.mode & 0o777]).toEqual([true, 0o600]);
   expect(await readFile(elsewhere, "utf8")).toBe("untouched");
-  expect(await readdir(dirname(join(world.cwd, WELL_KNOWN.token)))).toEqual(["istio-token"]);
+  expect(await readdir(dirname(join(world.cwd, PATHS.token)))).toEqual(["istio-token"]);
 });
 
 test("a token that cannot be written is not called one that cannot be fetched", async () => {
@@ -187,7 +187,7 @@ test.each([
 test("the background refresh runs every five minutes", async () => {
   await using world = await createWorld();
   await using google = await startMetadataServer();
-  await world.write(WELL_KNOWN.token, "");
+  await world.write(PATHS.token, "");
   const clock = createMovableClock();
   world.tokens({ fetcher: "GoogleComputeEngine", gceMetadataHost: google.host, clock });
   await clock.advance(4 * MINUTE_MS);

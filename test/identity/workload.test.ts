@@ -5,7 +5,7 @@ import { status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { bindUnix } from "../../src/base/index.ts";
 import { type Secrets, type SecretsOptions, serveSds } from "../../src/identity/index.ts";
-import { WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { createSigner, type FakeCa, startFakeCa } from "../support/fake-ca.ts";
 import { createMovableClock, type MovableClock } from "../support/movable-clock.ts";
 import { connectSds, secretsOf } from "../support/sds-client.ts";
@@ -89,11 +89,11 @@ test("a CA that denies for a while is recovered from without a restart", async (
 test("roots for the connection that are corrected on disk are tried at once", async () => {
   await using world = await createWorld();
   await using ca = await startFakeCa();
-  await world.write(WELL_KNOWN.controlPlaneRoot, "half a certifi");
+  await world.write(PATHS.controlPlaneRoot, "half a certifi");
   const clock = createMovableClock(); // nobody moves it: no wait that could end a failure by itself comes to its end
   const secrets = await world.secrets(`localhost:${ca.port}`, { clock });
   await expect(secrets.get("default")).rejects.toThrow("no certificate in");
-  await world.write(WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
+  await world.write(PATHS.controlPlaneRoot, ca.tlsRootPem);
   await expect.poll(() => secrets.status().certificate, { timeout: 10_000 }).toBeDefined();
 });
 
@@ -269,7 +269,7 @@ test("no key and no token appears in the log or the status", async () => {
 test("a vanished token is a trouble that the status names", async () => {
   await using rig = await start();
   await rig.issued(1);
-  await rm(join(rig.world.cwd, WELL_KNOWN.token));
+  await rm(join(rig.world.cwd, PATHS.token));
   await rig.clock.advance(2 * MINUTE);
   await expect.poll(() => rig.secrets.status().troubles.join()).toContain("the file does not exist");
 });
@@ -307,8 +307,8 @@ async function start(how: RigOptions = {}): Promise<Rig> {
   const ca = await startFakeCa();
   ca.behaviour = how.behaviour ?? { kind: "sign", ...(how.ttlMs === undefined ? {} : { lifeMs: how.ttlMs }) };
   const world = await createWorld(how.level);
-  await world.write(WELL_KNOWN.controlPlaneRoot, ca.tlsRootPem);
-  await world.write(WELL_KNOWN.token, "the.token");
+  await world.write(PATHS.controlPlaneRoot, ca.tlsRootPem);
+  await world.write(PATHS.token, "the.token");
   const clock = createMovableClock(how.clockStart, 2);
   const secrets = await world.secrets(`localhost:${ca.port}`, {
     clock,

@@ -10,13 +10,8 @@ import {
   type Tokens,
   type TokensOptions,
 } from "../../src/identity/index.ts";
-import {
-  type IdentitySettings,
-  keySpec,
-  planIdentity,
-  startKeyGeneration,
-  WELL_KNOWN,
-} from "../../src/identity/prepare/index.ts";
+import { type IdentitySettings, keySpec, planIdentity, startKeyGeneration } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 
 /** A working directory as a pod has one, with what an agent needs around it. */
 export interface World extends AsyncDisposable {
@@ -65,7 +60,7 @@ export async function createWorld(levels: LogLevel = "info"): Promise<World> {
     return full;
   };
   const tokens = (options: Partial<TokensOptions> = {}): Tokens => {
-    const path = join(cwd, WELL_KNOWN.token);
+    const path = join(cwd, PATHS.token);
     const started = startTokens({ fetcher: "JWT", path, trustDomain: "td", log, metrics, ...options }, stop.signal);
     owned.push(started);
     return started;
@@ -87,7 +82,7 @@ export async function createWorld(levels: LogLevel = "info"): Promise<World> {
           ca: {
             ...plan.ca,
             compliance: "",
-            tokenFile: join(cwd, WELL_KNOWN.token),
+            tokenFile: join(cwd, PATHS.token),
             clusterId: "Kubernetes",
             certSigner: "",
             headers: [],

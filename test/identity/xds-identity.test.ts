@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { xdsIdentity } from "../../src/identity/index.ts";
-import { type ConnectionPlan, WELL_KNOWN } from "../../src/identity/prepare/index.ts";
+import type { ConnectionPlan } from "../../src/identity/prepare/index.ts";
+import { PATHS } from "../../src/istio/index.ts";
 import { createTestCa, type TestCa } from "../support/test-ca.ts";
 import { createWorld, type World } from "./world.ts";
 
@@ -42,15 +43,15 @@ test("the token is fetched anew, and a missing one leaves the header out", async
   await world.write("root", ca.certPem);
   await using identity = await start(world, {});
   expect(await identity.metadata()).toEqual([]);
-  await world.write(WELL_KNOWN.token, "one");
+  await world.write(PATHS.token, "one");
   expect(await identity.metadata()).toEqual([["authorization", "Bearer one"]]);
-  await world.write(WELL_KNOWN.token, "two");
+  await world.write(PATHS.token, "two");
   expect(await identity.metadata()).toEqual([["authorization", "Bearer two"]]);
 });
 
 test("without TLS the token goes to port 15010 only", async () => {
   await using world = await createWorld();
-  await world.write(WELL_KNOWN.token, "one");
+  await world.write(PATHS.token, "one");
   await using debug = await start(world, { endpoint: "istiod:15010", isPlaintext: true });
   expect(await debug.tls()).toBe("plaintext");
   expect(await debug.metadata()).toHaveLength(1);

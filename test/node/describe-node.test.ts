@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { parseDownwardApi } from "../../src/base/index.ts";
+import { parseDownwardApi } from "../../src/istio/index.ts";
+import { proxyConfigFromJson } from "../../src/istio/mesh/index.ts";
 import {
   describeNode,
   type NodeDescription,
@@ -9,7 +10,6 @@ import {
 } from "../../src/node/index.ts";
 import { canonicalIp, ipModeOf, isUsableAddress, proxyAddresses } from "../../src/node/ip.ts";
 import { serviceClusterOf } from "../../src/node/service-cluster.ts";
-import { proxyConfigFromJson } from "../../src/proto/mesh/index.ts";
 
 interface Words {
   readonly env?: Readonly<Record<string, string>>;

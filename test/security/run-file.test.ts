@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { claimRunFolder } from "../../src/agent/run-file.ts";
 import { createLogger } from "../../src/base/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
-import { markEnvoy, RUN_VARIABLE } from "../../src/envoy/host/index.ts";
+import { markEnvoy, RUN_VARIABLE } from "../../src/envoy/left-behind/index.ts";
 import { newBaseId } from "../../src/envoy/supervisor/hot-restart.ts";
 import { run, runtimes } from "../support/pilotboat.ts";
 import { isAlive } from "../support/processes.ts";

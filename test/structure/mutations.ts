@@ -96,4 +96,18 @@ export const MUTATIONS: readonly Mutation[] = [
     text,
     caught,
   })),
+  {
+    rule: "pathsOfIstioStandOnce",
+    what: "a path of the pod, written out",
+    file: "src/node/planted.ts",
+    text: 'export const token = "./var/run/secrets/tokens/istio-token";',
+    caught: "src/node/planted.ts: ./var/run/secrets/tokens/istio-token",
+  },
+  {
+    rule: "pathsOfIstioStandOnce",
+    what: "a path of the pod in a template",
+    file: "src/cli/planted.ts",
+    text: "export const at = (name: string) => `/etc/istio/proxy/${name}`;",
+    caught: "src/cli/planted.ts: /etc/istio/proxy/",
+  },
 ];

@@ -77,6 +77,17 @@ export const processUses = oncePerText((file: string, text: string): string[] =>
   return uses;
 });
 
+/** The text of every string and of every fixed part of a template in a file. */
+export const stringsOf = oncePerText((file: string, text: string): string[] => {
+  const found: string[] = [];
+  visit(parseSync(file, text).program, (node) => {
+    if (node.type === "Literal" && typeof node.value === "string") found.push(node.value);
+    const part = node.type === "TemplateElement" ? (node.value as { cooked?: unknown }).cooked : undefined;
+    if (typeof part === "string") found.push(part);
+  });
+  return found;
+});
+
 /** Each rule looks at all files, and each planted mutation changes one. */
 function oncePerText<Found>(look: (file: string, text: string) => Found): (file: string, text: string) => Found {
   const known = new Map<string, Found>();

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { startTicks } from "../../src/envoy/host/process-identity.ts";
+import { startTicks } from "../../src/host/process-identity.ts";
 
 /** Whether a process runs; one that has exited and that its parent has not yet collected does not. */
 export function isAlive(pid: number): boolean {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { plainReason } from "../../src/base/index.ts";
+import { plainReason } from "../../src/grpc/index.ts";
 import { classifyEnd } from "../../src/xds/status.ts";
 import { trailers } from "../../src/xds/trailers.ts";
 import { isForwardable } from "../../src/xds/types.ts";

@@ -1,17 +1,11 @@
 import { join } from "node:path";
-import {
-  DEFAULT_TEMPORARY_PLACE,
-  type Host,
-  isSocketPathShort,
-  type Logger,
-  makeTemporaryFolder,
-  temporaryPlace,
-} from "../../base/index.ts";
-import { WELL_KNOWN } from "../../identity/prepare/index.ts";
+import { isSocketPathShort, type Logger } from "../../base/index.ts";
+import { DEFAULT_TEMPORARY_PLACE, type Host, makeTemporaryFolder, temporaryPlace } from "../../host/index.ts";
+import { PATHS } from "../../istio/index.ts";
 import { RUN_FOLDER_PREFIXES, sweepRunFolders } from "./sweep-run-folders.ts";
 
 /** The longest path of a socket in a run folder. */
-const LONGEST_SOCKET = WELL_KNOWN.filesSocket;
+const LONGEST_SOCKET = PATHS.filesSocket;
 
 /**
  * Makes the run folder of a mesh of one, in TMPDIR. Where the sockets' paths would be too long there, with a shorter

@@ -6,10 +6,10 @@ import {
   type RunningApplication,
   startApplication,
 } from "../../application/index.ts";
-import { AgentError, type Host, type Logger, silentLogger, systemClock } from "../../base/index.ts";
+import { AgentError, type Logger, silentLogger, systemClock } from "../../base/index.ts";
 import { type AgentConfig, formatProblem, logPlaceOf } from "../../config/index.ts";
-import { findSetpriv } from "../../envoy/host/index.ts";
 import type { EnvoyEnd } from "../../envoy/supervisor/index.ts";
+import { findSetpriv, type Host } from "../../host/index.ts";
 import { withLog } from "../log-sink.ts";
 import { namedEnvoy } from "../room-options.ts";
 import { closeWithin } from "../run-agent.ts";

@@ -1,8 +1,9 @@
 import { join } from "node:path";
-import type { Host } from "../../base/index.ts";
 import { type AgentConfig, type LoadedConfig, loadConfig } from "../../config/index.ts";
 import { type AdminClient, createAdminClient } from "../../envoy/index.ts";
 import type { DrainOptions } from "../../envoy/supervisor/index.ts";
+import type { Host } from "../../host/index.ts";
+import { PATHS } from "../../istio/index.ts";
 import type { AgentContext } from "../agent-context.ts";
 import { choosePorts } from "../choose-ports.ts";
 import { drainOptions, inRunFolder, localhostOf } from "../room-options.ts";
@@ -129,7 +130,7 @@ export async function startLocalSidecar(config: AgentConfig, options: LocalMeshO
       PILOTBOAT_STATUS_URL: statusUrl,
       PILOTBOAT_OUTBOUND_URL: outbound,
       PILOTBOAT_RUN_FOLDER: folder,
-      GRPC_XDS_BOOTSTRAP: join(folder, "etc/istio/proxy/grpc-bootstrap.json"),
+      GRPC_XDS_BOOTSTRAP: join(folder, PATHS.config, "grpc-bootstrap.json"),
       POD_NAMESPACE: identity.namespace,
       SERVICE_ACCOUNT: identity.serviceAccount,
     },

@@ -1,5 +1,5 @@
 import type { RunningApplication } from "../../application/index.ts";
-import type { Host, StopSignals } from "../../base/index.ts";
+import type { Host, StopSignals } from "../../host/index.ts";
 
 /** The stop signals of a run: not every signal that arrives asks the run to stop. */
 export interface RunSignals extends StopSignals {

@@ -1,14 +1,5 @@
 import { join } from "node:path";
-import {
-  AgentError,
-  describeError,
-  type Host,
-  Lifetime,
-  type Logger,
-  pause,
-  systemClock,
-  xdgFolder,
-} from "../../base/index.ts";
+import { AgentError, describeError, Lifetime, type Logger, pause, systemClock } from "../../base/index.ts";
 import { formatProblem, loadConfig } from "../../config/index.ts";
 import {
   type ControlPlane,
@@ -17,6 +8,7 @@ import {
   writeCredentials,
 } from "../../control-plane/index.ts";
 import { createAdminClient } from "../../envoy/index.ts";
+import { type Host, xdgFolder } from "../../host/index.ts";
 import type { AgentContext } from "../agent-context.ts";
 import { choosePorts, portThatWasTaken } from "../choose-ports.ts";
 import { localhostOf } from "../room-options.ts";

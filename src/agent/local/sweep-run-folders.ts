@@ -2,6 +2,7 @@ import { lstat, readdir, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { describeError, type Logger } from "../../base/index.ts";
+import { PATHS } from "../../istio/index.ts";
 import { runFilePath } from "../read-run-file.ts";
 import { isAbandoned } from "../run-file.ts";
 
@@ -10,7 +11,6 @@ export const RUN_FOLDER_PREFIXES = ["pilotboat-", "pb-"] as const;
 const RUN_FOLDER = new RegExp(`^(${RUN_FOLDER_PREFIXES.join("|")})[A-Za-z0-9]{6}$`);
 
 /** Where in them the configPath is, unless somebody has set another: such a folder stays. */
-const CONFIG_PATH = "etc/istio/proxy";
 
 /**
  * Removes the run folders, with token and bootstrap, of agents that were killed before they could. Only folders of our
@@ -41,7 +41,7 @@ async function isOurs(folder: string): Promise<boolean> {
 
 /** An agent of another container, which shares the folder but not the process ids, still answers on its socket. */
 async function isLeftBehind(folder: string): Promise<boolean> {
-  const configPath = join(folder, CONFIG_PATH);
+  const configPath = join(folder, PATHS.config);
   return (await isAbandoned(runFilePath(configPath))) && !(await isAnswered(join(configPath, "XDS")));
 }
 

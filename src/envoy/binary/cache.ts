@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { access, constants, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { AgentError, judgeFolder, makeFolder, systemCode, trustedUsers, xdgFolder } from "../../base/index.ts";
+import { AgentError, judgeFolder, makeFolder, systemCode, trustedUsers } from "../../base/index.ts";
+import { xdgFolder } from "../../host/index.ts";
 import { DEFAULT_ENVOY_VERSION, type Platform, thisPlatform } from "./lock.ts";
 
 /** The environment that is looked at: PATH, HOME, XDG_CACHE_HOME, and whatever pip reads. */

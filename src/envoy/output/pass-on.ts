@@ -1,4 +1,5 @@
-import { escapeText, isTerminal, pause, systemClock } from "../../base/index.ts";
+import { escapeText, pause, systemClock } from "../../base/index.ts";
+import { isTerminal } from "../../host/index.ts";
 import type { OutputReader } from "./read-output.ts";
 
 /** One of Envoy's outputs on its way to where its lines go. */

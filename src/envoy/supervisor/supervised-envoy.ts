@@ -1,4 +1,5 @@
-import type { Clock, Logger, Metrics, StopSignals } from "../../base/index.ts";
+import type { Clock, Logger, Metrics } from "../../base/index.ts";
+import type { StopSignals } from "../../host/index.ts";
 import type { AdminClient } from "../admin-client.ts";
 import type { EnvoyFeatures } from "../version-table.ts";
 import type { SpawnOptions } from "./child.ts";

@@ -2,18 +2,20 @@ import {
   AgentError,
   type Backoff,
   backoffMs,
-  type CallHeader,
   type Clock,
+  type Logger,
+  type Metrics,
+  systemClock,
+} from "../../base/index.ts";
+import {
+  type CallHeader,
   type EgressProxy,
   headersOf,
   IS_IT_RUNNING,
   isUnreachable,
-  type Logger,
-  type Metrics,
   plainReason,
-  systemClock,
   ToldReasons,
-} from "../../base/index.ts";
+} from "../../grpc/index.ts";
 import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext, type RootSource } from "../tls/control-plane-tls.ts";
 import { describeTokenTrouble } from "../tokens/token-state.ts";
 import type { Tokens } from "../tokens/tokens.ts";

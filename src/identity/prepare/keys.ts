@@ -1,6 +1,7 @@
 import { generateKeyPair, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
-import { AgentError, refusedKey, Secret } from "../../base/index.ts";
+import { AgentError, Secret } from "../../base/index.ts";
+import { refusedKey } from "../../istio/index.ts";
 import { isLeftToChild, rsaKeyOfChild } from "./key-process.ts";
 
 /** What keys to make and how they are written: `traditional` is PKCS#1 or SEC1, otherwise PKCS#8. */

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { AgentError, checkRegularFile, describeError, isAbsent, refusedProvCert } from "../../base/index.ts";
+import { AgentError, checkRegularFile, describeError, isAbsent } from "../../base/index.ts";
+import { PATHS, refusedProvCert } from "../../istio/index.ts";
 import {
   complianceWarnings,
   isPlaintext,
@@ -8,7 +9,7 @@ import {
   type RootSource,
   refuseImpossibleTls,
 } from "../tls/control-plane-tls.ts";
-import { type CertificateFiles, resolveAll, WELL_KNOWN } from "./paths.ts";
+import { type CertificateFiles, resolveAll } from "./paths.ts";
 
 /** The words that decide where certificates come from and how CA and istiod are reached. */
 export interface IdentitySettings {
@@ -87,7 +88,7 @@ export async function planIdentity(settings: IdentitySettings): Promise<Identity
   return {
     ca,
     xds,
-    files: detected ?? resolveAll(settings.cwd, WELL_KNOWN.mounted),
+    files: detected ?? resolveAll(settings.cwd, PATHS.mounted),
     isFileMounted,
     notes,
     warnings: [...complianceWarnings(settings.compliance), ...(missing === undefined ? [] : [withoutRoots(missing)])],
@@ -117,7 +118,7 @@ function refuseConflicts(settings: IdentitySettings): void {
 }
 
 async function detectFiles(settings: IdentitySettings, isGke: boolean): Promise<CertificateFiles | undefined> {
-  const files = resolveAll(settings.cwd, isGke ? WELL_KNOWN.gkeFiles : WELL_KNOWN.workloadFiles);
+  const files = resolveAll(settings.cwd, isGke ? PATHS.gkeFiles : PATHS.workloadFiles);
   const areThere = (await Promise.all(Object.values(files).map(exists))).every(Boolean);
   if (isGke) {
     if (areThere) return files;
@@ -148,7 +149,7 @@ async function findCaRoots(settings: IdentitySettings): Promise<RootSource> {
   const { cwd, caRoot, pilotCertProvider, provCert } = settings;
   if (caRoot === "SYSTEM") return systemRoots(settings);
   if (caRoot !== "") return existing("CA", resolve(cwd, caRoot));
-  if (pilotCertProvider === "custom") return existing("CA", resolve(cwd, WELL_KNOWN.mounted.root));
+  if (pilotCertProvider === "custom") return existing("CA", resolve(cwd, PATHS.mounted.root));
   if (provCert !== "") {
     const path = join(resolve(cwd, provCert), "root-cert.pem");
     const problem = await problemOf(path);
@@ -181,7 +182,7 @@ async function findXdsRoots(settings: IdentitySettings, isFileMounted: boolean):
   const { cwd, xdsRoot, provCert, metadataFiles } = settings;
   if (xdsRoot === "SYSTEM") return systemRoots(settings);
   if (xdsRoot !== "") return existing("XDS", resolve(cwd, xdsRoot));
-  const mounted = resolve(cwd, WELL_KNOWN.mounted.root);
+  const mounted = resolve(cwd, PATHS.mounted.root);
   if (await isFile(mounted)) return { kind: "file", path: mounted };
   if (provCert !== "") return { kind: "file", path: join(resolve(cwd, provCert), "root-cert.pem") };
   // without that key the reference looks for a file without a name and ends; the usual root is a better guess
@@ -191,11 +192,11 @@ async function findXdsRoots(settings: IdentitySettings, isFileMounted: boolean):
 
 async function defaultRoots(use: "CA" | "XDS", settings: IdentitySettings): Promise<RootSource> {
   const { cwd, pilotCertProvider } = settings;
-  if (settings.isControlPlaneOptional) return { kind: "file", path: resolve(cwd, WELL_KNOWN.controlPlaneRoot) };
+  if (settings.isControlPlaneOptional) return { kind: "file", path: resolve(cwd, PATHS.controlPlaneRoot) };
   if (pilotCertProvider === "none") {
     throw new AgentError("CONFIG_INVALID", `root CA file for ${use} required, but configured provider as none`);
   }
-  return existing(use, resolve(cwd, WELL_KNOWN.controlPlaneRoot));
+  return existing(use, resolve(cwd, PATHS.controlPlaneRoot));
 }
 
 async function existing(use: "CA" | "XDS", path: string): Promise<RootSource> {

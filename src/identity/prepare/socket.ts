@@ -6,13 +6,12 @@ import {
   type DeadSocket,
   describeError,
   lookAtSocketPlace,
-  refusedSocketName,
   removeDeadSocket,
   type SocketPlace,
   shortSocketPath,
   systemClock,
 } from "../../base/index.ts";
-import { WELL_KNOWN } from "./paths.ts";
+import { PATHS, refusedSocketName } from "../../istio/index.ts";
 
 export interface SocketOptions {
   readonly cwd: string;
@@ -50,14 +49,14 @@ export async function decideSdsSocket(options: SocketOptions): Promise<SocketPla
   const { cwd, fileName } = options;
   const refused = refusedSocketName(fileName);
   if (refused !== undefined) throw new AgentError("CONFIG_INVALID", `${refused.name}: ${refused.message}`);
-  const path = resolve(cwd, join(WELL_KNOWN.workloadSocketFolder, fileName));
+  const path = resolve(cwd, join(PATHS.workloadSocketFolder, fileName));
   if (fileName === DEFAULT_NAME) {
     const { kind } = await look(path);
     if (kind !== "alive" || !(await speaksHttp2(path))) return { path, folderMode: FOLDER_MODE, isFilesOnly: false };
   } else {
     await waitUntilServed(path, options);
   }
-  return { path: resolve(cwd, WELL_KNOWN.filesSocket), folderMode: FOLDER_MODE, isFilesOnly: true };
+  return { path: resolve(cwd, PATHS.filesSocket), folderMode: FOLDER_MODE, isFilesOnly: true };
 }
 
 /**
@@ -65,7 +64,7 @@ export async function decideSdsSocket(options: SocketOptions): Promise<SocketPla
  * else stays. Rejects with FILE_UNWRITABLE.
  */
 export async function hasCredentialSocket(cwd: string, { mayRemove }: { mayRemove: boolean }): Promise<boolean> {
-  const path = resolve(cwd, WELL_KNOWN.credentialSocket);
+  const path = resolve(cwd, PATHS.credentialSocket);
   const place = await look(path);
   if (place.kind === "alive") return speaksHttp2(path);
   if (place.kind === "dead" && mayRemove) await remove(path, place.found);

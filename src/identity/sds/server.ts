@@ -3,9 +3,9 @@ import {
   ServerCredentials,
   type ServerDuplexStream,
   type ServiceDefinition,
-  status,
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
+import { Code } from "../../grpc/index.ts";
 import type { SdsOptions } from "./options.ts";
 import { readRequest, type SecretRequest } from "./request.ts";
 import { createResponder } from "./response.ts";
@@ -79,15 +79,15 @@ function serveStream(call: Call, parts: StreamParts, streams: Set<SdsStream>): v
 }
 
 function refuseSlowReader(call: Call): void {
-  call.emit("error", { code: status.RESOURCE_EXHAUSTED, details: `${MOST_UNREAD} answers were not read` });
+  call.emit("error", { code: Code.RESOURCE_EXHAUSTED, details: `${MOST_UNREAD} answers were not read` });
 }
 
 function refuse(call: Call, method: string): void {
   call.emit("error", unimplemented(method));
 }
 
-function unimplemented(method: string): { code: status; details: string } {
-  return { code: status.UNIMPLEMENTED, details: `${method} not implemented` };
+function unimplemented(method: string): { code: number; details: string } {
+  return { code: Code.UNIMPLEMENTED, details: `${method} not implemented` };
 }
 
 function method(name: string, isStream: boolean) {

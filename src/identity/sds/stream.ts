@@ -1,4 +1,5 @@
 import { AgentError, describeError, type Logger, type Metrics } from "../../base/index.ts";
+import { Code } from "../../grpc/index.ts";
 import { isSameItem, type SecretItem } from "../secrets/secret-item.ts";
 import type { SecretRequest } from "./request.ts";
 import type { EncodedResponse } from "./response.ts";
@@ -32,10 +33,6 @@ interface Watch {
   sent: SecretItem | undefined;
 }
 
-const UNKNOWN = 2;
-const INVALID_ARGUMENT = 3;
-const RESOURCE_EXHAUSTED = 8;
-const UNAVAILABLE = 14;
 const SDS = { type: "sds" };
 
 /** Envoy asks for one name on a stream, and waits for the answer; a file that is named is watched. */
@@ -69,7 +66,7 @@ export class SdsStream {
   receive(request: SecretRequest): void {
     if (this.#isClosed) return;
     const refusal = this.#whyTooMuch(request);
-    if (refusal !== undefined) this.#fail(RESOURCE_EXHAUSTED, refusal);
+    if (refusal !== undefined) this.#fail(Code.RESOURCE_EXHAUSTED, refusal);
     else {
       this.#requests.push(request);
       this.#wake();
@@ -103,14 +100,17 @@ export class SdsStream {
         else return;
       }
     } catch (error) {
-      this.#fail(error instanceof AgentError && PASSING.has(error.code) ? UNAVAILABLE : UNKNOWN, describeError(error));
+      this.#fail(
+        error instanceof AgentError && PASSING.has(error.code) ? Code.UNAVAILABLE : Code.UNKNOWN,
+        describeError(error),
+      );
     } finally {
       this.#isBusy = false; // in the same breath as the return: nothing can come in between
     }
   }
 
   async #handle(request: SecretRequest): Promise<void> {
-    if (!this.#isKnown && request.nodeId === "") return this.#fail(INVALID_ARGUMENT, "missing node information");
+    if (!this.#isKnown && request.nodeId === "") return this.#fail(Code.INVALID_ARGUMENT, "missing node information");
     this.#isKnown = true;
     const { log, metrics } = this.#parts;
     const decision = decide(this.#subscription, request);

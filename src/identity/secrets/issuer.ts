@@ -1,12 +1,5 @@
-import {
-  AgentError,
-  type Clock,
-  Lifetime,
-  type Logger,
-  type Metrics,
-  ToldReasons,
-  watchPaths,
-} from "../../base/index.ts";
+import { AgentError, type Clock, Lifetime, type Logger, type Metrics, watchPaths } from "../../base/index.ts";
+import { ToldReasons } from "../../grpc/index.ts";
 import { type CaClientOptions, createCaClient } from "../ca/ca-client.ts";
 import { spiffeId } from "../ca/csr.ts";
 import { type IssuedCertificate, issueCertificate } from "../ca/issue.ts";

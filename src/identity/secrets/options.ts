@@ -1,4 +1,5 @@
-import type { Clock, Logger, Metrics, ToldReasons } from "../../base/index.ts";
+import type { Clock, Logger, Metrics } from "../../base/index.ts";
+import type { ToldReasons } from "../../grpc/index.ts";
 import type { CaClientOptions } from "../ca/ca-client.ts";
 import type { KeySource } from "../prepare/keys.ts";
 import type { CertificateFiles } from "../prepare/paths.ts";
@@ -19,7 +20,7 @@ export interface SecretsOptions {
   readonly keys: KeySource;
   /** `TRUST_DOMAIN`, `POD_NAMESPACE`, `SERVICE_ACCOUNT`. */
   readonly identity: WantedIdentity;
-  /** Files that, when they are there, come before the CA; `WELL_KNOWN.mounted` unless detected otherwise. */
+  /** Files that, when they are there, come before the CA; `PATHS.mounted` unless detected otherwise. */
   readonly files: CertificateFiles;
   /** `OUTPUT_CERTS`; undefined for none. */
   readonly output: OutputOptions | undefined;

@@ -1,12 +1,5 @@
-import {
-  AgentError,
-  type Backoff,
-  backoffMs,
-  type Clock,
-  describeError,
-  type Logger,
-  ToldReasons,
-} from "../../base/index.ts";
+import { AgentError, type Backoff, backoffMs, type Clock, describeError, type Logger } from "../../base/index.ts";
+import { ToldReasons } from "../../grpc/index.ts";
 import type { IssuedCertificate } from "../ca/issue.ts";
 import { clockSkewMs, rotationFloorMs, rotationRetryCapMs, rotationTime } from "./rotation.ts";
 

@@ -12,6 +12,7 @@ import {
   splitHostPort,
   withoutFinalDot,
 } from "../../base/index.ts";
+import { FIPS_CIPHERS } from "../../istio/index.ts";
 import { readKeyPair } from "./key-pair.ts";
 import { readSystemRoots, type SystemRoots } from "./os-roots.ts";
 
@@ -160,14 +161,11 @@ export function complianceWarnings(compliance: string): string[] {
 
 /** Source: istio/istio pkg/security/security.go and pkg/tls (compliance policies). */
 function tlsLimits(compliance: string): SecureContextOptions {
-  const fipsCiphers = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"]
-    .concat(["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"])
-    .join(":");
   switch (compliance) {
     case "fips-140-2":
-      return { minVersion: "TLSv1.2", maxVersion: "TLSv1.2", ciphers: fipsCiphers, ecdhCurve: "P-256" };
+      return { minVersion: "TLSv1.2", maxVersion: "TLSv1.2", ciphers: FIPS_CIPHERS, ecdhCurve: "P-256" };
     case "fips-140-3":
-      return { minVersion: "TLSv1.2", ciphers: fipsCiphers, ecdhCurve: "P-256:P-384" };
+      return { minVersion: "TLSv1.2", ciphers: FIPS_CIPHERS, ecdhCurve: "P-256:P-384" };
     case "pqc":
       return {
         minVersion: "TLSv1.3",

@@ -1,5 +1,5 @@
 import { type Clock, describeError, type Logger, systemClock } from "../../base/index.ts";
-import { commandLineOf, ownerOf, startOf, wasStartedWith } from "./process-identity.ts";
+import { commandLineOf, ownerOf, startOf, wasStartedWith } from "../../host/index.ts";
 
 /** By what an Envoy is known again after the agent that started it is gone. */
 export interface EnvoyMark {

@@ -1,7 +1,7 @@
 import { fstatSync, writeSync } from "node:fs";
 import { Writable } from "node:stream";
 import { isatty } from "node:tty";
-import { escapeText } from "./escape.ts";
+import { escapeText } from "../base/index.ts";
 
 /** One of the two outputs of a process. */
 export type ProcessOutput = NodeJS.WritableStream & { readonly fd: number; readonly isTTY?: boolean };

@@ -1,8 +1,7 @@
 import { BlockList, isIP, type Socket } from "node:net";
 import type { ChannelOptions } from "@grpc/grpc-js";
-import { NAME_SCHEME, registerNames } from "./grpc-names.ts";
-import { splitHostPort } from "./net.ts";
-import type { Secret } from "./secret.ts";
+import { type Secret, splitHostPort } from "../base/index.ts";
+import { NAME_SCHEME, registerNames } from "./names.ts";
 
 /** An HTTP proxy that connections out of this machine go through, and what it is not for. */
 export interface EgressProxy {

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { readCgroup, wholeCpus } from "../../../src/envoy/host/cgroup.ts";
+import { readCgroup, wholeCpus } from "../../src/host/cgroup.ts";
 
 let root: string;
 beforeEach(async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { startOf, startTicks } from "../../../src/envoy/host/process-identity.ts";
+import { startOf, startTicks } from "../../src/host/process-identity.ts";
 
 /** A line of /proc/<pid>/stat, proc_pid_stat(5). */
 const statOf = (state: string, threads: number) =>

@@ -1,9 +1,8 @@
 import { mkdtemp, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
-import { AgentError, describeError } from "./errors.ts";
+import { AgentError, describeError, trustedUsers, untrusted } from "../base/index.ts";
 import type { Host } from "./host.ts";
-import { trustedUsers, untrusted } from "./trust.ts";
 
 type Env = Host["env"];
 

@@ -4,10 +4,10 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createLogger, silentLogger } from "../../../src/base/index.ts";
-import { commandLineOf, startOf } from "../../../src/envoy/host/process-identity.ts";
-import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy } from "../../../src/envoy/host/stale.ts";
-import { isAlive } from "../../support/processes.ts";
+import { createLogger, silentLogger } from "../../src/base/index.ts";
+import { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy } from "../../src/envoy/left-behind/stale.ts";
+import { commandLineOf, startOf } from "../../src/host/process-identity.ts";
+import { isAlive } from "../support/processes.ts";
 
 let folder: string;
 let binary: string;

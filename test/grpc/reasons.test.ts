@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isUnreachable, ToldReasons } from "../../src/base/index.ts";
+import { isUnreachable, ToldReasons } from "../../src/grpc/index.ts";
 
 test("a reason is news once, again after another one, and again after a success", () => {
   const told = new ToldReasons();

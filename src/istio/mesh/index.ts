@@ -1,3 +1,4 @@
+import { PATHS } from "../paths.ts";
 import { decodePresent } from "./decode.ts";
 import { encodeMessage, type JsonObject } from "./encode.ts";
 import { PROXY_CONFIG, type ProxyConfig } from "./proxy-config.ts";
@@ -25,7 +26,7 @@ export {
 
 /** Istio's built-in values. Source: istio/istio pkg/config/mesh/mesh.go (DefaultProxyConfig). */
 export const DEFAULT_PROXY_CONFIG: ProxyConfig = fillZeros(PROXY_CONFIG, {
-  configPath: "./etc/istio/proxy",
+  configPath: PATHS.config,
   binaryPath: "/usr/local/bin/envoy",
   serviceCluster: "istio-proxy",
   drainDuration: 45_000_000_000n,

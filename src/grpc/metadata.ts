@@ -1,5 +1,5 @@
 import type { Metadata } from "@grpc/grpc-js";
-import type { Logger } from "./log.ts";
+import type { Logger } from "../base/index.ts";
 
 /** One header of a gRPC call; `from` is the variable or file it comes from, for the log. */
 export interface CallHeader {

@@ -9,10 +9,8 @@ import {
   type TLSSocket,
 } from "node:tls";
 import type { ChannelCredentials } from "@grpc/grpc-js";
-import type { Tunnel } from "./egress-proxy.ts";
-import { withoutFinalDot } from "./resolv-conf.ts";
-import { VERIFIED_TLS } from "./runtime-variables.ts";
-import type { Secret } from "./secret.ts";
+import { type Secret, VERIFIED_TLS, withoutFinalDot } from "../base/index.ts";
+import type { Tunnel } from "./tunnel.ts";
 
 /** What a TLS connection to a gRPC server is made of. */
 export interface GrpcTls {

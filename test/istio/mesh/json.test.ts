@@ -8,7 +8,7 @@ import {
   protoName,
   proxyConfigFromJson,
   proxyConfigToJson,
-} from "../../../src/proto/mesh/index.ts";
+} from "../../../src/istio/mesh/index.ts";
 
 function decode(tree: Record<string, unknown>, schema = PROXY_CONFIG as Parameters<typeof decodePresent>[0]) {
   const wrong: string[] = [];

@@ -1,7 +1,8 @@
 import { type AddressInfo, connect, createServer } from "node:net";
 import * as grpc from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { grpcTarget, isProxied, Secret } from "../../src/base/index.ts";
+import { Secret } from "../../src/base/index.ts";
+import { grpcTarget, isProxied } from "../../src/grpc/index.ts";
 
 test.each<[string, string, boolean]>([
   ["istiod.istio-system.svc:15012", "", true],

@@ -1,6 +1,5 @@
-import { describeError } from "./errors.ts";
-import { lookupHost } from "./lookup-host.ts";
-import { splitHostPort } from "./net.ts";
+import { describeError, lookupHost, splitHostPort } from "../base/index.ts";
+import { Code } from "./codes.ts";
 
 type Experimental = typeof import("@grpc/grpc-js")["experimental"];
 type Resolver = import("@grpc/grpc-js").experimental.Resolver;
@@ -10,8 +9,6 @@ type Found = Parameters<ResolverListener>[0];
 
 /** Of targets whose names we look up ourselves: `name:host:port`. */
 export const NAME_SCHEME = "name";
-
-const UNAVAILABLE = 14;
 
 /**
  * Has a gRPC client look names up with `lookupHost` instead of getaddrinfo, once for each channel: our clients make a
@@ -37,7 +34,7 @@ export function registerNames({ registerResolver, statusOrFromError, statusOrFro
       void addressesOf(this.#address, pending.signal)
         .then(
           (addresses): Found => statusOrFromValue(addresses.map((one) => ({ addresses: [one] }))),
-          (error): Found => statusOrFromError({ code: UNAVAILABLE, details: describeError(error) }),
+          (error): Found => statusOrFromError({ code: Code.UNAVAILABLE, details: describeError(error) }),
         )
         .then((result) => {
           if (pending.signal.aborted) return;

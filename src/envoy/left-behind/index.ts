@@ -1,0 +1,1 @@
+export { type EnvoyMark, endStaleEnvoy, isSameEnvoy, markEnvoy, RUN_VARIABLE } from "./stale.ts";

@@ -1,0 +1,41 @@
+/**
+ * gRPC's status codes. A table of our own, because this file is loaded before Envoy is spawned and gRPC is not.
+ * Source: grpc/grpc doc/statuscodes.md.
+ */
+export const Code = {
+  OK: 0,
+  CANCELLED: 1,
+  UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+  UNAUTHENTICATED: 16,
+} as const;
+
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(Code).map(([name, code]) => [code, name]));
+
+/** A gRPC status as grpc-js takes and gives it, without trailing metadata. */
+export interface StreamStatus {
+  readonly code: number;
+  readonly details: string;
+}
+
+/** The status's name as it stands in gRPC's documents, or its number when it has none. */
+export function codeName(code: number): string {
+  return NAMES.get(code) ?? String(code);
+}
+
+/** Whether what was thrown is the end of a gRPC stream. */
+export function isStatus(error: unknown): error is Error & StreamStatus {
+  return error instanceof Error && "code" in error && "details" in error;
+}

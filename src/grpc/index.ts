@@ -1,0 +1,5 @@
+export { Code, codeName, isStatus, type StreamStatus } from "./codes.ts";
+export { type GrpcTls, grpcCredentials } from "./credentials.ts";
+export { type CallHeader, callMetadata, headersOf } from "./metadata.ts";
+export { IS_IT_RUNNING, isUnreachable, plainReason, ToldReasons } from "./reasons.ts";
+export { type EgressProxy, grpcTarget, isProxied, type Tunnel } from "./tunnel.ts";

@@ -1,0 +1,23 @@
+export { type Cgroup, type CgroupLimits, readCgroup, wholeCpus } from "./cgroup.ts";
+export type { Host, StopSignals } from "./host.ts";
+export { findSetpriv } from "./parent-death.ts";
+export {
+  DEFAULT_TEMPORARY_PLACE,
+  makeTemporaryFolder,
+  type TemporaryPlace,
+  temporaryPlace,
+  workingDirectory,
+  xdgFolder,
+} from "./places.ts";
+export { type PortHolder, portHolders, portsOf } from "./port-holders.ts";
+export { commandLineOf, ownerOf, startOf, wasStartedWith } from "./process-identity.ts";
+export { isForRuntime } from "./runtime-variables.ts";
+export {
+  descriptorOf,
+  finishOutput,
+  isTerminal,
+  lossyOutput,
+  type ProcessOutput,
+  steadyOutput,
+  writeExact,
+} from "./steady-output.ts";

@@ -1,0 +1,5 @@
+export { FIPS_CIPHERS } from "./ciphers.ts";
+export { parseDownwardApi, unquote } from "./downward-api.ts";
+export { type RefusedWord, refusedKey, refusedProvCert, refusedSocketName } from "./identity-rules.ts";
+export { isNamespaceName, isServiceAccountName, KUBERNETES_NAME } from "./kubernetes-names.ts";
+export { PATHS } from "./paths.ts";

@@ -1,0 +1,32 @@
+/**
+ * The places that Istio's injector and VM packages agree on; relative ones start at the working directory. Sources:
+ * istio/istio pkg/security/security.go, pkg/config/constants/constants.go.
+ */
+export const PATHS = {
+  /** Of `ProxyConfig.configPath`; a run's bootstrap, sockets and `agent.json` stand there. */
+  config: "./etc/istio/proxy",
+  meshConfig: "./etc/istio/config/mesh",
+  podLabels: "./etc/istio/pod/labels",
+  podAnnotations: "./etc/istio/pod/annotations",
+  token: "./var/run/secrets/tokens/istio-token",
+  controlPlaneRoot: "./var/run/secrets/istio/root-cert.pem",
+  mounted: {
+    certChain: "./etc/certs/cert-chain.pem",
+    key: "./etc/certs/key.pem",
+    root: "./etc/certs/root-cert.pem",
+  },
+  workloadFiles: {
+    certChain: "./var/run/secrets/workload-spiffe-credentials/cert-chain.pem",
+    key: "./var/run/secrets/workload-spiffe-credentials/key.pem",
+    root: "./var/run/secrets/workload-spiffe-credentials/root-cert.pem",
+  },
+  gkeFiles: {
+    certChain: "./var/run/secrets/workload-spiffe-credentials/certificates.pem",
+    key: "./var/run/secrets/workload-spiffe-credentials/private_key.pem",
+    root: "./var/run/secrets/workload-spiffe-credentials/ca_certificates.pem",
+  },
+  workloadSocketFolder: "./var/run/secrets/workload-spiffe-uds",
+  credentialSocket: "./var/run/secrets/credential-uds/socket",
+  filesSocket: "./var/run/secrets/credential-uds/files-socket",
+  crl: "/var/run/secrets/istio/crl/ca-crl.pem",
+} as const;
