@@ -33,7 +33,7 @@ describe.each(runtimes())("an end during the start on $name", (runtime) => {
     const sinceMs = performance.now();
     agent.kill(signal);
     expect((await agent.ended).code).toBe(0);
-    expect(performance.now() - sinceMs).toBeLessThan(2_000);
+    expect(performance.now() - sinceMs).toBeLessThan(4_000); // finding such a key takes half a minute
     expect(leftovers()).toEqual([]);
   });
 

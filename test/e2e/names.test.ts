@@ -13,6 +13,8 @@ import { createTestCa } from "../support/test-ca.ts";
 
 const skipped = whyNoMounts();
 const title = skipped === undefined ? "names on $name" : `names on $name (skipped: ${skipped})`;
+/** What one question that is not answered costs; who waits for an answer takes longer. Source: resolv.conf(5), timeout. */
+const ONE_TRY_MS = 5_000;
 const CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 
 describe.skipIf(skipped !== undefined).each(runtimes())(title, (runtime) => {
@@ -39,7 +41,7 @@ describe.skipIf(skipped !== undefined).each(runtimes())(title, (runtime) => {
       },
     });
     await expect.poll(() => names.questions()).toBeGreaterThan(0);
-    expect(await timeOfEnd(agent)).toBeLessThan(1_000);
+    expect(await timeOfEnd(agent)).toBeLessThan(ONE_TRY_MS);
   });
 
   test.each<[string[], NodeJS.Signals, number]>([
@@ -58,7 +60,7 @@ describe.skipIf(skipped !== undefined).each(runtimes())(title, (runtime) => {
     const sinceMs = performance.now();
     command.kill(signal);
     expect((await command.ended).code).toBe(code);
-    expect(performance.now() - sinceMs).toBeLessThan(1_000);
+    expect(performance.now() - sinceMs).toBeLessThan(ONE_TRY_MS);
     expect(command.stdout()).toBe(""); // nothing that looks like the answer
     if (code === 1) expect(command.stderr()).toBe(`Error: Gave up: received signal ${signal} [STOPPED]\n`);
   });
@@ -79,7 +81,7 @@ describe.skipIf(skipped !== undefined).each(runtimes())(title, (runtime) => {
     controlPlane.kill("SIGKILL");
     await controlPlane.ended;
     await expect.poll(() => names.questions()).toBeGreaterThan(0);
-    expect(await timeOfEnd(agent)).toBeLessThan(1_000);
+    expect(await timeOfEnd(agent)).toBeLessThan(ONE_TRY_MS);
   });
 
   test("reality 7: absolute names, with a dot at their end, are found in /etc/hosts and verified without it", async () => {
