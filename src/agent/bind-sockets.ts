@@ -17,7 +17,7 @@ import type { Sockets } from "./serve-identity.ts";
 
 /**
  * Binds everything that the agent listens on; without Envoy nobody asks for secrets, and there is no SDS socket. A status
- * port of 0 means none. Rejects with ADDRESS_IN_USE or SOCKET_PATH_TOO_LONG.
+ * port of 0 means none. Rejects with ADDRESS_IN_USE, ADDRESS_UNUSABLE or SOCKET_PATH_TOO_LONG.
  * Source: istio/istio pilot/cmd/pilot-agent/app/cmd.go (`proxyConfig.StatusPort > 0`).
  */
 export async function bindSockets(config: AgentConfig, sds: SocketPlan, life: Lifetime): Promise<Sockets> {

@@ -35,7 +35,7 @@ async function tryLoopback(port: number): Promise<void> {
   });
 }
 
-/** Rejects with ADDRESS_IN_USE or FILE_UNWRITABLE when the port that somebody asked for cannot be had. */
+/** Rejects with ADDRESS_IN_USE or ADDRESS_UNUSABLE when the port that somebody asked for cannot be had. */
 export async function checkWantedPort(port: number): Promise<void> {
   await tryLoopback(port).catch((error: unknown) => {
     if (!(error instanceof AgentError)) throw error;

@@ -24,7 +24,8 @@ export function describePorts(config: AgentConfig): string {
 
 /**
  * Tries what Envoy is going to listen on, because Envoy only says "cannot bind", and of some ports not even that: two
- * Envoys can share one unnoticed. Rejects with ADDRESS_IN_USE, naming all that are taken, who has them and who sets them.
+ * Envoys can share one unnoticed. Rejects with ADDRESS_IN_USE, naming all that are taken, who has them and who sets them,
+ * or with ADDRESS_UNUSABLE.
  */
 export async function tryEnvoyPorts(config: AgentConfig, localhost: string): Promise<void> {
   const taken = await takenEnvoyPorts(config, localhost);

@@ -28,7 +28,7 @@ interface Address {
   readonly port: number;
 }
 
-/** Tries the static addresses that only the next bootstrap listens on. Rejects with ADDRESS_IN_USE. */
+/** Tries the static addresses that only the next bootstrap listens on. Rejects with ADDRESS_IN_USE or ADDRESS_UNUSABLE. */
 export async function refuseTakenPorts(served: JsonValue, next: JsonValue): Promise<void> {
   const known = new Set(listenAddresses(served).map(keyOf));
   const added = listenAddresses(next).filter((address) => !known.has(keyOf(address)));

@@ -13,6 +13,11 @@ interface CatalogueEntry {
 /** Every error code of the product. docs/errors.md is generated from this table. */
 export const ERROR_CATALOGUE = {
   ADDRESS_IN_USE: { kind: "environment", summary: "A port or socket that the agent must listen on is taken." },
+  ADDRESS_UNUSABLE: {
+    kind: "environment",
+    summary:
+      "A port that the agent must listen on is free, but not for it: it lacks the right, or no interface has the address.",
+  },
   APPLICATION_NOT_EXECUTABLE: {
     kind: "environment",
     summary: "The application of `run` is a file that cannot be executed; the exit code is 126, as in a shell.",

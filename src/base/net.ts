@@ -73,7 +73,7 @@ async function bindOnStage(path: string, { mode = 0o600, owner, limit }: UnixOpt
   }
 }
 
-/** Listens on a TCP port; 0 takes a free one. Rejects with ADDRESS_IN_USE, naming the port. */
+/** Listens on a TCP port; 0 takes a free one. Rejects with ADDRESS_IN_USE or ADDRESS_UNUSABLE, naming the port. */
 export async function bindTcp(host: string, port: number, { limit }: TcpOptions = {}): Promise<BoundSocket> {
   return listen({ host, port }, `${host.includes(":") ? `[${host}]` : host}:${port}`, limit);
 }
@@ -126,7 +126,7 @@ function listen(where: ListenOptions, shown: string, limit?: ConnectionLimit): P
       socket.once("close", () => open.delete(socket));
       accept(socket);
     });
-    server.once("error", (error) => reject(listenError(error, shown)));
+    server.once("error", (error) => reject("path" in where ? error : tcpListenError(error, shown)));
     server.listen(where, () => {
       resolve({
         ...boundAddress(server, shown),
@@ -155,9 +155,18 @@ function close(server: Server, open: ReadonlySet<Socket>): Promise<void> {
   });
 }
 
-function listenError(error: Error, shown: string): AgentError {
+function tcpListenError(error: Error, shown: string): AgentError {
   if (systemCode(error) === "EADDRINUSE") {
     return new AgentError("ADDRESS_IN_USE", `Cannot listen on "${shown}": in use by another process`, { cause: error });
   }
-  return new AgentError("FILE_UNWRITABLE", `Cannot listen on "${shown}": ${describeError(error)}`, { cause: error });
+  const hint = LISTEN_HINTS[systemCode(error) ?? ""];
+  const text = `Cannot listen on "${shown}": ${describeError(error)}`;
+  return new AgentError("ADDRESS_UNUSABLE", text, { cause: error, ...(hint !== undefined && { hint }) });
 }
+
+/** By system code. */
+const LISTEN_HINTS: Readonly<Record<string, string>> = {
+  EACCES: "Ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one",
+  EADDRNOTAVAIL: "No interface of this machine has the address; choose one that `ip address` lists",
+  EAFNOSUPPORT: "This machine has no such version of IP; choose an address of the other",
+};

@@ -149,7 +149,7 @@ const DEFAULT_APP_PORT = "15081";
 function startService(port: number): ReturnType<typeof startExampleService> {
   return startExampleService(port).catch((error: unknown) => {
     const isTaken = systemCode(error) === "EADDRINUSE";
-    const code = isTaken ? "ADDRESS_IN_USE" : "FILE_UNWRITABLE";
+    const code = isTaken ? "ADDRESS_IN_USE" : "ADDRESS_UNUSABLE";
     const why = isTaken ? "in use by another process" : describeError(error);
     throw new AgentError(code, `Cannot start the example service on port ${port}: ${why}`, {
       hint: "Name another port with --set APP_PORT=N, or leave --with-service out: the service may run already",

@@ -67,6 +67,15 @@ test("a taken port is named", async () => {
   await expect(bindTcp("127.0.0.1", taken.port)).rejects.toThrow(`"127.0.0.1:${taken.port}": in use`);
 });
 
+test("a port that is free and cannot be had is neither taken nor a file", async () => {
+  const elsewhere = "192.0.2.7"; // TEST-NET-1, RFC 5737
+  await expect(bindTcp(elsewhere, 0)).rejects.toMatchObject({
+    code: "ADDRESS_UNUSABLE",
+    message: expect.stringMatching(`^Cannot listen on "${elsewhere}:0": .*EADDRNOTAVAIL`),
+    hint: expect.stringContaining("No interface"),
+  });
+});
+
 test("free ports are distinct", async () => {
   const ports = await freePorts(5);
   expect(new Set(ports).size).toBe(5);

@@ -1,13 +1,16 @@
-import { cp, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
-import { join } from "node:path";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { chooseFreePorts } from "../../src/agent/free-ports.ts";
 import { loadConfig } from "../../src/config/index.ts";
+import { asStranger } from "../security/users.ts";
 import { run, runtimes } from "../support/pilotboat.ts";
 import { createSandbox } from "../support/sandbox.ts";
 
 const TEST_LIMIT_MS = 60_000;
+const IDENTITY = { POD_NAME: "p", POD_NAMESPACE: "default", SERVICE_ACCOUNT: "p", INSTANCE_IP: "127.0.0.1" };
 
 /** Undefined where somebody else has it already, which serves as well. */
 function take(port: number): Promise<Server | undefined> {
@@ -130,4 +133,25 @@ test("reality 27: --free-ports replaces what is taken, not what somebody has set
   const without = await configOf();
   expect((await chooseFreePorts(without))(without).proxy.statusPort).toBe(15_020);
   server?.close();
+});
+
+const isRoot = process.getuid?.() === 0 && process.platform === "linux";
+if (!isRoot) console.log("Not root on Linux: no port below 1024 is tried as another user");
+
+describe.runIf(isRoot).each(runtimes())("a port that is free and cannot be had, on $name", ({ name, command }) => {
+  /** In a network of its own, where ports below 1024 are privileged whatever the machine allows. */
+  const words = ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", ...asStranger(), ...command];
+
+  test.each([
+    ["control-plane", ["control-plane", "--dir", resolve("examples/quickstart/xds"), "--port", "80"], {}],
+    ["up", ["up", "--port", "80"], {}],
+    ["proxy", ["proxy", "sidecar"], { PROXY_CONFIG: '{"statusPort":80}', DISABLE_ENVOY: "true", ...IDENTITY }],
+  ])("%s says that it lacks the right", async (_command, args, env) => {
+    const folder = await mkdtemp(join(tmpdir(), "pb-ports-"));
+    await chmod(folder, 0o777);
+    const { code, stderr } = await run({ name, command: words }, args, { cwd: folder, env: { ...env, HOME: folder } });
+    await rm(folder, { recursive: true, force: true });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/EACCES.*\[ADDRESS_UNUSABLE\]\n {2}hint: \S/);
+  });
 });
