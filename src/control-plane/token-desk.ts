@@ -1,7 +1,15 @@
-import { readdir, unlink } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { AgentError, bindUnix, describeError, Secret, shortSocketPath, systemCode } from "../base/index.ts";
+import {
+  AgentError,
+  bindUnix,
+  describeError,
+  lookAtSocketPlace,
+  removeDeadSocket,
+  Secret,
+  shortSocketPath,
+} from "../base/index.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import type { Workload } from "./tokens.ts";
 
@@ -77,11 +85,11 @@ export async function askForToken(from: RunningControlPlane, { workload, ttlMs }
 
 async function isAnswered(path: string): Promise<boolean> {
   try {
-    (await open(path)).destroy();
-    return true;
-  } catch (error) {
-    if (systemCode(error) === "ECONNREFUSED") await unlink(path).catch(() => undefined);
-    return false;
+    const place = await lookAtSocketPlace(path);
+    if (place.kind === "dead") await removeDeadSocket(path, place.found);
+    return place.kind === "alive";
+  } catch {
+    return false; // another one took its place, or it is not ours to look at
   }
 }
 

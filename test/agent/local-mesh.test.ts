@@ -11,6 +11,7 @@ import { sweepRunFolders } from "../../src/agent/local/sweep-run-folders.ts";
 import { bindTcp, bindUnix, silentLogger } from "../../src/base/index.ts";
 import { type Host, startOf } from "../../src/host/index.ts";
 import { writeProgram } from "../support/fake-pip.ts";
+import { FULL_QUEUE, holdSocket } from "../support/other-socket.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
 const never = new AbortController().signal;
@@ -125,6 +126,8 @@ test("run folders of agents that were killed are removed, and nothing else", asy
   await symlink(join(folder, "elsewhere"), join(folder, "pilotboat-linked"));
   const elsewhere = await make("pilotboat-answer", dead); // of another container, whose process ids are not ours
   await using _ = await bindUnix(join(elsewhere, "XDS"));
+  using _full = await holdSocket(join(await make("pilotboat-full00", dead), "XDS"), "SOCK_STREAM", FULL_QUEUE);
+  using _other = await holdSocket(join(await make("pilotboat-dgram0", dead), "XDS"), "SOCK_DGRAM");
   const before = await readdir(folder);
 
   await sweepRunFolders(folder, silentLogger);

@@ -1,11 +1,11 @@
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
+import { execFileSync } from "node:child_process";
 import { chmod, lstat, mkdir, mkdtemp, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { bindUnix, lookAtSocketPlace, removeDeadSocket } from "../../src/base/index.ts";
+import { FULL_QUEUE, holdSocket } from "../support/other-socket.ts";
 
 let folder: string;
 let path: string;
@@ -31,12 +31,8 @@ const IN_THE_WAY: readonly (readonly [string, () => Promise<unknown>, string])[]
   ["a link to a dead socket", () => linkedDead(), "a socket that does not answer"],
   ["a live program's socket", () => listenAt(path), "in use, another process answers on it"],
   ["a link to a live program's socket", () => linkedLive(), "in use, another process answers on it"],
-  ["a live datagram socket", () => python("SOCK_DGRAM"), "a socket that may be in use"],
-  [
-    "a live socket whose queue is full",
-    () => python("SOCK_STREAM", "s.listen(0); held=[connect(p) for _ in range(2)]"),
-    "in use|may be in use",
-  ],
+  ["a live datagram socket", () => hold("SOCK_DGRAM"), "a socket that may be in use"],
+  ["a live socket whose queue is full", () => hold("SOCK_STREAM", FULL_QUEUE), "in use|may be in use"],
 ];
 
 test.each(IN_THE_WAY)("reality 6: %s where a socket should be is named and stays", async (_what, make, words) => {
@@ -116,20 +112,7 @@ async function leaveDead(at: string): Promise<void> {
   await new Promise((resolve) => server.close(resolve));
 }
 
-/** A socket that Node cannot make, held by another program. */
-async function python(kind: string, more = "pass"): Promise<void> {
-  const program = `
-import socket, sys, time
-p = sys.argv[1]
-def connect(p):
-    c = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM); c.setblocking(False)
-    try: c.connect(p)
-    except BlockingIOError: pass
-    return c
-s = socket.socket(socket.AF_UNIX, socket.${kind}); s.bind(p)
-${more}
-print("ready", flush=True); time.sleep(600)`;
-  const child = spawn("python3", ["-c", program, path], { stdio: ["ignore", "pipe", "inherit"] });
-  toStop.push(() => child.kill("SIGKILL"));
-  await once(child.stdout, "data");
+async function hold(kind: "SOCK_DGRAM" | "SOCK_STREAM", more?: string): Promise<void> {
+  const held = await holdSocket(path, kind, more);
+  toStop.push(() => held[Symbol.dispose]());
 }

@@ -1,7 +1,6 @@
 import { lstat, readdir, rm } from "node:fs/promises";
-import { connect } from "node:net";
 import { join } from "node:path";
-import { describeError, type Logger } from "../../base/index.ts";
+import { describeError, type Logger, lookAtSocketPlace } from "../../base/index.ts";
 import { PATHS } from "../../istio/index.ts";
 import { runFilePath } from "../read-run-file.ts";
 import { isAbandoned } from "../run-file.ts";
@@ -9,8 +8,6 @@ import { isAbandoned } from "../run-file.ts";
 /** What the name of a run folder that nobody named begins with, best first; six random characters follow. */
 export const RUN_FOLDER_PREFIXES = ["pilotboat-", "pb-"] as const;
 const RUN_FOLDER = new RegExp(`^(${RUN_FOLDER_PREFIXES.join("|")})[A-Za-z0-9]{6}$`);
-
-/** Where in them the configPath is, unless somebody has set another: such a folder stays. */
 
 /**
  * Removes the run folders, with token and bootstrap, of agents that were killed before they could. Only folders of our
@@ -39,16 +36,10 @@ async function isOurs(folder: string): Promise<boolean> {
   return found.isDirectory() && found.uid === process.getuid?.();
 }
 
-/** An agent of another container, which shares the folder but not the process ids, still answers on its socket. */
+/** An agent of another container, which shares the folder but not the process ids, still listens on its socket. */
 async function isLeftBehind(folder: string): Promise<boolean> {
   const configPath = join(folder, PATHS.config);
-  return (await isAbandoned(runFilePath(configPath))) && !(await isAnswered(join(configPath, "XDS")));
-}
-
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect({ path });
-    probe.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    probe.once("connect", () => probe.destroy());
-  });
+  if (!(await isAbandoned(runFilePath(configPath)))) return false;
+  const { kind } = await lookAtSocketPlace(join(configPath, "XDS"));
+  return kind === "absent" || kind === "dead";
 }
