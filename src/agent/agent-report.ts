@@ -4,7 +4,7 @@ import type { EnvoyHistory, EnvoyState, SupervisedEnvoy } from "../envoy/supervi
 import type { IdentityStatus } from "../identity/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { VERSION } from "../version.ts";
-import type { LeftOut } from "../xds/index.ts";
+import type { LeftOut, SubstitutedWasm } from "../xds/index.ts";
 import type { ServedIdentity } from "./serve-identity.ts";
 
 /** What `pilotboat status` shows of a running agent. Without secrets: a certificate's facts, never its key. */
@@ -24,6 +24,8 @@ export interface AgentReport {
   readonly controlPlane: { readonly address: string; readonly state: string };
   /** Filters that this Envoy does not have, and was sent its configuration without. */
   readonly leftOut: readonly LeftOut[];
+  /** Remote Wasm modules that Envoy goes without, and what is in their place. */
+  readonly substitutedWasm: readonly SubstitutedWasm[];
   readonly identity: IdentityStatus | undefined;
   /** Milliseconds from the start of the process to each step. */
   readonly timeline: Readonly<Record<string, number>>;
@@ -49,6 +51,7 @@ export function describeAgent({ config, node, timeline, envoy, served }: ReportP
     ...(envoy === undefined ? {} : { envoyAddresses: envoyAddresses(config, node) }),
     controlPlane: { address: config.proxy.discoveryAddress, state: served?.controlPlane() ?? "starting" },
     leftOut: served?.leftOut() ?? [],
+    substitutedWasm: served?.substitutedWasm() ?? [],
     identity: served?.identity(),
     timeline: Object.fromEntries(timeline.marks),
   };
@@ -57,6 +60,11 @@ export function describeAgent({ config, node, timeline, envoy, served }: ReportP
 /** One line for people. */
 export function describeLeftOut({ filter, type, lost }: LeftOut): string {
   return `left out, because this Envoy does not have it: "${filter}" (${type}); lost: ${lost}`;
+}
+
+/** One line for people. */
+export function describeWasm({ name, consequence }: SubstitutedWasm): string {
+  return `without its Wasm module, which this version does not fetch: "${name}"; ${consequence}`;
 }
 
 function envoyAddresses({ proxy, settings }: AgentConfig, node: NodeDescription) {

@@ -3,7 +3,7 @@ import type { AgentConfig } from "../config/index.ts";
 import type { SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import { createReadinessBoard, serveStatus } from "../status/index.ts";
 import type { AgentContext } from "./agent-context.ts";
-import { type AgentReport, describeAgent, describeLeftOut } from "./agent-report.ts";
+import { type AgentReport, describeAgent, describeLeftOut, describeWasm } from "./agent-report.ts";
 import type { PreparedAgent } from "./prepare-agent.ts";
 import { firstReason, readinessChecks, waitUntilReady } from "./readiness.ts";
 import type { Reload, Reloader } from "./reload.ts";
@@ -41,7 +41,10 @@ export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
   const socket = prepared.sockets.status;
   if (socket !== undefined) {
     const agentReport = (): AgentReport => report(parts, served);
-    const notes = (): string[] => (served?.leftOut() ?? []).map(describeLeftOut);
+    const notes = (): string[] => [
+      ...(served?.leftOut() ?? []).map(describeLeftOut),
+      ...(served?.substitutedWasm() ?? []).map(describeWasm),
+    ];
     const statusOptions = { ...statusParts(parts), socket, board, notes, reload, agentReport };
     await life.own("status", serveStatus(statusOptions, stop));
   }

@@ -13,7 +13,7 @@ import {
 } from "../identity/index.ts";
 import type { IdentityPlan, KeySource } from "../identity/prepare/index.ts";
 import { PATHS } from "../istio/index.ts";
-import { type LeftOut, serveXdsRelay } from "../xds/index.ts";
+import { type LeftOut, type SubstitutedWasm, serveXdsRelay } from "../xds/index.ts";
 import * as options from "./room-options.ts";
 
 /** What the agent listens on, bound before anything serves it. */
@@ -50,6 +50,8 @@ export interface ServedIdentity extends AsyncDisposable {
   describeRefusal(): string | undefined;
   /** The filters that Envoy was sent its configuration without. */
   leftOut(): readonly LeftOut[];
+  /** The remote Wasm modules that Envoy goes without. */
+  substitutedWasm(): readonly SubstitutedWasm[];
   /** Why Envoy may lack certificates or configuration, in one line; undefined when all is well. */
   describeTrouble(): string | undefined;
 }
@@ -98,6 +100,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
         envoys: parts.envoys,
         maxClients: settings.maxXdsClients,
         stockEnvoy: settings.stockEnvoy,
+        isWasmConverted: settings.isWasmConversionEnabled,
         keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
         told,
         log,
@@ -117,6 +120,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
     controlPlane: () => xds.describeState(),
     describeRefusal: () => xds.describeRefusal(),
     leftOut: () => xds.leftOut(),
+    substitutedWasm: () => xds.substitutedWasm(),
     describeTrouble() {
       const { upstream } = xds.state();
       const reason = "failure" in upstream ? upstream.failure?.reason : undefined;

@@ -46,6 +46,9 @@ export function describe(report: AgentReport, nowMs: number): string {
   for (const { filter, type, lost } of report.leftOut) {
     rows.push(["left out", `${filter} (${type}), which this Envoy does not have; lost: ${lost}`]);
   }
+  for (const { name, uri, consequence } of report.substitutedWasm) {
+    rows.push(["no Wasm", `${name} (${uri}), which this version does not fetch; ${consequence}`]);
+  }
   if (certificate === undefined) rows.push(["certificate", "none yet"]);
   else {
     rows.push(

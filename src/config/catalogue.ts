@@ -400,9 +400,8 @@ export const CATALOGUE = {
   isWasmConversionEnabled: bool({
     env: "ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION",
     default: true,
-    help: "Fetch remote Wasm modules and give Envoy local files",
+    help: "Take filters with a remote Wasm module out: this version fetches none, so one that allows everything (FAIL_OPEN) or denies everything (FAIL_CLOSE) is in its place; false passes them on, and Envoy refuses them",
     room: "wasm",
-    isPending: true,
   }),
   wasmInsecureRegistries: list({
     env: "WASM_INSECURE_REGISTRIES",

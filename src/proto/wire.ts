@@ -39,6 +39,39 @@ export function readFields(bytes: Uint8Array, take: TakeField, takeNumber: TakeF
   }
 }
 
+/** The last length-delimited field of a number, which counts in protobuf; undefined when there is none. */
+export function fieldOf(message: Uint8Array, wanted: number): Uint8Array | undefined {
+  let found: Uint8Array | undefined;
+  readFields(message, (field, reader) => {
+    if (field !== wanted) return false;
+    found = reader.bytes();
+    return true;
+  });
+  return found;
+}
+
+/** The same; empty when there is none. */
+export function bytesOf(message: Uint8Array, wanted: number): Uint8Array {
+  return fieldOf(message, wanted) ?? new Uint8Array();
+}
+
+/** The same as text. */
+export function textOf(message: Uint8Array, wanted: number): string {
+  return UTF8.decode(bytesOf(message, wanted));
+}
+
+const UTF8 = new TextDecoder();
+
+/** The full name of the message in a `google.protobuf.Any`. */
+export function typeOf(any: Uint8Array): string {
+  return nameIn(textOf(any, 1));
+}
+
+/** The full name of a message in its type URL. */
+export function nameIn(typeUrl: string): string {
+  return typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
+}
+
 /**
  * Says what becomes of a length-delimited field: its own bytes keep it, other bytes take its place, and undefined leaves
  * it out.

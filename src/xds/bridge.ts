@@ -21,6 +21,7 @@ import {
 import { openUpstream, type UpstreamCall } from "./upstream.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import type { Variant } from "./variant.ts";
+import type { WasmModules } from "./wasm-modules.ts";
 
 export interface BridgeOptions {
   /** Number of the stream in the log, from 1. */
@@ -40,6 +41,8 @@ export interface BridgeOptions {
   readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
   /** Fits responses to an Envoy. */
   readonly stockEnvoy: StockEnvoy;
+  /** Undefined where remote modules are passed on as they are. */
+  readonly wasm: WasmModules | undefined;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -147,6 +150,7 @@ class Bridge {
     const facts = this.#peek(message);
     if (facts === undefined) return;
     this.#noteVerdict(facts);
+    if (this.#peer === "envoy") this.#options.wasm?.noteRequest(this.#options.variant, facts.typeUrl, message);
     if (facts.typeUrl === LISTENER_TYPE && this.#speaksForAgent()) this.#own.subscribeOnce();
   }
 
@@ -214,7 +218,14 @@ class Bridge {
       log.error(`Skipping forwarding type url ${facts.typeUrl} to Envoy as is not a valid Envoy type`, { id });
       return;
     }
-    await this.#forward(facts, this.#adapt?.(facts.typeUrl, message) ?? message);
+    await this.#forward(facts, this.#forPeer(facts, message));
+  }
+
+  #forPeer({ typeUrl }: ResponseFacts, message: Buffer): Buffer {
+    const { variant, wasm } = this.#options;
+    if (this.#peer === "client") return message;
+    const adapted = wasm?.adapt(variant, typeUrl, message) ?? message;
+    return this.#adapt?.(typeUrl, adapted) ?? adapted;
   }
 
   /** Resolves when the peer's side has taken the message, or is gone. */

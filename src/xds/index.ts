@@ -11,3 +11,4 @@ export type {
   UpstreamState,
   UpstreamTls,
 } from "./types.ts";
+export type { SubstitutedWasm } from "./wasm-modules.ts";

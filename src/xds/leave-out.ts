@@ -1,4 +1,4 @@
-import { readFields, rewriteFields } from "../proto/wire.ts";
+import { bytesOf, nameIn, readFields, rewriteFields, textOf, typeOf } from "../proto/wire.ts";
 import type { Variant } from "./variant.ts";
 
 /** A filter that was left out of a resource. */
@@ -135,7 +135,7 @@ class Walk {
   }
 
   #extension(any: Uint8Array): Uint8Array | undefined {
-    this.#enter("extension configuration", innerBytes(any));
+    this.#enter("extension configuration", bytesOf(any, 2));
     let isGone = false;
     const next = inAny(any, (extension) =>
       each(extension, {
@@ -234,37 +234,8 @@ function inAny(any: Uint8Array, rewrite: (value: Uint8Array) => Uint8Array): Uin
   return each(any, { 2: rewrite });
 }
 
-function innerBytes(any: Uint8Array): Uint8Array {
-  let value: Uint8Array = new Uint8Array();
-  readFields(any, (field, reader) => {
-    if (field !== 2) return false;
-    value = reader.bytes();
-    return true;
-  });
-  return value;
-}
-
-/** The full name of the message in an `Any`. */
-function typeOf(any: Uint8Array): string {
-  return nameIn(textOf(any, 1));
-}
-
-/** The same of what a `TypedStruct` stands for, which configures without the message's descriptor. */
+/** The full name of the message in an `Any`, or of what a `TypedStruct` in it stands for, which configures without the message's descriptor. */
 function configuredType(any: Uint8Array): string {
   const type = typeOf(any);
-  return TYPED_STRUCTS.has(type) ? typeOf(innerBytes(any)) : type;
-}
-
-function nameIn(typeUrl: string): string {
-  return typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
-}
-
-function textOf(message: Uint8Array, wanted: number): string {
-  let text = "";
-  readFields(message, (field, reader) => {
-    if (field !== wanted) return false;
-    text = reader.string();
-    return true;
-  });
-  return text;
+  return TYPED_STRUCTS.has(type) ? typeOf(bytesOf(any, 2)) : type;
 }

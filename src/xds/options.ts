@@ -22,6 +22,8 @@ export interface XdsRelayOptions {
   readonly maxClients?: number;
   /** What becomes of filters that Envoy does not have. Default `refuse`: they are passed on, and Envoy refuses them. */
   readonly stockEnvoy?: StockEnvoyMode;
+  /** Whether a filter that allows or denies everything stands for Wasm filters with a remote module. Default true. */
+  readonly isWasmConverted?: boolean;
   /** For both sides. Default: ping after 30 s, give up after 10 s more. */
   readonly keepalive?: Keepalive;
   /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */

@@ -1,5 +1,5 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { readFields } from "../proto/wire.ts";
+import { bytesOf, readFields, textOf } from "../proto/wire.ts";
 import type { Variant } from "./variant.ts";
 
 /** What the relay needs to know of a request from Envoy. Missing fields are empty, as in proto3. */
@@ -33,7 +33,7 @@ export function peekRequest(variant: Variant, message: Uint8Array): RequestFacts
     if (field === typeUrl) facts.typeUrl = reader.string();
     else if (field === nonce) facts.nonce = reader.string();
     else if (field === versionInfo) facts.versionInfo = reader.string();
-    else if (field === errorDetail) facts.rejection = statusMessage(reader.bytes());
+    else if (field === errorDetail) facts.rejection = textOf(reader.bytes(), 2);
     else return false;
     return true;
   });
@@ -67,7 +67,7 @@ export function firstResource(variant: Variant, message: Uint8Array): RawAny | u
   });
   if (first === undefined) return undefined;
   const { anyInResource } = variant.response;
-  return readAny(anyInResource === undefined ? first : lastBytes(first, anyInResource));
+  return readAny(anyInResource === undefined ? first : bytesOf(first, anyInResource));
 }
 
 export interface RequestDraft {
@@ -107,24 +107,4 @@ function readAny(bytes: Uint8Array): RawAny {
     return true;
   });
   return any;
-}
-
-function lastBytes(message: Uint8Array, wanted: number): Uint8Array {
-  let found: Uint8Array = new Uint8Array();
-  readFields(message, (field, reader) => {
-    if (field !== wanted) return false;
-    found = reader.bytes();
-    return true;
-  });
-  return found;
-}
-
-function statusMessage(status: Uint8Array): string {
-  let text = "";
-  readFields(status, (field, reader) => {
-    if (field !== 2) return false;
-    text = reader.string();
-    return true;
-  });
-  return text;
 }

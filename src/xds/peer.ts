@@ -1,3 +1,4 @@
+import { memberOf, valueIn } from "../proto/struct.ts";
 import { readFields } from "../proto/wire.ts";
 import type { Peer } from "./types.ts";
 import type { Variant } from "./variant.ts";
@@ -28,13 +29,19 @@ export function peekPeer(variant: Variant, message: Uint8Array): PeerFacts {
     readFields(request.bytes(), (nodeField, node) => {
       if (nodeField === NODE_ID) facts.nodeId = node.string();
       else if (nodeField === NODE_USER_AGENT) facts.userAgent = node.string();
-      else if (nodeField === NODE_METADATA) facts.generator = textOf(node.bytes(), "GENERATOR");
+      else if (nodeField === NODE_METADATA) facts.generator = textIn(node.bytes(), "GENERATOR");
       else return false;
       return true;
     });
     return true;
   });
   return facts;
+}
+
+/** A text of a Struct; empty when it has none of that name. */
+function textIn(struct: Uint8Array, name: string): string {
+  const value = valueIn(memberOf(struct, name));
+  return typeof value === "string" ? value : "";
 }
 
 const NODE_ID = 1;
@@ -81,30 +88,3 @@ function readExtension(bytes: Uint8Array): { readonly name: string; readonly typ
 
 const EXTENSION_NAME = 1;
 const EXTENSION_TYPE_URLS = 6;
-
-/** A text of a `google.protobuf.Struct`; empty when it has none of that name. */
-function textOf(struct: Uint8Array, wanted: string): string {
-  let found = "";
-  readFields(struct, (_fields, entry) => {
-    const pair = { key: "", value: "" };
-    readFields(entry.bytes(), (field, reader) => {
-      if (field === 1) pair.key = reader.string();
-      else if (field === 2 && pair.key === wanted) pair.value = stringValue(reader.bytes());
-      else return false;
-      return true;
-    });
-    if (pair.key === wanted) found = pair.value;
-    return true;
-  });
-  return found;
-}
-
-function stringValue(value: Uint8Array): string {
-  let text = "";
-  readFields(value, (field, reader) => {
-    if (field !== 3) return false;
-    text = reader.string();
-    return true;
-  });
-  return text;
-}

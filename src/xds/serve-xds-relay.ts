@@ -3,6 +3,7 @@ import type { XdsRelayOptions } from "./options.ts";
 import { type LeftOut, StockEnvoy } from "./stock-envoy.ts";
 import type { Peer, Rejection, UpstreamState } from "./types.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
+import { type SubstitutedWasm, WasmModules } from "./wasm-modules.ts";
 
 /** Of Envoy's stream; of the newest one where there is no Envoy. */
 export interface XdsRelayState {
@@ -19,6 +20,8 @@ export interface XdsRelay extends AsyncDisposable {
   describeRefusal(): string | undefined;
   /** The filters that Envoy was sent its configuration without. */
   leftOut(): readonly LeftOut[];
+  /** The remote Wasm modules that Envoy goes without. */
+  substitutedWasm(): readonly SubstitutedWasm[];
   /** How the connection stands, in one line without its address: a state, or what is the matter. */
   describeState(): string;
 }
@@ -34,6 +37,7 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   const clock = options.clock ?? systemClock;
   const { address, credentials } = options.upstream;
   const stockEnvoy = new StockEnvoy(options.stockEnvoy ?? "refuse", log);
+  const wasm = options.isWasmConverted === false ? undefined : new WasmModules(log);
   const watchOf = (peer: Peer): UpstreamWatch =>
     new UpstreamWatch({
       ...{ peer, address, log, clock, withheld: credentials.withheld },
@@ -44,13 +48,14 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   log.info(`Initializing with upstream address "${address}" and cluster "${options.upstream.clusterId}"`);
   const { startServer } = await import("./server.ts");
   stop.throwIfAborted();
-  const server = startServer({ ...options, log, clock, watches, stockEnvoy });
+  const server = startServer({ ...options, log, clock, watches, stockEnvoy, wasm });
   const watch = options.envoys?.() === 0 ? watches.client : watches.envoy;
   return {
     state: () => ({ upstream: watch.state, rejection: watch.rejection }),
     describeTrouble: () => watch.describeTrouble(),
     describeRefusal: () => watch.describeRefusal(),
     leftOut: () => stockEnvoy.leftOut,
+    substitutedWasm: () => wasm?.substituted ?? [],
     describeState: () => watch.describeState(),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };

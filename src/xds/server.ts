@@ -7,12 +7,14 @@ import type { StockEnvoy } from "./stock-envoy.ts";
 import type { Keepalive, Peer } from "./types.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import { DELTA, SOTW, type Variant } from "./variant.ts";
+import type { WasmModules } from "./wasm-modules.ts";
 
 export interface ServerParts {
   readonly log: Logger;
   readonly clock: Clock;
   readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
   readonly stockEnvoy: StockEnvoy;
+  readonly wasm: WasmModules | undefined;
 }
 
 type Options = Omit<XdsRelayOptions, "stockEnvoy"> & ServerParts;
@@ -71,7 +73,8 @@ class Streams {
   }
 
   take(variant: Variant, downstream: Downstream): void {
-    const { upstream, intercept, watches, stockEnvoy, log, metrics, clock, maxRequestBytes, envoys } = this.#options;
+    const { upstream, intercept, watches, stockEnvoy, wasm, log, metrics, clock, maxRequestBytes, envoys } =
+      this.#options;
     const stream = this.#live.enter();
     const running = bridge(
       downstream,
@@ -87,6 +90,7 @@ class Streams {
         noteRequestSize: (bytes) => this.#noteRequestSize(bytes),
         watches,
         stockEnvoy,
+        wasm,
         log,
         metrics,
         clock,

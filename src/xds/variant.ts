@@ -13,6 +13,10 @@ interface RequestFields {
   /** Absent from delta requests. */
   readonly versionInfo: number | undefined;
   readonly node: number;
+  /** All names that are subscribed to; in delta requests those that are added. */
+  readonly names: number;
+  /** Names that are no longer subscribed to; only delta requests have them. */
+  readonly unsubscribe: number | undefined;
   readonly typeUrl: number;
   readonly nonce: number;
   readonly errorDetail: number;
@@ -32,13 +36,13 @@ const SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
 export const SOTW: Variant = {
   name: "sotw",
   method: `${SERVICE}/StreamAggregatedResources`,
-  request: { versionInfo: 1, node: 2, typeUrl: 4, nonce: 5, errorDetail: 6 },
+  request: { versionInfo: 1, node: 2, names: 3, unsubscribe: undefined, typeUrl: 4, nonce: 5, errorDetail: 6 },
   response: { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, anyInResource: undefined },
 };
 
 export const DELTA: Variant = {
   name: "delta",
   method: `${SERVICE}/DeltaAggregatedResources`,
-  request: { versionInfo: undefined, node: 1, typeUrl: 2, nonce: 6, errorDetail: 7 },
+  request: { versionInfo: undefined, node: 1, names: 3, unsubscribe: 4, typeUrl: 2, nonce: 6, errorDetail: 7 },
   response: { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, anyInResource: 2 },
 };

@@ -16,6 +16,8 @@ export interface MeshProxyOptions {
   readonly address?: string;
   readonly role?: "sidecar" | "router";
   readonly env?: Readonly<Record<string, string>>;
+  /** Fields of ProxyConfig beside, or in place of, those that are set here. */
+  readonly proxyConfig?: Readonly<Record<string, unknown>>;
 }
 
 /** `pilotboat proxy` as a workload of the cluster, told what the injector would tell it. */
@@ -37,7 +39,7 @@ export async function startMeshProxy(
   options: MeshProxyOptions,
 ): Promise<MeshProxy> {
   const { namespace = cluster.namespace } = options;
-  const { folder, account, pod, labels, address = "127.0.0.1", role = "sidecar", env = {} } = options;
+  const { folder, account, pod, labels, address = "127.0.0.1", role = "sidecar", env = {}, proxyConfig = {} } = options;
   await mkdir(folder, { recursive: true });
   await cluster.writeCredentials(folder, account, { namespace });
   const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = await freePorts(4);
@@ -60,6 +62,7 @@ export async function startMeshProxy(
         statusPort: status,
         proxyAdminPort: admin,
         terminationDrainDuration: "0s",
+        ...proxyConfig,
       }),
       PILOTBOAT_STOCK_ENVOY: "adapt",
       ...env,

@@ -1,0 +1,80 @@
+import { describeError, type Logger } from "../base/index.ts";
+import { readFields } from "../proto/wire.ts";
+import { TYPE_PREFIX } from "./types.ts";
+import type { Variant } from "./variant.ts";
+import { substituteWasm, type WasmSubstitute } from "./wasm-substitute.ts";
+
+/** A Wasm filter that Envoy was sent a substitute for. */
+export interface SubstitutedWasm extends WasmSubstitute {
+  /** Name of the extension configuration; istiod makes it of the WasmPlugin's namespace and name. */
+  readonly name: string;
+  /** What follows for traffic. */
+  readonly consequence: string;
+}
+
+const EXTENSION_TYPE = `${TYPE_PREFIX}envoy.config.core.v3.TypedExtensionConfig`;
+
+/**
+ * Stands in for remote Wasm modules, which this version does not fetch: Envoy gets what Istio's agent sends when it cannot
+ * fetch them. Each is a warning when it comes or changes.
+ */
+export class WasmModules {
+  readonly #log: Logger;
+  readonly #substituted = new Map<string, SubstitutedWasm>();
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** In the order in which they came. */
+  get substituted(): readonly SubstitutedWasm[] {
+    return [...this.#substituted.values()];
+  }
+
+  /** Takes a response for an Envoy and returns what it is sent. Never throws. */
+  adapt(variant: Variant, typeUrl: string, message: Buffer): Buffer {
+    if (typeUrl !== EXTENSION_TYPE) return message;
+    try {
+      const bytes = new Uint8Array(message.buffer, message.byteOffset, message.length); // a Buffer is cut much more slowly
+      const adapted = substituteWasm(bytes, variant, (name, substitute) => this.#note(name, substitute));
+      return adapted === bytes ? message : Buffer.from(adapted.buffer, adapted.byteOffset, adapted.length);
+    } catch (error) {
+      this.#log.debug("response cannot be read and is passed on", { reason: describeError(error) });
+      return message;
+    }
+  }
+
+  #note(name: string, substitute: WasmSubstitute | undefined): void {
+    const last = this.#substituted.get(name);
+    if (substitute === undefined) {
+      this.#substituted.delete(name);
+      return;
+    }
+    const consequence = CONSEQUENCES[substitute.effect];
+    this.#substituted.set(name, { name, ...substitute, consequence });
+    if (last?.uri === substitute.uri && last.effect === substitute.effect) return;
+    const { uri, effect } = substitute;
+    this.#log.warn(`This version does not fetch Wasm modules: applying ${effect} RBAC filter`, {
+      ...{ name, uri, consequence },
+    });
+  }
+
+  /** Envoy no longer asks for an extension configuration once its listener is without the filter. Never throws. */
+  noteRequest({ name, request }: Variant, typeUrl: string, message: Uint8Array): void {
+    if (typeUrl !== EXTENSION_TYPE || this.#substituted.size === 0) return;
+    const wanted = new Set<string>();
+    readFields(message, (field, reader) => {
+      if (field === request.unsubscribe) this.#substituted.delete(reader.string());
+      else if (name === "sotw" && field === request.names) wanted.add(reader.string());
+      else return false;
+      return true;
+    });
+    if (name === "delta") return;
+    for (const known of this.#substituted.keys()) if (!wanted.has(known)) this.#substituted.delete(known);
+  }
+}
+
+const CONSEQUENCES: Readonly<Record<WasmSubstitute["effect"], string>> = {
+  allow: "traffic passes without the module, as its policy FAIL_OPEN says",
+  deny: "all traffic through the filter is refused (HTTP 403), as its policy FAIL_CLOSE says",
+};
