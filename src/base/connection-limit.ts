@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 /** How many connections a listening socket keeps open. */
 export interface ConnectionLimit {
   readonly most: number;
-  /** From one address; clients of a UNIX socket count as one. */
+  /** From one address; clients of a UNIX socket have none. */
   readonly mostPerPeer: number;
 }
 
@@ -18,10 +18,10 @@ const RESERVED_DESCRIPTORS = 64;
 
 /**
  * What one listener of the agent may have, so that all of them together, and what they open for each connection, stay
- * below the limit of descriptors: a quarter of it after a reserve, from 16 to 256.
+ * below the limit of descriptors: a quarter of it after a reserve, from 16 to `atMost`, by default 256.
  */
-export function connectionLimit(descriptors = descriptorLimit()): ConnectionLimit {
-  const most = Math.min(MOST, Math.max(LEAST, Math.floor((descriptors - RESERVED_DESCRIPTORS) / 4)));
+export function connectionLimit(atMost = MOST, descriptors = descriptorLimit()): ConnectionLimit {
+  const most = Math.min(atMost, Math.max(LEAST, Math.floor((descriptors - RESERVED_DESCRIPTORS) / 4)));
   return { most, mostPerPeer: Math.ceil(most / 2) };
 }
 
@@ -36,7 +36,8 @@ export function makeRoom(
 ): boolean {
   const all = [...open].filter((one) => !one.destroyed);
   const peers = all.filter((one) => one.remoteAddress === next.remoteAddress);
-  const crowd = peers.length >= limit.mostPerPeer ? peers : all.length >= limit.most ? all : [];
+  const isCrowded = next.remoteAddress !== undefined && peers.length >= limit.mostPerPeer;
+  const crowd = isCrowded ? peers : all.length >= limit.most ? all : [];
   if (crowd.length === 0) return true;
   const ranks = crowd.map(spare);
   const highest = Math.max(...ranks);

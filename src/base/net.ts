@@ -16,7 +16,7 @@ export interface BoundSocket extends AsyncDisposable {
   readonly address: string;
   /** The bound port; 0 for a UNIX socket. */
   readonly port: number;
-  /** Gives every connection, early ones first, to `accept`. Call it once. `spare` ranks what a limit may close. */
+  /** Gives every connection, early ones first, to `accept`. Call it once. `spare` ranks what a limit may close; default: nothing. */
   handOver(accept: (socket: Socket) => void, spare?: Spare): void;
 }
 
@@ -118,7 +118,7 @@ function listen(where: ListenOptions, shown: string, limit?: ConnectionLimit): P
     const open = new Set<Socket>();
     let waiting: Socket[] | undefined = [];
     let accept = (socket: Socket): void => void waiting?.push(socket);
-    let spare: Spare = (socket) => (socket.bytesRead === 0 ? 1 : 0);
+    let spare: Spare = () => 1; // nobody is served yet
     server.on("connection", (socket) => {
       if (limit !== undefined && !makeRoom(socket, open, { limit, spare })) return void socket.destroy();
       open.add(socket);
@@ -130,7 +130,7 @@ function listen(where: ListenOptions, shown: string, limit?: ConnectionLimit): P
     server.listen(where, () => {
       resolve({
         ...boundAddress(server, shown),
-        handOver(next, nextSpare = spare) {
+        handOver(next, nextSpare = () => 0) {
           accept = next;
           spare = nextSpare;
           for (const socket of waiting ?? []) if (!socket.destroyed) next(socket);

@@ -1,6 +1,6 @@
 import * as grpc from "@grpc/grpc-js";
 import { describeError, type Logger } from "../base/index.ts";
-import { Code } from "../grpc/index.ts";
+import { type Caller, Code } from "../grpc/index.ts";
 import { authenticate } from "./authenticate.ts";
 import type { TokenIssuer } from "./tokens.ts";
 
@@ -8,13 +8,15 @@ export interface AuthenticatingOptions {
   readonly tokens: TokenIssuer;
   readonly trustDomain: string;
   readonly log: Logger;
+  /** Hears of each call whose caller is known. */
+  readonly onKnown: (call: Caller) => void;
 }
 
 /**
  * Refuses a call of nobody before a byte of its message is read: gRPC reads only what is asked for, and until the caller
  * is known nothing is. What a known caller may do is for the services to say.
  */
-export function authenticating({ tokens, trustDomain, log }: AuthenticatingOptions): grpc.ServerInterceptor {
+export function authenticating({ tokens, trustDomain, log, onKnown }: AuthenticatingOptions): grpc.ServerInterceptor {
   return ({ path }, call) => {
     const refuse = (code: grpc.status, reason: string): void => {
       log.warn("Refused a call", { path, reason });
@@ -25,7 +27,11 @@ export function authenticating({ tokens, trustDomain, log }: AuthenticatingOptio
         next({
           onReceiveMetadata(metadata, pass) {
             authenticate({ metadata, getAuthContext: () => call.getAuthContext() }, tokens, trustDomain).then(
-              (found) => (found.ok ? pass(metadata) : refuse(Code.UNAUTHENTICATED, found.reason)),
+              (found) => {
+                if (!found.ok) return refuse(Code.UNAUTHENTICATED, found.reason);
+                onKnown(call);
+                pass(metadata);
+              },
               (error: unknown) => refuse(Code.INTERNAL, describeError(error)),
             );
           },

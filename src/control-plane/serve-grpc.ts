@@ -1,6 +1,7 @@
 import type { SecureContextOptions } from "node:tls";
 import * as grpc from "@grpc/grpc-js";
 import type { BoundSocket, Secret } from "../base/index.ts";
+import { type Caller, serveGrpcConnections } from "../grpc/index.ts";
 import { AggregatedDiscoveryService } from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { IstioCertificateService } from "../proto/gen/istio/v1/auth/ca_pb.ts";
 import { grpcServiceDefinition } from "../proto/grpc-service.ts";
@@ -12,8 +13,8 @@ export interface ServeOptions {
   readonly tls: ServerTls;
   readonly createCertificate: ReturnType<typeof createCertificateHandler>;
   readonly discovery: DiscoveryService["handlers"];
-  /** Sees each call before its message is read. */
-  readonly interceptor: grpc.ServerInterceptor;
+  /** Sees each call before its message is read, and says whose caller is known. */
+  readonly interceptor: (onKnown: (call: Caller) => void) => grpc.ServerInterceptor;
 }
 
 /** Source: istio/istio pilot/pkg/features (ISTIO_GPRC_MAXRECVMSGSIZE, ISTIO_GPRC_MAXSTREAMS). */
@@ -40,14 +41,19 @@ export function serveGrpc({ socket, tls, createCertificate, discovery, intercept
     "grpc.max_receive_message_length": MOST_REQUEST_BYTES,
     "grpc.max_send_message_length": -1,
     "grpc.max_concurrent_streams": MOST_STREAMS,
-    interceptors: [interceptor],
+    interceptors: [interceptor((call) => connections.noteCall(call))],
   });
   server.addService(grpcServiceDefinition(IstioCertificateService), { createCertificate });
   server.addService(grpcServiceDefinition(AggregatedDiscoveryService), { ...discovery });
   const credentials = new ReplaceableCredentials(tls);
-  const injector = server.createConnectionInjector(credentials);
-  socket.handOver((connection) => injector.injectConnection(connection));
-  return { useTls: (next) => credentials.replace(next), close: () => server.forceShutdown() };
+  const connections = serveGrpcConnections(server, credentials, socket);
+  return {
+    useTls: (next) => credentials.replace(next),
+    close() {
+      connections.destroy();
+      server.forceShutdown();
+    },
+  };
 }
 
 /** The library's own ask for no client certificate or insist on one, and they keep what they were made with. */

@@ -1,6 +1,7 @@
 import {
   type BoundSocket,
   bindTcp,
+  connectionLimit,
   describeError,
   type Logger,
   stoppedOr,
@@ -12,13 +13,17 @@ import type { Snapshot } from "./snapshot.ts";
 
 const DAY_MS = 86_400_000;
 const TOKEN_TTL_MS = DAY_MS / 2;
+/** A workload has two or three. */
+const MOST_CONNECTIONS = 4_096;
 
 /**
  * Starts the control plane. Rejects with RESOURCES_INVALID for a bad file, ADDRESS_IN_USE for a taken port,
  * CA_FOLDER_INVALID for an unusable CA, STOPPED when `stop` comes first. Everything heavy (Envoy's descriptors, gRPC) is loaded here and not before.
  */
 export async function startControlPlane(options: ControlPlaneOptions, stop: AbortSignal): Promise<ControlPlane> {
-  const socket = await bindTcp(options.host ?? "127.0.0.1", options.port ?? 0);
+  const { most } = connectionLimit(MOST_CONNECTIONS);
+  const limit = { most, mostPerPeer: most }; // a mesh on one machine has one address
+  const socket = await bindTcp(options.host ?? "127.0.0.1", options.port ?? 0, { limit });
   try {
     return await serveOn(socket, options, stop);
   } catch (error) {
@@ -55,7 +60,7 @@ async function serveOn(socket: BoundSocket, options: ControlPlaneOptions, stop: 
   });
   const server = code.serveGrpc({
     ...{ socket, tls: signing.serverTls(), createCertificate, discovery: discovery.handlers },
-    interceptor: code.authenticating({ tokens, trustDomain, log }),
+    interceptor: (onKnown) => code.authenticating({ tokens, trustDomain, log, onKnown }),
   });
   const tellRead = ({ listeners, counts }: Snapshot, isAgain: boolean): void => {
     if (Object.keys(counts).length === 0) log.warn("There are no resources: whoever connects gets none", { folder });

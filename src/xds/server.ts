@@ -1,5 +1,6 @@
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Clock, Logger } from "../base/index.ts";
+import { serveGrpcConnections } from "../grpc/index.ts";
 import { bridge, type Downstream } from "./bridge.ts";
 import { LiveStreams } from "./live-streams.ts";
 import type { XdsRelayOptions } from "./options.ts";
@@ -43,13 +44,15 @@ export function startServer(options: Options): AsyncDisposable {
   const streams = new Streams(options, keepalive);
   server.addService(
     definition(),
-    implementation((variant, stream) => streams.take(variant, stream)),
+    implementation((variant, stream) => {
+      connections.noteCall(stream);
+      streams.take(variant, stream);
+    }),
   );
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  options.socket.handOver((connection) => injector.injectConnection(connection));
+  const connections = serveGrpcConnections(server, ServerCredentials.createInsecure(), options.socket);
   return {
     async [Symbol.asyncDispose]() {
-      injector.destroy();
+      connections.destroy();
       server.forceShutdown();
       await streams.endAll();
     },

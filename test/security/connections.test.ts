@@ -1,10 +1,15 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
 import { bindTcp, connectionLimit } from "../../src/base/index.ts";
 import { type Runtime, runtimes } from "../support/pilotboat.ts";
+import { connectSds } from "../support/sds-client.ts";
 import { startVictim } from "./rig.ts";
 import { asRoot, STRANGER, startProgram } from "./users.ts";
+
+const SDS_SOCKET = "var/run/secrets/workload-spiffe-uds/socket";
 
 const open: Socket[] = [];
 afterEach(() => {
@@ -12,8 +17,8 @@ afterEach(() => {
 });
 
 /** A connection that has sent these words. */
-async function say(port: number, words: string): Promise<Socket> {
-  const socket = connect(port, "127.0.0.1");
+async function say(where: number | string, words: string | Buffer): Promise<Socket> {
+  const socket = typeof where === "number" ? connect(where, "127.0.0.1") : connect(where);
   open.push(socket);
   socket.on("error", () => undefined).resume();
   await once(socket, "connect");
@@ -85,6 +90,49 @@ describe.each(runtimes())("the status port of $name", (runtime) => {
   );
 });
 
+const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const SETTINGS = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+const TLS_HELLO = Buffer.from([0x16, 3, 1, 2, 0]);
+
+/** The first bytes that a server of HTTP/2 says. */
+async function greeting(socket: Socket): Promise<Buffer> {
+  open.push(socket);
+  socket.write(Buffer.concat([PREFACE, SETTINGS]));
+  const [bytes] = (await once(socket, "data")) as [Buffer];
+  return bytes;
+}
+
+describe.each(runtimes())("the gRPC servers of $name", (runtime) => {
+  test("hostile 11: who makes no call gives way and is cut off, a stream that is under way stays", async () => {
+    await using victim = await startVictim(withDescriptors(runtime, 256));
+    const { folder, ports } = victim.sandbox;
+    const [sds, xds] = [join(folder, SDS_SOCKET), join(folder, "etc/istio/proxy/XDS")];
+    await using envoy = connectSds(sds);
+    const stream = envoy.open();
+    stream.ask("default");
+    await stream.response(0);
+    const held: Socket[] = [];
+    for (const where of [sds, xds, ports.controlPlane]) {
+      const beginnings =
+        where === ports.controlPlane
+          ? [TLS_HELLO]
+          : [PREFACE.subarray(0, 9), PREFACE, Buffer.concat([PREFACE, SETTINGS])];
+      for (let count = 0; count < 90; count++)
+        held.push(await say(where, beginnings[count % beginnings.length] as Buffer));
+    }
+    await using other = connectSds(sds);
+    const second = other.open();
+    second.ask("default");
+    await second.response(0);
+    expect(await greeting(connect(xds))).not.toHaveLength(0);
+    const tls = { host: "127.0.0.1", port: ports.controlPlane, ALPNProtocols: ["h2"], rejectUnauthorized: false };
+    expect(await greeting(connectTls(tls))).not.toHaveLength(0);
+    await expect.poll(() => held.filter((socket) => !socket.closed).length, { timeout: 25_000 }).toBe(0);
+    stream.ask("ROOTCA");
+    await stream.response(1);
+  });
+});
+
 test("hostile 11: the oldest connection that sends nothing goes first, one that is served never does", async () => {
   await using bound = await bindTcp("127.0.0.1", 0, { limit: { most: 3, mostPerPeer: 3 } });
   const served = new Set<Socket>();
@@ -111,5 +159,5 @@ test.each([
   [192, 32],
   [64, 16],
 ])("hostile 11: with %d descriptors a listener keeps %d connections, half of them of one peer", (descriptors, most) => {
-  expect(connectionLimit(descriptors)).toEqual({ most, mostPerPeer: most / 2 });
+  expect(connectionLimit(256, descriptors)).toEqual({ most, mostPerPeer: most / 2 });
 });

@@ -5,7 +5,7 @@ import {
   type ServiceDefinition,
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
-import { Code } from "../../grpc/index.ts";
+import { Code, serveGrpcConnections } from "../../grpc/index.ts";
 import type { SdsOptions } from "./options.ts";
 import { readRequest, type SecretRequest } from "./request.ts";
 import { createResponder } from "./response.ts";
@@ -28,22 +28,24 @@ export function startServer(options: SdsOptions): AsyncDisposable {
     "grpc.max_receive_message_length": MOST_REQUEST_BYTES,
     "grpc.enable_channelz": 0,
   });
+  const connections = serveGrpcConnections(server, ServerCredentials.createInsecure(), options.socket);
   const streams = new Set<SdsStream>();
   const parts = { ...options, log: options.log.scope("sds"), respond: createResponder(options.keyProvider) };
   server.addService(SERVICE_DEFINITION, {
-    streamSecrets: ((call: Call) => serveStream(call, parts, streams)) as UntypedHandleCall,
+    streamSecrets: ((call: Call) => {
+      connections.noteCall(call);
+      serveStream(call, parts, streams);
+    }) as UntypedHandleCall,
     deltaSecrets: ((call: Call) => refuse(call, "DeltaSecrets")) as UntypedHandleCall,
     fetchSecrets: ((_call: unknown, answer: (error: object) => void) =>
       answer(unimplemented("FetchSecrets"))) as UntypedHandleCall,
   });
   const use = options.isFilesOnly === true ? "file certificates only" : "workload certificates";
   parts.log.info(`Starting SDS server for ${use}, will listen on ${options.socket.address}`);
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  options.socket.handOver((connection) => injector.injectConnection(connection));
   return {
     async [Symbol.asyncDispose]() {
       for (const stream of streams) stream.close();
-      injector.destroy();
+      connections.destroy();
       server.forceShutdown();
     },
   };
