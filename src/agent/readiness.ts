@@ -1,4 +1,4 @@
-import { AgentError, describeError, type Logger, type Metrics, pause } from "../base/index.ts";
+import { AgentError, describeError, type Logger, type Metrics, poll } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { isUnreachable } from "../grpc/index.ts";
 import type { NodeDescription } from "../node/index.ts";
@@ -39,39 +39,31 @@ export async function firstReason(checks: readonly ReadinessCheck[]): Promise<st
   return undefined;
 }
 
-const READY_POLL_MS = 10;
-/** An Envoy whose control plane is well is ready within this; later there is no hurry any more. */
-const READY_EARLY_MS = 1_000;
-const READY_POLL_MOST_MS = 1_000;
 /** When the log says for the first time what is still awaited, and how often after that. */
 const READY_TELL_MS = 10_000;
 const READY_TELL_AGAIN_MS = 60_000;
 
-/** Asks until all is ready, at first often: every growth of the wait would be a part of the start. */
+/** Asks until all is ready. Rejects with STOPPED when the agent ends first. */
 export async function waitUntilReady(
   checks: readonly ReadinessCheck[],
-  stop: AbortSignal,
   ended: Promise<unknown>,
   log: Logger,
 ): Promise<void> {
-  let isOver = false;
-  void ended.then(() => {
-    isOver = true;
-  });
-  const earlyUntilMs = performance.now() + READY_EARLY_MS;
+  const over = new AbortController();
+  void ended.then(() => over.abort());
   const startedMs = performance.now();
   let tellAtMs = startedMs + READY_TELL_MS;
-  for (let waitMs = READY_POLL_MS; !isOver; ) {
+  const look = async (): Promise<boolean> => {
     const reason = await firstReason(checks);
-    if (reason === undefined) return;
+    if (reason === undefined) return true;
     const isAway = reason.includes("control plane") && isUnreachable(reason);
     const isToldAlready = isAway && performance.now() < startedMs + READY_TELL_AGAIN_MS; // by the relay
     if (performance.now() > tellAtMs && !isToldAlready) {
       log.warn("Not ready yet", { reason });
       tellAtMs = performance.now() + READY_TELL_AGAIN_MS;
     }
-    await pause(waitMs, stop);
-    if (performance.now() > earlyUntilMs) waitMs = Math.min(waitMs * 1.2, READY_POLL_MOST_MS);
-  }
-  throw new AgentError("STOPPED", "The agent ended before it was ready");
+    return false;
+  };
+  const isReady = await poll(look, { stop: over.signal });
+  if (!isReady) throw new AgentError("STOPPED", "The agent ended before it was ready");
 }

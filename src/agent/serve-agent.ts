@@ -61,7 +61,7 @@ export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
   }
   timeline.mark("grpc loaded");
   const ended = firstEnd(stop, envoy);
-  const ready = waitUntilReady(checks, stop, ended, log).then(() => {
+  const ready = waitUntilReady(checks, ended, log).then(() => {
     noteReady(timeline, log);
     const pid = envoy?.pid();
     if (pid !== undefined && envoy?.count() === 1) void warnOfSharedPorts(pid, log);

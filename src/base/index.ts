@@ -57,6 +57,7 @@ export {
   parsePrivateKey,
   readPemBlocks,
 } from "./pem.ts";
+export { type PollOptions, poll } from "./poll.ts";
 export { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
 export {
   checkRegularFile,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { AgentError, describeError, Lifetime, type Logger, pause, systemClock } from "../../base/index.ts";
+import { AgentError, describeError, Lifetime, type Logger, poll } from "../../base/index.ts";
 import { formatProblem, loadConfig } from "../../config/index.ts";
 import {
   type ControlPlane,
@@ -158,7 +158,6 @@ function agentWords(
   };
 }
 
-const POLL_MS = 10;
 /** An Envoy that neither answers nor ends by then is looked after by `ready`. */
 const BIND_LIMIT_MS = 10_000;
 
@@ -180,12 +179,10 @@ async function whyNotBound({ agent, ports }: Started, ours: readonly number[]): 
 /** Envoy binds all ports of its bootstrap before its admin answers. */
 async function waitForAnswer({ node }: RunningAgent, port: number, over: AbortSignal): Promise<void> {
   const admin = createAdminClient(localhostOf(node), port);
-  for (const untilMs = systemClock.now() + BIND_LIMIT_MS; systemClock.now() < untilMs && !over.aborted; ) {
-    try {
-      await admin.get("/server_info", BIND_LIMIT_MS, over);
-      return;
-    } catch {
-      await pause(POLL_MS, over);
-    }
-  }
+  const look = (): Promise<boolean> =>
+    admin.get("/server_info", BIND_LIMIT_MS, over).then(
+      () => true,
+      () => false, // not yet
+    );
+  await poll(look, { stop: AbortSignal.any([over, AbortSignal.timeout(BIND_LIMIT_MS)]) });
 }

@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { poll } from "../../src/base/index.ts";
+import { createMovableClock } from "../support/movable-clock.ts";
+
+const never = new AbortController().signal;
+
+test("the pace is quick for a second, then slows down to one look a second", async () => {
+  const clock = createMovableClock(0);
+  const looks: number[] = [];
+  const polling = poll(async () => looks.push(clock.now()) > 1 && clock.now() > 20_000, { stop: never, clock });
+  await clock.advance(30_000);
+  expect(await polling).toBe(true);
+
+  const waits = looks.slice(1).map((ms, at) => ms - (looks[at] ?? 0));
+  expect(new Set(waits.slice(0, 100))).toEqual(new Set([10]));
+  expect(Math.max(...waits)).toBeCloseTo(1_000);
+  expect(waits.length).toBeLessThan(160);
+});
+
+test("what stops it ends the wait, and a failure of the look is the caller's", async () => {
+  const stop = new AbortController();
+  const polling = poll(async () => false, { stop: stop.signal });
+  stop.abort();
+  expect(await polling).toBe(false);
+  await expect(poll(() => Promise.reject(new Error("odd")), { stop: never })).rejects.toThrow("odd");
+});
