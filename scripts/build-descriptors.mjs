@@ -11,7 +11,7 @@ import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
 import { FieldOptionsSchema, FileDescriptorSetSchema, MessageOptionsSchema } from "@bufbuild/protobuf/wkt";
 
 const DEPS = "node_modules/@grpc/grpc-js-xds/deps";
-const OUTPUT = "src/control-plane/envoy-descriptors.gen.ts";
+const OUTPUT = "src/control-plane/sources/envoy-descriptors.gen.ts";
 
 /** What the small set is made of, with everything that they refer to. */
 const USUAL_TYPES = [

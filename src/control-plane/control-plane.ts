@@ -1,9 +1,9 @@
 import type { Logger, Secret } from "../base/index.ts";
-import type { HealthReport, Rejection } from "./client-notes.ts";
+import type { HealthReport, Rejection } from "./ads/client-notes.ts";
+import type { ListenerPlace, ResourceCounts } from "./ads/snapshot.ts";
+import type { RootRotation } from "./ca/signing.ts";
+import type { TokenSettings, Workload } from "./callers/tokens.ts";
 import type { Faults } from "./faults.ts";
-import type { RootRotation } from "./signing.ts";
-import type { ListenerPlace, ResourceCounts } from "./snapshot.ts";
-import type { TokenSettings, Workload } from "./tokens.ts";
 
 export interface ControlPlaneOptions {
   /** Folder with YAML files of Envoy resources; it is watched. */

@@ -1,4 +1,4 @@
-import type { DiscoveryService } from "./discovery-service.ts";
+import type { DiscoveryService } from "./ads/discovery-service.ts";
 
 /** Things that go wrong with a real control plane, on demand. */
 export interface Faults {

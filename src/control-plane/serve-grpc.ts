@@ -1,12 +1,13 @@
 import type { SecureContextOptions } from "node:tls";
 import * as grpc from "@grpc/grpc-js";
-import type { BoundSocket, Secret } from "../base/index.ts";
+import type { BoundSocket } from "../base/index.ts";
 import { type Caller, serveGrpcConnections } from "../grpc/index.ts";
 import { AggregatedDiscoveryService } from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { IstioCertificateService } from "../proto/gen/istio/v1/auth/ca_pb.ts";
 import { grpcServiceDefinition } from "../proto/grpc-service.ts";
-import type { createCertificateHandler } from "./certificate-service.ts";
-import type { DiscoveryService } from "./discovery-service.ts";
+import type { DiscoveryService } from "./ads/discovery-service.ts";
+import type { createCertificateHandler } from "./ca/certificate-service.ts";
+import type { ServerTls } from "./ca/signing.ts";
 
 export interface ServeOptions {
   readonly socket: BoundSocket;
@@ -20,14 +21,6 @@ export interface ServeOptions {
 /** Source: istio/istio pilot/pkg/features (ISTIO_GPRC_MAXRECVMSGSIZE, ISTIO_GPRC_MAXSTREAMS). */
 const MOST_REQUEST_BYTES = 4 * 2 ** 20;
 const MOST_STREAMS = 100_000;
-
-/** PEM texts of a server. */
-export interface ServerTls {
-  readonly chain: string;
-  readonly key: Secret;
-  /** Whose client certificates count. */
-  readonly roots: string;
-}
 
 export interface GrpcServer {
   /** Takes effect for connections to come. */

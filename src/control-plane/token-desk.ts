@@ -10,8 +10,8 @@ import {
   Secret,
   shortSocketPath,
 } from "../base/index.ts";
+import type { Workload } from "./callers/tokens.ts";
 import type { ControlPlane } from "./control-plane.ts";
-import type { Workload } from "./tokens.ts";
 
 /** What a workload needs to join. */
 export interface Credentials {

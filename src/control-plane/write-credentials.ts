@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { writeFileAtomically } from "../base/index.ts";
 import { PATHS } from "../istio/index.ts";
+import type { Workload } from "./callers/tokens.ts";
 import type { ControlPlane } from "./control-plane.ts";
-import type { Workload } from "./tokens.ts";
 
 /** Writes a token and the root certificate below `folder`, at the places where an agent started there looks. */
 export async function writeCredentials(

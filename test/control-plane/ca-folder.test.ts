@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { silentLogger } from "../../src/base/index.ts";
-import { readCaMaterial } from "../../src/control-plane/ca-material.ts";
+import { readCaMaterial } from "../../src/control-plane/ca/ca-material.ts";
 import { startControlPlane } from "../../src/control-plane/index.ts";
 import { runtimes, start } from "../support/pilotboat.ts";
 import { type CaTexts, makeSigner, writeCaFiles } from "./ca-files.ts";

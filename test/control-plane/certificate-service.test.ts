@@ -5,7 +5,7 @@ import { join } from "node:path";
 import * as tls from "node:tls";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createTokenIssuer, createTokenKey } from "../../src/control-plane/tokens.ts";
+import { createTokenIssuer, createTokenKey } from "../../src/control-plane/callers/tokens.ts";
 import { connect, EC_KEY, makeCsr, node, openssl, type Rig, startRig } from "./rig.ts";
 
 let rig: Rig;

@@ -4,7 +4,6 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createLogger } from "../../src/base/index.ts";
-import type { ControlPlaneNews } from "../../src/control-plane/index.ts";
 import {
   CLUSTER_TYPE,
   ENDPOINT_TYPE,
@@ -13,7 +12,8 @@ import {
   LISTENER_TYPE,
   NAME_TABLE_TYPE,
   ROUTE_TYPE,
-} from "../../src/control-plane/resource-types.ts";
+} from "../../src/control-plane/ads/resource-types.ts";
+import type { ControlPlaneNews } from "../../src/control-plane/index.ts";
 import type { DeltaDiscoveryResponse } from "../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { NameTableSchema } from "../../src/proto/gen/istio/networking/nds/v1/nds_pb.ts";
 import { node, type Rig, startRig } from "./rig.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startExampleService } from "../../examples/quickstart/service.ts";
 import { createLogger, freePorts } from "../../src/base/index.ts";
-import { CLUSTER_TYPE } from "../../src/control-plane/resource-types.ts";
+import { CLUSTER_TYPE } from "../../src/control-plane/ads/resource-types.ts";
 import { type RunningCommand, start } from "../support/pilotboat.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 import { type Rig, startRig } from "./rig.ts";

@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CLUSTER_TYPE } from "../../src/control-plane/resource-types.ts";
+import { CLUSTER_TYPE } from "../../src/control-plane/ads/resource-types.ts";
 import { connect, node, streamTo } from "../control-plane/rig.ts";
 import { findIstioctl, runIstioctl } from "../support/istioctl.ts";
 import { type RunningCommand, runtimes } from "../support/pilotboat.ts";

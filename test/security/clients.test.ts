@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/base/index.ts";
-import { CLUSTER_TYPE, HEALTH_TYPE } from "../../src/control-plane/resource-types.ts";
+import { CLUSTER_TYPE, HEALTH_TYPE } from "../../src/control-plane/ads/resource-types.ts";
 import { connect, node, startRig, streamTo } from "../control-plane/rig.ts";
 import { runtimes } from "../support/pilotboat.ts";
 import { isAlive } from "../support/processes.ts";

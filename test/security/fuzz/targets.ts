@@ -17,11 +17,11 @@ import { findInHosts, parseResolvConf, searchNames } from "../../../src/base/res
 import { exchange } from "../../../src/cli/http-exchange.ts";
 import { loopbackHosts } from "../../../src/cli/loopback.ts";
 import { readYaml } from "../../../src/config/yaml.ts";
-import { createRoot } from "../../../src/control-plane/authority.ts";
-import { readAuthority, readIssuer } from "../../../src/control-plane/certificate.ts";
-import { loadEnvoyTypes } from "../../../src/control-plane/envoy-types.ts";
-import { readRequest as readCertificateRequest } from "../../../src/control-plane/read-request.ts";
-import { parseResources } from "../../../src/control-plane/resources.ts";
+import { createRoot } from "../../../src/control-plane/ca/authority.ts";
+import { readAuthority, readIssuer } from "../../../src/control-plane/ca/certificate.ts";
+import { readRequest as readCertificateRequest } from "../../../src/control-plane/ca/read-request.ts";
+import { loadEnvoyTypes } from "../../../src/control-plane/sources/envoy-types.ts";
+import { parseResources } from "../../../src/control-plane/sources/resources.ts";
 import { createAdminClient } from "../../../src/envoy/admin-client.ts";
 import { extractZipEntry } from "../../../src/envoy/binary/zip.ts";
 import { countConnections, countRequests } from "../../../src/envoy/supervisor/connections.ts";

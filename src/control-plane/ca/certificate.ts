@@ -1,6 +1,6 @@
 import { createHash, type KeyObject, randomBytes, sign } from "node:crypto";
 import { isIPv4 } from "node:net";
-import { derOid, derSequence, derSignature, derValue, pemBlock } from "../base/index.ts";
+import { derOid, derSequence, derSignature, derValue, pemBlock } from "../../base/index.ts";
 import { type DerNode, readChildren, readDer, readPem } from "./read-der.ts";
 
 // X.509 certificates as a mesh CA writes them. Format: RFC 5280.

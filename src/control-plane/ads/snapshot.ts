@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
-import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
-import { type NameTable, NameTableSchema } from "../proto/gen/istio/networking/nds/v1/nds_pb.ts";
+import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
+import { type NameTable, NameTableSchema } from "../../proto/gen/istio/networking/nds/v1/nds_pb.ts";
 import { ENDPOINT_TYPE, NAME_TABLE_TYPE, RESOURCE_LISTS, TYPE_PREFIX } from "./resource-types.ts";
 
 /** One resource, ready to be sent. */

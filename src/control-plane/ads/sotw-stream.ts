@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
-import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
+import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
 import {
   type DiscoveryRequest,
   type DiscoveryResponse,
   DiscoveryResponseSchema,
-} from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+} from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { CLUSTER_TYPE, ENDPOINT_TYPE, inPushOrder, isAnswered, isWildcardType } from "./resource-types.ts";
 import { type Resource, type Snapshot, selectNamed } from "./snapshot.ts";
 import type { StreamPort } from "./stream-port.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { AgentError, describeError, isAbsent, readTextFile, writeFileAtomically } from "../base/index.ts";
+import { AgentError, describeError, isAbsent, readTextFile, writeFileAtomically } from "../../base/index.ts";
 import { type CaMaterial, checkCaFiles, FILES } from "./check-ca-files.ts";
 
 /**

@@ -1,5 +1,5 @@
-import type { Logger } from "../base/index.ts";
-import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
+import type { Logger } from "../../base/index.ts";
+import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
 
 /** A configuration that an Envoy refused. */
 export interface Rejection {

@@ -1,8 +1,11 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import { describeError, type Logger } from "../base/index.ts";
-import { Code } from "../grpc/index.ts";
-import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
-import type { DeltaDiscoveryRequest, DiscoveryRequest } from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { describeError, type Logger } from "../../base/index.ts";
+import { Code } from "../../grpc/index.ts";
+import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
+import type {
+  DeltaDiscoveryRequest,
+  DiscoveryRequest,
+} from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { type Admission, type Refusal, refusalOf } from "./admit.ts";
 import { nodeTrouble } from "./check-node.ts";
 import { HEALTH_TYPE } from "./resource-types.ts";

@@ -1,5 +1,5 @@
 import type { KeyObject, X509Certificate } from "node:crypto";
-import { encodeCertificate, parseChain, parsePrivateKey, Secret } from "../base/index.ts";
+import { encodeCertificate, parseChain, parsePrivateKey, Secret } from "../../base/index.ts";
 import { readAuthority } from "./certificate.ts";
 
 /** What a certificate authority signs with, all in PEM. */

@@ -1,15 +1,15 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
-import { AgentError, describeError, formatGoDuration, type Logger } from "../base/index.ts";
-import { Code } from "../grpc/index.ts";
+import { AgentError, describeError, formatGoDuration, type Logger } from "../../base/index.ts";
+import { Code } from "../../grpc/index.ts";
 import {
   type IstioCertificateRequest,
   type IstioCertificateResponse,
   IstioCertificateResponseSchema,
-} from "../proto/gen/istio/v1/auth/ca_pb.ts";
-import { authenticate } from "./authenticate.ts";
+} from "../../proto/gen/istio/v1/auth/ca_pb.ts";
+import { authenticate } from "../callers/authenticate.ts";
+import type { TokenIssuer } from "../callers/tokens.ts";
 import type { Authority } from "./authority.ts";
-import type { TokenIssuer } from "./tokens.ts";
 
 export interface CertificateServiceOptions {
   /** The one that signs now. */

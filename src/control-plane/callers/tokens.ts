@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { jwtVerify, SignJWT } from "jose";
-import { describeError, Secret } from "../base/index.ts";
+import { describeError, Secret } from "../../base/index.ts";
 
 /** The workload that a token speaks for. */
 export interface Workload {

@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import type { Logger } from "../base/index.ts";
-import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
+import type { Logger } from "../../base/index.ts";
+import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
 import type {
   DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
   DiscoveryRequest,
   DiscoveryResponse,
-} from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+} from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import type { Admission } from "./admit.ts";
 import { createClientNotes, type HealthReport, type Rejection } from "./client-notes.ts";
 import { DeltaStream } from "./delta-stream.ts";

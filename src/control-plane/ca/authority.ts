@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
-import { AgentError, Secret } from "../base/index.ts";
+import { AgentError, Secret } from "../../base/index.ts";
 import {
   type AltName,
   altNames,

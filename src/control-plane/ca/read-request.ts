@@ -1,5 +1,5 @@
 import { createPublicKey, verify } from "node:crypto";
-import { AgentError } from "../base/index.ts";
+import { AgentError } from "../../base/index.ts";
 import { type DerNode, readChildren, readDer, readPem } from "./read-der.ts";
 
 /** What a CA takes from a certificate request: nearly nothing, because it knows better who asks. */

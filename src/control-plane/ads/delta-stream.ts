@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
-import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
+import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
 import {
   type DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
   DeltaDiscoveryResponseSchema,
-} from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+} from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import {
   CLUSTER_TYPE,
   ENDPOINT_TYPE,

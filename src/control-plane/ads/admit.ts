@@ -1,8 +1,8 @@
-import { Code } from "../grpc/index.ts";
-import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
-import { type Authentication, authenticate, type Caller } from "./authenticate.ts";
+import { Code } from "../../grpc/index.ts";
+import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
+import { type Authentication, authenticate, type Caller } from "../callers/authenticate.ts";
+import type { TokenIssuer } from "../callers/tokens.ts";
 import { namespaceOf } from "./snapshot.ts";
-import type { TokenIssuer } from "./tokens.ts";
 
 export interface Admission {
   readonly tokens: TokenIssuer;

@@ -1,9 +1,9 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { AgentError, describeError, readTextFile } from "../base/index.ts";
+import { AgentError, describeError, readTextFile } from "../../base/index.ts";
+import type { ResourceGroup } from "../ads/snapshot.ts";
 import type { EnvoyTypes } from "./envoy-types.ts";
 import { parseDocuments, type SourceText } from "./parse-document.ts";
-import type { ResourceGroup } from "./snapshot.ts";
 
 /** What `${NAME}` stands for. */
 export type Values = Readonly<Record<string, string>>;

@@ -1,12 +1,19 @@
 import type { KeyObject } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import { AgentError, parsePrivateKey, Secret, writeFileAtomically } from "../base/index.ts";
+import { AgentError, parsePrivateKey, Secret, writeFileAtomically } from "../../base/index.ts";
+import { createTokenIssuer, createTokenKey, type TokenIssuer, type TokenSettings } from "../callers/tokens.ts";
 import { type Authority, createAuthority, createRoot } from "./authority.ts";
 import { readCaMaterial, readIfThere, writeCaMaterial } from "./ca-material.ts";
 import type { AltName } from "./certificate.ts";
-import type { ServerTls } from "./serve-grpc.ts";
-import { createTokenIssuer, createTokenKey, type TokenIssuer, type TokenSettings } from "./tokens.ts";
+
+/** PEM texts of a server. */
+export interface ServerTls {
+  readonly chain: string;
+  readonly key: Secret;
+  /** Whose client certificates count. */
+  readonly roots: string;
+}
 
 export interface SigningOptions {
   readonly trustDomain: string;

@@ -1,6 +1,6 @@
 import * as grpc from "@grpc/grpc-js";
-import { describeError, type Logger } from "../base/index.ts";
-import { type Caller, Code } from "../grpc/index.ts";
+import { describeError, type Logger } from "../../base/index.ts";
+import { type Caller, Code } from "../../grpc/index.ts";
 import { authenticate } from "./authenticate.ts";
 import type { TokenIssuer } from "./tokens.ts";
 

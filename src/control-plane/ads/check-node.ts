@@ -1,5 +1,5 @@
-import { escapeLine } from "../base/index.ts";
-import type { Node } from "../proto/gen/envoy/config/core/v3/base_pb.ts";
+import { escapeLine } from "../../base/index.ts";
+import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
 
 /** Istio's ids have four short parts; the names in them are DNS names. */
 const MOST_ID_CHARACTERS = 1_024;

@@ -1,0 +1,109 @@
+import { type BoundSocket, describeError, type Logger, systemClock } from "../base/index.ts";
+import { createDiscoveryService } from "./ads/discovery-service.ts";
+import { createSnapshot, type Snapshot } from "./ads/snapshot.ts";
+import { createCertificateHandler } from "./ca/certificate-service.ts";
+import { createSigning } from "./ca/signing.ts";
+import { authenticating } from "./callers/authenticating.ts";
+import type { ControlPlane, ControlPlaneNews, ControlPlaneOptions } from "./control-plane.ts";
+import { createFaults } from "./faults.ts";
+import { serveGrpc } from "./serve-grpc.ts";
+import { loadEnvoyTypes } from "./sources/envoy-types.ts";
+import { folderSource } from "./sources/folder-source.ts";
+import { parseResources } from "./sources/resources.ts";
+
+const DAY_MS = 86_400_000;
+const TOKEN_TTL_MS = DAY_MS / 2;
+
+/** Serves both services on the socket, which stays the caller's until this resolves. */
+export async function serveControlPlane(
+  socket: BoundSocket,
+  options: ControlPlaneOptions,
+  stop: AbortSignal,
+): Promise<ControlPlane> {
+  const { trustDomain = "cluster.local", host = "127.0.0.1", log, onNews = () => undefined } = options;
+  const values = { TRUST_DOMAIN: trustDomain, ...options.values };
+  const types = loadEnvoyTypes();
+  const source = folderSource(options.resources, values, types);
+  const versions = countVersions();
+  const readSnapshot = async (): Promise<Snapshot> => createSnapshot(versions(), await source.read());
+  const [snapshot, signing] = await Promise.all([readSnapshot(), createSigning({ ...options, trustDomain, host })]);
+  stop.throwIfAborted();
+  const { tokens } = signing;
+  const discovery = createDiscoveryService({
+    ...{ tokens, trustDomain, snapshot, log },
+    onRefusal: (rejection) => onNews({ kind: "refused", rejection }),
+  });
+  const faults = createFaults(discovery);
+  const createCertificate = createCertificateHandler({
+    ...{ tokens, trustDomain, log },
+    authority: () => signing.authority(),
+    defaultTtlSeconds: Math.round((options.defaultTtlMs ?? DAY_MS) / 1_000),
+    forcedTtlSeconds: () => faults.forcedTtlSeconds(),
+  });
+  const server = serveGrpc({
+    ...{ socket, tls: signing.serverTls(), createCertificate, discovery: discovery.handlers },
+    interceptor: (onKnown) => authenticating({ tokens, trustDomain, log, onKnown }),
+  });
+  const tellRead = ({ listeners, counts }: Snapshot, isAgain: boolean): void => {
+    if (Object.keys(counts).length === 0)
+      log.warn("There are no resources: whoever connects gets none", { folder: source.name });
+    onNews({ kind: "read", isAgain, listeners });
+  };
+  const reload = async (): Promise<void> => {
+    const next = await readSnapshot();
+    discovery.publish(next);
+    tellRead(next, true);
+  };
+  tellRead(snapshot, false);
+  const watch = await source.watch(() => void reloadOrKeep(reload, log, onNews));
+  log.info("Control plane is serving", { address: socket.address, resources: source.name });
+  return {
+    address: socket.address,
+    port: socket.port,
+    get rootPem() {
+      return signing.authority().material.roots;
+    },
+    faults,
+    mintToken: (workload, ttlMs = TOKEN_TTL_MS) => tokens.mint(workload, ttlMs),
+    reload,
+    setResources(text) {
+      const groups = parseResources({ file: "resources", text }, values, types);
+      discovery.publish(createSnapshot(versions(), groups));
+    },
+    async rotateRoot(rotation) {
+      await signing.rotate(rotation);
+      server.useTls(signing.serverTls());
+      log.info("Changed the root", { overlapping: rotation.isOverlapping });
+    },
+    resourceCounts: () => discovery.counts(),
+    connected: () => discovery.connected(),
+    rejections: () => discovery.rejections(),
+    healthReports: () => discovery.healthReports(),
+    closeStreams: () => discovery.closeStreams(),
+    async [Symbol.asyncDispose]() {
+      await watch[Symbol.asyncDispose]();
+      server.close();
+      await socket[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** `<time>/<number>`, as istiod counts its pushes. */
+function countVersions(): () => string {
+  let count = 0;
+  return () => `${new Date(systemClock.now()).toISOString()}/${++count}`;
+}
+
+async function reloadOrKeep(
+  reload: () => Promise<void>,
+  log: Logger,
+  onNews: (news: ControlPlaneNews) => void,
+): Promise<void> {
+  try {
+    await reload();
+    log.info("Reloaded the resources");
+  } catch (error) {
+    log.error("Cannot reload the resources, keeping what is served", { error: describeError(error) });
+    onNews({ kind: "not read", error });
+  }
+}
