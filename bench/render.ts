@@ -1,8 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { lookAtNode } from "../src/agent/index.ts";
-import { bootstrapOptions } from "../src/agent/room-options.ts";
+import { lookAtNode } from "../src/agent/start-envoy/index.ts";
+import { bootstrapOptions } from "../src/agent/start-envoy/options.ts";
 import { silentLogger } from "../src/base/index.ts";
 import { renderBootstrap, writeBootstrap } from "../src/bootstrap/index.ts";
 import { loadConfig } from "../src/config/index.ts";

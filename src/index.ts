@@ -1,4 +1,3 @@
-import { type LocalMesh, startLocalMesh } from "./agent/local/index.ts";
 // From its own file: through the room's index the declarations of all of `base` would be published.
 import { AgentError, type ErrorCode } from "./base/errors.ts";
 import { createLogger, type Logger, silentLogger } from "./base/index.ts";
@@ -18,6 +17,7 @@ import type {
   Sidecar,
   SidecarOptions,
 } from "./library-types.ts";
+import { type LocalMesh, startLocalMesh } from "./local/index.ts";
 
 // The library's door: a real Envoy in a mesh of one, or a control plane alone, inside somebody's program or test.
 

@@ -10,9 +10,8 @@ import {
 } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { SocketPlan } from "../identity/prepare/index.ts";
-import { statusPortTaken } from "./port-map.ts";
-import { runAs, socketAccess, xdsSocketPath } from "./room-options.ts";
-import { makeRunFolder } from "./run-folders.ts";
+import { statusPortTaken } from "./ports/index.ts";
+import { makeRunFolder, runAs, socketAccess, xdsSocketPath } from "./run-folder/index.ts";
 import type { Sockets } from "./serve-identity.ts";
 
 /**

@@ -1,12 +1,8 @@
 export type { AgentContext } from "./agent-context.ts";
 export type { AgentReport } from "./agent-report.ts";
-export { type FoundAgent, findAgents } from "./find-agents.ts";
-export { lookAtNode } from "./find-node.ts";
-export { renderFor } from "./prepare-bootstrap.ts";
-export { type RunFile, readOwnRunFile, runFilePath } from "./read-run-file.ts";
-export type { ReloadReport } from "./reload.ts";
-export { explicitEnvoys } from "./room-options.ts";
-export { runProxy } from "./run-agent.ts";
+export { withLog } from "./log-sink.ts";
+export type { ReloadReport } from "./reload/index.ts";
+export { closeWithin, runProxy } from "./run-agent.ts";
 export type { AgentEnd, RunningAgent } from "./running-agent.ts";
 export { startAgent } from "./start-agent.ts";
-export { tellEnvoyEnd } from "./tell-envoy-end.ts";
+export { type Listeners, tellEnvoyEnd } from "./tell-envoy-end.ts";

@@ -10,14 +10,21 @@ import {
 import type { NodeDescription } from "../node/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { bindSockets } from "./bind-sockets.ts";
-import { findNode } from "./find-node.ts";
-import { type MeetingPlace, makeMeetingPlace } from "./meeting-place.ts";
-import { describePorts, tryEnvoyPorts } from "./port-map.ts";
-import { prepareBootstrap } from "./prepare-bootstrap.ts";
+import { describePorts, tryEnvoyPorts } from "./ports/index.ts";
 import * as options from "./room-options.ts";
-import { type ClaimedFolder, claimRunFolder } from "./run-file.ts";
+import { type ClaimedFolder, claimRunFolder } from "./run-folder/index.ts";
 import type { Sockets } from "./serve-identity.ts";
-import { type EnvoyPlan, findBinary, lookAround, outputSource, planEnvoy } from "./spawn-envoy.ts";
+import {
+  type EnvoyPlan,
+  findBinary,
+  findNode,
+  lookAround,
+  type MeetingPlace,
+  makeMeetingPlace,
+  outputSource,
+  planEnvoy,
+  prepareBootstrap,
+} from "./start-envoy/index.ts";
 
 /** Everything that is there before Envoy is spawned. */
 export interface PreparedAgent {
@@ -67,7 +74,7 @@ export async function prepareAgent(
     planIdentity(options.identitySettings(config, sds.isFilesOnly)),
     config.settings.isEnvoyDisabled ? undefined : findBinary(config, context),
   ]);
-  await tryEnvoyPorts(config, options.localhostOf(node));
+  await tryEnvoyPorts(config, node.family.localhost);
   if (sds.isFilesOnly) log.info("Existing workload SDS socket found, serving file certificates only");
   for (const note of identity.notes) log.info(note);
   const file = await life.own("bootstrap file", prepareBootstrap(config, node, log, { envoyPath: envoyBinary?.path }));

@@ -3,7 +3,8 @@ import type { AgentConfig } from "../config/index.ts";
 import { isUnreachable } from "../grpc/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { adminAccess, envoyReadiness, grpcBootstrapReadiness, type ReadinessCheck } from "../status/index.ts";
-import { hasOwnDocument, inRunFolder, localhostOf } from "./room-options.ts";
+import { inRunFolder } from "./run-folder/index.ts";
+import { hasOwnDocument } from "./start-envoy/index.ts";
 
 /** What must be so before `/healthz/ready` says 200, in the order of asking. */
 export function readinessChecks(parts: {
@@ -15,7 +16,7 @@ export function readinessChecks(parts: {
   readonly refusal: () => string | undefined;
 }): readonly ReadinessCheck[] {
   const { config, node, metrics, log, because, refusal } = parts;
-  const adminGet = adminAccess(localhostOf(node), config.proxy.proxyAdminPort);
+  const adminGet = adminAccess(node.family.localhost, config.proxy.proxyAdminPort);
   const mayBeStatic = !hasOwnDocument(config);
   const startedMs = performance.timeOrigin;
   const envoy = envoyReadiness({ adminGet, because, refusal, mayBeStatic, metrics, log, startedMs });

@@ -12,10 +12,10 @@ import type { Host } from "../host/index.ts";
 import { proxyConfigToJson } from "../istio/mesh/index.ts";
 import { VERSION } from "../version.ts";
 import type { AgentContext } from "./agent-context.ts";
-import { chooseFreePorts } from "./free-ports.ts";
 import { withLog } from "./log-sink.ts";
-import { namedEnvoy } from "./room-options.ts";
+import { chooseFreePorts } from "./ports/index.ts";
 import { startAgent } from "./start-agent.ts";
+import { namedEnvoy } from "./start-envoy/index.ts";
 import { tellEnvoyEnd } from "./tell-envoy-end.ts";
 
 /** What `pilotboat proxy` does: reads the words, runs until the end, and resolves with the exit code. */

@@ -4,14 +4,14 @@ import type { SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import { createReadinessBoard, serveStatus } from "../status/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { type AgentReport, describeAgent, describeLeftOut, describeWasm } from "./agent-report.ts";
+import { warnOfSharedPorts } from "./ports/index.ts";
 import type { PreparedAgent } from "./prepare-agent.ts";
 import { firstReason, readinessChecks, waitUntilReady } from "./readiness.ts";
-import type { Reload, Reloader } from "./reload.ts";
+import { type Reload, type Reloader, watchConfig } from "./reload/index.ts";
 import * as options from "./room-options.ts";
 import type { AgentEnd, RunningAgent } from "./running-agent.ts";
 import { type ServedIdentity, serveIdentity } from "./serve-identity.ts";
-import { warnOfSharedPorts } from "./shared-ports.ts";
-import { watchConfig } from "./watch-config.ts";
+import { isProxyless } from "./start-envoy/index.ts";
 
 export interface ServeParts {
   readonly config: AgentConfig;
@@ -48,7 +48,7 @@ export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
     const statusOptions = { ...statusParts(parts), socket, board, notes, reload, agentReport };
     await life.own("status", serveStatus(statusOptions, stop));
   }
-  const envoys = (): number => (options.isProxyless(config, node) ? 0 : Math.max(1, envoy?.count() ?? 0));
+  const envoys = (): number => (isProxyless(config, node) ? 0 : Math.max(1, envoy?.count() ?? 0));
   served = await life.own(
     "identity and xds",
     serveIdentity({ config, plan, keys, sockets, isFilesOnly, timeline, log, metrics, envoys }, stop),
@@ -106,7 +106,7 @@ function reloading(
   if (envoy === undefined || spawn === undefined) return undefined;
   const hasExternalSds = prepared.isFilesOnly;
   const make = async (): Promise<Reloader> => {
-    const { createReloader } = await import("./reload.ts");
+    const { createReloader } = await import("./reload/reload.ts");
     return createReloader({ config, context, envoy, spawn, hasExternalSds, whyNoControlPlane, stop });
   };
   let made = config.settings.isHotRestart ? make() : undefined;

@@ -15,6 +15,7 @@ import type { IdentityPlan, KeySource } from "../identity/prepare/index.ts";
 import { PATHS } from "../istio/index.ts";
 import { type LeftOut, type SubstitutedWasm, serveXdsRelay } from "../xds/index.ts";
 import * as options from "./room-options.ts";
+import { hasOwnDocument } from "./start-envoy/index.ts";
 
 /** What the agent listens on, bound before anything serves it. */
 export interface Sockets {
@@ -115,7 +116,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
     whyNoControlPlane() {
       const { kind } = xds.state().upstream;
       if (kind === "connected" || kind === "responding") return undefined;
-      return kind === "idle" && !options.hasOwnDocument(config) ? undefined : (xds.describeTrouble() ?? kind);
+      return kind === "idle" && !hasOwnDocument(config) ? undefined : (xds.describeTrouble() ?? kind);
     },
     controlPlane: () => xds.describeState(),
     describeRefusal: () => xds.describeRefusal(),

@@ -14,7 +14,7 @@ import type { AgentContext } from "./agent-context.ts";
 import { closeParts } from "./close-parts.ts";
 import { type PreparedAgent, prepareAgent } from "./prepare-agent.ts";
 import type { RunningAgent } from "./running-agent.ts";
-import { type EnvoyPlan, spawnEnvoy } from "./spawn-envoy.ts";
+import { type EnvoyPlan, spawnEnvoy } from "./start-envoy/index.ts";
 
 /** Longest time that the other parts may take to close once Envoy is gone. */
 const CLOSE_LIMIT_MS = 10_000;

@@ -1,7 +1,7 @@
 import { rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
-import { explicitEnvoys, lookAtNode, renderFor } from "../agent/index.ts";
+import { explicitEnvoys, lookAtNode, renderFor } from "../agent/start-envoy/index.ts";
 import { AgentError, describeError, escapeLine, silentLogger, writeFileAtomically } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, ALL_FLAGS, formatProblem, PROXY_ROLES, parseFlags } from "../config/index.ts";

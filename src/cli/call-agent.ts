@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { findAgents, type RunFile, readOwnRunFile, runFilePath } from "../agent/index.ts";
+import { findAgents, type RunFile, readOwnRunFile, runFilePath } from "../agent/run-folder/index.ts";
 import { AgentError, describeError, readBody, responseTo } from "../base/index.ts";
 import { type Host, startOf } from "../host/index.ts";
 import { PATHS } from "../istio/index.ts";

@@ -1,4 +1,4 @@
-import { lookAtNode } from "../agent/index.ts";
+import { lookAtNode } from "../agent/start-envoy/index.ts";
 import { hideMetadataSecrets, silentLogger } from "../base/index.ts";
 import { formatProblem } from "../config/index.ts";
 import type { Host } from "../host/index.ts";

@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
-import { type LocalRunOptions, type RunOptions, runApplication } from "../agent/local/index.ts";
 import { AgentError, escapeLine, parseGoDuration, toMs } from "../base/index.ts";
 import { ALL_FLAGS, type FlagSpec, LOG_FLAGS, type ParsedFlags, parseFlags } from "../config/index.ts";
 import { finishOutput, type Host, lossyOutput } from "../host/index.ts";
+import { type LocalRunOptions, type RunOptions, runApplication } from "../local/index.ts";
 import { checkNamedFolder } from "./named-path.ts";
 import { parseServicePort } from "./parse-port.ts";
 import { showFetch } from "./progress-line.ts";

@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { tellEnvoyEnd } from "../agent/index.ts";
-import { type LocalMesh, startLocalMesh } from "../agent/local/index.ts";
 import { createLogger, escapeLine, isStopped, pause, silentLogger } from "../base/index.ts";
 import type { EnvoyNews } from "../envoy/supervisor/index.ts";
 import type { Host } from "../host/index.ts";
+import { type LocalMesh, startLocalMesh } from "../local/index.ts";
 import { VERSION } from "../version.ts";
 import { type ExitWith, runCommander } from "./command.ts";
 import { openDesk } from "./control-plane-token.ts";

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadRunConfig } from "../../src/agent/local/run-sidecar.ts";
-import { drainOptions } from "../../src/agent/room-options.ts";
+import { drainOptions } from "../../src/agent/start-envoy/options.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { describePlan } from "../../src/envoy/supervisor/drain.ts";
+import { loadRunConfig } from "../../src/local/run-sidecar.ts";
 
 const NO_BOUND = Number.POSITIVE_INFINITY;
 const ZERO = { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true" };

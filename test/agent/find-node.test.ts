@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { findNode } from "../../src/agent/find-node.ts";
+import { findNode } from "../../src/agent/start-envoy/find-node.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { PATHS } from "../../src/istio/index.ts";
 import { createWorld } from "../identity/world.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { describePorts } from "../../src/agent/port-map.ts";
+import { describePorts } from "../../src/agent/ports/port-map.ts";
 import { loadConfig } from "../../src/config/index.ts";
 
 async function portsOf(env: Readonly<Record<string, string>>): Promise<string> {

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { claimRunFolder } from "../../src/agent/run-file.ts";
+import { claimRunFolder } from "../../src/agent/run-folder/run-file.ts";
 import { silentLogger } from "../../src/base/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { newBaseId } from "../../src/envoy/supervisor/hot-restart.ts";

@@ -4,13 +4,13 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { startAgent } from "../../src/agent/index.ts";
-import { type LocalMeshOptions, startLocalMesh } from "../../src/agent/local/index.ts";
 import { bindTcp, createLogger, freePorts, silentLogger } from "../../src/base/index.ts";
 import { writeBootstrap } from "../../src/bootstrap/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { startControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
 import type { Host } from "../../src/host/index.ts";
 import { proxyConfigFromJson } from "../../src/istio/mesh/index.ts";
+import { type LocalMeshOptions, startLocalMesh } from "../../src/local/index.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 import { createTestCa } from "../support/test-ca.ts";
 

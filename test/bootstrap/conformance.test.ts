@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { bootstrapOptions, nodeOptions, platformWords } from "../../src/agent/room-options.ts";
+import { bootstrapOptions, nodeOptions, platformWords } from "../../src/agent/start-envoy/options.ts";
 import { renderBootstrap } from "../../src/bootstrap/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { proxyConfigFromJson } from "../../src/istio/mesh/index.ts";

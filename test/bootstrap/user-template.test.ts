@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { lookAtNode, renderFor } from "../../src/agent/index.ts";
+import { lookAtNode, renderFor } from "../../src/agent/start-envoy/index.ts";
 import { silentLogger } from "../../src/base/index.ts";
 import { run } from "../../src/cli/bootstrap.ts";
 import { replaceHostIp } from "../../src/config/bootstrap-override.ts";

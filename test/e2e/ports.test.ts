@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { chooseFreePorts } from "../../src/agent/free-ports.ts";
+import { chooseFreePorts } from "../../src/agent/ports/free-ports.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { asStranger } from "../security/users.ts";
 import { run, runtimes } from "../support/pilotboat.ts";

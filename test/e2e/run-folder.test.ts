@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { RunFile } from "../../src/agent/index.ts";
+import type { RunFile } from "../../src/agent/run-folder/index.ts";
 import { freePorts } from "../../src/base/index.ts";
 import { isSameEnvoy } from "../../src/envoy/left-behind/index.ts";
 import { startOf } from "../../src/host/index.ts";

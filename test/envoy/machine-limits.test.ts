@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { heapLimit, threadsByQuota } from "../../src/agent/machine-limits.ts";
+import { heapLimit, threadsByQuota } from "../../src/agent/start-envoy/machine-limits.ts";
 import { loadConfig } from "../../src/config/index.ts";
 
 let folder: string;

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { makeRunFolder } from "../../src/agent/run-folders.ts";
+import { makeRunFolder } from "../../src/agent/run-folder/make-run-folder.ts";
 import { bindUnix, removeFile, writeFileAtomically } from "../../src/base/index.ts";
 import { run, runtimes } from "../support/pilotboat.ts";
 import { asRoot, STRANGER, startProgram } from "./users.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { nodeOptions } from "../../src/agent/room-options.ts";
+import { nodeOptions } from "../../src/agent/start-envoy/options.ts";
 import { diffByPath } from "../../src/bootstrap/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { fetchEnvoy } from "../../src/envoy/binary/index.ts";

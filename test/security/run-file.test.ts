@@ -2,7 +2,7 @@ import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { claimRunFolder } from "../../src/agent/run-file.ts";
+import { claimRunFolder } from "../../src/agent/run-folder/run-file.ts";
 import { createLogger } from "../../src/base/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { markEnvoy, RUN_VARIABLE } from "../../src/envoy/left-behind/index.ts";

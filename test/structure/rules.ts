@@ -16,6 +16,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   istio: 0.5,
   proto: 0.5,
   agent: 2,
+  local: 2.5,
   cli: 3,
 };
 const ROOM_FLOOR = 1;
@@ -68,6 +69,11 @@ export const noFolderIsPartOfACircle: Rule = (sources) =>
       .map((arrow) => ({ ...arrow, from: folderOf(arrow.from), to: folderOf(arrow.to) }))
       .filter(({ from, to }) => from !== to),
   );
+
+/** The folder of a file; `src/main.ts` and the other files beside the rooms are places of their own. */
+export function placeOf(file: string): string {
+  return dirname(file) === "src" ? file : dirname(file);
+}
 
 function folderOf(file: string): string {
   return file.endsWith("/index.ts") || dirname(file) === "src" ? file : dirname(file);
@@ -127,11 +133,11 @@ export function roomOf(file: string): string {
   return file.split("/").length === 2 ? file : (file.split("/")[1] ?? "");
 }
 
-function floorOf(file: string): number {
+export function floorOf(file: string): number {
   return FLOORS[roomOf(file)] ?? ROOM_FLOOR;
 }
 
-function ownArrows(sources: Sources): Arrow[] {
+export function ownArrows(sources: Sources): Arrow[] {
   return arrowsOf(sources).filter(({ to }) => to.startsWith("src/") && to.endsWith(".ts"));
 }
 

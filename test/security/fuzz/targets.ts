@@ -4,8 +4,8 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { readOwnRunFile, readRunFile } from "../../../src/agent/read-run-file.ts";
-import { isAbandoned } from "../../../src/agent/run-file.ts";
+import { readOwnRunFile, readRunFile } from "../../../src/agent/run-folder/read-run-file.ts";
+import { isAbandoned } from "../../../src/agent/run-folder/run-file.ts";
 import {
   AgentError,
   encodeCertificates,

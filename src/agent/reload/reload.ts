@@ -1,0 +1,288 @@
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { AgentError, describeError, hideSecrets, readTextFile, systemClock } from "../../base/index.ts";
+import { type BootstrapFile, describeDifference, diffByPath } from "../../bootstrap/index.ts";
+import { type AgentConfig, formatProblem, type LoadedConfig } from "../../config/index.ts";
+import { configFileOf } from "../../envoy/index.ts";
+import type { SpawnOptions, SupervisedEnvoy } from "../../envoy/supervisor/index.ts";
+import type { JsonValue, ProxyConfig } from "../../istio/mesh/index.ts";
+import {
+  type Around,
+  findBinary,
+  findNode,
+  hotRestart,
+  lookAround,
+  planEnvoy,
+  prepareBootstrap,
+} from "../start-envoy/index.ts";
+import { refuseInvalid, refuseOtherAdmin, refuseTakenPorts } from "./reload-checks.ts";
+
+/** What came of a reload. */
+export interface ReloadReport {
+  /** `unchanged` only where that was asked to be no reason. */
+  readonly outcome: "replaced" | "unchanged" | "refused";
+  /** Why the old Envoy serves on. */
+  readonly reason?: string;
+  /** How the bootstrap and the command line differ from those before, one line each. */
+  readonly changes: readonly string[];
+  /** What is suspicious in the configuration, one line each, as `pilotboat config` prints it. */
+  readonly warnings: readonly string[];
+  /** How long the Envoy before may still drain, at most. */
+  readonly drainLeftSeconds: number;
+  /** Of the Envoy that serves now. */
+  readonly pid: number | undefined;
+  readonly ms: number;
+}
+
+export interface ReloadParts {
+  readonly config: AgentConfig;
+  readonly context: Around & {
+    /** Reads the configuration once more. Absent: a reload only renders and starts anew. */
+    readonly readAgain?: () => Promise<LoadedConfig>;
+  };
+  readonly envoy: SupervisedEnvoy;
+  /** What the Envoy that runs was started with. */
+  readonly spawn: SpawnOptions;
+  readonly hasExternalSds: boolean;
+  /** Undefined while the control plane answers, or nobody has asked it. */
+  readonly whyNoControlPlane: () => string | undefined;
+  readonly stop: AbortSignal;
+}
+
+export interface ReloadOptions {
+  /** False: an Envoy that would be started with the very same is left alone. */
+  readonly evenIfUnchanged: boolean;
+}
+
+/** Reads the configuration again and has an Envoy with that take over. Never rejects; one at a time. */
+export type Reload = (options?: ReloadOptions) => Promise<ReloadReport>;
+
+/** To be made soon after the spawn: it notes what Envoy was started with. Disposing it removes what it wrote. */
+export async function createReloader(parts: ReloadParts): Promise<Reloader> {
+  return new Reloader(parts, await describeStart(parts.spawn));
+}
+
+type Outcome = Omit<ReloadReport, "ms" | "pid" | "warnings" | "drainLeftSeconds">;
+
+export class Reloader implements AsyncDisposable {
+  readonly #parts: ReloadParts;
+  #served: StartDocument;
+  /** Of the last takeover. */
+  #file: BootstrapFile | undefined;
+  #isBusy = false;
+  /** Of the configuration that was read last. */
+  #warnings: readonly string[] = [];
+
+  constructor(parts: ReloadParts, served: StartDocument) {
+    this.#parts = parts;
+    this.#served = served;
+  }
+
+  async reload(options: ReloadOptions = { evenIfUnchanged: true }): Promise<ReloadReport> {
+    const { envoy, context } = this.#parts;
+    const startedMs = performance.now();
+    const outcome = await this.#attemptAlone(options);
+    const report = {
+      ...outcome,
+      warnings: this.#warnings,
+      drainLeftSeconds: Math.ceil(envoy.drainLeftMs() / 1_000),
+      pid: envoy.pid(),
+      ms: Math.round(performance.now() - startedMs),
+    };
+    const { pid, ms, reason } = report;
+    if (report.outcome === "replaced") context.log.info("Reload: the next Envoy serves", { pid, ms });
+    if (report.outcome === "refused") {
+      const isServing = envoy.state().kind === "running";
+      context.log.error(`Reload refused${isServing ? ", the old Envoy serves on" : ""}: ${reason}`);
+    }
+    return report;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file?.[Symbol.asyncDispose]();
+  }
+
+  async #attemptAlone(options: ReloadOptions): Promise<Outcome> {
+    if (hotRestart(this.#parts.config) === undefined) return refused(HOW_TO_ALLOW);
+    if (this.#isBusy) return refused("another reload is under way");
+    this.#isBusy = true;
+    try {
+      for (;;) {
+        const outcome = await this.#attempt(options);
+        if (outcome !== "waited") return outcome;
+      }
+    } catch (error) {
+      return refused(describeError(error));
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  /** `waited`: for an earlier epoch, so long that the configuration may be another one by now. */
+  async #attempt({ evenIfUnchanged }: ReloadOptions): Promise<Outcome | "waited"> {
+    const { context, stop } = this.#parts;
+    const { config, warnings } = await readAgain(this.#parts);
+    this.#warnings = warnings.map(formatProblem);
+    const [node, surroundings, envoyBinary] = await Promise.all([
+      findNode(config, this.#parts.hasExternalSds, context.log, stop),
+      lookAround(context),
+      findBinary(config, context),
+    ]);
+    const file = await prepareBootstrap(config, node, context.log, { isNext: true, envoyPath: envoyBinary.path });
+    let isSettled = false;
+    try {
+      const { spawn } = await planEnvoy({
+        ...{ surroundings, config, context, node, bootstrapFile: file.path, envoyBinary },
+        output: this.#parts.spawn.output,
+      });
+      const next = await describeStart(spawn);
+      const changes = differencesOf(this.#served, next);
+      if (changes.length === 0 && !evenIfUnchanged) return { outcome: "unchanged", changes };
+      if (await waitForEarlierEpochs(this.#parts)) return "waited";
+      for (const change of changes) context.log.info(`Reload: ${change}`);
+      await this.#check(spawn, next);
+      const result = await this.#parts.envoy.replace(spawn, startedWith(file.lastingPath, spawn, file.path));
+      if (result.kind === "refused") return { outcome: "refused", reason: result.reason, changes };
+      isSettled = true;
+      this.#served = next;
+      await this.#settle(file);
+      return { outcome: "replaced", changes };
+    } finally {
+      if (!isSettled) await file[Symbol.asyncDispose]();
+    }
+  }
+
+  /** What can be found out before the next epoch is found out before: it costs the admin, or more, afterwards. */
+  async #check(spawn: SpawnOptions, next: StartDocument): Promise<void> {
+    const trouble = this.#parts.whyNoControlPlane();
+    if (trouble !== undefined) {
+      throw new AgentError("CONTROL_PLANE_UNREACHABLE", `Cannot bring up a next Envoy: ${trouble}`);
+    }
+    await refuseInvalid(spawn, this.#parts.stop);
+    refuseOtherAdmin(this.#served.bootstrap, next.bootstrap);
+    await refuseTakenPorts(this.#served.bootstrap, next.bootstrap);
+  }
+
+  async #settle(file: BootstrapFile): Promise<void> {
+    try {
+      await file.settle();
+      if (this.#file !== undefined && this.#file.lastingPath !== file.lastingPath) {
+        await this.#file[Symbol.asyncDispose](); // of another form: nobody is started with it again
+      }
+    } catch (error) {
+      this.#parts.context.log.warn("A cold start will not find its bootstrap", { error: describeError(error) });
+    }
+    this.#file = file;
+  }
+}
+
+function refused(reason: string): Outcome {
+  return { outcome: "refused", reason, changes: [] };
+}
+
+/** The same start with another name of its bootstrap. */
+function startedWith(path: string, spawn: SpawnOptions, before: string): SpawnOptions {
+  return { ...spawn, args: spawn.args.map((word) => (word === before ? path : word)) };
+}
+
+const HOW_TO_ALLOW = "hot restart is off; start the agent with --hot-restart";
+
+/** What the agent itself runs on; an Envoy with other values would not find it. */
+const FIXED_FIELDS = [
+  "configPath",
+  "customConfigFile",
+  "discoveryAddress",
+  "controlPlaneAuthPolicy",
+  "statusPort",
+  "proxyAdminPort",
+  "terminationDrainDuration",
+  "privateKeyProvider",
+] as const satisfies readonly (keyof ProxyConfig)[];
+
+async function readAgain({ config, context }: ReloadParts): Promise<LoadedConfig> {
+  if (context.readAgain === undefined) return { config, warnings: [] };
+  const { config: read, warnings } = await context.readAgain();
+  for (const warning of warnings) context.log.warn(formatProblem(warning));
+  const changed = FIXED_FIELDS.filter((name) => text(read.proxy[name]) !== text(config.proxy[name]));
+  if (changed.length > 0) {
+    throw new AgentError("CONFIG_INVALID", `Cannot change ${changed.join(", ")} while the agent runs`, {
+      hint: "Restart the agent",
+    });
+  }
+  return { config: read, warnings };
+}
+
+function text(value: unknown): string {
+  return JSON.stringify(value, (_key, one: unknown) => (typeof one === "bigint" ? String(one) : one)) ?? "";
+}
+
+interface StartDocument extends Record<string, JsonValue> {
+  readonly envoy: string;
+  /** By which another executable at the same place is known. */
+  readonly executable: string;
+  readonly arguments: Record<string, string>;
+  readonly bootstrap: JsonValue;
+}
+
+/** A start as a document: its arguments, and the content of its bootstrap as far as that is JSON. */
+async function describeStart({ binary, args, cwd }: SpawnOptions): Promise<StartDocument> {
+  const file = configFileOf(args);
+  const content = await readTextFile(resolve(cwd, file), { mostBytes: 256 * 1_024 * 1_024 });
+  return {
+    envoy: binary,
+    executable: await markOf(binary),
+    arguments: byFlag(args.filter((word) => word !== file)),
+    bootstrap: parse(content),
+  };
+}
+
+async function markOf(binary: string): Promise<string> {
+  const found = await stat(binary).catch(() => undefined); // one that is gone by now differs from every other
+  return found === undefined ? "gone" : `${found.size} bytes of ${found.mtime.toISOString()}`;
+}
+
+/** `["-l", "info", "--enable-core-dump"]` as `{ "-l": "info", "--enable-core-dump": "" }`. */
+function byFlag(args: readonly string[]): Record<string, string> {
+  const isFlag = (word: string | undefined): boolean => word?.startsWith("-") === true;
+  const named = args.flatMap((word, at) => {
+    const value = args[at + 1];
+    return isFlag(word) ? [[word, value === undefined || isFlag(value) ? "" : value] as const] : [];
+  });
+  return Object.fromEntries(named);
+}
+
+function parse(content: string): JsonValue {
+  try {
+    return JSON.parse(content) as JsonValue;
+  } catch {
+    return content; // a template's YAML: line by line is better than not at all
+  }
+}
+
+/** By path; of a secret it is told that it changed. */
+function differencesOf(before: JsonValue, after: JsonValue): string[] {
+  const [shownBefore, shownAfter] = [before, after].map((one) => hideSecrets(one).document as JsonValue);
+  const shown = new Map(diffByPath(shownBefore ?? null, shownAfter ?? null).map((one) => [one.path, one]));
+  return diffByPath(before, after).map(({ path }) => {
+    const difference = shown.get(path);
+    return difference === undefined ? `~ ${path}: a secret, not shown` : describeDifference(difference);
+  });
+}
+
+const LOOK_MS = 100;
+/** The supervisor ends an epoch that nobody else ends within less. */
+const PATIENCE_RESERVE_MS = 10_000;
+
+/**
+ * A third epoch would cut the drain of the first short; it is given the time that it was promised. Resolves with whether
+ * there was one.
+ */
+async function waitForEarlierEpochs({ envoy, config, stop, context }: ReloadParts): Promise<boolean> {
+  if (envoy.count() <= 1) return false;
+  const patienceMs = (hotRestart(config)?.parentShutdownSeconds ?? 0) * 1_000 + PATIENCE_RESERVE_MS;
+  const until = systemClock.now() + patienceMs;
+  context.log.info("Reload: waiting for an earlier Envoy to end its drain", { atMostMs: patienceMs });
+  while (envoy.count() > 1 && systemClock.now() < until) await systemClock.sleep(LOOK_MS, stop);
+  if (envoy.count() > 1) throw new AgentError("TIMEOUT", "An earlier Envoy does not end");
+  return true;
+}

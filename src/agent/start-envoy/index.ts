@@ -1,0 +1,13 @@
+export type { Around } from "./around.ts";
+export { findNode, lookAtNode } from "./find-node.ts";
+export { type MeetingPlace, makeMeetingPlace } from "./meeting-place.ts";
+export {
+  drainOptions,
+  explicitEnvoys,
+  hasOwnDocument,
+  hotRestart,
+  isProxyless,
+  namedEnvoy,
+} from "./options.ts";
+export { prepareBootstrap, renderFor } from "./prepare-bootstrap.ts";
+export { type EnvoyPlan, findBinary, lookAround, outputSource, planEnvoy, spawnEnvoy } from "./spawn-envoy.ts";

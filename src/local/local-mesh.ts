@@ -1,0 +1,161 @@
+import { rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { startExampleService } from "../../examples/quickstart/service.ts";
+import quickstart from "../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
+import type { AgentContext, RunningAgent } from "../agent/index.ts";
+import { checkWantedPort } from "../agent/ports/index.ts";
+import { Lifetime, type Logger, stoppedOr, writeFileAtomically } from "../base/index.ts";
+import type { ControlPlane } from "../control-plane/index.ts";
+import { type FetchNews, type FoundEnvoy, fetchNewsAsLines, findOrFetchEnvoy } from "../envoy/binary/index.ts";
+import type { Host } from "../host/index.ts";
+import { makeLocalRunFolder, sweepLocalRunFolders } from "./make-local-folder.ts";
+import { type OnNews, type Step, startOnFreePorts } from "./start-on-free-ports.ts";
+
+/** What people may choose of a mesh of one. */
+export interface MeshChoices {
+  /** Folder with YAML files of Envoy resources. Default: the built-in quickstart. */
+  readonly resources?: string;
+  /** What `${NAME}` in the files stands for, beside OUTBOUND_PORT, INBOUND_PORT, APP_PORT, NAMESPACE, SERVICE_ACCOUNT. */
+  readonly values?: Readonly<Record<string, string>>;
+  /** Port of the listener `outbound`. Default: a free one. */
+  readonly port?: number;
+  /** Port of a service of your own on 127.0.0.1, which the inbound side leads to. Default: an example service is started. */
+  readonly appPort?: number;
+  /** Default `default`. */
+  readonly namespace?: string;
+  /** Default `quickstart`. */
+  readonly serviceAccount?: string;
+  /** Path of an Envoy. Default: ENVOY_BIN, PATH, the cache, else it is fetched. */
+  readonly envoy?: string;
+  /** Fields of the agent's ProxyConfig, laid over those that this mesh needs. */
+  readonly proxyConfig?: Readonly<Record<string, unknown>>;
+  /** Variables for the agent, laid over those of the process. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface LocalMeshOptions extends MeshChoices {
+  readonly host: Host;
+  readonly log: Logger;
+  /** Told of each Envoy that crashed, and of each that was started again. */
+  readonly onEnvoyNews?: AgentContext["onEnvoyNews"];
+  /** Called after each step with what came of it. */
+  readonly onStep?: (step: string, result: string, ms: number) => void;
+  /** Hears how the fetch of an Envoy goes, where there is none yet. */
+  readonly onFetch?: FetchNews;
+}
+
+/** Control plane, example service, agent and Envoy on this machine. Disposing it leaves nothing behind. */
+export interface LocalMesh extends AsyncDisposable {
+  readonly agent: RunningAgent;
+  readonly controlPlane: ControlPlane;
+  /** Where the inbound side leads to. */
+  readonly appPort: number;
+  readonly ports: {
+    readonly outbound: number;
+    readonly inbound: number;
+    readonly admin: number;
+    readonly status: number;
+  };
+  /** The run folder, removed at the end. */
+  readonly folder: string;
+  /** The folder of resources that is served and watched: a copy in the run folder, when nobody named one. */
+  readonly resources: string;
+}
+
+/**
+ * Starts a mesh of one; resolves when Envoy has the ports of its bootstrap. `agent.ready` tells when it takes requests.
+ * Rejects with ADDRESS_IN_USE when the wanted port is taken, RESOURCES_INVALID, STOPPED, or what finding Envoy and
+ * starting the agent reject with. `onNews` is told what becomes of the resources while they are edited.
+ */
+export async function startLocalMesh(options: LocalMeshOptions, onNews?: OnNews): Promise<LocalMesh> {
+  const life = new Lifetime();
+  try {
+    if (options.port !== undefined && options.port !== 0) await checkWantedPort(options.port);
+    return await assemble(options, onNews, life);
+  } catch (error) {
+    await life[Symbol.asyncDispose]();
+    throw stoppedOr(error, options.host.signals.stop);
+  }
+}
+
+async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, life: Lifetime): Promise<LocalMesh> {
+  const { host, log, onStep = () => undefined } = options;
+  const step: Step = async (name, work, result) => {
+    const startedMs = performance.now();
+    const value = await work;
+    onStep(name, result(value), performance.now() - startedMs);
+    return value;
+  };
+  const sweeping = sweepLocalRunFolders(host, log);
+  const folder = await makeLocalRunFolder(host, log);
+  life.defer("run folder", () => rm(folder, { recursive: true, force: true }));
+  const envoy = await step(
+    "envoy",
+    locateEnvoy(options),
+    ({ version, origin, path }) => `${version ?? path} (${origin})`,
+  );
+  const service = await step("service", life.own("service", findService(options.appPort)), ({ told }) => told);
+  const resources = options.resources ?? (await copyQuickstart(folder));
+  const parts = { ...options, host, resources, folder, envoy: envoy.path, appPort: service.port, onNews };
+  const { agent, controlPlane, ports } = await life.own(
+    "mesh",
+    startOnFreePorts(parts, step, (line) => onStep("agent", line, 0)),
+  );
+  await sweeping;
+  return {
+    agent,
+    controlPlane,
+    appPort: service.port,
+    ports,
+    folder,
+    resources,
+    [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
+  };
+}
+
+async function locateEnvoy({ envoy, host, log, onFetch }: LocalMeshOptions): Promise<FoundEnvoy> {
+  const asked = [
+    { path: envoy ?? "", from: "--envoy" },
+    { path: host.env.ENVOY_BIN ?? "", from: "ENVOY_BIN" },
+  ];
+  const explicit = asked.filter(({ path }) => path !== "");
+  const news = onFetch ?? fetchNewsAsLines((line) => log.info(line));
+  return findOrFetchEnvoy({ explicit, env: host.env, cwd: host.cwd, ...news }, host.signals.stop);
+}
+
+interface Service extends AsyncDisposable {
+  readonly port: number;
+  /** For people. */
+  readonly told: string;
+}
+
+/** The caller's own service, which may start later, or the example one. */
+async function findService(appPort: number | undefined): Promise<Service> {
+  if (appPort === undefined) {
+    const example = await startExampleService();
+    return { ...example, told: `127.0.0.1:${example.port}` };
+  }
+  const told = `127.0.0.1:${appPort}, yours${await whatIsWrong(appPort)}`;
+  return { port: appPort, told, [Symbol.asyncDispose]: async () => undefined };
+}
+
+async function whatIsWrong(port: number): Promise<string> {
+  const [isThere, isOnIpv6] = await Promise.all([isAnswered("127.0.0.1", port), isAnswered("::1", port)]);
+  if (isThere) return "";
+  return isOnIpv6 ? "; it listens on ::1 only, let it listen on 127.0.0.1" : "; nothing listens there yet";
+}
+
+function isAnswered(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect({ host, port });
+    probe.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    probe.once("connect", () => probe.destroy());
+  });
+}
+
+async function copyQuickstart(folder: string): Promise<string> {
+  const resources = join(folder, "xds");
+  await writeFileAtomically(join(resources, "mesh.yaml"), quickstart);
+  return resources;
+}

@@ -1,0 +1,206 @@
+import { constants } from "node:os";
+import { closeWithin, type Listeners, tellEnvoyEnd, withLog } from "../agent/index.ts";
+import { namedEnvoy } from "../agent/start-envoy/index.ts";
+import {
+  applicationExitCode,
+  describeApplicationEnd,
+  findExecutable,
+  type RunningApplication,
+  startApplication,
+} from "../application/index.ts";
+import { AgentError, type Logger, silentLogger, systemClock } from "../base/index.ts";
+import { type AgentConfig, formatProblem, logPlaceOf } from "../config/index.ts";
+import type { EnvoyEnd } from "../envoy/supervisor/index.ts";
+import { findSetpriv, type Host } from "../host/index.ts";
+import { beginDrain, endApplication, waitUntilQuiet } from "./end-application.ts";
+import type { LocalMeshOptions } from "./local-mesh.ts";
+import {
+  isGiven,
+  loadRunConfig,
+  type RunSidecar,
+  startLocalSidecar,
+  startOwnSidecar,
+  withLogFlags,
+} from "./run-sidecar.ts";
+import { type RunSignals, sortSignals } from "./run-signals.ts";
+
+export interface RunOptions {
+  /** The application's command line. */
+  readonly command: readonly [file: string, ...args: string[]];
+  /** Flags of `proxy`, as `--name=value`. */
+  readonly flags: readonly string[];
+  /** Longest time from the start until the application starts. */
+  readonly readyTimeoutMs: number;
+  /** Whether the agent's lines below `warn` are shown. */
+  readonly isVerbose: boolean;
+  /** Bring a control plane and an example service along, as `pilotboat up` does. */
+  readonly local: LocalRunOptions | undefined;
+}
+
+export type LocalRunOptions = Pick<LocalMeshOptions, "resources" | "appPort" | "onFetch">;
+
+/**
+ * What `pilotboat run` does: an agent, and once it is ready the application, until that ends. Resolves with the
+ * application's exit code, 128 + the signal that it died of, or what stands in docs/architecture.md for an agent that
+ * failed. Rejects with APPLICATION_NOT_FOUND, APPLICATION_NOT_EXECUTABLE, TIMEOUT, or what the agent's start rejects with.
+ */
+export async function runApplication(options: RunOptions, host: Host): Promise<number> {
+  const signals = sortSignals(host);
+  const over = new AbortController();
+  const file = await findExecutable(options.command[0], { path: host.env.PATH, cwd: host.cwd });
+  const args = withLogFlags(options.flags, options.isVerbose);
+  // stderr has the reason of a failure anyway: the log has it, too, where somebody has chosen a log
+  const hasOwnLog = isGiven(options.flags, "log_target") || isGiven(options.flags, "log_as_json");
+  const work = async (log: Logger): Promise<number> => {
+    const { config, warnings } = await loadRunConfig(args, host);
+    if (options.local === undefined) for (const warning of warnings) log.warn(formatProblem(warning));
+    const sidecar = await startSidecar(options, config, {
+      host: { ...host, ...envoyStreams(host.stderr, options.isVerbose ? undefined : over.signal) },
+      log,
+      signals,
+    });
+    if (sidecar === undefined) return signalCode(signals);
+    try {
+      const listeners = { named: namedEnvoy(config), stderr: host.stderr, log: hasOwnLog ? log : silentLogger };
+      return await runBeside(sidecar, { ...options, file, listeners }, { host, log, signals });
+    } finally {
+      over.abort();
+      signals.beginEnd("the application has ended");
+      await beginDrain(sidecar, signals.hurry);
+      const isClosed = await closeWithin(sidecar, signals.force);
+      if (!isClosed) log.error("The agent could not close all of its parts, leaving anyway");
+    }
+  };
+  return withLog(logPlaceOf(args, host.cwd), host, work, { tellsFailure: hasOwnLog });
+}
+
+interface Surroundings {
+  readonly host: Host;
+  readonly log: Logger;
+  readonly signals: RunSignals;
+}
+
+/** Where Envoy's lines go: never to stdout, which is the application's; nowhere for those that only say that it ends. */
+function envoyStreams(stderr: NodeJS.WritableStream, over: AbortSignal | undefined): Pick<Host, "stdout" | "stderr"> {
+  const write = (chunk: string | Uint8Array): boolean => over?.aborted === true || stderr.write(chunk);
+  const stream = Object.assign(Object.create(stderr) as NodeJS.WritableStream, { write });
+  return { stdout: stream, stderr: stream };
+}
+
+/** Undefined when a signal came first. */
+async function startSidecar(
+  { local, flags }: RunOptions,
+  config: AgentConfig,
+  { host, log, signals }: Surroundings,
+): Promise<RunSidecar | undefined> {
+  const own: Host = { ...host, signals };
+  const starting =
+    local === undefined
+      ? startOwnSidecar(config, { host: own, log })
+      : startLocalSidecar(config, {
+          ...local,
+          ...(flags.some((flag) => flag.startsWith("--envoy=")) ? { envoy: config.flags.envoy } : {}),
+          host: own,
+          log,
+          onStep: (step, result, ms) => log.info(`${step}: ${result}`, { ms: Math.round(ms) }),
+        });
+  return starting.catch((error: unknown) => {
+    if (signals.stop.aborted) return undefined;
+    throw error;
+  });
+}
+
+async function runBeside(
+  sidecar: RunSidecar,
+  options: RunOptions & { readonly file: string; readonly listeners: Listeners },
+  around: Surroundings,
+): Promise<number> {
+  const { host, log, signals } = around;
+  const failed = await waitUntilReady(sidecar, options, signals);
+  if (failed !== undefined) return (await tellEnvoyEnd(failed, options.listeners)) || 1; // a run without its application is no success
+  if (signals.stop.aborted) return signalCode(signals);
+  printAddresses(sidecar, host);
+  const application = await startApplication({
+    file: options.file,
+    args: options.command.slice(1),
+    cwd: host.cwd,
+    env: { ...host.env, ...sidecar.variables },
+    setpriv: await findSetpriv(host.env.PATH),
+  });
+  signals.attach(application);
+  log.info("The application runs", { pid: application.pid });
+  const first = await firstEnd(application, sidecar, signals.stop);
+  const sinceMs = systemClock.now();
+  if (first.kind === "envoy") log.warn("Envoy is gone, ending the application");
+  const envoyCode = first.kind === "envoy" ? await tellEnvoyEnd(first.end, options.listeners) : 0;
+  if (first.kind !== "application") await endApplication({ application, sidecar, signals, log });
+  const end = await application.ended;
+  log.info(`The application has ended: ${describeApplicationEnd(end)}`);
+  signals.beginEnd("the application has ended");
+  if (first.kind !== "envoy") await waitUntilQuiet({ sidecar, signals, log }, sinceMs);
+  return envoyCode || applicationExitCode(end);
+}
+
+/** Resolves with Envoy's end when that comes first. Rejects with TIMEOUT, naming what is still awaited. */
+async function waitUntilReady(
+  { agent }: RunSidecar,
+  { command, readyTimeoutMs }: RunOptions,
+  signals: RunSignals,
+): Promise<EnvoyEnd | undefined> {
+  const enough = new AbortController();
+  const limit = systemClock.sleep(readyTimeoutMs, AbortSignal.any([enough.signal, signals.stop]));
+  const answer = await Promise.race([
+    agent.ready.then(
+      () => "ready",
+      () => "ended",
+    ),
+    limit.then(
+      () => "late",
+      () => "ended",
+    ),
+  ]).finally(() => enough.abort());
+  if (answer === "ready" || signals.stop.aborted) return undefined;
+  if (answer === "late") {
+    const reason = (await agent.whyNotReady()) ?? "it became ready this moment";
+    const seconds = readyTimeoutMs / 1_000;
+    throw new AgentError(
+      "TIMEOUT",
+      `Cannot start "${command[0]}": the proxy is not ready after ${seconds} s: ${reason}`,
+      {
+        hint: "Give it longer with --ready-timeout, or see what it does with --verbose",
+      },
+    );
+  }
+  const end = await agent.ended;
+  if (end.kind === "envoy") return end.end;
+  throw new AgentError("STOPPED", `Cannot start "${command[0]}": ${end.reason}`);
+}
+
+/** What ends a run: the application by itself, a signal, or an Envoy that is given up. */
+type FirstEnd =
+  | { readonly kind: "application" }
+  | { readonly kind: "signal" }
+  | { readonly kind: "envoy"; readonly end: EnvoyEnd };
+
+/** `/quitquitquit` is no end: jobs call it when they are done, and keep Envoy until they have ended. */
+async function firstEnd(application: RunningApplication, { agent }: RunSidecar, stop: AbortSignal): Promise<FirstEnd> {
+  const stopped = new Promise<FirstEnd>((resolve) => {
+    if (stop.aborted) resolve({ kind: "signal" });
+    else stop.addEventListener("abort", () => resolve({ kind: "signal" }), { once: true });
+  });
+  const gaveUp = new Promise<FirstEnd>((resolve) => {
+    void agent.ended.then((end) => end.kind === "envoy" && resolve(end));
+  });
+  return Promise.race([application.ended.then((): FirstEnd => ({ kind: "application" })), stopped, gaveUp]);
+}
+
+function printAddresses({ agent, addresses }: RunSidecar, { stderr }: Host): void {
+  const ms = Math.round(agent.timeline.marks.get("ready") ?? 0);
+  stderr.write(`pilotboat: the proxy is ready after ${ms} ms\n`);
+  for (const [name, address] of addresses) stderr.write(`  ${name.padEnd(14)} ${address}\n`);
+}
+
+/** A signal came before the application was there. */
+function signalCode({ received }: RunSignals): number {
+  return 128 + constants.signals[received[0] ?? "SIGTERM"];
+}

@@ -1,0 +1,163 @@
+import { join } from "node:path";
+import { type AgentContext, type RunningAgent, startAgent } from "../agent/index.ts";
+import { choosePorts } from "../agent/ports/index.ts";
+import { inRunFolder } from "../agent/run-folder/index.ts";
+import { drainOptions } from "../agent/start-envoy/index.ts";
+import { type AgentConfig, type LoadedConfig, loadConfig } from "../config/index.ts";
+import { type AdminClient, createAdminClient } from "../envoy/index.ts";
+import type { DrainOptions } from "../envoy/supervisor/index.ts";
+import type { Host } from "../host/index.ts";
+import { PATHS } from "../istio/index.ts";
+import { type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
+
+/** The sidecar of an application, and what there is to say about it. */
+export interface RunSidecar extends AsyncDisposable {
+  readonly agent: RunningAgent;
+  readonly limits: DrainOptions;
+  /** Envoy drains and runs on. Calling again returns the same promise. */
+  drain(): Promise<void>;
+  /** Undefined without Envoy. */
+  readonly admin: AdminClient | undefined;
+  /** Who listens where, for people. */
+  readonly addresses: readonly (readonly [name: string, address: string])[];
+  /** What the application is told, beside our own environment. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+/**
+ * What `proxy` would read, with other defaults: an Envoy that crashed is started again, one without Istio's
+ * filters is sent its configuration without them, the end waits for connections
+ * instead of a fixed time, and outside a pod, whose probes and redirection name them, ports are free ones. Whatever
+ * somebody has set stays.
+ */
+export async function loadRunConfig(args: readonly string[], host: Host): Promise<LoadedConfig> {
+  const isPod = (host.env.KUBERNETES_SERVICE_HOST ?? "") !== "";
+  const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = isPod ? [] : await choosePorts(4);
+  const defaults: Readonly<Record<string, string>> = {
+    PILOTBOAT_RESTART: "on-failure",
+    PILOTBOAT_WATCHDOG: "true",
+    PILOTBOAT_STOCK_ENVOY: "adapt",
+    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
+    MINIMUM_DRAIN_DURATION: "0s",
+    ...(isPod ? {} : { ENVOY_STATUS_PORT: String(envoyStatus), ENVOY_PROMETHEUS_PORT: String(prometheus) }),
+  };
+  const given = Object.entries(host.env).filter(([name, value]) => !(name in defaults && value === "")); // an empty one says nothing
+  const env = { ...defaults, ...Object.fromEntries(given) };
+  const { config, warnings } = await loadConfig({ args, env, cwd: host.cwd, stop: host.signals.stop });
+  const origins = new Map(config.origins);
+  // who asks for the wait decides about its bound; where `run` asks, its bound is the default of the fixed time
+  if (!host.env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS && !origins.has("terminationDrainDuration")) {
+    origins.set("terminationDrainDuration", { source: "pilotboat run" });
+  }
+  if (isPod) return { config: Object.freeze({ ...config, origins }), warnings };
+  const proxy = {
+    ...config.proxy,
+    ...(origins.has("proxyAdminPort") ? {} : { proxyAdminPort: admin }),
+    ...(origins.has("statusPort") ? {} : { statusPort: status }),
+  };
+  return { config: Object.freeze({ ...config, proxy, origins }), warnings };
+}
+
+/** The flags with those of the log that `run` adds: to stderr, and only from `warn`. */
+export function withLogFlags(flags: readonly string[], isVerbose: boolean): readonly string[] {
+  return [
+    ...(isGiven(flags, "log_target") ? [] : ["--log_target=stderr"]),
+    ...(isVerbose ? [] : ["--log_output_level=all:warn,grpc:none"]),
+    ...flags,
+  ];
+}
+
+export function isGiven(flags: readonly string[], name: string): boolean {
+  return flags.some((flag) => flag.startsWith(`--${name}=`));
+}
+
+/** The agent of this configuration, on the path of `pilotboat proxy`. */
+export async function startOwnSidecar(config: AgentConfig, context: AgentContext): Promise<RunSidecar> {
+  const agent = await startAgent(config, context);
+  const { settings, proxy } = config;
+  const at = addressOf(agent);
+  const statusUrl = agent.statusPort === undefined ? undefined : at(agent.statusPort);
+  const { adminAddress, admin } = adminOf(agent, settings.isEnvoyDisabled ? undefined : proxy.proxyAdminPort);
+  const grpcBootstrap = settings.grpcBootstrapPath;
+  return {
+    agent,
+    limits: drainOptions(config),
+    drain: drainOf(agent),
+    admin,
+    addresses: [
+      ...(statusUrl === undefined ? [] : ([["status", `${statusUrl}/healthz/ready`]] as const)),
+      ...(adminAddress === undefined
+        ? []
+        : ([
+            ["envoy admin", adminAddress],
+            ["envoy health", `${at(settings.envoyStatusPort)}/healthz/ready`],
+            ["envoy metrics", `${at(settings.envoyPrometheusPort)}/stats/prometheus`],
+          ] as const)),
+    ],
+    variables: {
+      ...variablesOf(agent, adminAddress),
+      ...(statusUrl === undefined ? {} : { PILOTBOAT_STATUS_URL: statusUrl }),
+      PILOTBOAT_RUN_FOLDER: config.cwd,
+      ...(grpcBootstrap === "" ? {} : { GRPC_XDS_BOOTSTRAP: inRunFolder(config, grpcBootstrap) }),
+    },
+    [Symbol.asyncDispose]: () => agent[Symbol.asyncDispose](),
+  };
+}
+
+/** The agent in a mesh of its own, as `pilotboat up` makes it. Nobody else is in it, so its end waits for nobody. */
+export async function startLocalSidecar(config: AgentConfig, options: LocalMeshOptions): Promise<RunSidecar> {
+  const identity = { namespace: "default", serviceAccount: "quickstart" };
+  const mesh = await startLocalMesh({ ...identity, ...options });
+  const { agent, ports, folder, controlPlane, appPort } = mesh;
+  const { adminAddress, admin } = adminOf(agent, ports.admin);
+  const statusUrl = addressOf(agent)(ports.status);
+  const outbound = `http://127.0.0.1:${ports.outbound}`;
+  return {
+    agent,
+    limits: { ...drainOptions(config), terminationMs: 0 },
+    drain: drainOf(agent),
+    admin,
+    addresses: [
+      ["listener", outbound],
+      ...(options.appPort === undefined ? [] : ([["leads to", `http://127.0.0.1:${appPort}`]] as const)),
+      ["status", `${statusUrl}/healthz/ready`],
+      ["envoy admin", adminAddress ?? ""],
+      ["control plane", controlPlane.address],
+    ],
+    variables: {
+      ...variablesOf(agent, adminAddress),
+      PILOTBOAT_STATUS_URL: statusUrl,
+      PILOTBOAT_OUTBOUND_URL: outbound,
+      PILOTBOAT_RUN_FOLDER: folder,
+      GRPC_XDS_BOOTSTRAP: join(folder, PATHS.config, "grpc-bootstrap.json"),
+      POD_NAMESPACE: identity.namespace,
+      SERVICE_ACCOUNT: identity.serviceAccount,
+    },
+    [Symbol.asyncDispose]: () => mesh[Symbol.asyncDispose](),
+  };
+}
+
+function drainOf(agent: RunningAgent): () => Promise<void> {
+  let drained: Promise<void> | undefined;
+  return () => {
+    drained ??= agent.drain();
+    return drained;
+  };
+}
+
+function variablesOf(agent: RunningAgent, adminAddress: string | undefined): Record<string, string> {
+  return {
+    PILOTBOAT_NODE_ID: agent.node.id,
+    ...(adminAddress === undefined ? {} : { PILOTBOAT_ADMIN_URL: adminAddress }),
+  };
+}
+
+function adminOf(agent: RunningAgent, port: number | undefined) {
+  if (port === undefined) return { adminAddress: undefined, admin: undefined };
+  return { adminAddress: addressOf(agent)(port), admin: createAdminClient(agent.node.family.localhost, port) };
+}
+
+function addressOf({ node }: RunningAgent): (port: number) => string {
+  const host = node.family.localhost;
+  return (port) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,185 @@
+import { join } from "node:path";
+import { type AgentContext, type RunningAgent, startAgent } from "../agent/index.ts";
+import { choosePorts, portThatWasTaken } from "../agent/ports/index.ts";
+import { AgentError, describeError, Lifetime, type Logger, poll } from "../base/index.ts";
+import { formatProblem, loadConfig } from "../config/index.ts";
+import {
+  type ControlPlane,
+  type ControlPlaneOptions,
+  startControlPlane,
+  writeCredentials,
+} from "../control-plane/index.ts";
+import { createAdminClient } from "../envoy/index.ts";
+import { type Host, xdgFolder } from "../host/index.ts";
+
+/** Told what becomes of the resources while they are edited. */
+export type OnNews = NonNullable<ControlPlaneOptions["onNews"]>;
+
+/** Does a piece of work and tells what came of it. */
+export type Step = <T>(name: string, work: Promise<T>, result: (value: T) => string) => Promise<T>;
+
+export interface MeshParts {
+  readonly folder: string;
+  readonly resources: string;
+  readonly values?: Readonly<Record<string, string>>;
+  /** Port of the listener `outbound`; without one, or with 0, it is chosen. */
+  readonly port?: number;
+  readonly appPort: number;
+  readonly namespace?: string;
+  readonly serviceAccount?: string;
+  /** Absolute path. */
+  readonly envoy: string;
+  readonly proxyConfig?: Readonly<Record<string, unknown>>;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly host: Host;
+  readonly log: Logger;
+  readonly onNews: OnNews | undefined;
+  readonly onEnvoyNews?: AgentContext["onEnvoyNews"];
+}
+
+interface Ports {
+  readonly outbound: number;
+  readonly inbound: number;
+  readonly admin: number;
+  readonly status: number;
+  readonly envoyStatus: number;
+  readonly prometheus: number;
+}
+
+/** Control plane and agent, on ports that nobody else had. */
+export interface Started extends AsyncDisposable {
+  readonly agent: RunningAgent;
+  readonly controlPlane: ControlPlane;
+  readonly ports: Ports;
+}
+
+/** A port that was free when it was chosen may be taken before it is bound; then others are chosen, so often in all. */
+const MOST_TRIES = 3;
+
+/** Starts control plane and agent; resolves when Envoy has its own ports. `onRetry` is told why it takes another try. */
+export async function startOnFreePorts(
+  parts: MeshParts,
+  step: Step,
+  onRetry: (line: string) => void,
+): Promise<Started> {
+  for (let tries = 1; tries < MOST_TRIES; tries++) {
+    const ports = await portsFor(parts.port);
+    const ours = Object.values(ports).filter((port) => port !== parts.port);
+    const started = await startOn(ports, parts, step).catch((error: unknown) => {
+      const isTaken = error instanceof AgentError && error.code === "ADDRESS_IN_USE";
+      if (isTaken && ours.some((port) => error.message.includes(`:${port}"`))) return describeError(error);
+      throw error;
+    });
+    const reason = typeof started === "string" ? started : await whyNotBound(started, ours);
+    if (typeof started !== "string") {
+      if (reason === undefined) return started;
+      await started[Symbol.asyncDispose]();
+    }
+    onRetry(`${reason}: trying other ports`);
+  }
+  return startOn(await portsFor(parts.port), parts, step);
+}
+
+async function portsFor(wanted = 0): Promise<Ports> {
+  const [outbound = 0, inbound = 0, admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = await choosePorts(6);
+  return { outbound: wanted === 0 ? outbound : wanted, inbound, admin, status, envoyStatus, prometheus };
+}
+
+async function startOn(ports: Ports, parts: MeshParts, step: Step): Promise<Started> {
+  const life = new Lifetime();
+  try {
+    const { agent, controlPlane } = await assemble(ports, parts, step, life);
+    return { agent, controlPlane, ports, [Symbol.asyncDispose]: () => life[Symbol.asyncDispose]() };
+  } catch (error) {
+    await life[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifetime) {
+  const { folder, resources, appPort, host, log, onNews } = parts;
+  const identity = { namespace: parts.namespace ?? "default", serviceAccount: parts.serviceAccount ?? "quickstart" };
+  const values = {
+    OUTBOUND_PORT: String(ports.outbound),
+    INBOUND_PORT: String(ports.inbound),
+    APP_PORT: String(appPort),
+    NAMESPACE: identity.namespace,
+    SERVICE_ACCOUNT: identity.serviceAccount,
+    ...parts.values,
+  };
+  const starting = startControlPlane({ resources, values, log, ...(onNews && { onNews }) }, host.signals.stop);
+  const controlPlane = await step("control plane", life.own("control plane", starting), ({ address }) => address);
+  await writeCredentials(controlPlane, folder, identity);
+  const { config, warnings } = await loadConfig({
+    args: ["sidecar", "--envoy", parts.envoy],
+    cwd: folder,
+    env: { ...host.env, ...agentWords(parts, identity, ports, controlPlane.port) },
+  });
+  for (const warning of warnings) log.warn(formatProblem(warning));
+  const agent = await step(
+    "agent",
+    life.own("agent", startAgent(config, { host, log, onEnvoyNews: parts.onEnvoyNews })),
+    (one) => (one.envoyPid() === undefined ? "without Envoy" : `Envoy spawned, pid ${one.envoyPid()}`),
+  );
+  return { agent, controlPlane };
+}
+
+/** The words that an injected pod would be told, for this machine. */
+function agentWords(
+  { proxyConfig, env, host }: MeshParts,
+  { namespace, serviceAccount }: { readonly namespace: string; readonly serviceAccount: string },
+  ports: Ports,
+  controlPlanePort: number,
+): Record<string, string> {
+  return {
+    POD_NAME: `${serviceAccount}-local`,
+    POD_NAMESPACE: namespace,
+    SERVICE_ACCOUNT: serviceAccount,
+    INSTANCE_IP: "127.0.0.1",
+    ISTIO_META_CLUSTER_ID: "Kubernetes",
+    ENVOY_STATUS_PORT: String(ports.envoyStatus),
+    ENVOY_PROMETHEUS_PORT: String(ports.prometheus),
+    PILOTBOAT_RESTART: "on-failure",
+    PILOTBOAT_WATCHDOG: "true",
+    PILOTBOAT_STOCK_ENVOY: host.env.PILOTBOAT_STOCK_ENVOY || "adapt",
+    PILOTBOAT_LOOPBACK_ONLY: host.env.PILOTBOAT_LOOPBACK_ONLY || "true",
+    PILOTBOAT_CRASH_FOLDER: join(xdgFolder(host.env, "XDG_STATE_HOME", ".local/state"), "pilotboat/crashes"), // the run folder does not outlive the run
+    PROXY_CONFIG: JSON.stringify({
+      discoveryAddress: `localhost:${controlPlanePort}`,
+      proxyAdminPort: ports.admin,
+      statusPort: ports.status,
+      terminationDrainDuration: "0s", // nobody else is connected, and Ctrl-C should be quick
+      ...proxyConfig,
+    }),
+    ...env,
+  };
+}
+
+/** An Envoy that neither answers nor ends by then is looked after by `ready`. */
+const BIND_LIMIT_MS = 10_000;
+
+/** Why Envoy has ended, where that is one of the ports that we chose. */
+async function whyNotBound({ agent, ports }: Started, ours: readonly number[]): Promise<string | undefined> {
+  const over = new AbortController();
+  const ready = agent.ready.catch(() => agent.ended); // it ends
+  try {
+    await Promise.race([agent.ended, ready, waitForAnswer(agent, ports.admin, over.signal)]);
+  } finally {
+    over.abort();
+  }
+  const end = await Promise.race([agent.ended, undefined]);
+  if (end?.kind !== "envoy" || end.end.by !== "itself") return undefined;
+  const taken = portThatWasTaken([end.end.message, ...end.end.lastLines].join("\n"), ours);
+  return taken === undefined ? undefined : `port ${taken} was taken meanwhile`;
+}
+
+/** Envoy binds all ports of its bootstrap before its admin answers. */
+async function waitForAnswer({ node }: RunningAgent, port: number, over: AbortSignal): Promise<void> {
+  const admin = createAdminClient(node.family.localhost, port);
+  const look = (): Promise<boolean> =>
+    admin.get("/server_info", BIND_LIMIT_MS, over).then(
+      () => true,
+      () => false, // not yet
+    );
+  await poll(look, { stop: AbortSignal.any([over, AbortSignal.timeout(BIND_LIMIT_MS)]) });
+}
