@@ -6,8 +6,9 @@ import { whenCut } from "./live-streams.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
 import { peekRequest, peekResponse, type RequestFacts, type ResponseFacts } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
+import { Rejections } from "./rejections.ts";
+import { type ResponseHook, ResponsePath, type StreamHook } from "./response-hooks.ts";
 import { classifyEnd, oneLine } from "./status.ts";
-import type { AdaptResponse, StockEnvoy } from "./stock-envoy.ts";
 import { trailers } from "./trailers.ts";
 import {
   type Intercept,
@@ -21,7 +22,6 @@ import {
 import { openUpstream, type UpstreamCall } from "./upstream.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import type { Variant } from "./variant.ts";
-import type { WasmModules } from "./wasm-modules.ts";
 
 export interface BridgeOptions {
   /** Number of the stream in the log, from 1. */
@@ -39,10 +39,7 @@ export interface BridgeOptions {
   readonly noteRequestSize: (bytes: number) => void;
   /** Told how the stream goes: the one of its peer. Until that is known, Envoy's. */
   readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
-  /** Fits responses to an Envoy. */
-  readonly stockEnvoy: StockEnvoy;
-  /** Undefined where remote modules are passed on as they are. */
-  readonly wasm: WasmModules | undefined;
+  readonly hooks: readonly ResponseHook[];
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -79,8 +76,8 @@ class Bridge {
   #isOver = false;
   #wasConnected = false;
   #peer: Peer | undefined;
-  /** Undefined where responses are passed on as they are. */
-  #adapt: AdaptResponse | undefined;
+  #responses: ResponsePath;
+  readonly #rejections: Rejections;
   #refuse: (status: StreamStatus) => void = () => undefined;
 
   constructor(downstream: Downstream, options: BridgeOptions) {
@@ -88,6 +85,8 @@ class Bridge {
     this.#options = options;
     this.#peer = options.peer;
     this.#own = new OwnSubscriptions({ ...options, send: (message) => this.#send(message) });
+    this.#rejections = new Rejections(options.variant);
+    this.#responses = this.#pathThrough([]);
   }
 
   get #watch(): UpstreamWatch {
@@ -100,6 +99,7 @@ class Bridge {
     const gone = this.#peerGone();
     const end = await Promise.race([this.#relay(), gone, cutOff(cut)]);
     this.#isOver = true;
+    this.#responses.close();
     this.#upstream?.close();
     this.#account(end);
     this.#finish(end);
@@ -150,20 +150,24 @@ class Bridge {
     const facts = this.#peek(message);
     if (facts === undefined) return;
     this.#noteVerdict(facts);
-    if (this.#peer === "envoy") this.#options.wasm?.noteRequest(this.#options.variant, facts.typeUrl, message);
+    this.#rejections.noteRequest(facts, message);
+    this.#responses.noteRequest(facts.typeUrl, message);
     if (facts.typeUrl === LISTENER_TYPE && this.#speaksForAgent()) this.#own.subscribeOnce();
   }
 
   /** The first request tells whose stream this is. */
   #identify(message: Buffer): void {
-    const { variant, onPeer, watches, stockEnvoy, log, id } = this.#options;
+    const { variant, onPeer, watches, hooks, log, id } = this.#options;
     const facts = this.#read(() => peekPeer(variant, message));
     this.#peer = facts === undefined ? "envoy" : peerOf(facts);
     if (this.#peer === "client") {
       watches.envoy.ended(id);
       watches.client.connecting(id);
       log.debug("stream of a gRPC client", { id, node: facts?.nodeId, userAgent: facts?.userAgent });
-    } else this.#adapt = this.#read(() => stockEnvoy.adapterFor(variant, message));
+    } else {
+      const found = hooks.map((hook) => this.#read(() => hook.forStream(variant, message)));
+      this.#responses = this.#pathThrough(found.filter((hook) => hook !== undefined));
+    }
     onPeer(this.#peer);
   }
 
@@ -218,14 +222,24 @@ class Bridge {
       log.error(`Skipping forwarding type url ${facts.typeUrl} to Envoy as is not a valid Envoy type`, { id });
       return;
     }
-    await this.#forward(facts, this.#forPeer(facts, message));
+    await this.#responses.take(facts, message);
   }
 
-  #forPeer({ typeUrl }: ResponseFacts, message: Buffer): Buffer {
-    const { variant, wasm } = this.#options;
-    if (this.#peer === "client") return message;
-    const adapted = wasm?.adapt(variant, typeUrl, message) ?? message;
-    return this.#adapt?.(typeUrl, adapted) ?? adapted;
+  #pathThrough(hooks: readonly StreamHook[]): ResponsePath {
+    return new ResponsePath({
+      hooks,
+      forward: (facts, message) => this.#forward(facts, message),
+      refuse: (facts, reason) => this.#reject(facts, reason),
+    });
+  }
+
+  /** Answers the control plane in Envoy's place, which never sees the response. */
+  #reject({ typeUrl, nonce }: ResponseFacts, reason: string): void {
+    const { log, id } = this.#options;
+    const { message, versionInfo } = this.#rejections.encode(typeUrl, nonce, reason);
+    log.warn("agent rejected a response", { id, typeUrl, nonce, rejection: reason });
+    this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: oneLine(reason) });
+    this.#send(message);
   }
 
   /** Resolves when the peer's side has taken the message, or is gone. */

@@ -1,5 +1,6 @@
 import type { BoundSocket, Clock, Logger, Metrics } from "../base/index.ts";
 import type { ToldReasons } from "../grpc/index.ts";
+import type { ResponseHook } from "./response-hooks.ts";
 import type { StockEnvoyMode } from "./stock-envoy.ts";
 import type { Intercept, Keepalive, UpstreamOptions } from "./types.ts";
 
@@ -24,6 +25,8 @@ export interface XdsRelayOptions {
   readonly stockEnvoy?: StockEnvoyMode;
   /** Whether a filter that allows or denies everything stands for Wasm filters with a remote module. Default true. */
   readonly isWasmConverted?: boolean;
+  /** See responses on their way to Envoy, in this order. Default: none but the relay's own. */
+  readonly hooks?: readonly ResponseHook[];
   /** For both sides. Default: ping after 30 s, give up after 10 s more. */
   readonly keepalive?: Keepalive;
   /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */

@@ -48,7 +48,9 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   log.info(`Initializing with upstream address "${address}" and cluster "${options.upstream.clusterId}"`);
   const { startServer } = await import("./server.ts");
   stop.throwIfAborted();
-  const server = startServer({ ...options, log, clock, watches, stockEnvoy, wasm });
+  // the last of them sees what Envoy is sent
+  const hooks = [...(wasm === undefined ? [] : [wasm]), ...(options.hooks ?? []), stockEnvoy];
+  const server = startServer({ ...options, log, clock, watches, hooks });
   const watch = options.envoys?.() === 0 ? watches.client : watches.envoy;
   return {
     state: () => ({ upstream: watch.state, rejection: watch.rejection }),

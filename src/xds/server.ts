@@ -4,18 +4,16 @@ import { serveGrpcConnections } from "../grpc/index.ts";
 import { bridge, type Downstream } from "./bridge.ts";
 import { LiveStreams } from "./live-streams.ts";
 import type { XdsRelayOptions } from "./options.ts";
-import type { StockEnvoy } from "./stock-envoy.ts";
+import type { ResponseHook } from "./response-hooks.ts";
 import type { Keepalive, Peer } from "./types.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import { DELTA, SOTW, type Variant } from "./variant.ts";
-import type { WasmModules } from "./wasm-modules.ts";
 
 export interface ServerParts {
   readonly log: Logger;
   readonly clock: Clock;
   readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
-  readonly stockEnvoy: StockEnvoy;
-  readonly wasm: WasmModules | undefined;
+  readonly hooks: readonly ResponseHook[];
 }
 
 type Options = Omit<XdsRelayOptions, "stockEnvoy"> & ServerParts;
@@ -76,8 +74,7 @@ class Streams {
   }
 
   take(variant: Variant, downstream: Downstream): void {
-    const { upstream, intercept, watches, stockEnvoy, wasm, log, metrics, clock, maxRequestBytes, envoys } =
-      this.#options;
+    const { upstream, intercept, watches, hooks, log, metrics, clock, maxRequestBytes, envoys } = this.#options;
     const stream = this.#live.enter();
     const running = bridge(
       downstream,
@@ -92,8 +89,7 @@ class Streams {
         maxRequestBytes: maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES,
         noteRequestSize: (bytes) => this.#noteRequestSize(bytes),
         watches,
-        stockEnvoy,
-        wasm,
+        hooks,
         log,
         metrics,
         clock,

@@ -2,6 +2,7 @@ import { describeError, type Logger } from "../base/index.ts";
 import { DISPENSABLE_FILTERS, type DispensableFilter } from "./dispensable-filters.ts";
 import { leaveOut, type Omission } from "./leave-out.ts";
 import { peekExtensions } from "./peer.ts";
+import type { ResponseHook, StreamHook } from "./response-hooks.ts";
 import type { Variant } from "./variant.ts";
 
 /** What becomes of filters that Envoy does not have: those without policy are left out, or all are passed on. */
@@ -12,9 +13,6 @@ export interface LeftOut extends Omission {
   /** What is missing without it. */
   readonly lost: string;
 }
-
-/** Takes a response for one Envoy and returns what it is sent. Never throws. */
-export type AdaptResponse = (typeUrl: string, message: Buffer) => Buffer;
 
 const PREFIX = "type.googleapis.com/envoy.config.";
 const TYPES_WITH_FILTERS: ReadonlySet<string> = new Set([
@@ -27,7 +25,7 @@ const TYPES_WITH_FILTERS: ReadonlySet<string> = new Set([
  * Fits the configuration of a real istiod to an Envoy without Istio's extensions, such as upstream's. What an Envoy has
  * is what it lists in the first request of a stream.
  */
-export class StockEnvoy {
+export class StockEnvoy implements ResponseHook {
   readonly #mode: StockEnvoyMode;
   readonly #log: Logger;
   /** By filter and type: one line for each, however many clusters have it. */
@@ -45,20 +43,21 @@ export class StockEnvoy {
     return [...this.#leftOut.values()];
   }
 
-  /** For a stream whose first request is given; undefined when nothing has to be looked for. */
-  adapterFor(variant: Variant, firstRequest: Uint8Array): AdaptResponse | undefined {
+  forStream(variant: Variant, firstRequest: Uint8Array): StreamHook | undefined {
     const { types, names } = peekExtensions(variant, firstRequest);
     if (types.size === 0 && names.size === 0) return undefined; // an Envoy that does not tell: nothing is taken from it
     const missing = DISPENSABLE_FILTERS.filter(({ type, name }) => !types.has(type) && !names.has(name));
     if (missing.length === 0) return undefined;
     const needles = missing.map((filter) => ({ filter, bytes: Buffer.from(filter.type) }));
-    return (typeUrl, message) => {
-      if (!TYPES_WITH_FILTERS.has(typeUrl)) return message;
-      const found = needles.filter(({ bytes }) => message.includes(bytes)).map(({ filter }) => filter);
-      if (found.length === 0) return message;
-      if (this.#mode === "adapt") return this.#adapt(variant, message, found);
-      for (const filter of found) this.#passedOn.add(filter);
-      return message;
+    return {
+      handles: (typeUrl) => TYPES_WITH_FILTERS.has(typeUrl),
+      rewrite: (message) => {
+        const found = needles.filter(({ bytes }) => message.includes(bytes)).map(({ filter }) => filter);
+        if (found.length === 0) return message;
+        if (this.#mode === "adapt") return this.#adapt(variant, message, found);
+        for (const filter of found) this.#passedOn.add(filter);
+        return message;
+      },
     };
   }
 

@@ -1,5 +1,6 @@
 import { describeError, type Logger } from "../base/index.ts";
 import { readFields } from "../proto/wire.ts";
+import type { ResponseHook, StreamHook } from "./response-hooks.ts";
 import { TYPE_PREFIX } from "./types.ts";
 import type { Variant } from "./variant.ts";
 import { substituteWasm, type WasmSubstitute } from "./wasm-substitute.ts";
@@ -18,7 +19,7 @@ const EXTENSION_TYPE = `${TYPE_PREFIX}envoy.config.core.v3.TypedExtensionConfig`
  * Stands in for remote Wasm modules, which this version does not fetch: Envoy gets what Istio's agent sends when it cannot
  * fetch them. Each is a warning when it comes or changes.
  */
-export class WasmModules {
+export class WasmModules implements ResponseHook {
   readonly #log: Logger;
   readonly #substituted = new Map<string, SubstitutedWasm>();
 
@@ -31,9 +32,15 @@ export class WasmModules {
     return [...this.#substituted.values()];
   }
 
-  /** Takes a response for an Envoy and returns what it is sent. Never throws. */
-  adapt(variant: Variant, typeUrl: string, message: Buffer): Buffer {
-    if (typeUrl !== EXTENSION_TYPE) return message;
+  forStream(variant: Variant): StreamHook {
+    return {
+      handles: (typeUrl) => typeUrl === EXTENSION_TYPE,
+      rewrite: (message) => this.#adapt(variant, message),
+      noteRequest: (_, message) => this.#noteRequest(variant, message),
+    };
+  }
+
+  #adapt(variant: Variant, message: Buffer): Buffer {
     try {
       const bytes = new Uint8Array(message.buffer, message.byteOffset, message.length); // a Buffer is cut much more slowly
       const adapted = substituteWasm(bytes, variant, (name, substitute) => this.#note(name, substitute));
@@ -60,8 +67,8 @@ export class WasmModules {
   }
 
   /** Envoy no longer asks for an extension configuration once its listener is without the filter. Never throws. */
-  noteRequest({ name, request }: Variant, typeUrl: string, message: Uint8Array): void {
-    if (typeUrl !== EXTENSION_TYPE || this.#substituted.size === 0) return;
+  #noteRequest({ name, request }: Variant, message: Uint8Array): void {
+    if (this.#substituted.size === 0) return;
     const wanted = new Set<string>();
     readFields(message, (field, reader) => {
       if (field === request.unsubscribe) this.#substituted.delete(reader.string());

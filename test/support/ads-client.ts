@@ -24,6 +24,8 @@ export interface AdsStream {
     versionInfo?: string;
     rejection?: string;
     node?: string;
+    /** Resources to be subscribed to. */
+    names?: string[];
     /** As `envoy` or `gRPC Go` name themselves. */
     userAgent?: string;
     /** Of the node. */
@@ -102,7 +104,12 @@ function encode(variant: AdsVariant, request: Parameters<AdsStream["request"]>[0
     }),
     ...(request.rejection !== undefined && { errorDetail: { code: 13, message: request.rejection } }),
   };
-  if (variant === "delta") return toBinary(DeltaDiscoveryRequestSchema, create(DeltaDiscoveryRequestSchema, common));
-  const init: MessageInitShape<typeof DiscoveryRequestSchema> = { ...common, versionInfo: request.versionInfo ?? "" };
+  const names = request.names ?? [];
+  if (variant === "delta") {
+    const init = { ...common, resourceNamesSubscribe: names };
+    return toBinary(DeltaDiscoveryRequestSchema, create(DeltaDiscoveryRequestSchema, init));
+  }
+  const versionInfo = request.versionInfo ?? "";
+  const init: MessageInitShape<typeof DiscoveryRequestSchema> = { ...common, versionInfo, resourceNames: names };
   return toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, init));
 }
