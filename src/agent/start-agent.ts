@@ -1,5 +1,4 @@
 import {
-  AgentError,
   createMetrics,
   createTimeline,
   Lifetime,
@@ -48,7 +47,6 @@ async function assemble(
   context: AgentContext,
   { life, quitting, asked }: Bounds,
 ): Promise<RunningAgent> {
-  refuseWhatIsMissing(config);
   const timeline = createTimeline();
   timeline.mark("configuration read");
   const registry = createMetrics();
@@ -92,16 +90,6 @@ function superviseEnvoy(
 ): Promise<SupervisedEnvoy> {
   const { node, runFolder, meetingPlace } = parts.prepared;
   return spawnEnvoy({ ...plan, ...parts, node, runFolder, socketPath: meetingPlace?.socketPath });
-}
-
-/** Asked for, but not part of this version: better said at the start than found out later. */
-function refuseWhatIsMissing({ settings, role }: AgentConfig): void {
-  const dns = settings.isDnsServer ? "ISTIO_META_ENABLE_DNS_SERVER" : "ISTIO_META_DNS_CAPTURE";
-  if (settings.isDnsServer || (settings.isDnsCapture && role === "sidecar")) {
-    throw new AgentError("CONFIG_INVALID", `Cannot serve DNS, which ${dns} asks for: this version has no DNS server`, {
-      hint: `Unset ${dns}, also in the redirection rules of the pod`,
-    });
-  }
 }
 
 /** Notes a moment of the start that only the relay sees, by what it counts. */

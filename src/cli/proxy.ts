@@ -45,7 +45,7 @@ function helpText(): string {
 
 /** Those that have an effect, each in one line. */
 function variableRows(): string[] {
-  const rows = Object.values(CATALOGUE).filter((row) => !("isPending" in row && row.isPending));
+  const rows = Object.values(CATALOGUE).filter((row) => !("withoutEffect" in row));
   const width = Math.max(...rows.map(({ env }) => env.length));
   return [...new Set(rows.map(({ room }) => room))].flatMap((room) => [
     `  ${room}`,

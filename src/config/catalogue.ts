@@ -13,6 +13,11 @@ import {
   TRI_STATE,
 } from "./setting.ts";
 
+const NO_DNS_SERVER = "this version has no DNS server";
+const NO_DNS = `${NO_DNS_SERVER}: names are resolved as on this host, and those that only the mesh knows are not found`;
+const NO_MODULES = "this version fetches no Wasm modules";
+const NO_PROBES = "this version does not pass probes on: those that the injector pointed at the agent fail with 404";
+
 /**
  * Every variable the agent reads, except the prefixes ISTIO_META_, ISTIO_METAJSON_, XDS_HEADER_ and CA_HEADER_.
  * docs/config.md and `pilotboat config` are made from this table. Names, types and defaults: istio/istio
@@ -56,7 +61,7 @@ export const CATALOGUE = {
   isSelfDiscovery: bool({
     env: "ISTIO_META_ENABLE_SELF_DISCOVERY",
     default: false,
-    help: "Takes effect as node metadata only",
+    help: "Node metadata: a cluster of the workload itself in the bootstrap",
     room: "node",
   }),
   certSigner: string({
@@ -247,8 +252,9 @@ export const CATALOGUE = {
   xdsAuthProvider: string({
     env: "XDS_AUTH_PROVIDER",
     default: "",
-    help: "Accepted, without effect",
+    help: "Name of a plugin for the authentication of xDS",
     room: "identity",
+    withoutEffect: "nothing reads it, in Istio's agent either",
   }),
   istiodSan: string({
     env: "ISTIOD_SAN",
@@ -272,8 +278,9 @@ export const CATALOGUE = {
   credentialIdentityProvider: string({
     env: "CREDENTIAL_IDENTITY_PROVIDER",
     default: "GoogleComputeEngine",
-    help: "Accepted, without effect",
+    help: "Name of an identity provider",
     room: "identity",
+    withoutEffect: "nothing reads it, in Istio's agent either",
   }),
   provCert: string({
     env: "PROV_CERT",
@@ -367,34 +374,38 @@ export const CATALOGUE = {
   isDnsCapture: bool({
     env: "ISTIO_META_DNS_CAPTURE",
     default: false,
-    help: "Local DNS server for sidecars; this version has none and refuses to start",
+    help: "Local DNS server for sidecars; in a pod, whose DNS is redirected to it, a start without one is refused",
     room: "dns",
+    withoutEffect: NO_DNS,
+    onlyFor: "sidecar",
   }),
   isDnsServer: bool({
     env: "ISTIO_META_ENABLE_DNS_SERVER",
     default: false,
-    help: "Local DNS server for any role; this version has none and refuses to start",
+    help: "The same for any role",
     room: "dns",
+    withoutEffect: NO_DNS,
   }),
   dnsProxyAddress: string({
     env: "DNS_PROXY_ADDR",
     default: "localhost:15053",
     help: "Where that server listens; ending in :53 with uid 0 also changes Envoy's user",
     room: "dns",
+    withoutEffect: "this version has no DNS server, and nothing listens there",
   }),
   isDnsForwardParallel: bool({
     env: "DNS_FORWARD_PARALLEL",
     default: false,
     help: "Ask all upstream resolvers at the same time",
     room: "dns",
-    isPending: true,
+    withoutEffect: NO_DNS_SERVER,
   }),
   dnsForwardTimeoutMs: durationMs({
     env: "DNS_FORWARD_TIMEOUT",
     default: 5_000,
     help: "Limit of one question to an upstream resolver",
     room: "dns",
-    isPending: true,
+    withoutEffect: NO_DNS_SERVER,
   }),
   // Wasm
   isWasmConversionEnabled: bool({
@@ -408,49 +419,49 @@ export const CATALOGUE = {
     default: [],
     help: "Registries that may be asked without TLS verification",
     room: "wasm",
-    isPending: true,
+    withoutEffect: NO_MODULES,
   }),
   wasmModuleExpiryMs: durationMs({
     env: "WASM_MODULE_EXPIRY",
     default: 86_400_000,
     help: "How long an unused module is kept",
     room: "wasm",
-    isPending: true,
+    withoutEffect: NO_MODULES,
   }),
   wasmPurgeIntervalMs: durationMs({
     env: "WASM_PURGE_INTERVAL",
     default: 3_600_000,
     help: "Time between sweeps of the module cache",
     room: "wasm",
-    isPending: true,
+    withoutEffect: NO_MODULES,
   }),
   wasmRequestTimeoutMs: durationMs({
     env: "WASM_HTTP_REQUEST_TIMEOUT",
     default: 15_000,
     help: "Limit of one fetch",
     room: "wasm",
-    isPending: true,
+    withoutEffect: NO_MODULES,
   }),
   wasmMaxRetries: int({
     env: "WASM_HTTP_REQUEST_MAX_RETRIES",
     default: 5,
     help: "Tries of one fetch",
     room: "wasm",
-    isPending: true,
+    withoutEffect: NO_MODULES,
   }),
   wasmMaxBytes: int({
     env: "ISTIO_WASM_MAX_BINARY_SIZE_BYTES",
     default: 256 * 1024 * 1024,
     help: "Largest module",
     room: "wasm",
-    isPending: true,
+    withoutEffect: NO_MODULES,
   }),
   blockedWasmCidrs: list({
     env: "BLOCKED_CIDRS_IN_WASM_FETCH",
     default: [],
     help: "Address ranges that modules are never fetched from",
     room: "wasm",
-    isPending: true,
+    withoutEffect: NO_MODULES,
   }),
   // life
   isExitOnZeroConnections: bool({
@@ -553,41 +564,42 @@ export const CATALOGUE = {
     default: "",
     help: "The application's probes, as JSON by path; the injector writes it",
     room: "status",
-    isPending: true,
+    withoutEffect: NO_PROBES,
   }),
   prometheusAnnotations: string({
     env: "ISTIO_PROMETHEUS_ANNOTATIONS",
     default: "",
     help: "Where the application's metrics are, as JSON (sidecars only); empty counts as unset",
     room: "status",
-    isPending: true,
+    withoutEffect: "the agent's metrics are Envoy's and its own; those of the application are not among them",
   }),
   isHttp2Probing: bool({
     env: "ISTIO_ENABLE_HTTP2_PROBING",
     default: true,
     help: "Offer HTTP/2 to HTTPS probes",
     room: "status",
-    isPending: true,
+    withoutEffect: NO_PROBES,
   }),
   isProbingLocalhost: bool({
     env: "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION",
     default: false,
     help: "Probe localhost instead of the pod's address",
     room: "status",
-    isPending: true,
+    withoutEffect: NO_PROBES,
   }),
   isProbeKeepalive: bool({
     env: "ENABLE_PROBE_KEEPALIVE_CONNECTIONS",
     default: false,
     help: "Keep connections of HTTP probes open",
     room: "status",
-    isPending: true,
+    withoutEffect: NO_PROBES,
   }),
   isQueueMetrics: bool({
     env: "ISTIO_ENABLE_CONTROLLER_QUEUE_METRICS",
     default: false,
-    help: "Accepted, without effect",
+    help: "Metrics of controller queues",
     room: "status",
+    withoutEffect: "the agent has no controller queues to measure",
   }),
 } as const;
 

@@ -2,10 +2,9 @@ import { HIDDEN, isSecretName } from "../base/index.ts";
 import { refusedKey, refusedProvCert, refusedSocketName } from "../istio/index.ts";
 import { type MetadataWords, readRawMetadata, typedTroubles } from "../istio/metadata/index.ts";
 import type { Settings } from "./catalogue.ts";
-import { ALL_FLAGS, type ProxyFlags } from "./flags.ts";
-import { mismatch, nearest, type Origin, type Problem } from "./problem.ts";
-import { SETTINGS } from "./read-settings.ts";
-import type { Setting } from "./setting.ts";
+import type { ProxyFlags } from "./flags.ts";
+import { mismatch, nearest, type Problem } from "./problem.ts";
+import type { Environment } from "./read-settings.ts";
 
 /**
  * Values that no start can ever come of, alone or together: told here with all the others, before anything starts. The
@@ -80,6 +79,24 @@ export function missingNamespace({ metadata, podNamespace, domain }: NamespaceWo
   return [{ name, origin: { source: name }, message, hint: "Set POD_NAMESPACE, or ISTIO_META_NAMESPACE" }];
 }
 
+interface DnsWords {
+  readonly settings: Settings;
+  readonly role: string | undefined;
+  readonly env: Environment;
+}
+
+/**
+ * In a pod the injector's rules redirect every question for a name to the agent's DNS server. Without one no name is found at
+ * all, so such a start is refused; elsewhere the rules are the user's, and a warning has to do.
+ */
+export function dnsInPod({ settings, role = "sidecar", env }: DnsWords): Problem[] {
+  const isAsked = settings.isDnsServer || (settings.isDnsCapture && role === "sidecar");
+  if (!isAsked || (env.KUBERNETES_SERVICE_HOST ?? "") === "" || env.ISTIO_META_INTERCEPTION_MODE === "NONE") return [];
+  const name = settings.isDnsServer ? "ISTIO_META_ENABLE_DNS_SERVER" : "ISTIO_META_DNS_CAPTURE";
+  const message = "cannot serve DNS: this version has no DNS server, and the pod sends it every question for a name";
+  return [{ name, origin: { source: name }, message, hint: `Unset ${name}, also in the redirection rules of the pod` }];
+}
+
 const COMPLIANCE_POLICIES = ["fips-140-2", "fips-140-3", "pqc"];
 
 /** Words without the effect that somebody may expect of them. Source: istio/istio pilot/cmd/pilot-agent/options, pkg/security. */
@@ -102,18 +119,4 @@ export function wordsWithoutEffect({ compliancePolicy, jwtPolicy }: Settings): P
     warn("JWT_POLICY", `Using existing certs, but the token is sent all the same: "${jwtPolicy}" has no effect`);
   }
   return warnings;
-}
-
-/** Variables and flags that are set and not yet listened to. */
-export function pendingWords(settings: Settings, origins: ReadonlyMap<string, Origin>): Problem[] {
-  const isChanged = (name: string, { parser, default: fallback }: Setting<unknown>): boolean =>
-    parser.print(settings[name as keyof Settings]) !== parser.print(fallback);
-  const variables = SETTINGS.flatMap(([name, row]) =>
-    row.isPending === true && isChanged(name, row) ? (origins.get(row.env) ?? []) : [],
-  );
-  const flags = ALL_FLAGS.flatMap(({ name, isPending }) =>
-    isPending === true ? (origins.get(`--${name}`) ?? []) : [],
-  );
-  const message = "is set, but pilotboat does not act on it yet";
-  return [...variables, ...flags].map((origin) => ({ name: origin.source, origin, message }));
 }

@@ -17,7 +17,7 @@ import {
   type ProxyConfig,
 } from "../istio/mesh/index.ts";
 import { CATALOGUE } from "./catalogue.ts";
-import { FIELD_HELP } from "./field-help.ts";
+import { FIELD_HELP, FIELDS_WITHOUT_EFFECT } from "./field-help.ts";
 import { ALL_FLAGS, type ProxyFlagSpec } from "./flags.ts";
 import type { AgentConfig } from "./load-config.ts";
 import { DEFAULT_ORIGIN, type Origin } from "./problem.ts";
@@ -79,7 +79,7 @@ function fieldEntries({ proxy, origins }: AgentConfig): ConfigEntry[] {
     default: showField(name, DEFAULT_PROXY_CONFIG[name]),
     origin: origins.get(name) ?? DEFAULT_ORIGIN,
     type: typeText(PROXY_CONFIG[name]),
-    help: FIELD_HELP[name],
+    help: helpText(FIELD_HELP[name], FIELDS_WITHOUT_EFFECT[name]),
   }));
 }
 
@@ -96,13 +96,13 @@ function flagEntries({ flags, origins }: AgentConfig): ConfigEntry[] {
 }
 
 /** The help of a flag, with the truth about one that nothing reads yet. */
-export function flagHelp({ help, setting, isPending }: ProxyFlagSpec): string {
+export function flagHelp({ help, setting, withoutEffect }: ProxyFlagSpec): string {
   const row: Setting<unknown> | undefined = setting && (CATALOGUE[setting] as Setting<unknown>);
-  return helpText(help, isPending ?? row?.isPending);
+  return helpText(help, withoutEffect ?? row?.withoutEffect);
 }
 
-function helpText(help: string, isPending = false): string {
-  return isPending ? `${help} (not there yet)` : help;
+function helpText(help: string, withoutEffect: string | undefined): string {
+  return withoutEffect === undefined ? help : `${help} (no effect: ${withoutEffect})`;
 }
 
 function variableEntries({ settings, origins }: AgentConfig): ConfigEntry[] {
@@ -113,7 +113,7 @@ function variableEntries({ settings, origins }: AgentConfig): ConfigEntry[] {
     default: showSetting(row, row.default),
     origin: origins.get(row.env) ?? DEFAULT_ORIGIN,
     type: row.type,
-    help: helpText(row.help, row.isPending),
+    help: helpText(row.help, row.withoutEffect),
   }));
 }
 

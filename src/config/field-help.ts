@@ -8,21 +8,22 @@ export const FIELD_HELP: Readonly<Record<keyof ProxyConfig, string>> = {
   tracingServiceName: "How the cluster name is made from labels, in place of serviceCluster",
   drainDuration: "How long Envoy drains connections, in whole seconds",
   discoveryAddress: "The control plane, host:port",
-  discoveryRefreshDelay: "Deprecated, without effect",
-  zipkinAddress: "Deprecated, without effect: use tracing.zipkin.address",
+  discoveryRefreshDelay: "Deprecated",
+  zipkinAddress: "Deprecated: use tracing.zipkin.address",
   statsdUdpAddress: "Where Envoy sends statistics, host:port; the name is looked up once at the start",
   envoyMetricsServiceAddress: "Deprecated: use envoyMetricsService",
   proxyAdminPort: "Port of Envoy's admin API on loopback",
-  availabilityZone: "Deprecated, without effect",
+  availabilityZone: "Deprecated",
   controlPlaneAuthPolicy: "MUTUAL_TLS, or NONE for a control plane without TLS",
   customConfigFile:
     "A whole Envoy configuration, used as it is in place of a generated bootstrap; then no root certificate is needed",
-  statNameLength: "Without effect on today's Envoy",
+  statNameLength: "Longest name of a statistic",
   concurrency: "Envoy's worker threads; 0 is one per hardware thread, absent follows ISTIO_CPU_LIMIT",
   proxyBootstrapTemplatePath: "Bootstrap template; --templateFile beats it",
-  interceptionMode: "How traffic was redirected to Envoy; told to the control plane",
+  interceptionMode:
+    "For the injector: how traffic is redirected to Envoy; ISTIO_META_INTERCEPTION_MODE tells it to the control plane",
   tracing: "Tracer, its address, tags and sampling",
-  sds: "Deprecated, without effect",
+  sds: "Deprecated",
   envoyAccessLogService: "gRPC access log service, and TLS towards it",
   envoyMetricsService: "gRPC metrics service, and TLS towards it",
   proxyMetadata:
@@ -31,11 +32,11 @@ export const FIELD_HELP: Readonly<Record<keyof ProxyConfig, string>> = {
   extraStatTags: "Tags that Envoy takes out of statistics names, beside Istio's own",
   gatewayTopology: "Trusted proxies in front of a gateway; told to the control plane",
   terminationDrainDuration: "How long the agent waits between drain and SIGTERM of Envoy",
-  meshId: "Name of the mesh, told to the control plane",
+  meshId: "For the injector: name of the mesh; ISTIO_META_MESH_ID tells it to the control plane",
   readinessProbe: "Health check of a workload on a virtual machine",
   proxyStatsMatcher: "Statistics that Envoy keeps, beside Istio's own choice",
   holdApplicationUntilProxyStarts: "For the injector: start the application after the proxy",
-  caCertificatesPem: "Additional roots, PEM",
+  caCertificatesPem: "Additional roots, PEM, as the control plane sends them to the agent",
   image: "For the injector: which proxy image",
   privateKeyProvider: "Hardware that does private-key operations for Envoy",
   proxyHeaders: "Which headers Envoy adds; overlays inherit five of the members",
@@ -44,4 +45,29 @@ export const FIELD_HELP: Readonly<Record<keyof ProxyConfig, string>> = {
   fileFlushMinSizeKb: "How much Envoy buffers before it flushes a log file",
   statsCompression: "Whether the metrics listener compresses; absent means yes",
   connectionSettings: "Buffers, windows, limits and timeouts of connections; told to the control plane",
+};
+
+/** Fields that change nothing, with what follows: a warning where they are set, after "has no effect: ". */
+export const FIELDS_WITHOUT_EFFECT: Readonly<Partial<Record<keyof ProxyConfig, string>>> = {
+  discoveryRefreshDelay: "nothing reads it, in Istio's agent either",
+  zipkinAddress: "no traces are sent there: set tracing.zipkin.address",
+  availabilityZone:
+    "nothing reads it, in Istio's agent either: set the label topology.istio.io/locality, or what the platform says counts",
+  statNameLength: "Envoy has no such limit any more",
+  sds: "certificates always come over SDS",
+  caCertificatesPem:
+    "the agent takes additional roots from the control plane only (PROXY_CONFIG_XDS_AGENT): add them to the file of the root certificate",
+  readinessProbe:
+    "this version does not check the workload's health and tells istiod nothing: a WorkloadEntry whose group has a probe stays without the condition Healthy and gets no traffic",
+};
+
+/** Who acts on the fields that the agent only passes on, or leaves to others. */
+export const FIELDS_OF_OTHERS: Readonly<Partial<Record<keyof ProxyConfig, "control plane" | "injector">>> = {
+  gatewayTopology: "control plane",
+  interceptionMode: "injector",
+  meshId: "injector",
+  proxyHeaders: "control plane",
+  connectionSettings: "control plane",
+  image: "injector",
+  holdApplicationUntilProxyStarts: "injector",
 };

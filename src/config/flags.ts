@@ -6,8 +6,8 @@ import { type FlagSpec, type FlagValues, type ParsedFlags, parseFlags } from "./
 export interface ProxyFlagSpec extends FlagSpec {
   /** Name of that variable's value. */
   readonly setting?: keyof Settings;
-  /** It is taken, but the part that it is for does not exist yet: giving it is a warning. */
-  readonly isPending?: boolean;
+  /** What follows from giving it, where that changes nothing: a warning, after "has no effect: ". */
+  readonly withoutEffect?: string;
 }
 
 /** Flags that every command of pilot-agent takes. Source: istio/istio pkg/log/options.go. */
@@ -39,8 +39,20 @@ export const LOG_FLAGS = [
 export const PROXY_FLAGS = [
   { name: "domain", type: "string", default: "", help: "DNS domain; default <POD_NAMESPACE>.svc.cluster.local" },
   { name: "meshConfig", type: "string", default: PATHS.meshConfig, help: "Mesh file" },
-  { name: "stsPort", type: "int", default: 0, help: "Published as metadata; there is no such server" },
-  { name: "tokenManagerPlugin", type: "string", default: "", help: "Accepted, without effect" },
+  {
+    name: "stsPort",
+    type: "int",
+    default: 0,
+    help: "Port of a security token service, published as metadata",
+    withoutEffect: "there is no security token service, and nothing listens on that port",
+  },
+  {
+    name: "tokenManagerPlugin",
+    type: "string",
+    default: "",
+    help: "Name of a plugin of the security token service",
+    withoutEffect: "there is no security token service",
+  },
   { name: "serviceCluster", type: "string", default: "istio-proxy", help: "Used when serviceCluster is empty" },
   { name: "proxyLogLevel", type: "string", default: "warning", help: "Envoy's log level, with name:level items" },
   { name: "proxyComponentLogLevel", type: "string", default: "", help: "Envoy's component levels (deprecated)" },

@@ -17,6 +17,12 @@ const ALSO_VARIABLES: readonly string[] = Object.values(CATALOGUE)
   .map(({ env }) => env)
   .filter((name) => name.startsWith("ISTIO_META_") && name !== "ISTIO_META_ENABLE_SELF_DISCOVERY");
 
+/** Fields that istiod reads as node metadata, which an injector sets. */
+const AS_METADATA = [
+  ["interceptionMode", "ISTIO_META_INTERCEPTION_MODE"],
+  ["meshId", "ISTIO_META_MESH_ID"],
+] as const;
+
 /**
  * Settings that only Istio's injector puts into effect, where no injector was: each kind is told once. Of `proxyMetadata` it
  * makes variables of the container; by itself the agent takes node metadata from it. Source: istio/istio
@@ -40,6 +46,10 @@ export function wordsForInjector({ proxy, origins, env, hasTemplate }: InjectorW
   if (proxy.holdApplicationUntilProxyStarts === true) {
     const hint = '"pilotboat run" starts an application once the proxy is ready';
     warn("holdApplicationUntilProxyStarts", "without effect here: only an injector acts on it", hint);
+  }
+  for (const [field, variable] of AS_METADATA) {
+    if ((env[variable] ?? proxy.proxyMetadata[variable]) !== undefined) continue;
+    warn(field, "without effect here: only an injector acts on it", `Set ${variable}, which istiod reads`);
   }
   if (proxy.image !== undefined && proxy.image.imageType !== "") {
     warn("image", "without effect here: only an injector acts on it");

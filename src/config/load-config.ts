@@ -5,10 +5,10 @@ import type { ProxyConfig } from "../istio/mesh/index.ts";
 import { readBootstrapOverride } from "./bootstrap-override.ts";
 import type { Settings } from "./catalogue.ts";
 import {
+  dnsInPod,
   impossibleMetadata,
   impossibleSettings,
   missingNamespace,
-  pendingWords,
   watchWithoutHotRestart,
   wordsWithoutEffect,
 } from "./check-settings.ts";
@@ -23,6 +23,7 @@ import { type LogConfig, readLogConfig } from "./log-config.ts";
 import { nearest, type Origin, type Problem } from "./problem.ts";
 import { type Environment, readSettings, withPrefix } from "./read-settings.ts";
 import { lookupAll, type Resolve } from "./statsd.ts";
+import { withoutEffect } from "./without-effect.ts";
 
 /** Everything a person or a pod says to the agent. */
 export interface ConfigWords {
@@ -110,6 +111,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   const metadataEnv = withPrefix(env, "").filter(([name]) => /^ISTIO_META(JSON)?_/.test(name));
   const metadata = { proxyMetadata: effective.proxy.proxyMetadata, metadataEnv, dnsProxyAddress: undefined };
   problems.push(...impossibleMetadata(metadata));
+  problems.push(...dnsInPod({ settings, role: positionals[0], env }));
   const namespace = { metadata, podNamespace: env.POD_NAMESPACE, domain: flags.domain };
   const hasTemplate = effective.proxy.proxyBootstrapTemplatePath !== "" || settings.bootstrapTemplate !== "";
   warnings.push(...wordsForInjector({ proxy: effective.proxy, origins: effective.origins, env, hasTemplate }));
@@ -117,9 +119,10 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   if (problems.length > 0) throw new ConfigError(problems, [...reading.warnings, ...effective.warnings]);
   const flagOrigins = [...given.keys()].map((name) => [`--${name}`, { source: `--${name}` }] as const);
   const origins = new Map<string, Origin>([...reading.origins, ...flagOrigins, ...effective.origins]);
-  warnings.push(...pendingWords(settings, origins));
+  const role = (positionals[0] ?? "sidecar") as ProxyRole;
+  warnings.push(...withoutEffect({ role, settings, origins, env, annotations: podAnnotations }));
   const config: AgentConfig = {
-    role: (positionals[0] ?? "sidecar") as ProxyRole,
+    role,
     proxy: effective.proxy,
     flags,
     settings,

@@ -20,8 +20,10 @@ export interface Setting<T> {
   readonly room: string;
   /** Its value is never shown. */
   readonly isSecret?: boolean;
-  /** It is read, but the part that it is for does not exist yet: setting it is a warning. A test compares this with the code. */
-  readonly isPending?: boolean;
+  /** What follows from setting it, where that changes nothing: a warning, after "has no effect: ". A test compares this with the code. */
+  readonly withoutEffect?: string;
+  /** The role that the warning is for. Default: all. */
+  readonly onlyFor?: "sidecar";
 }
 
 const STRING: Parser<string> = { parse: (text) => text, wanted: "a string", print: (value) => value };

@@ -137,15 +137,15 @@ describe("reality 9: files", () => {
   const utf16 = (text: string) => Buffer.from(`\ufeff${text}`, "utf16le");
 
   test.each<[string, Buffer]>([
-    ["UTF-8 with a mark", Buffer.from("\ufeffdefaultConfig: {meshId: é}\r\n")],
-    ["UTF-16, little end first", utf16("defaultConfig: {meshId: é}\n")],
-    ["UTF-16, big end first", utf16("defaultConfig: {meshId: é}\n").swap16()],
+    ["UTF-8 with a mark", Buffer.from("\ufeffdefaultConfig: {configPath: é}\r\n")],
+    ["UTF-16, little end first", utf16("defaultConfig: {configPath: é}\n")],
+    ["UTF-16, big end first", utf16("defaultConfig: {configPath: é}\n").swap16()],
   ])("a mesh file in %s is read", async (_name, content) => {
-    expect((await loadWith(MESH, content)).config.proxy.meshId).toBe("é");
+    expect((await loadWith(MESH, content)).config.proxy.configPath).toBe("é");
   });
 
   test("a file of --proxy-config and an override may have these encodings, too", async () => {
-    expect((await loadWith("words", utf16("meshId: é"))).config.proxy.meshId).toBe("é");
+    expect((await loadWith("words", utf16("configPath: é"))).config.proxy.configPath).toBe("é");
     const env = { ISTIO_BOOTSTRAP_OVERRIDE: "override" };
     expect((await loadWith("override", utf16("a: é"), env)).config.envoyOverlay).toBe('{"a":"é"}');
   });
@@ -164,20 +164,20 @@ describe("reality 9: files", () => {
   });
 
   test.each<[string, number]>([
-    ["meshId: a\n---\nmeshId: b\n", 3],
-    ["{meshId: a}\n{meshId: b}\n", 2],
-    [" meshId: a\nstatusPort: 3\n", 2],
-    ["---\nmeshId: a\n---\n}{\n", 4],
+    ["configPath: a\n---\nconfigPath: b\n", 3],
+    ["{configPath: a}\n{configPath: b}\n", 2],
+    [" configPath: a\nstatusPort: 3\n", 2],
+    ["---\nconfigPath: a\n---\n}{\n", 4],
   ])("%j: what does not count is a warning with its place", async (text, line) => {
     const { config, warnings } = await loadConfig({ args: [], env: { POD_NAMESPACE: "a", PROXY_CONFIG: text }, cwd });
-    expect(config.proxy).toMatchObject({ meshId: "a", statusPort: 15_020 });
+    expect(config.proxy).toMatchObject({ configPath: "a", statusPort: 15_020 });
     expect(warnings.map(({ origin, message }) => [origin.line, message])).toEqual([
       [line, "from here on the text is passed over: only the first document counts"],
     ]);
   });
 
   test("an empty second document is no warning", async () => {
-    const env = { POD_NAMESPACE: "a", PROXY_CONFIG: "---\nmeshId: a\n---\n" };
+    const env = { POD_NAMESPACE: "a", PROXY_CONFIG: "---\nconfigPath: a\n---\n" };
     expect((await loadConfig({ args: [], env, cwd })).warnings).toEqual([]);
   });
 });

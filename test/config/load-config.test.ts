@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type AgentConfig, CATALOGUE, ConfigError, type Problem } from "../../src/config/index.ts";
+import { type AgentConfig, ConfigError, type Problem } from "../../src/config/index.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { proxyConfigToJson } from "../../src/istio/mesh/index.ts";
 
@@ -344,6 +344,17 @@ test("reality 19: outside of a pod also fields that are for the injector are tol
   ]);
 });
 
+test("fields that istiod reads only as metadata are told, with the variable, unless it is set", async () => {
+  const proxyConfig = { interceptionMode: "NONE", meshId: "m" };
+  expect(await injectorWarnings(proxyConfig)).toEqual([
+    "interceptionMode: without effect here: only an injector acts on it",
+    "meshId: without effect here: only an injector acts on it",
+  ]);
+  const told = { ISTIO_META_INTERCEPTION_MODE: "NONE" };
+  expect(await injectorWarnings(proxyConfig, told)).toHaveLength(1);
+  expect(await injectorWarnings({ ...proxyConfig, proxyMetadata: { ...told, ISTIO_META_MESH_ID: "m" } })).toEqual([]);
+});
+
 test("reality 19: a template of the user may read any name, and is no excuse for a variable of the agent", async () => {
   const proxyMetadata = { OUTPUT_CERTS: "/certs", MINE: "x" };
   expect(await injectorWarnings({ proxyMetadata }, { ISTIO_BOOTSTRAP: "own.json" })).toEqual([
@@ -455,19 +466,6 @@ test.each(["://p", "http://", "http://a b", "p:x", "p:99999", "https://%zz@p:1"]
 test("an RSA size does not matter when keys are elliptic", async () => {
   const env = { WORKLOAD_RSA_KEY_SIZE: "1024", ECC_SIGNATURE_ALGORITHM: "ECDSA" };
   expect((await load({ env })).settings.rsaKeySize).toBe(1024);
-});
-
-test("a variable whose part does not exist yet says so when it changes something", async () => {
-  const pending = Object.values(CATALOGUE).filter((row) => "isPending" in row && row.isPending);
-  const env = Object.fromEntries(pending.map((row) => [row.env, row.parser.print(row.default as never)]));
-  const unchanged = await loadConfig({ args: [], env: { ...IDENTITY, ...env }, cwd });
-  expect(unchanged.warnings).toEqual([]);
-  const one = pending.find(({ type }) => type === "string");
-  if (one === undefined) return; // everything is there
-  const { warnings } = await loadConfig({ args: [], env: { ...IDENTITY, [one.env]: "x" }, cwd });
-  expect(warnings.map(({ name, message }) => [name, message])).toEqual([
-    [one.env, "is set, but pilotboat does not act on it yet"],
-  ]);
 });
 
 test("flags, role, key settings and documents tell their problems together", async () => {

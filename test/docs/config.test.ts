@@ -1,5 +1,3 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect, test } from "vitest";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import {
@@ -76,21 +74,6 @@ test("what the page is made from is every row of the tables", async () => {
   );
   expect(names("flag").sort()).toEqual([...PROXY_FLAGS, ...LOG_FLAGS].map(({ name }) => `--${name}`).sort());
   expect(new Set(names("variable")).size).toBe(names("variable").length);
-});
-
-test("a variable is marked as pending exactly when nothing reads it", () => {
-  const code = readdirSync("src", { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".ts") && !/^config\/(catalogue|flags)\.ts$/.test(file))
-    .map((file) => readFileSync(join("src", file), "utf8"))
-    .join("\n");
-  const unread = Object.entries(CATALOGUE).filter(([name, { room, help }]) => {
-    return (
-      room !== "config" && !/without effect|as node metadata only/.test(help) && !new RegExp(`\\b${name}\\b`).test(code)
-    );
-  });
-  const pending = Object.entries(CATALOGUE).filter(([, row]) => "isPending" in row && row.isPending);
-  // a new reader of a variable takes `isPending` off its row in src/config/catalogue.ts
-  expect(pending.map(([name]) => name)).toEqual(unread.map(([name]) => name));
 });
 
 test("a default is what its own parser reads from its printed form", () => {

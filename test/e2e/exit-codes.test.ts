@@ -47,11 +47,11 @@ describe.each(runtimes())("exit codes of commands on $name", (runtime) => {
   });
 
   test("a start that is refused after the log was opened ends with 2, its lines first and the reason last", async () => {
-    const env = { ISTIO_META_DNS_CAPTURE: "true", POD_NAMESPACE: "shop", SERVICE_ACCOUNT: "web" };
+    const env = { ENVOY_STATUS_PORT: "15090", POD_NAMESPACE: "shop", SERVICE_ACCOUNT: "web" };
     const { code, stdout, stderr } = await run(runtime, ["proxy", "sidecar"], { cwd: "/", env });
     expect(code).toBe(2);
     expect(stdout).toMatch(/FLAG: --watch="false"[\s\S]*Effective config/);
-    expect(stderr).toMatch(/^Error: Cannot serve DNS.*\[CONFIG_INVALID\]\n {2}hint: .*\n$/);
+    expect(stderr).toMatch(/^Error: Cannot use port 15090 twice.*\[CONFIG_INVALID\]\n {2}hint: .*\n$/);
   });
 
   describe("reality 14: the reason of a failed start is on stderr, and in the log in its form", () => {

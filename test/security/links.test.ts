@@ -140,7 +140,12 @@ describe.skipIf(!asRoot)("what another user puts in the way of root", () => {
   test.each(runtimes())("hostile 3: on $name, a configuration that is refused changes no file", async (runtime) => {
     const ran = await run(runtime, ["proxy", "sidecar"], {
       cwd: folder,
-      env: { DNS_PROXY_ADDR: "127.0.0.1:53", ISTIO_META_DNS_CAPTURE: "true", POD_NAMESPACE: "default" },
+      env: {
+        DNS_PROXY_ADDR: "127.0.0.1:53",
+        KUBERNETES_SERVICE_HOST: "10.0.0.1",
+        ISTIO_META_DNS_CAPTURE: "true",
+        POD_NAMESPACE: "default",
+      },
     });
     expect(ran.stderr).toContain("CONFIG_INVALID");
     expect(await readdir(folder)).toEqual([]);

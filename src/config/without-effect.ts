@@ -1,0 +1,85 @@
+import type { Settings } from "./catalogue.ts";
+import { FIELDS_WITHOUT_EFFECT } from "./field-help.ts";
+import { ALL_FLAGS } from "./flags.ts";
+import type { Origin, Problem } from "./problem.ts";
+import { type Environment, SETTINGS } from "./read-settings.ts";
+import type { Setting } from "./setting.ts";
+
+export interface SetWords {
+  readonly role: string;
+  readonly settings: Settings;
+  /** Where each field, variable and flag that was set comes from. */
+  readonly origins: ReadonlyMap<string, Origin>;
+  readonly env: Environment;
+  readonly annotations: ReadonlyMap<string, string>;
+}
+
+/** A warning for everything that is set and changes nothing, with what follows. */
+export function withoutEffect(words: SetWords): Problem[] {
+  return [...settings(words), ...flags(words), ...fields(words), ...startScript(words), ...annotations(words)];
+}
+
+function warning(name: string, origin: Origin, consequence: string): Problem {
+  return { name, origin, message: `has no effect: ${consequence}` };
+}
+
+/** A default that somebody wrote down asks for nothing. */
+function settings({ role, settings: values, origins }: SetWords): Problem[] {
+  const isChanged = (name: string, { parser, default: fallback }: Setting<unknown>): boolean =>
+    parser.print(values[name as keyof Settings]) !== parser.print(fallback);
+  return SETTINGS.flatMap(([name, row]) => {
+    const origin = origins.get(row.env);
+    if (origin === undefined || row.withoutEffect === undefined || !isChanged(name, row)) return [];
+    if (row.onlyFor !== undefined && row.onlyFor !== role) return [];
+    return [warning(row.env, origin, row.withoutEffect)];
+  });
+}
+
+function flags({ origins }: SetWords): Problem[] {
+  return ALL_FLAGS.flatMap(({ name, withoutEffect: consequence }) => {
+    const origin = origins.get(`--${name}`);
+    return origin === undefined || consequence === undefined ? [] : [warning(`--${name}`, origin, consequence)];
+  });
+}
+
+function fields({ origins }: SetWords): Problem[] {
+  return Object.entries(FIELDS_WITHOUT_EFFECT).flatMap(([name, consequence]) => {
+    const origin = origins.get(name);
+    return origin === undefined ? [] : [warning(name, origin, consequence)];
+  });
+}
+
+/**
+ * What only Istio's start script for virtual machines reads. `istioctl x workload entry configure` writes it.
+ * Source: istio/istio tools/packaging/common/istio-start.sh, tools/istio-iptables.
+ */
+const REDIRECTION =
+  /^ISTIO_(SERVICE_CIDR|SERVICE_EXCLUDE_CIDR|INBOUND_PORTS|OUTBOUND_PORTS|LOCAL_(EXCLUDE|OUTBOUND)_PORTS(_EXCLUDE)?)$/;
+
+function startScript({ env }: SetWords): Problem[] {
+  const names = Object.keys(env).filter((name) => REDIRECTION.test(name) && env[name] !== "");
+  const [name] = names;
+  if (name === undefined || isInPod(env)) return [];
+  const list = names.sort().join(", ");
+  const consequence = `pilotboat makes no iptables rules, so traffic reaches Envoy only at ports that it listens on (${list})`;
+  return [warning(name, { source: name }, consequence)];
+}
+
+/** Read by the agent, told to Envoy, or part of what the agent tells the control plane. Source: istio/istio pkg/bootstrap/config.go. */
+const READ_ANNOTATIONS =
+  /^(proxy\.istio\.io\/config|sidecar\.istio\.io\/(discoveryAddress|extraStatTags|stats\w+)|status\.sidecar\.istio\.io\/port|traffic\.sidecar\.istio\.io\/excludeInterfaces)$/;
+const OF_INJECTOR =
+  /^((readiness\.)?status\.|traffic\.|)sidecar\.istio\.io\/|^proxy\.istio\.io\/|^prometheus\.istio\.io\//;
+
+/** In a pod an injector has acted on them. */
+function annotations({ annotations: all, env }: SetWords): Problem[] {
+  if (isInPod(env)) return [];
+  const names = [...all.keys()].filter((name) => OF_INJECTOR.test(name) && !READ_ANNOTATIONS.test(name));
+  return names.map((name) =>
+    warning(name, { source: `annotation ${name}` }, "only an injector acts on it, and none was here"),
+  );
+}
+
+function isInPod(env: Environment): boolean {
+  return (env.KUBERNETES_SERVICE_HOST ?? "") !== "";
+}
