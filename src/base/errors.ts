@@ -61,7 +61,21 @@ export const ERROR_CATALOGUE = {
   ENVOY_START_FAILED: { kind: "environment", summary: "Envoy's process could not be started." },
   FILE_UNREADABLE: { kind: "environment", summary: "A file that must be read is missing or not readable." },
   FILE_UNWRITABLE: { kind: "environment", summary: "A file or folder that must be written cannot be." },
+  IMAGE_DIGEST_MISMATCH: {
+    kind: "peer",
+    summary: "What a registry sent of an image is not what its digest says. Nothing of it is kept.",
+  },
+  IMAGE_NOT_FOUND: { kind: "peer", summary: "A registry does not have the image that was asked for." },
+  IMAGE_UNUSABLE: {
+    kind: "peer",
+    summary: "An image is what its digest says, and lacks what is wanted of it: a platform, a file, a known form.",
+  },
   INTERNAL: { kind: "bug", summary: "Something happened that the agent's own logic rules out." },
+  REGISTRY_REFUSED: { kind: "peer", summary: "A registry does not hand out an image, or not to us, or not now." },
+  REGISTRY_UNREACHABLE: {
+    kind: "peer",
+    summary: "A registry did not answer, or not to the end; trying again may help.",
+  },
   REQUEST_FAILED: { kind: "peer", summary: "A request to Envoy or the agent got no answer, or a refusal." },
   RESOURCES_INVALID: {
     kind: "usage",

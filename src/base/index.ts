@@ -2,6 +2,7 @@ export { type Clock, pause, systemClock } from "./clock.ts";
 export { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
 export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
 export * from "./duration.ts";
+export { connectThrough, type EgressProxy, isProxied, type Tunnel } from "./egress-proxy.ts";
 export {
   AgentError,
   type AgentErrorOptions,

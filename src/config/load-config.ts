@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
-import type { EgressProxy } from "../grpc/index.ts";
+import type { EgressProxy } from "../base/index.ts";
 import type { ProxyConfig } from "../istio/mesh/index.ts";
 import { readBootstrapOverride } from "./bootstrap-override.ts";
 import type { Settings } from "./catalogue.ts";

@@ -9,8 +9,7 @@ import {
   type TLSSocket,
 } from "node:tls";
 import type { ChannelCredentials } from "@grpc/grpc-js";
-import { type Secret, VERIFIED_TLS, withoutFinalDot } from "../base/index.ts";
-import type { Tunnel } from "./tunnel.ts";
+import { type Secret, type Tunnel, VERIFIED_TLS, withoutFinalDot } from "../base/index.ts";
 
 /** What a TLS connection to a gRPC server is made of. */
 export interface GrpcTls {

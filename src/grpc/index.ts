@@ -3,4 +3,4 @@ export { type Caller, type GrpcConnections, serveGrpcConnections } from "./conne
 export { type GrpcTls, grpcCredentials } from "./credentials.ts";
 export { type CallHeader, callMetadata, headersOf } from "./metadata.ts";
 export { IS_IT_RUNNING, isUnreachable, plainReason, ToldReasons } from "./reasons.ts";
-export { type EgressProxy, grpcTarget, isProxied, type Tunnel } from "./tunnel.ts";
+export { grpcTarget } from "./tunnel.ts";

@@ -1,4 +1,5 @@
-import type { EgressProxy, GrpcTls } from "../grpc/index.ts";
+import type { EgressProxy } from "../base/index.ts";
+import type { GrpcTls } from "../grpc/index.ts";
 
 export const TYPE_PREFIX = "type.googleapis.com/";
 export const LISTENER_TYPE = `${TYPE_PREFIX}envoy.config.listener.v3.Listener`;

@@ -9,7 +9,7 @@ import {
   experimental,
   Metadata,
 } from "@grpc/grpc-js";
-import { type Logger, splitHostPort } from "../base/index.ts";
+import { type Logger, splitHostPort, type Tunnel } from "../base/index.ts";
 import {
   type CallHeader,
   callMetadata,
@@ -17,7 +17,6 @@ import {
   grpcTarget,
   headersOf,
   type StreamStatus,
-  type Tunnel,
 } from "../grpc/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
 import type { Keepalive, UpstreamOptions, UpstreamTls } from "./types.ts";

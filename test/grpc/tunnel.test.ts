@@ -1,8 +1,8 @@
 import { type AddressInfo, connect, createServer } from "node:net";
 import * as grpc from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { Secret } from "../../src/base/index.ts";
-import { grpcTarget, isProxied } from "../../src/grpc/index.ts";
+import { isProxied, Secret } from "../../src/base/index.ts";
+import { grpcTarget } from "../../src/grpc/index.ts";
 
 test.each<[string, string, boolean]>([
   ["istiod.istio-system.svc:15012", "", true],

@@ -11,3 +11,4 @@ export {
 } from "./options.ts";
 export { prepareBootstrap, renderFor } from "./prepare-bootstrap.ts";
 export { type EnvoyPlan, findBinary, lookAround, outputSource, planEnvoy, spawnEnvoy } from "./spawn-envoy.ts";
+export { imageTaker } from "./take-from-image.ts";

@@ -1,8 +1,10 @@
-import { chmod, open, rename, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { AgentError, describeError } from "../../base/index.ts";
-import { cacheFolder, cacheUnwritable, type Env, judgeCache, makeCacheFolder, openStaging } from "./cache.ts";
+import { AgentError } from "../../base/index.ts";
+import { cacheFolder, type Env, judgeCache, openStaging } from "./cache.ts";
+import { fetchImageEnvoy, type TakeFromImage } from "./fetch-image.ts";
 import { type FindOptions, type FoundEnvoy, findEnvoy } from "./find-envoy.ts";
+import { imageOfName, isImageName } from "./image-name.ts";
 import {
   DEFAULT_ENVOY_VERSION,
   ENVOY_LOCK,
@@ -12,9 +14,10 @@ import {
   type SourceName,
   thisPlatform,
 } from "./lock.ts";
+import { diskFailure, makeLasting, placeExecutable } from "./place-executable.ts";
 import type { FetchNews } from "./progress.ts";
 import { SOURCES } from "./sources.ts";
-import { rememberVerified, sha256Of } from "./verify-cached.ts";
+import { isIntact, sha256Of } from "./verify-cached.ts";
 
 export interface FetchOptions extends Partial<FetchNews> {
   readonly env: Env;
@@ -42,7 +45,8 @@ export async function fetchEnvoy(options: FetchOptions, stop: AbortSignal): Prom
   const order = decide(options);
   const { version, locked, path, folder } = order;
   await judgeCache(folder);
-  if (locked !== undefined && (await isIntact(path, locked, stop))) return { path, version, origin: "cache" };
+  if (locked !== undefined && (await isIntact(path, locked.executableSha256, stop)))
+    return { path, version, origin: "cache" };
   const limit = AbortSignal.timeout(FETCH_LIMIT_MS);
   try {
     await download(order, options, AbortSignal.any([stop, limit]));
@@ -55,12 +59,25 @@ export async function fetchEnvoy(options: FetchOptions, stop: AbortSignal): Prom
   return { path, version, origin: "fetched" };
 }
 
-/** Finds Envoy as `findEnvoy` does, and fetches it when there is none. */
-export async function findOrFetchEnvoy(
-  options: FindOptions & Pick<FetchOptions, keyof FetchNews>,
-  stop: AbortSignal,
-): Promise<FoundEnvoy> {
-  return (await findEnvoy(options)) ?? (await fetchEnvoy(options, stop));
+export interface FindOrFetchOptions extends FindOptions, Pick<FetchOptions, keyof FetchNews> {
+  /** For a version that is an image's: the part of its reference before `/proxyv2`. Default: Istio's own. */
+  readonly hub?: string | undefined;
+  /** Without it, the Envoy of an image has to be in the cache. */
+  readonly takeFromImage?: TakeFromImage;
+}
+
+/** Finds Envoy as `findEnvoy` does, and fetches it when there is none. Rejects as both do. */
+export async function findOrFetchEnvoy(options: FindOrFetchOptions, stop: AbortSignal): Promise<FoundEnvoy> {
+  const found = await findEnvoy(options);
+  if (found !== undefined) return found;
+  const { version, hub, takeFromImage, ...rest } = options;
+  if (version === undefined || !isImageName(version)) return fetchEnvoy(options, stop);
+  const image = imageOfName(version, hub);
+  if (image !== undefined && takeFromImage !== undefined)
+    return fetchImageEnvoy({ ...rest, image, takeFromImage }, stop);
+  throw new AgentError("ENVOY_NOT_FOUND", `Cannot find Envoy ${version}: it is not in the cache`, {
+    hint: 'Run "pilotboat envoy fetch --image REFERENCE" with the reference that it came from',
+  });
 }
 
 /** What nobody pins may be this large, packed or not: ten times an Envoy. */
@@ -109,14 +126,6 @@ function decide(options: FetchOptions): Order {
   return { version, platform, platformTag, source, locked, folder, path: join(folder, "envoy") };
 }
 
-async function isIntact(path: string, locked: LockedFile, stop: AbortSignal): Promise<boolean> {
-  const found = await sha256Of(path, stop).catch(() => undefined); // missing or unreadable: to be fetched
-  stop.throwIfAborted();
-  if (found !== locked.executableSha256) return false;
-  await chmod(path, 0o755).catch(() => undefined); // a copy from elsewhere may have lost it; where we may not, it is set
-  return true;
-}
-
 async function download(order: Order, options: FetchOptions, stop: AbortSignal): Promise<void> {
   const { env, onNote, onProgress } = options;
   const { locked } = order;
@@ -136,9 +145,7 @@ async function download(order: Order, options: FetchOptions, stop: AbortSignal):
   const executableSha256 = await sha256Of(executable, stop);
   if (locked !== undefined) compare("envoy", executableSha256, locked.executableSha256, "envoy");
   else warnUnverified(order, { file: basename(file), bytes, sha256, executableSha256 }, onNote);
-  await makeCacheFolder(order.folder);
-  await rename(executable, order.path);
-  await rememberVerified(order.folder, executableSha256);
+  await placeExecutable(executable, order.folder, executableSha256);
 }
 
 function compare(file: string, found: string, wanted: string, wantedFile: string): void {
@@ -150,27 +157,15 @@ function compare(file: string, found: string, wanted: string, wantedFile: string
   );
 }
 
-/** On disk before the rename: after a crash the cache has a whole file or none. */
-async function makeLasting(executable: string): Promise<void> {
-  const handle = await open(executable, "r+");
-  try {
-    await handle.chmod(0o755);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
 function warnUnverified({ version, platform, source }: Order, seen: LockedFile, onNote: (line: string) => void): void {
   const entry = JSON.stringify({ [version]: { [platform]: { [source]: seen } } });
   onNote(`Warning: envoy.lock.json does not pin this Envoy, so it is not verified. To pin it, add ${entry}`);
 }
 
-const DISK_FAILURE = /\b(ENOSPC|EDQUOT|EROFS|EACCES|EPERM|EIO)\b|No space left on device|Read-only file system/;
-
 function explain(error: unknown, { version, platform, source, folder }: Order): AgentError {
   if (error instanceof AgentError) return error;
-  if (DISK_FAILURE.test(describeError(error))) return cacheUnwritable(folder, error);
+  const full = diskFailure(error, folder);
+  if (full !== undefined) return full;
   const command = `pilotboat envoy fetch --version ${version} --platform ${platform}`;
   return new AgentError("ENVOY_FETCH_FAILED", `Cannot fetch Envoy ${version} for ${platform} from ${source}`, {
     hint: `Put an envoy on PATH, or name one with --envoy PATH, or run "${command}" where there is a network and copy the file it names to "${join(folder, "envoy")}"`,

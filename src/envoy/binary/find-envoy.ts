@@ -4,6 +4,8 @@ import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { AgentError, systemCode } from "../../base/index.ts";
 import { cacheFolder, type Env } from "./cache.ts";
+import { imageOfName, isImageName } from "./image-name.ts";
+import { readImageRecord } from "./image-record.ts";
 import { DEFAULT_ENVOY_VERSION, ENVOY_LOCK, type EnvoyLock, type Platform, thisPlatform } from "./lock.ts";
 import { whyNotRunnable } from "./machine.ts";
 import { verifyCached } from "./verify-cached.ts";
@@ -16,7 +18,7 @@ export interface FindOptions {
   readonly env: Env;
   /** Relative explicit paths start here. */
   readonly cwd: string;
-  /** The one version that will do, on PATH and in the cache. Default: on PATH any that envoy.lock.json knows, in the cache its default. */
+  /** The one version that will do, on PATH and in the cache; `istio-1.31.0` for Istio's own. Default: on PATH any that envoy.lock.json knows, in the cache its default. */
   readonly version?: string;
   /** Default: this machine's. */
   readonly platform?: Platform;
@@ -29,6 +31,8 @@ export interface FoundEnvoy {
   readonly path: string;
   /** Undefined where looking did not need it, which saves running it: explicit and usual paths. See `askVersion`. */
   readonly version: string | undefined;
+  /** For an Envoy out of an image of Istio's: which Istio, such as `1.31.0`. */
+  readonly istioVersion?: string | undefined;
   readonly origin: "explicit" | "path" | "cache" | "fetched";
 }
 
@@ -42,7 +46,8 @@ export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | unde
   if (explicit !== undefined) {
     const path = resolve(options.cwd, explicit.path);
     await checkExecutable(path, explicit.from);
-    return { path, version: undefined, origin: "explicit" };
+    const { istioVersion } = (await readImageRecord(path)) ?? {};
+    return { path, version: undefined, ...(istioVersion && { istioVersion }), origin: "explicit" };
   }
   if (options.usual !== undefined && (await isExecutable(options.usual))) {
     return { path: options.usual, version: undefined, origin: "path" };
@@ -91,7 +96,9 @@ async function findInCache(options: FindOptions): Promise<FoundEnvoy | undefined
     folder,
     Object.values(pinned).map(({ executableSha256 }) => executableSha256),
   );
-  return { path, version, origin: "cache" };
+  if (!isImageName(version)) return { path, version, origin: "cache" };
+  const istioVersion = (await readImageRecord(path))?.istioVersion ?? imageOfName(version, undefined)?.istioVersion;
+  return { path, version: undefined, istioVersion, origin: "cache" };
 }
 
 function isExecutable(path: string): Promise<boolean> {

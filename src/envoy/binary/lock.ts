@@ -18,10 +18,15 @@ export type Platform = `${string}-${string}`;
 /** Where Envoy can be had from: a row of the table in `sources.ts`. */
 export type SourceName = "pypi" | "github";
 
-/** The content of envoy.lock.json: version, then platform, then source. */
+/**
+ * The content of envoy.lock.json: version, then platform, then source. `image` is for versions such as `istio-1.31.0`, there
+ * `file` is the image's reference and `sha256` the digest of its index or manifest.
+ */
 export interface EnvoyLock {
   readonly default: string;
-  readonly versions: Readonly<Record<string, Readonly<Record<string, Partial<Record<SourceName, LockedFile>>>>>>;
+  readonly versions: Readonly<
+    Record<string, Readonly<Record<string, Partial<Record<SourceName | "image", LockedFile>>>>>
+  >;
 }
 
 /** The lock that is compiled in. */

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { BigIntStats } from "node:fs";
 import { createReadStream } from "node:fs";
-import { lstat } from "node:fs/promises";
+import { chmod, lstat } from "node:fs/promises";
 import {
   AgentError,
   openTrustedFolder,
@@ -60,6 +60,15 @@ export async function sha256Of(path: string, stop?: AbortSignal): Promise<string
   const options = { highWaterMark: 1_048_576, ...(stop === undefined ? {} : { signal: stop }) };
   for await (const chunk of createReadStream(path, options)) hash.update(chunk as Buffer);
   return hash.digest("hex");
+}
+
+/** Whether a file of the cache has that very content. Rejects with the reason of `stop`. */
+export async function isIntact(path: string, sha256: string, stop: AbortSignal): Promise<boolean> {
+  const found = await sha256Of(path, stop).catch(() => undefined); // missing or unreadable: to be fetched
+  stop.throwIfAborted();
+  if (found !== sha256) return false;
+  await chmod(path, 0o755).catch(() => undefined); // a copy from elsewhere may have lost it; where we may not, it is set
+  return true;
 }
 
 async function readRecord(place: TrustedFolder): Promise<Remembered | undefined> {

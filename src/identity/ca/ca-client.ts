@@ -3,13 +3,13 @@ import {
   type Backoff,
   backoffMs,
   type Clock,
+  type EgressProxy,
   type Logger,
   type Metrics,
   systemClock,
 } from "../../base/index.ts";
 import {
   type CallHeader,
-  type EgressProxy,
   headersOf,
   IS_IT_RUNNING,
   isUnreachable,

@@ -1,7 +1,7 @@
 import type { Client, Metadata, ServiceError, StatusObject } from "@grpc/grpc-js";
 import * as grpc from "@grpc/grpc-js";
-import type { Logger } from "../../base/index.ts";
-import { type CallHeader, callMetadata, type EgressProxy, grpcCredentials, grpcTarget } from "../../grpc/index.ts";
+import type { EgressProxy, Logger } from "../../base/index.ts";
+import { type CallHeader, callMetadata, grpcCredentials, grpcTarget } from "../../grpc/index.ts";
 import { encodeFields, readFields } from "../../proto/wire.ts";
 import type { ControlPlaneTls } from "../tls/control-plane-tls.ts";
 
