@@ -1,4 +1,4 @@
-import type { Lifetime, Logger, Metrics, MetricsRegistry, Timeline } from "../base/index.ts";
+import type { Lifetime, Logger, MetricsRegistry, Timeline } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import { createReadinessBoard, serveStatus } from "../status/index.ts";
@@ -20,7 +20,6 @@ export interface ServeParts {
   readonly prepared: PreparedAgent;
   readonly timeline: Timeline;
   readonly registry: MetricsRegistry;
-  readonly metrics: Metrics;
   readonly envoy: SupervisedEnvoy | undefined;
   readonly quitting: AbortController;
   readonly stop: AbortSignal;
@@ -29,7 +28,7 @@ export interface ServeParts {
 
 /** Everything that Envoy and others will ask for, loaded and served while Envoy boots. */
 export async function serveAgent(parts: ServeParts): Promise<RunningAgent> {
-  const { config, context, life, prepared, timeline, metrics, envoy, stop } = parts;
+  const { config, context, life, prepared, timeline, registry: metrics, envoy, stop } = parts;
   const { node, sockets, isFilesOnly, keys, identity: plan } = prepared;
   const { log } = context;
   let served: ServedIdentity | undefined; // the status port answers before there is one

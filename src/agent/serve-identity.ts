@@ -104,6 +104,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
         isWasmConverted: settings.isWasmConversionEnabled,
         keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
         told,
+        onRequest: () => parts.timeline.mark("first xds request"),
         log,
         metrics,
       },
@@ -151,23 +152,14 @@ async function readRoots(bytes: Uint8Array): Promise<string[]> {
   return roots;
 }
 
-/** A secret that is there is sent at once. */
-async function noted<T>(secret: Promise<T>, timeline: Timeline): Promise<T> {
-  const item = await secret;
-  timeline.mark("first secret sent");
-  return item;
-}
-
 function sdsOptions(parts: IdentityParts, socket: BoundSocket, secrets: Secrets): SdsOptions {
   const { config, isFilesOnly, log, metrics, timeline } = parts;
   const keyProvider = options.keyProvider(config);
   return {
     socket,
-    secrets: {
-      get: (name) => noted(secrets.get(name), timeline),
-      subscribe: (name, listener) => secrets.subscribe(name, listener),
-    },
+    secrets,
     isFilesOnly,
+    onSent: () => timeline.mark("first secret sent"),
     log,
     metrics,
     ...(keyProvider === undefined ? {} : { keyProvider }),

@@ -1,12 +1,4 @@
-import {
-  createMetrics,
-  createTimeline,
-  Lifetime,
-  type Metrics,
-  type MetricsRegistry,
-  stoppedOr,
-  type Timeline,
-} from "../base/index.ts";
+import { createMetrics, createTimeline, Lifetime, type Metrics, stoppedOr } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { SupervisedEnvoy } from "../envoy/supervisor/index.ts";
 import type { AgentContext } from "./agent-context.ts";
@@ -55,8 +47,8 @@ async function assemble(
   stop.throwIfAborted(); // asked to stop while the configuration was read
   const prepared = await prepareAgent(config, context, { life, timeline, stop });
   stop.throwIfAborted();
-  const metrics = marking(registry, timeline);
-  const envoy = prepared.envoy && (await superviseEnvoy(prepared.envoy, { config, context, prepared, metrics }));
+  const envoy =
+    prepared.envoy && (await superviseEnvoy(prepared.envoy, { config, context, prepared, metrics: registry }));
   if (envoy !== undefined) timeline.mark("envoy spawned");
   const closeAll = async (): Promise<void> => {
     closing.abort(new Error("the agent is closing"));
@@ -72,7 +64,6 @@ async function assemble(
       prepared,
       timeline,
       registry,
-      metrics,
       envoy,
       quitting,
       stop,
@@ -90,15 +81,4 @@ function superviseEnvoy(
 ): Promise<SupervisedEnvoy> {
   const { node, runFolder, meetingPlace } = parts.prepared;
   return spawnEnvoy({ ...plan, ...parts, node, runFolder, socketPath: meetingPlace?.socketPath });
-}
-
-/** Notes a moment of the start that only the relay sees, by what it counts. */
-function marking(registry: MetricsRegistry, timeline: Timeline): Metrics {
-  return {
-    ...registry,
-    count(name, labels, by) {
-      if (name === "xds_proxy_requests") timeline.mark("first xds request");
-      registry.count(name, labels, by);
-    },
-  };
 }

@@ -40,7 +40,19 @@ export {
 export { allSettled, type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
 export { type HostAddress, lookupForSocket, lookupHost } from "./lookup-host.ts";
-export { createMetrics, type Labels, type Metrics, type MetricsRegistry, noMetrics } from "./metrics.ts";
+export {
+  type Counter,
+  counter,
+  createMetrics,
+  type Gauge,
+  gauge,
+  type Histogram,
+  histogram,
+  type Metric,
+  type Metrics,
+  type MetricsRegistry,
+  noMetrics,
+} from "./metrics.ts";
 export {
   type BoundSocket,
   bindTcp,

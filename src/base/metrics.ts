@@ -2,24 +2,50 @@ import { escapeText } from "./escape.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** Where the rooms record numbers. Names are Istio's, without the prefix `istio_agent_`. */
+/** A metric as the room declares it that records it: once, beside the code that does. Names are Istio's, without the prefix `istio_agent_`. */
+interface Declared<Type extends string> {
+  readonly type: Type;
+  readonly name: string;
+  /** The HELP text: what an operator sees beside a series. */
+  readonly help: string;
+}
+
+export type Counter = Declared<"counter">;
+export type Gauge = Declared<"gauge">;
+export interface Histogram extends Declared<"histogram"> {
+  /** Upper bounds, ascending. */
+  readonly buckets: readonly number[];
+}
+export type Metric = Counter | Gauge | Histogram;
+
+export function counter(name: string, help: string): Counter {
+  return { type: "counter", name, help };
+}
+
+export function gauge(name: string, help: string): Gauge {
+  return { type: "gauge", name, help };
+}
+
+export function histogram(name: string, help: string, buckets: readonly number[]): Histogram {
+  return { type: "histogram", name, help, buckets };
+}
+
+/** Where the rooms record numbers. A series appears with its first record. */
 export interface Metrics {
-  /** Adds to a counter; the series appears with the first call. */
-  count(name: string, labels?: Labels, by?: number): void;
+  count(metric: Counter, labels?: Labels, by?: number): void;
   /** Sets a gauge, or gives the function that is asked at each scrape; undefined leaves the series out. */
-  gauge(name: string, value: number | (() => number | undefined), labels?: Labels): void;
-  /** Adds to a histogram with the upper bounds `buckets`, fixed by the first call. */
-  observe(name: string, value: number, buckets: readonly number[]): void;
+  gauge(metric: Gauge, value: number | (() => number | undefined), labels?: Labels): void;
+  observe(metric: Histogram, value: number): void;
 }
 
 export interface MetricsRegistry extends Metrics {
-  /** Prometheus text format 0.0.4, families sorted by name. `help` gives the HELP text of a name. */
-  render(help?: (name: string) => string | undefined): string;
+  /** Prometheus text format 0.0.4, families sorted by name. */
+  render(): string;
 }
 
 export const noMetrics: Metrics = { count: () => undefined, gauge: () => undefined, observe: () => undefined };
 
-interface Histogram {
+interface Observations {
   readonly buckets: readonly number[];
   readonly counts: number[];
   sum: number;
@@ -29,73 +55,63 @@ interface Histogram {
 const PREFIX = "istio_agent_";
 
 export function createMetrics(): MetricsRegistry {
-  const counters = new Map<string, Map<string, number>>();
-  const gauges = new Map<string, Map<string, () => number | undefined>>();
-  const histograms = new Map<string, Histogram>();
+  const counters = new Map<Metric, Map<string, number>>();
+  const gauges = new Map<Metric, Map<string, () => number | undefined>>();
+  const histograms = new Map<Metric, Observations>();
   return {
-    count(name, labels, by = 1) {
-      const series = family(counters, name);
+    count(metric, labels, by = 1) {
+      const series = family(counters, metric);
       const key = labelText(labels);
       series.set(key, (series.get(key) ?? 0) + by);
     },
-    gauge(name, value, labels) {
-      family(gauges, name).set(labelText(labels), typeof value === "number" ? () => value : value);
+    gauge(metric, value, labels) {
+      family(gauges, metric).set(labelText(labels), typeof value === "number" ? () => value : value);
     },
-    observe(name, value, buckets) {
-      let histogram = histograms.get(name);
-      if (histogram === undefined) {
-        histogram = { buckets, counts: buckets.map(() => 0), sum: 0, count: 0 };
-        histograms.set(name, histogram);
-      }
-      const at = histogram.buckets.findIndex((bound) => value <= bound);
-      if (at >= 0) histogram.counts[at] = (histogram.counts[at] ?? 0) + 1;
-      histogram.sum += value;
-      histogram.count++;
+    observe(metric, value) {
+      const { buckets } = metric;
+      const found = histograms.get(metric) ?? { buckets, counts: buckets.map(() => 0), sum: 0, count: 0 };
+      histograms.set(metric, found);
+      const at = buckets.findIndex((bound) => value <= bound);
+      if (at >= 0) found.counts[at] = (found.counts[at] ?? 0) + 1;
+      found.sum += value;
+      found.count++;
     },
-    render(help = () => undefined) {
-      const families: [string, string][] = [];
-      for (const [name, series] of counters) families.push([name, familyText(name, "counter", series, help)]);
-      for (const [name, series] of gauges) {
+    render() {
+      const families: (readonly [Metric, ReadonlyMap<string, number>])[] = [...counters];
+      for (const [metric, series] of gauges) {
         const values = new Map([...series].flatMap(([key, read]) => defined(key, read())));
-        if (values.size > 0) families.push([name, familyText(name, "gauge", values, help)]);
+        if (values.size > 0) families.push([metric, values]);
       }
-      for (const [name, histogram] of histograms) {
-        families.push([name, familyText(name, "histogram", histogramSeries(histogram), help)]);
-      }
+      for (const [metric, found] of histograms) families.push([metric, histogramSeries(found)]);
       return families
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([, text]) => text)
+        .sort(([a], [b]) => (a.name < b.name ? -1 : 1))
+        .map(([metric, series]) => familyText(metric, series))
         .join("");
     },
   };
 }
 
-function family<V>(families: Map<string, Map<string, V>>, name: string): Map<string, V> {
-  const series = families.get(name) ?? new Map<string, V>();
-  families.set(name, series);
+function family<V>(families: Map<Metric, Map<string, V>>, metric: Metric): Map<string, V> {
+  const series = families.get(metric) ?? new Map<string, V>();
+  families.set(metric, series);
   return series;
 }
 
-function familyText(
-  name: string,
-  type: string,
-  series: ReadonlyMap<string, number>,
-  help: (name: string) => string | undefined,
-): string {
+function familyText({ name, type, help }: Metric, series: ReadonlyMap<string, number>): string {
   const full = PREFIX + name;
-  const lines = [`# HELP ${full} ${help(name) ?? ""}`, `# TYPE ${full} ${type}`];
+  const lines = [`# HELP ${full} ${help}`, `# TYPE ${full} ${type}`];
   for (const [key, value] of series) lines.push(`${full}${key} ${formatNumber(value)}`);
   return `${lines.join("\n")}\n`;
 }
 
-function histogramSeries(histogram: Histogram): Map<string, number> {
+function histogramSeries(found: Observations): Map<string, number> {
   const series = new Map<string, number>();
   let cumulative = 0;
-  histogram.buckets.forEach((bound, at) => {
-    cumulative += histogram.counts[at] ?? 0;
+  found.buckets.forEach((bound, at) => {
+    cumulative += found.counts[at] ?? 0;
     series.set(`_bucket{le="${formatNumber(bound)}"}`, cumulative);
   });
-  return series.set('_bucket{le="+Inf"}', histogram.count).set("_sum", histogram.sum).set("_count", histogram.count);
+  return series.set('_bucket{le="+Inf"}', found.count).set("_sum", found.sum).set("_count", found.count);
 }
 
 function labelText(labels: Labels = {}): string {

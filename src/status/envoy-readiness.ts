@@ -16,6 +16,7 @@ import {
   UPDATE_STATS_PATH,
 } from "./envoy-stats.ts";
 import { httpGet } from "./http-get.ts";
+import { STARTUP_DURATION } from "./metrics.ts";
 import type { ReadinessCheck } from "./readiness-board.ts";
 
 /** Asks Envoy's admin API. Rejects when it cannot be reached or does not answer with 200 within `timeoutMs`. */
@@ -92,6 +93,6 @@ function withCause(reason: string, cause: string | undefined): string {
 
 function noteFirstReady({ metrics, log, startedMs }: EnvoyReadinessOptions, nowMs: number): void {
   const tookMs = nowMs - startedMs;
-  metrics.gauge("startup_duration_seconds", tookMs / 1_000);
+  metrics.gauge(STARTUP_DURATION, tookMs / 1_000);
   log.info(`Readiness succeeded in ${formatGoDuration(fromMs(tookMs))}`);
 }

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { describeError, type Logger, type MetricsRegistry } from "../base/index.ts";
 import { acceptForEnvoy } from "./accept.ts";
 import { httpStream } from "./http-get.ts";
-import { helpOf } from "./metric-help.ts";
+import { SCRAPE_FAILURES, SCRAPES } from "./metrics.ts";
 import { renderProcessMetrics } from "./process-metrics.ts";
 
 /** `host:port` of the listener that answers `GET /stats/prometheus` (`ENVOY_PROMETHEUS_PORT`). */
@@ -44,9 +44,9 @@ export type Scraped = string | AsyncIterable<string | Uint8Array>;
  */
 export async function scrape(request: ScrapeRequest, options: ScrapeOptions): Promise<Scraped> {
   const { metrics, envoyStats } = options;
-  metrics.count("scrapes_total");
+  metrics.count(SCRAPES);
   const envoyPart = envoyStats === undefined ? "" : await envoyMetrics(request, envoyStats, options);
-  const agentPart = withLineEnd(metrics.render(helpOf) + (await renderProcessMetrics()));
+  const agentPart = withLineEnd(metrics.render() + (await renderProcessMetrics()));
   if (typeof envoyPart === "string") return agentPart + withLineEnd(envoyPart);
   return joined([agentPart], counted(envoyPart, options));
 }
@@ -91,7 +91,7 @@ async function* counted(body: AsyncIterable<Uint8Array>, options: ScrapeOptions)
 }
 
 function noteFailure(error: unknown, { metrics, log }: ScrapeOptions): void {
-  metrics.count("scrape_failures_total", { type: "envoy" });
+  metrics.count(SCRAPE_FAILURES, { type: "envoy" });
   log.error("failed scraping envoy metrics", { reason: describeError(error) });
 }
 

@@ -3,6 +3,7 @@ import { type Clock, describeError, type Logger, type Metrics } from "../base/in
 import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
 import { whenCut } from "./live-streams.ts";
+import { ENVOY_TERMINATIONS, ISTIOD_FAILURES, ISTIOD_TERMINATIONS, REQUESTS, RESPONSES } from "./metrics.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
 import { peekRequest, peekResponse, type RequestFacts, type ResponseFacts } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
@@ -42,6 +43,8 @@ export interface BridgeOptions {
   readonly hooks: readonly ResponseHook[];
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Called for each request that leaves for the control plane. */
+  readonly onRequest?: (() => void) | undefined;
   readonly clock: Clock;
 }
 
@@ -198,8 +201,9 @@ class Bridge {
 
   #send(message: Buffer): void {
     if (this.#isOver) return;
-    this.#options.metrics.count("xds_proxy_requests");
+    this.#options.metrics.count(REQUESTS);
     this.#upstream?.stream.write(message);
+    this.#options.onRequest?.();
   }
 
   /** Resolves with the call's final status once every message before it has been dealt with. */
@@ -214,7 +218,7 @@ class Bridge {
 
   async #dispatch(message: Buffer): Promise<void> {
     const { variant, metrics, id, log } = this.#options;
-    metrics.count("xds_proxy_responses");
+    metrics.count(RESPONSES);
     this.#watch.responded(id);
     const facts = peekResponse(variant, message);
     if (await this.#own.take(facts, message)) return;
@@ -263,9 +267,9 @@ class Bridge {
     const { metrics, log, id } = this.#options;
     const endClass = classifyEnd(status);
     const type = endClass === "unexpected" ? "error" : "cancelled";
-    if (by === "peer" && this.#speaksForAgent()) metrics.count("envoy_connection_terminations", { type });
-    if (by === "upstream") metrics.count("istiod_connection_terminations", { type });
-    if (by === "upstream" && !this.#wasConnected) metrics.count("istiod_connection_failures");
+    if (by === "peer" && this.#speaksForAgent()) metrics.count(ENVOY_TERMINATIONS, { type });
+    if (by === "upstream") metrics.count(ISTIOD_TERMINATIONS, { type });
+    if (by === "upstream" && !this.#wasConnected) metrics.count(ISTIOD_FAILURES);
     if (by === "upstream" && endClass === "unexpected") this.#watch.failed(id, status);
     else {
       log.debug(`stream ended by ${by}`, { id, ...status });

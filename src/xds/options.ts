@@ -31,6 +31,8 @@ export interface XdsRelayOptions {
   readonly keepalive?: Keepalive;
   /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */
   readonly told?: ToldReasons;
+  /** Called for each request that leaves for the control plane. */
+  readonly onRequest?: (() => void) | undefined;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock?: Clock;

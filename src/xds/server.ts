@@ -3,6 +3,7 @@ import type { Clock, Logger } from "../base/index.ts";
 import { serveGrpcConnections } from "../grpc/index.ts";
 import { bridge, type Downstream } from "./bridge.ts";
 import { LiveStreams } from "./live-streams.ts";
+import { LARGEST_REQUEST } from "./metrics.ts";
 import type { XdsRelayOptions } from "./options.ts";
 import type { ResponseHook } from "./response-hooks.ts";
 import type { Keepalive, Peer } from "./types.ts";
@@ -74,7 +75,8 @@ class Streams {
   }
 
   take(variant: Variant, downstream: Downstream): void {
-    const { upstream, intercept, watches, hooks, log, metrics, clock, maxRequestBytes, envoys } = this.#options;
+    const { upstream, intercept, watches, hooks, log, metrics, clock, maxRequestBytes, envoys, onRequest } =
+      this.#options;
     const stream = this.#live.enter();
     const running = bridge(
       downstream,
@@ -92,6 +94,7 @@ class Streams {
         hooks,
         log,
         metrics,
+        onRequest,
         clock,
       },
       stream.cut,
@@ -110,7 +113,7 @@ class Streams {
   #noteRequestSize(bytes: number): void {
     if (bytes < this.#largestRequest) return;
     this.#largestRequest = bytes;
-    this.#options.metrics.gauge("pilot_xds_recv_max", bytes);
+    this.#options.metrics.gauge(LARGEST_REQUEST, bytes);
   }
 }
 

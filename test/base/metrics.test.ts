@@ -1,16 +1,18 @@
 import { expect, test } from "vitest";
-import { createMetrics } from "../../src/base/index.ts";
+import { counter, createMetrics, gauge, histogram } from "../../src/base/index.ts";
 
 test("series appear with their first record, families sorted by name", () => {
   const metrics = createMetrics();
   expect(metrics.render()).toBe("");
-  metrics.count("scrapes_total");
-  metrics.count("failures", { type: 'a"b\\c\n' }, 2);
-  metrics.gauge("cert_expiry_seconds", () => 1_234_567);
-  metrics.gauge("absent", () => undefined);
-  metrics.observe("send_time", 0.05, [0.01, 0.1, 1]);
-  metrics.observe("send_time", 5, [0.01, 0.1, 1]);
-  expect(metrics.render((name) => (name === "failures" ? "How often." : undefined))).toBe(
+  const failures = counter("failures", "How often.");
+  const sendTime = histogram("send_time", "", [0.01, 0.1, 1]);
+  metrics.count(counter("scrapes_total", ""));
+  metrics.count(failures, { type: 'a"b\\c\n' }, 2);
+  metrics.gauge(gauge("cert_expiry_seconds", ""), () => 1_234_567);
+  metrics.gauge(gauge("absent", ""), () => undefined);
+  metrics.observe(sendTime, 0.05);
+  metrics.observe(sendTime, 5);
+  expect(metrics.render()).toBe(
     [
       "# HELP istio_agent_cert_expiry_seconds ",
       "# TYPE istio_agent_cert_expiry_seconds gauge",
@@ -43,6 +45,6 @@ test.each([
   [Number.NEGATIVE_INFINITY, "-Inf"],
 ])("%d prints as Go prints it", (value, expected) => {
   const metrics = createMetrics();
-  metrics.gauge("g", value);
+  metrics.gauge(gauge("g", ""), value);
   expect(metrics.render()).toContain(`istio_agent_g ${expected}\n`);
 });

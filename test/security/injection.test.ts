@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { Writable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import type { AgentReport } from "../../src/agent/index.ts";
-import { AgentError, createLogger, createMetrics } from "../../src/base/index.ts";
+import { AgentError, counter, createLogger, createMetrics } from "../../src/base/index.ts";
 import { errorText } from "../../src/cli/index.ts";
 import { describe as describeReport } from "../../src/cli/status.ts";
 import { createMeshNews } from "../../src/cli/up-news.ts";
@@ -96,6 +96,7 @@ function reportOf(text: string): AgentReport {
     },
     timeline: {},
     leftOut: [{ filter: text, type: text, lost: text }],
+    substitutedWasm: [{ name: text, uri: text, consequence: text }],
   };
   return report as unknown as AgentReport;
 }
@@ -134,7 +135,7 @@ test("hostile 6: what up tells of the mesh is one line for each piece of news", 
 test("hostile 6: metrics stay what Prometheus reads", () => {
   attack((text) => {
     const metrics = createMetrics();
-    metrics.count("x_total", { label: text.replaceAll("\n", "") });
+    metrics.count(counter("x_total", ""), { label: text.replaceAll("\n", "") });
     return metrics.render();
   });
 });

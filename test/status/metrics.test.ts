@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type RequestListener } from "node:h
 import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { expect, test } from "vitest";
+import { counter } from "../../src/base/index.ts";
 import { acceptForEnvoy } from "../../src/status/accept.ts";
 import { chooseEncoding } from "../../src/status/reply.ts";
 import { startRig } from "./rig.ts";
@@ -9,7 +10,7 @@ import { startRig } from "./rig.ts";
 test("the agent's metrics come first, then Envoy's, with a line end between", async () => {
   await using envoy = await startEnvoyStats((_request, response) => response.end("envoy_a 1"));
   await using rig = await startRig({ envoyStats: envoy.source });
-  rig.metrics.count("xds_proxy_requests");
+  rig.metrics.count(counter("xds_proxy_requests", "Requests sent to the control plane."));
   const answer = await rig.call("/stats/prometheus");
   expect(answer.headers["content-type"]).toBe("text/plain; version=0.0.4; charset=utf-8");
   expect(answer.text).toMatch(

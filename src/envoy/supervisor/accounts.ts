@@ -1,5 +1,6 @@
 import type { Logger, Metrics } from "../../base/index.ts";
 import { describeEnd } from "./child.ts";
+import { ENVOY_RESTARTS } from "./metrics.ts";
 import type { RunRecord } from "./restart-policy.ts";
 import { describeRun, type EnvoyEnd, isGood, logRun } from "./run-report.ts";
 import type { Outcome } from "./states.ts";
@@ -43,7 +44,7 @@ export class Accounts {
       this.#writing = this.#writing.then(() => this.#tellCrash(run, traces, restartInMs));
     }
     if (attempt === undefined) return;
-    metrics.count("envoy_restarts_total");
+    metrics.count(ENVOY_RESTARTS);
     log.warn("Starting Envoy again", { attempt, waitMs: Math.round(waitMs) });
   }
 

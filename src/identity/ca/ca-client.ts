@@ -19,6 +19,7 @@ import {
 import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext, type RootSource } from "../tls/control-plane-tls.ts";
 import { describeTokenTrouble } from "../tokens/token-state.ts";
 import type { Tokens } from "../tokens/tokens.ts";
+import { FAILED_OUTGOING_REQUESTS, OUTGOING_LATENCY, OUTGOING_REQUESTS, OUTGOING_RETRIES } from "./metrics.ts";
 import type { CallFailure } from "./sign-call.ts";
 import { isRetryable, statusName } from "./status.ts";
 
@@ -87,14 +88,14 @@ export function createCaClient(options: CaClientOptions, parts: CaParts): CaClie
   return {
     async sign(csr, signal) {
       const startedAt = performance.now();
-      metrics.count("num_outgoing_requests", CSR);
+      metrics.count(OUTGOING_REQUESTS, CSR);
       try {
         return await signWithRetries(csr, options, { ...parts, loadTls, told }, signal);
       } catch (error) {
-        metrics.count("num_failed_outgoing_requests", CSR);
+        metrics.count(FAILED_OUTGOING_REQUESTS, CSR);
         throw error;
       } finally {
-        metrics.count("outgoing_latency", CSR, performance.now() - startedAt);
+        metrics.count(OUTGOING_LATENCY, CSR, performance.now() - startedAt);
       }
     },
   };
@@ -120,7 +121,7 @@ async function signWithRetries(
     }
     if (attempt === ATTEMPTS || !isRetryable(answer.status)) throw callError(answer, options);
     const waitMs = backoffMs(RETRY, attempt + 1, random);
-    parts.metrics.count("num_outgoing_retries", CSR);
+    parts.metrics.count(OUTGOING_RETRIES, CSR);
     tellRetry(answer, `ca request failed, starting attempt ${attempt + 1} in ${waitMs.toFixed(0)}ms`, parts);
     await clock.sleep(waitMs, signal);
   }

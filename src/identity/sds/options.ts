@@ -10,6 +10,8 @@ export interface SdsOptions {
   readonly keyProvider?: KeyProvider;
   /** Another program answers for the workload's own secrets; only what the log says depends on it. Default false. */
   readonly isFilesOnly?: boolean;
+  /** Called for each response with secrets that the transport has taken. */
+  readonly onSent?: (() => void) | undefined;
   readonly log: Logger;
   readonly metrics: Metrics;
 }

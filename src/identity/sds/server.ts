@@ -6,6 +6,7 @@ import {
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
 import { Code, serveGrpcConnections } from "../../grpc/index.ts";
+import { SDS_INTERNAL_ERRORS, SDS_SEND_TIME } from "./metrics.ts";
 import type { SdsOptions } from "./options.ts";
 import { readRequest, type SecretRequest } from "./request.ts";
 import { createResponder } from "./response.ts";
@@ -13,7 +14,6 @@ import { SdsStream, type StreamParts } from "./stream.ts";
 
 /** Source: istio/istio pkg/istio-agent and security/pkg/nodeagent/sds/server.go. */
 const MOST_STREAMS = 100_000;
-const SEND_BUCKETS = [0.01, 0.1, 1, 3, 5, 10, 20, 30]; // seconds
 /** A request names a secret or two. */
 const MOST_REQUEST_BYTES = 4 * 2 ** 20;
 /** A peer that reads nothing gets nothing more. */
@@ -51,15 +51,17 @@ export function startServer(options: SdsOptions): AsyncDisposable {
   };
 }
 
-function serveStream(call: Call, parts: StreamParts, streams: Set<SdsStream>): void {
-  const { metrics } = parts;
+function serveStream(call: Call, parts: StreamParts & Pick<SdsOptions, "onSent">, streams: Set<SdsStream>): void {
+  const { metrics, onSent } = parts;
   const stream = new SdsStream(parts, {
     send(bytes) {
       if (call.writableLength >= MOST_UNREAD) return refuseSlowReader(call);
       const startedAt = performance.now();
-      call.write(bytes, () =>
-        metrics.observe("pilot_xds_send_time", (performance.now() - startedAt) / 1_000, SEND_BUCKETS),
-      );
+      call.write(bytes, (error?: Error | null) => {
+        if (error) return; // the stream ended first
+        metrics.observe(SDS_SEND_TIME, (performance.now() - startedAt) / 1_000);
+        onSent?.();
+      });
     },
     fail: (code, details) => call.emit("error", { code, details }),
   });
@@ -76,7 +78,7 @@ function serveStream(call: Call, parts: StreamParts, streams: Set<SdsStream>): v
   call.on("cancelled", end); // comes with the end of every call
   call.on("error", (error) => {
     end();
-    if (!("code" in error)) metrics.count("pilot_total_xds_internal_errors");
+    if (!("code" in error)) metrics.count(SDS_INTERNAL_ERRORS);
   });
 }
 

@@ -1,6 +1,7 @@
 import { AgentError, describeError, type Logger, type Metrics } from "../../base/index.ts";
 import { Code } from "../../grpc/index.ts";
 import { isSameItem, type SecretItem } from "../secrets/secret-item.ts";
+import { SDS_EXPIRED_NONCES, SDS_REJECTS } from "./metrics.ts";
 import type { SecretRequest } from "./request.ts";
 import type { EncodedResponse } from "./response.ts";
 import { decide, type Subscription } from "./subscription.ts";
@@ -116,10 +117,10 @@ export class SdsStream {
     const decision = decide(this.#subscription, request);
     switch (decision.kind) {
       case "rejected":
-        metrics.count("pilot_total_xds_rejects", SDS);
+        metrics.count(SDS_REJECTS, SDS);
         return log.warn("Envoy refused a secret", { names: request.names.join(), reason: decision.reason });
       case "stale":
-        return metrics.count("pilot_xds_expired_nonce", SDS);
+        return metrics.count(SDS_EXPIRED_NONCES, SDS);
       case "quiet":
         this.#subscription = decision.subscription;
         return this.#watch(decision.subscription?.names ?? []);

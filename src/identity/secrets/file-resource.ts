@@ -1,4 +1,5 @@
 import { type Clock, describeError, type Logger, type Metrics, retry, watchPaths } from "../../base/index.ts";
+import { FILE_SECRET_FAILURES, FILE_WATCHER_FAILURES } from "./metrics.ts";
 import { type FileSource, readFileSecret } from "./read-files.ts";
 import { isSameItem, type SecretItem } from "./secret-item.ts";
 
@@ -100,7 +101,7 @@ class WatchedFileResource implements FileResource {
     if (problem === this.problem) return;
     this.problem = problem;
     const { name, log, metrics } = this.#options;
-    metrics.count("num_file_secret_failures_total");
+    metrics.count(FILE_SECRET_FAILURES);
     log.scope("cache").error("failed to generate secret for proxy from file", {
       resource: name,
       error: problem,
@@ -116,7 +117,7 @@ class WatchedFileResource implements FileResource {
       debounceMs: Math.max(debounceMs, LEAST_WAIT_MS),
       onChange: () => void this.#onEvent(), // reads only; its failures are noted in `problem`
       onTrouble: (error) => {
-        metrics.count("num_file_watcher_failures_total");
+        metrics.count(FILE_WATCHER_FAILURES);
         log.scope("cache").error("error adding watcher for file, polling instead", {
           files: paths.join(),
           error: describeError(error),

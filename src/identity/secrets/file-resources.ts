@@ -1,5 +1,6 @@
 import type { Clock, Logger, Metrics } from "../../base/index.ts";
 import { type FileResource, watchFileResource } from "./file-resource.ts";
+import { FILE_CERT_EXPIRY } from "./metrics.ts";
 import type { FileSource } from "./read-files.ts";
 import type { SecretItem } from "./secret-item.ts";
 import type { FileStatus } from "./status.ts";
@@ -34,7 +35,7 @@ export class FileResources implements AsyncDisposable {
       return item?.kind === "certificate" ? (item.notAfterMs - parts.clock.now()) / 1_000 : undefined;
     };
     if (source.kind === "certificate") {
-      parts.metrics.gauge("file_cert_expiry_seconds", secondsLeft, { resource_name: name });
+      parts.metrics.gauge(FILE_CERT_EXPIRY, secondsLeft, { resource_name: name });
     }
     return resource;
   }

@@ -10,6 +10,7 @@ import {
   type StagedFile,
   stageFile,
 } from "../../base/index.ts";
+import { OUTPUT_WRITE_FAILURES } from "./metrics.ts";
 import type { SecretItem } from "./secret-item.ts";
 
 /** Where to put a copy of the workload's certificate (`OUTPUT_CERTS`). */
@@ -50,7 +51,7 @@ export function startOutput(options: OutputOptions, parts: Parts, stop: AbortSig
       problem = undefined;
     } catch (error) {
       const text = describeError(error);
-      metrics.count("output_write_failures");
+      metrics.count(OUTPUT_WRITE_FAILURES);
       if (text !== problem) log.scope("cache").error("error when output the resource", { error: text });
       problem = text;
     }

@@ -6,6 +6,7 @@ import { readCrl } from "./crl.ts";
 import { FileResources } from "./file-resources.ts";
 import { startIssuer } from "./issuer.ts";
 import { Listeners } from "./listeners.ts";
+import { CERT_EXPIRY, CERT_ISSUED } from "./metrics.ts";
 import { type Mounted, watchMounted } from "./mounted.ts";
 import { parseSecretName, ROOTS, type SecretName, WORKLOAD } from "./names.ts";
 import type { Secrets, SecretsOptions } from "./options.ts";
@@ -82,8 +83,8 @@ class RunningSecrets implements Secrets {
       const parts = { clock: this.#clock, random: this.#random, onIssued: this.#onIssued.bind(this) };
       const issuer = startIssuer({ ...this.#options, ...parts, ca: { ...ca, tokens } }, this.#stop);
       this.#workload = (await this.#life.own("issuer", issuer)).workload;
-      metrics.gauge("cert_expiry_seconds", () => this.#secondsLeft(), { resource_name: WORKLOAD });
-      metrics.gauge("cert_issued_timestamp_seconds", () => {
+      metrics.gauge(CERT_EXPIRY, () => this.#secondsLeft(), { resource_name: WORKLOAD });
+      metrics.gauge(CERT_ISSUED, () => {
         const issued = this.#workload?.current;
         return issued && issued.createdAtMs / 1_000;
       });

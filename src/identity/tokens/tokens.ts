@@ -8,6 +8,7 @@ import {
   systemClock,
 } from "../../base/index.ts";
 import { fetchGceToken, GCE_CHECK_MS, needsGceRefresh } from "./gce.ts";
+import { TOKEN_EXPIRY } from "./metrics.ts";
 import { readTokenFile } from "./token-file.ts";
 import { describeTokenTrouble, type TokenReading, type TokenState, tokenState } from "./token-state.ts";
 
@@ -85,7 +86,7 @@ export function startTokens(options: TokensOptions, stop: AbortSignal): Tokens {
   };
   const watching = watch().catch(() => undefined); // ends by `signal` only
 
-  options.metrics.gauge("token_expiry_seconds", () => {
+  options.metrics.gauge(TOKEN_EXPIRY, () => {
     const state = tokenState(reading, clock.now());
     return "leftMs" in state ? state.leftMs / 1_000 : undefined;
   });
