@@ -5,10 +5,12 @@ import {
   AgentError,
   bindUnix,
   describeError,
+  judgeFolder,
   lookAtSocketPlace,
   removeDeadSocket,
   Secret,
   shortSocketPath,
+  trustedUsers,
 } from "../base/index.ts";
 import type { Workload } from "./callers/tokens.ts";
 import type { ControlPlane } from "./control-plane.ts";
@@ -33,9 +35,14 @@ export interface RunningControlPlane {
   readonly socket: string;
 }
 
-/** Longest question, and most that an answer may have: some roots. */
-const MOST_BYTES = 1_048_576;
+/** Two names and a number. */
+const MOST_QUESTION = 4_096;
+/** A token and some roots. */
+const MOST_ANSWER = 2 ** 20;
+/** For a whole line, however it drips. */
 const LIMIT_MS = 10_000;
+/** Each asks for a moment; the oldest gives way to the next. */
+const MOST_ASKING = 16;
 const NAME = /^(\d+)-(\d+)\.sock$/;
 
 /**
@@ -44,21 +51,30 @@ const NAME = /^(\d+)-(\d+)\.sock$/;
  */
 export async function openTokenDesk(controlPlane: ControlPlane, folder: string): Promise<AsyncDisposable> {
   const path = join(folder, `${controlPlane.port}-${process.pid}.sock`);
-  const socket = await bindUnix(path);
-  socket.handOver((connection) => {
-    void answer(connection, controlPlane).catch(() => connection.destroy()); // who asked has left, or asks nonsense
-  });
+  const socket = await bindUnix(path, { limit: { most: MOST_ASKING, mostPerPeer: MOST_ASKING } });
+  socket.handOver(
+    (connection) => {
+      void answer(connection, controlPlane).catch(() => connection.destroy()); // who asked has left, or asks nonsense
+    },
+    () => 1,
+  );
   return socket;
 }
 
 async function answer(connection: Socket, controlPlane: ControlPlane): Promise<void> {
-  const { namespace, serviceAccount, ttlMs } = JSON.parse(await readLine(connection)) as Workload & { ttlMs?: number };
+  const { namespace, serviceAccount, ttlMs } = JSON.parse(await readLine(connection, MOST_QUESTION)) as Workload & {
+    ttlMs?: number;
+  };
   const token = await controlPlane.mintToken({ namespace, serviceAccount }, ttlMs);
   connection.end(`${JSON.stringify({ token: token.revealText(), rootPem: controlPlane.rootPem })}\n`);
 }
 
-/** Those that answer; the sockets of those that were killed are removed. */
+/**
+ * Those that answer; the sockets of those that were killed are removed. Rejects with UNTRUSTED_PATH where another user
+ * could have put a socket: who answers there says which root to trust.
+ */
 export async function findControlPlanes(folder: string): Promise<RunningControlPlane[]> {
+  await judgeFolder(folder, trustedUsers());
   const names = await readdir(folder).catch(() => []);
   const found = await Promise.all(
     names.map(async (name) => {
@@ -75,7 +91,10 @@ export async function askForToken(from: RunningControlPlane, { workload, ttlMs }
   try {
     const connection = await open(from.socket);
     connection.write(`${JSON.stringify({ ...workload, ttlMs })}\n`);
-    const { token, rootPem } = JSON.parse(await readLine(connection)) as { token: string; rootPem: string };
+    const { token, rootPem } = JSON.parse(await readLine(connection, MOST_ANSWER)) as {
+      token: string;
+      rootPem: string;
+    };
     return { token: new Secret(token), rootPem };
   } catch (error) {
     const text = `Cannot get a token of the control plane at port ${from.port} (pid ${from.pid}): ${describeError(error)}`;
@@ -101,18 +120,21 @@ function open(path: string): Promise<Socket> {
 }
 
 /** The first line that comes. Rejects when there is none within the limit, or a longer one than there should be. */
-function readLine(connection: Socket): Promise<string> {
+function readLine(connection: Socket, mostCharacters: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    let text = "";
+    const parts: string[] = [];
+    let length = 0;
     const fail = (why: string) => (): void => {
       connection.destroy();
       reject(new Error(why));
     };
-    connection.setTimeout(LIMIT_MS, fail(`no answer within ${LIMIT_MS / 1_000} s`));
+    const limit = setTimeout(fail(`no whole line within ${LIMIT_MS / 1_000} s`), LIMIT_MS);
+    connection.once("close", () => clearTimeout(limit));
     connection.setEncoding("utf8").on("data", (chunk: string) => {
-      text += chunk;
-      if (text.length > MOST_BYTES) fail("the line is too long")();
-      else if (text.includes("\n")) resolve(text);
+      parts.push(chunk);
+      length += chunk.length;
+      if (length > mostCharacters) fail("the line is too long")();
+      else if (chunk.includes("\n")) resolve(parts.join(""));
     });
     connection.once("error", reject).once("close", fail("the connection ended without an answer"));
   });

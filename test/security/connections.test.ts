@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
 import { bindTcp, connectionLimit } from "../../src/base/index.ts";
-import { type Runtime, runtimes } from "../support/pilotboat.ts";
+import { type Runtime, run, runtimes } from "../support/pilotboat.ts";
+import { createSandbox } from "../support/sandbox.ts";
 import { connectSds } from "../support/sds-client.ts";
 import { startVictim } from "./rig.ts";
 import { asRoot, STRANGER, startProgram } from "./users.ts";
@@ -131,6 +132,25 @@ describe.each(runtimes())("the gRPC servers of $name", (runtime) => {
     stream.ask("ROOTCA");
     await stream.response(1);
   });
+});
+
+test.each(runtimes())("hostile 11: on $name, half questions for a token keep nobody from one", async (runtime) => {
+  await using sandbox = await createSandbox(runtime);
+  const env = { XDG_STATE_HOME: join(sandbox.folder, "state") };
+  await using plane = await sandbox.startControlPlane({ env });
+  const name = `${sandbox.ports.controlPlane}-${plane.pid}.sock`;
+  const desk = join(env.XDG_STATE_HOME, "pilotboat/control-planes", name);
+  const held: Socket[] = [];
+  for (let count = 0; count < 40; count++) held.push(await say(desk, '{"namespace":'));
+  await expect.poll(() => held.filter((socket) => !socket.closed).length).toBeLessThanOrEqual(16);
+  const asked = await run(runtime, ["control-plane", "token", "--service-account", "a"], { env });
+  expect(asked).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ey[\w.-]+\n$/) });
+  const drip = setInterval(() => held.at(-1)?.write(" "), 500);
+  try {
+    await expect.poll(() => held.filter((socket) => !socket.closed).length, { timeout: 25_000 }).toBe(0);
+  } finally {
+    clearInterval(drip);
+  }
 });
 
 test("hostile 11: the oldest connection that sends nothing goes first, one that is served never does", async () => {
