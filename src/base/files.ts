@@ -100,6 +100,12 @@ export async function removeFile(path: string): Promise<void> {
   }
 }
 
+/** Gives a file another name in its folder. Rejects with UNTRUSTED_PATH, or with the system's error. */
+export async function renameFile(path: string, name: string): Promise<void> {
+  await using folder = await holdFolder(dirname(path));
+  await rename(folder.at(basename(path)), folder.at(name));
+}
+
 async function enterFolder(path: string, modeToMake: number | undefined): Promise<TrustedFolder> {
   try {
     if (modeToMake !== undefined) await makeFolder(dirname(path), modeToMake);
@@ -110,27 +116,18 @@ async function enterFolder(path: string, modeToMake: number | undefined): Promis
 }
 
 /**
- * Makes a folder and those above it that are missing. Not by Node's recursive `mkdir`: on a file system that refuses
- * new folders with ENOENT, as /proc does, that one never returns.
+ * Makes a folder and those above it that are missing, each in the open one above, so that no link of another user has it
+ * made elsewhere. Not by Node's recursive `mkdir`: on a file system that refuses new folders with ENOENT, as /proc does,
+ * that one never returns. Rejects with UNTRUSTED_PATH, or with the system's error.
  */
 export async function makeFolder(path: string, mode = 0o700): Promise<void> {
-  try {
-    await mkdir(path, mode);
-  } catch (error) {
-    if (systemCode(error) === "EEXIST") return;
-    if (systemCode(error) !== "ENOENT" || dirname(path) === path) throw error;
-    if (!(await isThere(dirname(path)))) await makeFolder(dirname(path), mode); // else made meanwhile by another process
-    await mkdir(path, mode).catch(unlessThere);
-  }
-}
-
-/** Another process may make the same folder at the same time. */
-function unlessThere(error: unknown): void {
-  if (systemCode(error) !== "EEXIST") throw error;
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
+  if ((await stat(path).catch(() => undefined)) !== undefined) return;
+  const above = dirname(path);
+  if (above !== path) await makeFolder(above, mode);
+  await using folder = await holdFolder(above);
+  await mkdir(folder.at(basename(path)), mode).catch((error: unknown) => {
+    if (systemCode(error) !== "EEXIST") throw error; // another process may make the same folder at the same time
+  });
 }
 
 function unwritable(path: string, error: unknown): AgentError {

@@ -19,6 +19,7 @@ export {
   makeFolder,
   type Owner,
   removeFile,
+  renameFile,
   type StagedFile,
   stageFile,
   type WriteOptions,
@@ -80,6 +81,7 @@ export {
   readRegularFile,
   readTextFile,
 } from "./read-file.ts";
+export { removeTree } from "./remove-tree.ts";
 export { withoutFinalDot } from "./resolv-conf.ts";
 export { responseTo } from "./response-to.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";

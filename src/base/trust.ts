@@ -194,11 +194,11 @@ function partsOf(path: string): string[] {
     .reverse();
 }
 
-/** What is open has a name by which it is reached, whatever happens to its own. */
-const HAS_NAMES_OF_DESCRIPTORS = process.platform === "linux" && existsSync("/proc/self/fd");
+/** Whether what is open has a name by which it is reached, whatever happens to its own. */
+export const canHoldFolders = process.platform === "linux" && existsSync("/proc/self/fd");
 
 async function hold(path: string): Promise<{ readonly found: Stats; readonly held: FileHandle | undefined }> {
-  if (!HAS_NAMES_OF_DESCRIPTORS) return { found: await lstat(path), held: undefined };
+  if (!canHoldFolders) return { found: await lstat(path), held: undefined };
   const held = await open(path, HOLD);
   try {
     return { found: await held.stat(), held };

@@ -1,6 +1,5 @@
-import { rename } from "node:fs/promises";
-import { join, normalize, resolve } from "node:path";
-import { type Owner, removeFile, writeFileAtomically } from "../base/index.ts";
+import { basename, join, normalize, resolve } from "node:path";
+import { type Owner, removeFile, renameFile, writeFileAtomically } from "../base/index.ts";
 import type { JsonObject, ProxyConfig } from "../istio/mesh/index.ts";
 import { LIGHTSTEP_TOKEN_FILE } from "./render-bootstrap.ts";
 
@@ -51,7 +50,7 @@ export async function writeBootstrap(
     path,
     lastingPath,
     async settle() {
-      if (path !== lastingPath) await rename(resolve(cwd, path), resolve(cwd, lastingPath));
+      if (path !== lastingPath) await renameFile(resolve(cwd, path), basename(lastingPath));
       current = lastingPath;
     },
     [Symbol.asyncDispose]: () => removeFile(resolve(cwd, current)),

@@ -1,8 +1,8 @@
-import { rm, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
 import { explicitEnvoys, lookAtNode, renderFor } from "../agent/start-envoy/index.ts";
-import { AgentError, describeError, escapeLine, silentLogger, writeFileAtomically } from "../base/index.ts";
+import { AgentError, describeError, escapeLine, removeTree, silentLogger, writeFileAtomically } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, ALL_FLAGS, formatProblem, PROXY_ROLES, parseFlags } from "../config/index.ts";
 import { findEnvoy } from "../envoy/binary/index.ts";
@@ -85,7 +85,7 @@ async function validate(words: readonly string[], host: Host): Promise<number> {
     const cwd = (await isThere(config.cwd)) ? config.cwd : folder; // proxy would make it, empty
     return await check({ config, file: rendered, cwd, overlay }, isVerbose, host);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await removeTree(folder);
   }
 }
 

@@ -1,11 +1,10 @@
-import { rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { startExampleService } from "../../examples/quickstart/service.ts";
 import quickstart from "../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
 import type { AgentContext, RunningAgent } from "../agent/index.ts";
 import { checkWantedPort } from "../agent/ports/index.ts";
-import { Lifetime, type Logger, stoppedOr, writeFileAtomically } from "../base/index.ts";
+import { Lifetime, type Logger, removeTree, stoppedOr, writeFileAtomically } from "../base/index.ts";
 import type { ControlPlane } from "../control-plane/index.ts";
 import { type FetchNews, type FoundEnvoy, fetchNewsAsLines, findOrFetchEnvoy } from "../envoy/binary/index.ts";
 import type { Host } from "../host/index.ts";
@@ -89,7 +88,7 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
   };
   const sweeping = sweepLocalRunFolders(host, log);
   const folder = await makeLocalRunFolder(host, log);
-  life.defer("run folder", () => rm(folder, { recursive: true, force: true }));
+  life.defer("run folder", () => removeTree(folder));
   const envoy = await step(
     "envoy",
     locateEnvoy(options),

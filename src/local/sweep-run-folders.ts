@@ -1,7 +1,7 @@
-import { lstat, readdir, rm } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isAbandoned, runFilePath } from "../agent/run-folder/index.ts";
-import { describeError, type Logger, lookAtSocketPlace } from "../base/index.ts";
+import { describeError, type Logger, lookAtSocketPlace, removeTree } from "../base/index.ts";
 import { PATHS } from "../istio/index.ts";
 
 /** What the name of a run folder that nobody named begins with, best first; six random characters follow. */
@@ -21,7 +21,7 @@ export async function sweepRunFolders(inside: string, log: Logger): Promise<void
         const folder = join(inside, name);
         try {
           if (!(await isOurs(folder)) || !(await isLeftBehind(folder))) return;
-          await rm(folder, { recursive: true, force: true });
+          await removeTree(folder);
           log.info("Removed the run folder of an agent that was killed", { folder });
         } catch (error) {
           log.warn("Cannot remove the run folder of an agent that was killed", { folder, error: describeError(error) });

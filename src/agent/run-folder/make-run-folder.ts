@@ -1,8 +1,9 @@
 import { chown, rmdir, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import {
   AgentError,
   describeError,
+  holdFolder,
   makeFolder,
   type Owner,
   openTrustedFolder,
@@ -66,9 +67,12 @@ async function missingFolders(path: string): Promise<string[]> {
   return isThere || dirname(path) === path ? [] : [path, ...(await missingFolders(dirname(path)))];
 }
 
-function isRemoved(folder: string): Promise<boolean> {
-  return rmdir(folder).then(
-    () => true,
-    () => false,
-  );
+async function isRemoved(path: string): Promise<boolean> {
+  try {
+    await using folder = await holdFolder(dirname(path));
+    await rmdir(folder.at(basename(path)));
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,13 +1,16 @@
-import { constants } from "node:fs";
-import { mkdir, open, rm } from "node:fs/promises";
+import { chown, readdir, stat } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import {
   AgentError,
   describeError,
+  holdFolder,
   isSocketPathShort,
   judgeFolder,
+  makeFolder,
   type Owner,
+  removeTree,
   trustedUsers,
+  untrusted,
 } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
 import { LONGEST_SOCKET_SUFFIX } from "../../envoy/supervisor/index.ts";
@@ -52,8 +55,8 @@ export async function makeMeetingPlace(config: AgentConfig, { host, log }: Aroun
 
 async function makeInRunFolder(path: string, owner: Owner | undefined): Promise<string> {
   await judgeFolder(dirname(path), trustedUsers(owner?.uid));
-  await rm(path, { recursive: true, force: true }); // what a killed agent left would be in the way
-  await mkdir(path, 0o700);
+  await removeTree(path); // what a killed agent left would be in the way
+  await makeFolder(path);
   await giveTo(path, owner);
   return path;
 }
@@ -65,19 +68,18 @@ async function makeInTemporary(place: TemporaryPlace, owner: Owner | undefined):
   return path;
 }
 
-/** The open folder, not whatever has its name by then. */
+/** The open folder, not whatever has its name by then; with nothing in it that would be given away as well. */
 async function giveTo(path: string, owner: Owner | undefined): Promise<void> {
   if (owner === undefined) return;
-  const folder = await open(path, constants.O_DIRECTORY | constants.O_NOFOLLOW);
-  try {
-    await folder.chown(owner.uid, owner.gid);
-  } finally {
-    await folder.close();
-  }
+  await using folder = await holdFolder(path);
+  const { uid } = await stat(folder.here);
+  const isNew = uid === process.geteuid?.() && (await readdir(folder.here)).length === 0;
+  if (!isNew) throw untrusted(path, "was exchanged by another user");
+  await chown(folder.here, owner.uid, owner.gid);
 }
 
 async function meetIn(folder: string, cwd: string, owner: Owner | undefined): Promise<MeetingPlace> {
-  const dispose = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  const dispose = (): Promise<void> => removeTree(folder);
   try {
     await judgeFolder(folder, trustedUsers(owner?.uid));
     return { socketPath: socketPathIn(folder, cwd), [Symbol.asyncDispose]: dispose };

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { access, constants, readdir, rm, stat } from "node:fs/promises";
+import { access, constants, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { AgentError, judgeFolder, makeFolder, systemCode, trustedUsers } from "../../base/index.ts";
+import { AgentError, judgeFolder, makeFolder, removeTree, systemCode, trustedUsers } from "../../base/index.ts";
 import { xdgFolder } from "../../host/index.ts";
 import { DEFAULT_ENVOY_VERSION, type Platform, thisPlatform } from "./lock.ts";
 
@@ -45,7 +45,7 @@ export async function openStaging(env: Env): Promise<Staging> {
   const folder = join(parent, `${process.pid}-${randomBytes(6).toString("hex")}`);
   await makeCacheFolder(folder);
   await removeStale(parent);
-  return { folder, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+  return { folder, [Symbol.asyncDispose]: () => removeTree(folder) };
 }
 
 /** Makes a folder of the cache; executables are no secret. Rejects with FILE_UNWRITABLE. */
@@ -78,7 +78,7 @@ async function removeStale(parent: string): Promise<void> {
     const path = join(parent, name);
     const found = await stat(path).catch(() => undefined); // another fetch may just have ended
     if (found === undefined || Date.now() - found.mtimeMs < STALE_MS || isAlive(Number.parseInt(name, 10))) continue;
-    await rm(path, { recursive: true, force: true }).catch(() => undefined); // another user's: not ours to mend
+    await removeTree(path).catch(() => undefined); // another user's: not ours to mend
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import {
   describeError,
@@ -11,6 +11,7 @@ import {
   type Logger,
   makeFolder,
   readTextFile,
+  removeTree,
 } from "../../base/index.ts";
 import { findCoreDump } from "./core-dump.ts";
 
@@ -205,7 +206,5 @@ function span(ms: number): string {
 }
 
 async function removeFolders(folder: string, names: readonly string[]): Promise<void> {
-  if (names.length === 0) return;
-  await using place = await holdFolder(folder);
-  for (const name of names) await rm(place.at(name), { recursive: true, force: true });
+  for (const name of names) await removeTree(join(folder, name));
 }

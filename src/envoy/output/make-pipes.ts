@@ -95,7 +95,9 @@ async function mkfifo(names: readonly string[], path: string | undefined): Promi
 function openNamed(name: string, owner: Owner | undefined): Pipe {
   const reading = openSync(name, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   try {
-    if (!fstatSync(reading).isFIFO()) throw new Error(`"${name}" is no pipe`);
+    const found = fstatSync(reading);
+    const isOurs = found.isFIFO() && found.uid === process.geteuid?.() && (found.mode & 0o077) === 0;
+    if (!isOurs) throw new Error(`"${name}" is no pipe of ours`);
   } catch (error) {
     closeSync(reading);
     throw error;
