@@ -38,6 +38,14 @@ export {
   isSecretHeader,
   isSecretName,
 } from "./hide-secrets.ts";
+export {
+  type HttpAnswer,
+  type HttpOptions,
+  type HttpStream,
+  httpRequest,
+  httpStream,
+  NoAnswerError,
+} from "./http.ts";
 export { allSettled, type Ending, Lifetime } from "./lifetime.ts";
 export { createLogger, type LogFields, type Logger, type LogLevel, type LogOptions, silentLogger } from "./log.ts";
 export { type HostAddress, lookupForSocket, lookupHost } from "./lookup-host.ts";
@@ -83,7 +91,6 @@ export {
 } from "./read-file.ts";
 export { removeTree } from "./remove-tree.ts";
 export { withoutFinalDot } from "./resolv-conf.ts";
-export { responseTo } from "./response-to.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { HIDDEN, Secret } from "./secret.ts";
 export { isSocketPathShort, shortSocketPath } from "./socket-path.ts";

@@ -1,8 +1,7 @@
-import { request } from "node:http";
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { findAgents, type RunFile, readOwnRunFile, runFilePath } from "../agent/run-folder/index.ts";
-import { AgentError, describeError, readBody, responseTo } from "../base/index.ts";
+import { AgentError, describeError, httpRequest } from "../base/index.ts";
 import { type Host, startOf } from "../host/index.ts";
 import { PATHS } from "../istio/index.ts";
 import { loopbackHosts, onFirstHost } from "./loopback.ts";
@@ -125,11 +124,7 @@ async function whoRuns(): Promise<string> {
 }
 
 async function send(host: string, port: number, { method, path, limitMs }: AgentCall): Promise<AgentAnswer> {
-  const call = request({ host, port, method, path, timeout: limitMs });
-  call.once("timeout", () => call.destroy(new Error(`no answer within ${limitMs / 1_000} s`)));
-  const response = await responseTo(call);
-  const body = (await readBody(response)).toString("utf8");
-  const status = response.statusCode ?? 0;
-  if (status === 200 || status === 409) return { status, body };
+  const { status, body } = await httpRequest({ host, port, path }, { method, timeoutMs: limitMs });
+  if (status === 200 || status === 409) return { status, body: body.toString("utf8") };
   throw new Error(`status ${status}`);
 }

@@ -1,6 +1,4 @@
-import { request as requestHttp } from "node:http";
-import { type RequestOptions, request as requestHttps } from "node:https";
-import { lookupForSocket, readBody, responseTo, VERIFIED_TLS } from "../base/index.ts";
+import { type HttpAnswer, httpRequest, NoAnswerError } from "../base/index.ts";
 import { loopbackHosts, onFirstHost } from "./loopback.ts";
 
 export interface ExchangeOptions {
@@ -23,43 +21,32 @@ const MOST_BYTES = 256 * 2 ** 20;
 
 /** One HTTP exchange as Go's client makes it: redirects are followed, any status is an answer. Rejects when none came. */
 export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
-  const limit = AbortSignal.timeout(options.timeoutMs);
-  const signal = AbortSignal.any([limit, options.signal]);
+  const { url, timeoutMs } = options;
+  const untilMs = performance.now() + timeoutMs;
   try {
-    return await follow({ ...options, signal }, 0);
+    return await follow(options, untilMs, 0);
   } catch (error) {
-    if (limit.aborted) throw new Error(`no answer from ${options.url.host} within ${options.timeoutMs}ms`);
-    options.signal.throwIfAborted();
+    if (error instanceof NoAnswerError) throw new Error(`no answer from ${url.host} within ${timeoutMs}ms`);
     throw error;
   }
 }
 
-async function follow(options: ExchangeOptions, redirects: number): Promise<Exchanged> {
-  const { status, location, body } = await once(options);
-  if (location === undefined || ![301, 302, 303, 307, 308].includes(status)) return { status, body };
+async function follow(options: ExchangeOptions, untilMs: number, redirects: number): Promise<Exchanged> {
+  const answer = await once({ ...options, timeoutMs: Math.max(0, untilMs - performance.now()) });
+  const { status, headers } = answer;
+  const body = answer.body.toString("utf8");
+  if (headers.location === undefined || ![301, 302, 303, 307, 308].includes(status)) return { status, body };
   if (redirects === MOST_REDIRECTS) throw new Error(`stopped after ${MOST_REDIRECTS} redirects`);
-  const url = new URL(location, options.url);
+  const url = new URL(headers.location, options.url);
   const keepsMethod = status >= 307 || options.method === "GET" || options.method === "HEAD";
-  if (keepsMethod) return follow({ ...options, url }, redirects + 1);
+  if (keepsMethod) return follow({ ...options, url }, untilMs, redirects + 1);
   const { body: _dropped, ...rest } = options;
-  return follow({ ...rest, url, method: "GET" }, redirects + 1);
+  return follow({ ...rest, url, method: "GET" }, untilMs, redirects + 1);
 }
-
-type Answer = Exchanged & { readonly location: string | undefined };
 
 /** `localhost` is whichever loopback address somebody listens on: a machine may lack one, and /etc/hosts either name. */
-function once(options: ExchangeOptions): Promise<Answer> {
-  if (options.url.hostname !== "localhost") return ask(options, {});
-  const headers = { host: options.url.host };
-  return onFirstHost(loopbackHosts(undefined), (hostname) =>
-    ask(options, { hostname, headers, servername: "localhost" }),
-  );
-}
-
-async function ask({ method, url, body, signal }: ExchangeOptions, where: RequestOptions): Promise<Answer> {
-  const request = url.protocol === "https:" ? requestHttps : requestHttp;
-  const words = { method, agent: false, signal, lookup: lookupForSocket, ...VERIFIED_TLS, ...where };
-  const response = await responseTo(request(url, words), body);
-  const bytes = await readBody(response, MOST_BYTES);
-  return { status: response.statusCode ?? 0, location: response.headers.location, body: bytes.toString("utf8") };
+function once({ url, ...options }: ExchangeOptions): Promise<HttpAnswer> {
+  const limited = { ...options, mostBytes: MOST_BYTES };
+  if (url.hostname !== "localhost") return httpRequest(url, limited);
+  return onFirstHost(loopbackHosts(undefined), (connectTo) => httpRequest(url, { ...limited, connectTo }));
 }

@@ -1,14 +1,13 @@
-import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from "node:http";
-import { type RequestOptions, request as requestHttps } from "node:https";
+import type { IncomingHttpHeaders } from "node:http";
 import { connect, type Socket } from "node:net";
 import * as tlsModule from "node:tls";
 import {
   connectThrough,
   type EgressProxy,
+  httpStream,
   isProxied,
   lookupForSocket,
-  responseTo,
-  VERIFIED_TLS,
+  NoAnswerError,
 } from "../base/index.ts";
 
 export interface TransportOptions {
@@ -44,26 +43,32 @@ export interface Answer {
 
 const SILENCE_MS = 30_000;
 
-/** HTTP by `node:http`, with this project's look-up of names, its proxies and its roots. */
+/** HTTP with this project's client, its proxies and its roots. */
 export function createTransport({ proxy, roots, silenceMs = SILENCE_MS }: TransportOptions): Transport {
-  const ca = roots === undefined ? undefined : [...usualRoots(), roots];
-  const tls = { ...VERIFIED_TLS, ...(ca === undefined ? {} : { ca }) };
+  const trusted = roots === undefined ? undefined : [...usualRoots(), roots];
   return {
-    async send(url, { method = "GET", headers, body }, stop) {
+    async send(url, call, stop) {
       stop.throwIfAborted();
-      const host = url.host; // named here, because a tunnel makes Node add the wrong port to it
-      const words: RequestOptions = { method, headers: { ...headers, host }, signal: stop };
-      const isEncrypted = url.protocol === "https:";
       const through = proxy !== undefined && isProxied(addressOf(url), proxy.except) ? proxy : undefined;
-      if (through === undefined) Object.assign(words, { agent: false, lookup: lookupForSocket, ...tls });
-      else {
-        const socket = await reach(url, through, { silenceMs, stop });
-        words.createConnection = () => (isEncrypted ? encrypt(socket, url, tls) : socket);
-      }
-      const call = (isEncrypted ? requestHttps : requestHttp)(url, words);
-      return answerTo(call, url, body, silenceMs);
+      const socket = through === undefined ? undefined : await reach(url, through, { silenceMs, stop });
+      const words = { ...call, socket, roots: trusted, silenceMs, signal: stop, mostBytes: Number.POSITIVE_INFINITY };
+      const silent = (error: unknown): unknown =>
+        error instanceof NoAnswerError ? new Error(`"${url.host}" was silent for ${silenceMs}ms`) : error;
+      const response = await httpStream(url, words).catch((error: unknown) => {
+        throw silent(error);
+      });
+      const { status, headers, body } = response;
+      return { status, headers, body: failingAs(silent, body), drop: () => response[Symbol.dispose]() };
     },
   };
+}
+
+async function* failingAs(told: (error: unknown) => unknown, body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw told(error);
+  }
 }
 
 /** Those of NODE_EXTRA_CA_CERTS among them, where the runtime says which they are: Node 22.15, Bun. */
@@ -95,64 +100,4 @@ async function reach(
     throw new Error(`Cannot reach the proxy "${proxy.address}" of HTTPS_PROXY`, { cause });
   });
   return connectThrough(socket, addressOf(url), proxy);
-}
-
-function encrypt(socket: Socket, url: URL, tls: object): tlsModule.TLSSocket {
-  const name = url.hostname.replace(/^\[(.*)\]$/, "$1");
-  return tlsModule.connect({ socket, host: name, ...(isAddress(name) ? {} : { servername: name }), ...tls });
-}
-
-const isAddress = (name: string): boolean => /^[\d.]+$/.test(name) || name.includes(":");
-
-/** Ends what it watches when that is silent for too long. */
-class SilenceLimit {
-  readonly #limitMs: number;
-  readonly #onSilence: () => void;
-  #timer: NodeJS.Timeout | undefined;
-
-  constructor(limitMs: number, onSilence: () => void) {
-    this.#limitMs = limitMs;
-    this.#onSilence = onSilence;
-  }
-
-  start(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#onSilence, this.#limitMs);
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-  }
-}
-
-async function answerTo(call: ClientRequest, url: URL, body: string | undefined, silenceMs: number): Promise<Answer> {
-  let end = (reason: Error): void => void call.destroy(reason);
-  const limit = new SilenceLimit(silenceMs, () => end(new Error(`"${url.host}" was silent for ${silenceMs}ms`)));
-  limit.start();
-  try {
-    const response = await responseTo(call, body);
-    end = (reason) => void response.destroy(reason);
-    return {
-      status: response.statusCode ?? 0,
-      headers: response.headers,
-      body: pieces(response, limit),
-      drop: () => void response.on("error", () => undefined).destroy(),
-    };
-  } finally {
-    limit.stop();
-  }
-}
-
-/** The time that the reader takes does not count. */
-async function* pieces(response: IncomingMessage, limit: SilenceLimit): AsyncGenerator<Buffer, void, void> {
-  limit.start();
-  try {
-    for await (const piece of response) {
-      limit.stop();
-      yield piece as Buffer;
-      limit.start();
-    }
-  } finally {
-    limit.stop();
-  }
 }

@@ -1,7 +1,6 @@
-import { type IncomingMessage, request } from "node:http";
 import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { limitBody, MOST_BODY_BYTES, readBody, responseTo, systemCode } from "../base/index.ts";
+import { type HttpStream, httpStream, limitBody, MOST_BODY_BYTES, NoAnswerError, readBody } from "../base/index.ts";
 
 export interface GetOptions {
   readonly host: string;
@@ -20,46 +19,36 @@ export interface GetOptions {
  * is not 200.
  */
 export async function httpGet(options: GetOptions): Promise<string> {
-  return (await readBody(await httpStream(options), options.mostBytes)).toString();
+  return (await readBody(await httpGetStream(options), options.mostBytes)).toString();
 }
 
 /** The same, but resolves with the body as it comes, unpacked, as soon as the status is known to be 200. */
-export async function httpStream(options: GetOptions): Promise<AsyncIterable<Uint8Array>> {
-  const limit = AbortSignal.timeout(options.timeoutMs);
-  try {
-    const response = await begin(options, limit);
-    if (response.statusCode !== 200) {
-      response.destroy();
-      throw new Error(`unexpected status ${response.statusCode}`);
-    }
-    return unpack(response, options, limit);
-  } catch (error) {
-    throw limit.aborted ? tooLate(options) : error;
-  }
+export async function httpGetStream(options: GetOptions): Promise<AsyncIterable<Uint8Array>> {
+  const { host, port, path, headers, timeoutMs, mostBytes = MOST_BODY_BYTES } = options;
+  const words = { headers: { "Accept-Encoding": "gzip", ...headers }, timeoutMs, mostBytes };
+  const response = await httpStream({ host, port, path }, words).catch((error: unknown) => {
+    throw named(error, options);
+  });
+  if (response.status === 200) return unpack(response, options);
+  response[Symbol.dispose]();
+  throw new Error(`unexpected status ${response.status}`);
 }
 
-function begin({ host, port, path, headers }: GetOptions, signal: AbortSignal): Promise<IncomingMessage> {
-  const words = { "Accept-Encoding": "gzip", ...headers };
-  return responseTo(request({ host, port, path, agent: false, signal, headers: words }));
-}
-
-/** The limit holds for what comes out, so that a small packed body cannot become a huge one. */
-async function* unpack(response: IncomingMessage, options: GetOptions, limit: AbortSignal): AsyncGenerator<Uint8Array> {
-  const { host, port } = options;
+/** The limit holds for what comes out, too, so that a small packed body cannot become a huge one. */
+async function* unpack(response: HttpStream, options: GetOptions): AsyncGenerator<Uint8Array> {
   const isPacked = response.headers["content-encoding"] === "gzip";
-  const body = isPacked ? pipeline(response, createGunzip(), () => undefined) : response; // a failure comes out below
+  const body = isPacked ? pipeline(response.body, createGunzip(), () => undefined) : response.body; // a failure comes out below
   try {
     yield* limitBody(body, options.mostBytes ?? MOST_BODY_BYTES);
   } catch (error) {
-    if (limit.aborted) throw tooLate(options);
-    throw BROKEN_OFF.has(systemCode(error) ?? "") ? new Error(`${host}:${port} broke off its answer`) : error;
+    throw named(error, options);
   } finally {
-    response.destroy();
+    response[Symbol.dispose]();
   }
 }
 
-const BROKEN_OFF = new Set(["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"]);
-
-function tooLate({ host, port, timeoutMs }: GetOptions): Error {
-  return new Error(`no answer from ${host}:${port} within ${timeoutMs / 1_000}s`);
+function named(error: unknown, { host, port, timeoutMs }: GetOptions): unknown {
+  return error instanceof NoAnswerError
+    ? new Error(`no answer from ${host}:${port} within ${timeoutMs / 1_000}s`)
+    : error;
 }

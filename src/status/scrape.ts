@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { describeError, type Logger, type MetricsRegistry } from "../base/index.ts";
 import { acceptForEnvoy } from "./accept.ts";
-import { httpStream } from "./http-get.ts";
+import { httpGetStream } from "./http-get.ts";
 import { SCRAPE_FAILURES, SCRAPES } from "./metrics.ts";
 import { renderProcessMetrics } from "./process-metrics.ts";
 
@@ -102,7 +102,7 @@ function fetchEnvoyStats(
 ): Promise<AsyncIterable<Uint8Array>> {
   const timeout = headers["x-prometheus-scrape-timeout-seconds"];
   const userAgent = headers["user-agent"];
-  return httpStream({
+  return httpGetStream({
     ...source,
     mostBytes: MOST_BYTES,
     path: `/stats/prometheus${query}`,

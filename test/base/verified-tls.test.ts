@@ -58,9 +58,9 @@ test("reality 3: every file that makes a TLS connection states that it verifies,
   for (const file of files) {
     const text = await readFile(join("src", file), "utf8");
     expect(text, `${file}: on Bun fetch goes through HTTP_PROXY`).not.toMatch(/(?:await|return|=>) fetch\([^)]/);
-    if (!/from "node:https"|\bconnect,[^;]*from "node:tls"/.test(text)) continue;
+    if (!/(?:from |import\()"node:https"|\bconnect,[^;]*from "node:tls"/.test(text)) continue;
     connecting.push(file);
     expect(text, file).toContain("...VERIFIED_TLS");
   }
-  expect(connecting).toHaveLength(4);
+  expect(connecting).toHaveLength(2);
 });

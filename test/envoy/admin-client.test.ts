@@ -17,5 +17,5 @@ test("an answer that breaks off is told as such, and nothing goes on waiting", a
     code: "ENVOY_ADMIN_UNREACHABLE",
     message: expect.stringContaining("the answer broke off"),
   });
-  expect(timers()).toBe(before);
+  expect(timers()).toBeLessThanOrEqual(before); // one of the runner may have ended meanwhile
 });

@@ -1,14 +1,4 @@
-import { request } from "node:http";
-import {
-  AgentError,
-  describeError,
-  lookupForSocket,
-  readBody,
-  responseTo,
-  retry,
-  Secret,
-  writeFileAtomically,
-} from "../../base/index.ts";
+import { AgentError, describeError, httpRequest, retry, Secret, writeFileAtomically } from "../../base/index.ts";
 import type { TokenReading } from "./token-state.ts";
 
 /** How often a Google token is looked at. Source: istio/istio security/pkg/credentialfetcher/plugin/gce.go. */
@@ -81,7 +71,11 @@ async function fetchToken(options: GceOptions): Promise<string> {
 }
 
 async function ask(url: string): Promise<string> {
-  const { status, body } = await get(url);
+  const headers = { "Metadata-Flavor": "Google", "User-Agent": "gcloud-golang/0.1" };
+  const limits = { timeoutMs: REQUEST_TIMEOUT_MS, mostBytes: MOST_TOKEN_BYTES };
+  const answer = await httpRequest(new URL(url), { headers, ...limits });
+  const { status } = answer;
+  const body = answer.body.toString("utf8");
   if (status === 200) return body;
   if (status >= 500) throw new Error(`the metadata server answered ${status}: ${body}`);
   throw new AgentError(
@@ -90,13 +84,4 @@ async function ask(url: string): Promise<string> {
       ? "Cannot fetch platform credential: the metadata server says it is not defined"
       : `Cannot fetch platform credential: the metadata server answered ${status}: ${body}`,
   );
-}
-
-/** Not by `fetch`: on Bun that goes through `HTTP_PROXY`, and the answer is a credential of this machine. */
-async function get(url: string): Promise<{ readonly status: number; readonly body: string }> {
-  const headers = { "Metadata-Flavor": "Google", "User-Agent": "gcloud-golang/0.1" };
-  const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-  const response = await responseTo(request(url, { headers, agent: false, lookup: lookupForSocket, signal }));
-  const body = await readBody(response, MOST_TOKEN_BYTES);
-  return { status: response.statusCode ?? 0, body: body.toString("utf8") };
 }

@@ -1,6 +1,4 @@
-import { request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
-import { lookupForSocket, readBody, responseTo, VERIFIED_TLS } from "../../base/index.ts";
+import { httpRequest } from "../../base/index.ts";
 
 export interface MetadataRequest {
   readonly method?: "GET" | "PUT";
@@ -24,14 +22,11 @@ const MOST_BYTES = 2 ** 20;
 export async function askMetadata(url: string, options: MetadataRequest): Promise<MetadataAnswer | undefined> {
   const { method = "GET", headers = {}, timeoutMs, limit, isAnyStatusFine = false } = options;
   if (!URL.canParse(url) || limit.aborted) return undefined;
-  const request = url.startsWith("https:") ? requestHttps : requestHttp;
-  const signal = AbortSignal.any([limit, AbortSignal.timeout(timeoutMs)]);
-  const words = { method, headers, agent: false, signal, lookup: lookupForSocket, ...VERIFIED_TLS };
   try {
-    const response = await responseTo(request(url, words));
-    const body = await readBody(response, MOST_BYTES);
-    const isFine = response.statusCode === 200 || isAnyStatusFine;
-    return isFine ? { body: body.toString("utf8"), headers: response.headers } : undefined;
+    const limits = { timeoutMs, signal: limit, mostBytes: MOST_BYTES };
+    const answer = await httpRequest(new URL(url), { method, headers, ...limits });
+    const isFine = answer.status === 200 || isAnyStatusFine;
+    return isFine ? { body: answer.body.toString("utf8"), headers: answer.headers } : undefined;
   } catch {
     return undefined; // no such service here
   }

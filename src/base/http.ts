@@ -1,0 +1,181 @@
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { isIP, type Socket } from "node:net";
+import { describeError } from "./errors.ts";
+import { lookupForSocket } from "./lookup-host.ts";
+import { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
+import { VERIFIED_TLS } from "./verified-tls.ts";
+
+/** Where a request goes without TLS. `path` is sent as it is written, with its query. */
+export type HttpPlace =
+  | { readonly host: string; readonly port: number; readonly path: string }
+  | { readonly socketPath: string; readonly path: string };
+
+interface CommonOptions {
+  /** Default: GET. */
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** The address to connect to, instead of the URL's host. That stays the name of the `Host` header and of TLS. */
+  readonly connectTo?: string;
+  /** A connection to the URL's host that is there already, such as a tunnel; over it TLS is set up. */
+  readonly socket?: Socket | undefined;
+  /** PEM: the roots that are trusted, instead of the built-in ones. */
+  readonly roots?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Of the response's body. Default: `MOST_BODY_BYTES`. */
+  readonly mostBytes?: number | undefined;
+}
+
+/**
+ * One of the two limits: for the whole exchange, body included, or for each time in which nothing comes; how long the
+ * reader of a body takes does not count then.
+ */
+export type HttpOptions = CommonOptions & ({ readonly timeoutMs: number } | { readonly silenceMs: number });
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+/** A response whose body is still to come. Read the body, or dispose it: both end the connection. */
+export interface HttpStream extends Disposable {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: AsyncIterable<Buffer>;
+}
+
+/** No answer, or not all of it, came within the limit. */
+export class NoAnswerError extends Error {}
+
+/**
+ * One HTTP exchange over a connection of its own; any status is an answer, and no redirect is followed. Rejects with
+ * NoAnswerError, the reason of `signal`, or an Error of what failed: that of the system where no connection came about.
+ * Not by `fetch`: on Bun that goes through `HTTP_PROXY`, and it looks up names in another way.
+ */
+export async function httpRequest(to: URL | HttpPlace, options: HttpOptions): Promise<HttpAnswer> {
+  const { status, headers, body } = await httpStream(to, options);
+  return { status, headers, body: await readBody(body, Number.POSITIVE_INFINITY) };
+}
+
+/** The same, but resolves as soon as status and headers have come. What fails later is thrown where the body is read. */
+export async function httpStream(to: URL | HttpPlace, options: HttpOptions): Promise<HttpStream> {
+  const limit = startLimit(options);
+  try {
+    const call = await send(to, options, limit.signal);
+    const response = await responseTo(call, options.body);
+    limit.rest();
+    const end = (): void => {
+      call.destroy(); // the response's own would leave the connection open where it has all of it
+      limit[Symbol.dispose]();
+    };
+    return {
+      ...{ status: response.statusCode ?? 0, headers: response.headers },
+      body: bodyOf(response, { limit, end, mostBytes: options.mostBytes ?? MOST_BODY_BYTES }),
+      [Symbol.dispose]: end,
+    };
+  } catch (error) {
+    limit[Symbol.dispose]();
+    throw limit.signal.aborted ? limit.signal.reason : error;
+  }
+}
+
+/** Loads what it needs and no more: TLS takes milliseconds of a start that has no use for it yet. */
+async function send(to: URL | HttpPlace, options: HttpOptions, signal: AbortSignal): Promise<ClientRequest> {
+  const { method = "GET", headers = {}, connectTo, roots, socket } = options;
+  const tls = { ...VERIFIED_TLS, ...(roots !== undefined && { ca: [...roots] }) };
+  const words = { method, headers, signal, agent: false, lookup: lookupForSocket, ...tls };
+  const isSecure = to instanceof URL && to.protocol === "https:";
+  const { request } = isSecure ? await import("node:https") : await import("node:http");
+  if (!(to instanceof URL)) return request({ ...words, ...to });
+  const asNamed = { ...words, headers: { host: to.host, ...headers } };
+  if (connectTo !== undefined) return request(to, { ...asNamed, hostname: connectTo, servername: to.hostname });
+  if (socket === undefined) return request(to, words);
+  const connection = isSecure ? await secured(socket, to, tls) : socket;
+  return request(to, { ...asNamed, agent: undefined, createConnection: () => connection });
+}
+
+async function secured(socket: Socket, { hostname }: URL, tls: typeof VERIFIED_TLS): Promise<Socket> {
+  const { connect } = await import("node:tls");
+  const host = hostname.replace(/^\[(.*)\]$/, "$1");
+  return connect({ socket, host, ...(isIP(host) === 0 && { servername: host }), ...tls });
+}
+
+interface Limit extends Disposable {
+  readonly signal: AbortSignal;
+  /** Something is awaited from now on. */
+  wait(): void;
+  /** It came: silence is no failure now. */
+  rest(): void;
+}
+
+/** A signal of its own, because listeners stay at an `AbortSignal.any` for as long as the caller's signal lives. */
+function startLimit(options: HttpOptions): Limit {
+  const over = new AbortController();
+  const stop = options.signal;
+  const isSilence = "silenceMs" in options;
+  const limitMs = isSilence ? options.silenceMs : options.timeoutMs;
+  const abort = (): void => over.abort(stop?.reason);
+  const start = (): NodeJS.Timeout =>
+    setTimeout(() => over.abort(new NoAnswerError(`no answer within ${limitMs} ms`)), limitMs);
+  let timer = start();
+  if (stop?.aborted === true) abort();
+  else stop?.addEventListener("abort", abort, { once: true });
+  return {
+    signal: over.signal,
+    wait() {
+      if (!isSilence) return;
+      clearTimeout(timer);
+      timer = start();
+    },
+    rest() {
+      if (isSilence) clearTimeout(timer);
+    },
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      stop?.removeEventListener("abort", abort);
+    },
+  };
+}
+
+/**
+ * Resolves with the response. Rejects with what the request fails with, and also when its connection ends without a
+ * response: to `101 Switching Protocols`, which nobody here asks for, Node and Bun close the connection and say nothing of
+ * it, not even when the request's signal aborts later.
+ */
+function responseTo(call: ClientRequest, body: string | undefined): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    call.once("response", resolve);
+    call.on("error", reject); // stays: a failure after the response is the body's, too
+    call.once("close", () => reject(new Error("the connection ended without an answer")));
+    call.end(body);
+  });
+}
+
+interface BodyParts {
+  readonly limit: Limit;
+  readonly mostBytes: number;
+  end(): void;
+}
+
+async function* bodyOf(response: IncomingMessage, { limit, mostBytes, end }: BodyParts): AsyncGenerator<Buffer> {
+  try {
+    yield* limitBody(pieces(response, limit), mostBytes);
+  } finally {
+    end();
+  }
+}
+
+async function* pieces(response: IncomingMessage, limit: Limit): AsyncGenerator<Buffer> {
+  limit.wait();
+  try {
+    for await (const piece of response) {
+      limit.rest();
+      yield piece as Buffer;
+      limit.wait();
+    }
+  } catch (error) {
+    if (limit.signal.aborted) throw limit.signal.reason;
+    throw new Error(`the answer broke off: ${describeError(error)}`, { cause: error });
+  }
+}
