@@ -71,6 +71,29 @@ export const ERROR_CATALOGUE = {
     summary: "An image is what its digest says, and lacks what is wanted of it: a platform, a file, a known form.",
   },
   INTERNAL: { kind: "bug", summary: "Something happened that the agent's own logic rules out." },
+  KUBECONFIG_INVALID: {
+    kind: "usage",
+    summary: "The kubeconfig is missing, cannot be read, or does not have what was asked for.",
+  },
+  KUBE_CONFLICT: { kind: "peer", summary: "The Kubernetes API server refused a change because of another one." },
+  KUBE_CREDENTIALS: {
+    kind: "environment",
+    summary: "The credentials of the kubeconfig cannot be obtained: an exec plugin is missing or failed.",
+  },
+  KUBE_FORBIDDEN: {
+    kind: "peer",
+    summary: "The user of the kubeconfig may not do this; verb and resource are named, for a Role.",
+  },
+  KUBE_NOT_FOUND: { kind: "peer", summary: "The cluster does not have this object; what is alike is named." },
+  KUBE_REFUSED: { kind: "peer", summary: "The Kubernetes API server refused a request; its answer is quoted." },
+  KUBE_UNAUTHENTICATED: {
+    kind: "peer",
+    summary: "The Kubernetes API server does not accept the credentials of the kubeconfig.",
+  },
+  KUBE_UNREACHABLE: {
+    kind: "peer",
+    summary: "The Kubernetes API server gave no answer: no connection, a certificate that is not trusted, or a time-out.",
+  },
   REGISTRY_REFUSED: { kind: "peer", summary: "A registry does not hand out an image, or not to us, or not now." },
   REGISTRY_UNREACHABLE: {
     kind: "peer",
