@@ -92,7 +92,8 @@ export const ERROR_CATALOGUE = {
   },
   KUBE_UNREACHABLE: {
     kind: "peer",
-    summary: "The Kubernetes API server gave no answer: no connection, a certificate that is not trusted, or a time-out.",
+    summary:
+      "The Kubernetes API server gave no answer: no connection, a certificate that is not trusted, or a time-out.",
   },
   REGISTRY_REFUSED: { kind: "peer", summary: "A registry does not hand out an image, or not to us, or not now." },
   REGISTRY_UNREACHABLE: {

@@ -35,6 +35,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./envoy.ts"),
   },
   {
+    name: "credentials",
+    group: "cluster",
+    summary: "A token and the mesh's root from a cluster, where a sidecar reads them",
+    load: () => import("./credentials.ts"),
+  },
+  {
+    name: "connect",
+    group: "cluster",
+    summary: "A port on this machine behind which the cluster's istiod answers",
+    load: () => import("./connect.ts"),
+  },
+  {
     name: "control-plane",
     group: "control plane",
     summary: "A development istiod: certificate authority and ADS from a folder of YAML",

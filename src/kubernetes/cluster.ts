@@ -1,10 +1,10 @@
 import type { Duplex } from "node:stream";
 import { AgentError } from "../base/index.ts";
 import { createAuthenticator } from "./authenticator.ts";
-import { HttpClient, type HttpCall, type Line } from "./call.ts";
+import { type HttpCall, HttpClient, type Line } from "./call.ts";
 import { createDial } from "./dial.ts";
 import { inClusterContext } from "./in-cluster.ts";
-import { type KubeconfigChoice, type KubeContext, type KubeHost, readKubeContext } from "./kubeconfig.ts";
+import { type KubeContext, type KubeconfigChoice, type KubeHost, readKubeContext } from "./kubeconfig.ts";
 import { entryOf, list, text } from "./kubeconfig-values.ts";
 import { nearNames } from "./near-names.ts";
 import { forwardPort } from "./port-forward.ts";

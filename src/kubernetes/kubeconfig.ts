@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { delimiter, dirname, isAbsolute, resolve } from "node:path";
+import { parse } from "yaml";
 import {
   AgentError,
   describeError,
@@ -142,7 +143,6 @@ async function readKubeconfig(path: string, isExplicit: boolean): Promise<Kubeco
   }
   if (tooDeepAt(source, MOST_YAML_DEPTH) !== undefined) throw invalid(`Cannot use "${path}": it is nested too deeply`);
   try {
-    const { parse } = await import("yaml");
     const content: unknown = parse(source, { uniqueKeys: false, logLevel: "silent" });
     return { path, content: entryOf(content) };
   } catch (error) {

@@ -18,6 +18,8 @@ export interface MeshProxyOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Fields of ProxyConfig beside, or in place of, those that are set here. */
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
+  /** Token and root are in the folder already. */
+  readonly hasCredentials?: boolean;
 }
 
 /** `pilotboat proxy` as a workload of the cluster, told what the injector would tell it. */
@@ -41,7 +43,7 @@ export async function startMeshProxy(
   const { namespace = cluster.namespace } = options;
   const { folder, account, pod, labels, address = "127.0.0.1", role = "sidecar", env = {}, proxyConfig = {} } = options;
   await mkdir(folder, { recursive: true });
-  await cluster.writeCredentials(folder, account, { namespace });
+  if (options.hasCredentials !== true) await cluster.writeCredentials(folder, account, { namespace });
   const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = await freePorts(4);
   const command = start(runtime, ["proxy", role], {
     cwd: folder,

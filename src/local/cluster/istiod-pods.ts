@@ -1,0 +1,136 @@
+import { AgentError } from "../../base/index.ts";
+import { type Cluster, type KubeObject, nearNames } from "../../kubernetes/index.ts";
+
+/** A place at which istiod answers. */
+export interface IstiodPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly revision: string;
+}
+
+export interface IstiodChoice {
+  readonly istioNamespace: string;
+  /** Undefined: `default`, or the only one there is. */
+  readonly revision?: string | undefined;
+}
+
+const APP = { labelSelector: "app=istiod" };
+const REVISION = "istio.io/rev";
+const DEFAULT_REVISION = "default";
+/** Of the Service, and where istiod listens unless its Service says otherwise. */
+const XDS_PORT = 15_012;
+
+/**
+ * The pods of one revision of istiod that are ready. Rejects with KUBE_NOT_FOUND when there is none, which says what there
+ * is instead, USAGE when one of several revisions has to be named, or with what the cluster rejects with.
+ */
+export async function readyIstiods(
+  cluster: Cluster,
+  { istioNamespace, revision }: IstiodChoice,
+  signal: AbortSignal,
+): Promise<readonly IstiodPod[]> {
+  const pods = await cluster.list({ resource: "pods", namespace: istioNamespace }, APP, signal);
+  const wanted = revision ?? chooseRevision(pods, istioNamespace);
+  const fitting = pods.filter((pod) => revisionOf(pod) === wanted);
+  const ready = fitting.filter(isReady);
+  if (ready.length > 0) return ready.map((pod) => ({ namespace: istioNamespace, name: nameOf(pod), revision: wanted }));
+  throw noneReady(cluster.context, { istioNamespace, revision: wanted, fitting, pods });
+}
+
+function chooseRevision(pods: readonly KubeObject[], istioNamespace: string): string {
+  const revisions = [...new Set(pods.map(revisionOf))].sort();
+  const [only = DEFAULT_REVISION] = revisions;
+  if (revisions.length < 2 || revisions.includes(DEFAULT_REVISION)) {
+    return revisions.includes(DEFAULT_REVISION) ? DEFAULT_REVISION : only;
+  }
+  throw new AgentError(
+    "USAGE",
+    `Cannot choose an istiod in namespace "${istioNamespace}": there are several revisions`,
+    {
+      hint: `Name one: ${revisions.map((one) => `--revision ${one}`).join(", ")}`,
+    },
+  );
+}
+
+function noneReady(
+  context: string,
+  found: {
+    readonly istioNamespace: string;
+    readonly revision: string;
+    readonly fitting: readonly KubeObject[];
+    readonly pods: readonly KubeObject[];
+  },
+): AgentError {
+  const { istioNamespace, revision, fitting, pods } = found;
+  const where = `revision "${revision}" in namespace "${istioNamespace}" of context "${context}"`;
+  if (fitting.length > 0) {
+    const states = fitting.map((pod) => `"${nameOf(pod)}" ${stateOf(pod)}`).join(", ");
+    const hint = `Look with: kubectl -n ${istioNamespace} describe pods -l app=istiod`;
+    return new AgentError("KUBE_NOT_FOUND", `Cannot find a ready istiod of ${where}: ${states}`, { hint });
+  }
+  const others = [...new Set(pods.map(revisionOf))];
+  const hint =
+    others.length === 0
+      ? "Is Istio installed in another namespace (--istio-namespace), or this the wrong context (--context)?"
+      : `There are: ${[...new Set([...nearNames(revision, others), ...others])].map((one) => `--revision ${one}`).join(", ")}`;
+  return new AgentError("KUBE_NOT_FOUND", `Cannot find an istiod of ${where}: there is no pod with app=istiod of it`, {
+    hint,
+  });
+}
+
+interface PodStatus {
+  readonly phase?: string;
+  readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  readonly containerStatuses?: readonly { readonly state?: { readonly waiting?: { readonly reason?: string } } }[];
+}
+
+function statusOf(pod: KubeObject): PodStatus {
+  return (pod.status ?? {}) as PodStatus;
+}
+
+function isReady(pod: KubeObject): boolean {
+  const { phase, conditions = [] } = statusOf(pod);
+  const isUp = conditions.some(({ type, status }) => type === "Ready" && status === "True");
+  return phase === "Running" && isUp && pod.metadata?.deletionTimestamp === undefined;
+}
+
+function stateOf(pod: KubeObject): string {
+  if (pod.metadata?.deletionTimestamp !== undefined) return "is being deleted";
+  const { phase = "Unknown", containerStatuses = [] } = statusOf(pod);
+  const waiting = containerStatuses.map(({ state }) => state?.waiting?.reason).find((reason) => reason !== undefined);
+  return waiting === undefined ? `is ${phase} and not ready` : `is ${phase} (${waiting})`;
+}
+
+function revisionOf({ metadata }: KubeObject): string {
+  return metadata?.labels?.[REVISION] ?? DEFAULT_REVISION;
+}
+
+function nameOf({ metadata }: KubeObject): string {
+  return metadata?.name ?? "";
+}
+
+interface Service {
+  readonly selector?: Readonly<Record<string, string>>;
+  readonly ports?: readonly { readonly port: number; readonly targetPort?: number | string }[];
+}
+
+/**
+ * The port of the pod behind the Service's 15012. 15012 itself when no Service says otherwise, or it may not be read: hardly
+ * anybody has another.
+ */
+export async function xdsPortOf(cluster: Cluster, pod: IstiodPod, signal: AbortSignal): Promise<number> {
+  const what = { resource: "services", namespace: pod.namespace };
+  const services = await cluster.list(what, APP, signal).catch((error: unknown) => {
+    if (error instanceof AgentError && error.code === "KUBE_FORBIDDEN") return [];
+    throw error;
+  });
+  const targets = services
+    .filter(({ metadata, spec }) => {
+      const selected = (spec as Service | undefined)?.selector?.[REVISION] ?? metadata?.labels?.[REVISION];
+      return (selected ?? DEFAULT_REVISION) === pod.revision;
+    })
+    .flatMap(({ spec }) => (spec as Service | undefined)?.ports ?? [])
+    .filter(({ port }) => port === XDS_PORT)
+    .map(({ targetPort }) => targetPort);
+  return targets.find((port) => typeof port === "number") ?? XDS_PORT;
+}
