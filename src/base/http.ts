@@ -13,7 +13,8 @@ export type HttpPlace =
 interface CommonOptions {
   /** Default: GET. */
   readonly method?: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  /** A list is sent as several headers of one name. */
+  readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: string;
   /** The address to connect to, instead of the URL's host. That stays the name of the `Host` header and of TLS. */
   readonly connectTo?: string;

@@ -38,7 +38,7 @@ export function run(args: readonly string[], host: Host): Promise<number> {
 async function connect(flags: Flags, host: Host): Promise<void> {
   const { stop } = host.signals;
   const port = parsePort("--port", flags.port);
-  using cluster = await openNamedCluster(flags, host);
+  const cluster = await openNamedCluster(flags, host);
   const { istioNamespace, revision } = flags;
   const log = createLogger({ write: (line) => host.stderr.write(line) });
   await using forward = await forwardIstiod({ cluster, istioNamespace, revision, port, log }, stop);

@@ -72,7 +72,7 @@ async function obtain(flags: Flags, host: Host): Promise<void> {
   const durationMs = parseDuration("--duration", flags.duration);
   if (durationMs < LEAST_MS)
     throw new AgentError("USAGE", `Cannot use --duration "${flags.duration}", wanted 10m or more`);
-  using cluster = await openNamedCluster(flags, host);
+  const cluster = await openNamedCluster(flags, host);
   const options: CredentialsOptions = {
     cluster,
     namespace: flags.namespace ?? cluster.namespace,

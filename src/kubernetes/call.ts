@@ -1,8 +1,9 @@
-import { Agent, type ClientRequest, type IncomingMessage, request } from "node:http";
+import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import type { Duplex } from "node:stream";
-import { readBody, responseTo, systemClock } from "../base/index.ts";
+import { httpRequest, NoAnswerError, readBody, systemClock, systemCode } from "../base/index.ts";
 import type { Authenticator } from "./authenticator.ts";
 import type { Dial } from "./dial.ts";
+import { startLimit } from "./limit.ts";
 
 /** What is needed to speak to one API server. */
 export interface Line {
@@ -10,11 +11,11 @@ export interface Line {
   readonly url: string;
   readonly authenticator: Authenticator;
   readonly dial: Dial;
-  /** Of one request. */
+  /** Of one request, its repetitions included. */
   readonly limitMs: number;
 }
 
-export interface HttpCall {
+export interface KubeCall {
   readonly method: "GET" | "POST";
   /** With the query. */
   readonly path: string;
@@ -22,130 +23,113 @@ export interface HttpCall {
   readonly signal: AbortSignal;
 }
 
-export interface HttpAnswer {
+export interface KubeAnswer {
   readonly status: number;
   readonly body: string;
 }
 
-/** An API server that is busy is asked again, three times in all. */
+/** An API server that is busy, or cuts the connection, is asked again: three times in all. */
 const ATTEMPTS = 3;
 const BUSY = [429, 502, 503, 504];
+const CUT = ["ECONNRESET", "EPIPE"];
 const PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 5_000;
 
-/** Connections that are kept for the next request; closing ends them. */
-export class HttpClient {
-  readonly #line: Line;
-  #agent: Agent;
-
-  constructor(line: Line) {
-    this.#line = line;
-    this.#agent = dialingAgent(line.dial);
-  }
-
-  close(): void {
-    this.#agent.destroy();
-  }
-
-  /**
-   * Asks until there is an answer that is worth telling: once more with new credentials after a 401, and again when the
-   * server says that it is busy, or has cut a connection before it answered. Rejects with the failure of the last attempt.
-   */
-  async send(call: HttpCall): Promise<HttpAnswer> {
-    let wasRenewed = false;
-    let headers = await requestHeaders(this.#line, call.signal); // a plugin may ask somebody to log in: that takes longer
-    const untilMs = Date.now() + this.#line.limitMs;
-    for (let attempt = 1; ; attempt++) {
-      const cut = AbortSignal.any([call.signal, AbortSignal.timeout(Math.max(untilMs - Date.now(), 1))]);
-      const answer = await this.#attempt({ ...call, headers }, cut).catch((error: unknown) =>
-        this.#afterFailure(error, call, cut, attempt),
-      );
-      if (answer === undefined) continue;
-      if (answer.status === 401 && !wasRenewed && this.#line.authenticator.renew()) {
-        wasRenewed = true;
-        this.#agent.destroy(); // a client certificate belongs to the connection
-        this.#agent = dialingAgent(this.#line.dial);
-        headers = await requestHeaders(this.#line, call.signal);
-        continue;
-      }
-      const pauseMs = Math.min(answer.retryAfterMs ?? PAUSE_MS * attempt, LONGEST_PAUSE_MS);
-      if (!BUSY.includes(answer.status) || attempt >= ATTEMPTS || Date.now() + pauseMs >= untilMs) return answer;
-      await systemClock.sleep(pauseMs, call.signal);
+/**
+ * Asks until there is an answer that is worth telling: once more with new credentials after a 401, and again when the server
+ * is busy or has cut the connection. Any status is an answer. Rejects with the failure of the last attempt.
+ */
+export async function send(line: Line, call: KubeCall): Promise<KubeAnswer> {
+  let headers = await requestHeaders(line, call.signal); // a plugin may ask somebody to log in: that is not limited here
+  let wasRenewed = false;
+  const untilMs = Date.now() + line.limitMs;
+  for (let attempt = 1; ; attempt++) {
+    using limit = startLimit(call.signal, Math.max(untilMs - Date.now(), 1), "no answer");
+    const answer = await sendOnce(line, { ...call, headers }, limit.signal).catch((error: unknown) => {
+      call.signal.throwIfAborted();
+      if (limit.signal.aborted) throw new Error(`no answer within ${line.limitMs / 1_000} s`, { cause: error });
+      if (!isCut(error) || attempt >= ATTEMPTS) throw error;
+      return undefined;
+    });
+    if (answer?.status === 401 && !wasRenewed && line.authenticator.renew()) {
+      wasRenewed = true;
+      headers = await requestHeaders(line, call.signal);
+      continue;
     }
-  }
-
-  /** Undefined when it may be tried again: a kept connection may be one that the server has closed. */
-  #afterFailure(error: unknown, call: HttpCall, cut: AbortSignal, attempt: number): undefined {
-    if (call.signal.aborted) throw call.signal.reason;
-    if (cut.aborted) throw new Error(`no answer within ${this.#line.limitMs / 1_000} s`, { cause: error });
-    const isCut = error instanceof Error && "code" in error && CUT.includes(String(error.code));
-    if (!isCut || attempt >= ATTEMPTS) throw error;
-    return undefined;
-  }
-
-  async #attempt({ method, path, body, headers }: HttpCall & { readonly headers: Headers }, cut: AbortSignal) {
-    const all = body === undefined ? headers : { ...headers, "Content-Type": "application/json" };
-    const place = placeOf(this.#line.url, path);
-    const asked = request({ ...place, method, headers: all, agent: this.#agent, signal: cut });
-    const response = await responseTo(asked, body === undefined ? undefined : JSON.stringify(body));
-    const text = (await readBody(response)).toString("utf8");
-    if (!response.complete) throw Object.assign(new Error("the answer was cut off"), { code: "ECONNRESET" });
-    const seconds = Number(response.headers["retry-after"] ?? Number.NaN);
-    return { status: response.statusCode ?? 0, body: text, retryAfterMs: seconds >= 0 ? seconds * 1_000 : undefined };
+    const pauseMs = Math.min(answer?.retryAfterMs ?? PAUSE_MS * attempt, LONGEST_PAUSE_MS);
+    const isWorthTelling = answer !== undefined && (!BUSY.includes(answer.status) || attempt >= ATTEMPTS);
+    if (isWorthTelling || (answer !== undefined && Date.now() + pauseMs >= untilMs)) return answer;
+    await systemClock.sleep(pauseMs, limit.signal).catch(() => call.signal.throwIfAborted()); // the next attempt tells it
   }
 }
 
-const CUT = ["ECONNRESET", "EPIPE"];
+function isCut(error: unknown): boolean {
+  const isBrokenOff = error instanceof Error && /ended without an answer|broke off/.test(error.message);
+  return !(error instanceof NoAnswerError) && (isBrokenOff || CUT.includes(systemCode(error) ?? ""));
+}
+
+async function sendOnce(line: Line, call: KubeCall & { readonly headers: Headers }, signal: AbortSignal) {
+  const { method, path, body, headers } = call;
+  const url = new URL(`${line.url.replace(/^https:/, "http:").replace(/\/$/, "")}${path}`); // TLS is in the socket
+  const socket = await line.dial(signal);
+  try {
+    const answer = await httpRequest(url, {
+      ...{ method, socket, signal, timeoutMs: line.limitMs, mostBytes: MOST_BYTES },
+      headers: body === undefined ? headers : { ...headers, "Content-Type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const seconds = Number(answer.headers["retry-after"] ?? Number.NaN);
+    const retryAfterMs = seconds >= 0 ? seconds * 1_000 : undefined;
+    return { status: answer.status, body: answer.body.toString("utf8"), retryAfterMs };
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Of a list. */
+const MOST_BYTES = 64 * 2 ** 20;
 
 export type Upgraded =
   | { readonly socket: Duplex; readonly head: Buffer; readonly response: IncomingMessage }
   /** The server answered something else than 101. */
-  | (HttpAnswer & { readonly socket?: undefined });
+  | (KubeAnswer & { readonly socket?: undefined });
 
 /** Asks for another protocol on a connection of its own, once. */
 export async function upgrade(
   line: Line,
-  { method, path, signal }: Omit<HttpCall, "body">,
+  { method, path, signal }: Omit<KubeCall, "body">,
   headers: Readonly<Record<string, string>>,
 ): Promise<Upgraded> {
   const all = { ...(await requestHeaders(line, signal)), Connection: "Upgrade", ...headers };
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(new Error(`no answer within ${line.limitMs / 1_000} s`)), line.limitMs);
-  const cut = AbortSignal.any([signal, limit.signal]);
+  const { hostname, port, pathname } = new URL(line.url);
+  const place = { host: hostname, port, path: `${pathname.replace(/\/$/, "")}${path}` };
+  using limit = startLimit(signal, line.limitMs, "no answer");
+  const socket = await line.dial(limit.signal);
+  const end = (): void => void socket.destroy(limit.signal.reason);
+  limit.signal.addEventListener("abort", end);
   try {
-    const socket = await line.dial(cut);
-    const end = (): void => void socket.destroy(cut.reason);
-    cut.addEventListener("abort", end);
-    try {
-      const asked = request({ ...placeOf(line.url, path), method, headers: all, createConnection: () => socket });
-      asked.end();
-      return await upgradedOr(asked);
-    } finally {
-      cut.removeEventListener("abort", end);
-    }
+    return await upgradedOr(request({ ...place, method, headers: all, createConnection: () => socket }));
   } catch (error) {
-    throw cut.aborted ? cut.reason : error;
+    socket.destroy();
+    throw limit.signal.aborted ? limit.signal.reason : error;
   } finally {
-    clearTimeout(timer);
+    limit.signal.removeEventListener("abort", end);
   }
 }
 
 function upgradedOr(asked: ClientRequest): Promise<Upgraded> {
   return new Promise((resolve, reject) => {
     asked.once("upgrade", (response, socket, head) => resolve({ socket, head, response }));
-    asked.once("error", reject);
+    asked.on("error", reject);
+    asked.once("close", () => reject(new Error("the connection ended without an answer")));
     asked.once("response", (response: IncomingMessage) => {
       readBody(response)
         .then((bytes) => resolve({ status: response.statusCode ?? 0, body: bytes.toString("utf8") }))
         .catch(reject)
         .finally(() => asked.destroy());
     });
+    asked.end();
   });
-}
-
-function placeOf(base: string, path: string) {
-  const url = new URL(base);
-  return { host: url.hostname, port: url.port, path: `${url.pathname.replace(/\/$/, "")}${path}`, setHost: false };
 }
 
 type Headers = Readonly<Record<string, string | string[]>>;
@@ -158,26 +142,7 @@ async function requestHeaders({ url, authenticator }: Line, signal: AbortSignal)
     "User-Agent": "pilotboat",
   };
   for (const [name, value] of headers) {
-    const before = all[name];
-    all[name] = before === undefined ? value.revealText() : [before, value.revealText()].flat();
+    all[name] = all[name] === undefined ? value.revealText() : [all[name], value.revealText()].flat(); // groups: one each
   }
   return all;
-}
-
-function dialingAgent(dial: Dial): Agent {
-  const agent = new Agent({ keepAlive: true });
-  const ending = new AbortController();
-  const { destroy } = agent;
-  return Object.assign(agent, {
-    createConnection: (_options: unknown, done: (error: Error | null, socket?: Duplex) => void): void => {
-      dial(ending.signal).then(
-        (socket) => done(null, socket),
-        (error: Error) => done(error),
-      );
-    },
-    destroy() {
-      ending.abort(new Error("the client was closed"));
-      destroy.call(agent);
-    },
-  });
 }

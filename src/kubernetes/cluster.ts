@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { AgentError } from "../base/index.ts";
 import { createAuthenticator } from "./authenticator.ts";
-import { type HttpCall, HttpClient, type Line } from "./call.ts";
+import { type KubeCall, type Line, send } from "./call.ts";
 import { createDial } from "./dial.ts";
 import { inClusterContext } from "./in-cluster.ts";
 import { type KubeContext, type KubeconfigChoice, type KubeHost, readKubeContext } from "./kubeconfig.ts";
@@ -38,7 +38,7 @@ export interface ListOptions {
  * and what helps: KUBE_UNREACHABLE (also after the limit), KUBE_UNAUTHENTICATED, KUBE_FORBIDDEN with verb and resource,
  * KUBE_NOT_FOUND with near names, KUBE_CONFLICT, KUBE_REFUSED, KUBE_CREDENTIALS; or with the signal's reason.
  */
-export interface Cluster extends Disposable {
+export interface Cluster {
   /** Its name in the kubeconfig; `in-cluster` in a pod. */
   readonly context: string;
   /** URL of the API server. */
@@ -80,10 +80,9 @@ function clusterOf(context: KubeContext, host: KubeHost, limitMs: number): Clust
   const { server, user, name, namespace = "default" } = context;
   const authenticator = createAuthenticator(user, server, host);
   const line: Line = { url: server.url, authenticator, dial: createDial(server, authenticator, host), limitMs };
-  const client = new HttpClient(line);
   const who: KubeIdentity = { context: name, server: server.url, explain: authenticator.explain };
-  const ask = async (attempt: KubeAttempt, call: HttpCall): Promise<unknown> => {
-    const answer = await client.send(call).catch((error: unknown) => {
+  const ask = async (attempt: KubeAttempt, call: KubeCall): Promise<unknown> => {
+    const answer = await send(line, call).catch((error: unknown) => {
       throw call.signal.aborted ? call.signal.reason : unreachable(attempt, error, who);
     });
     if (answer.status === 404) throw refusal(attempt, answer, who, await namesNear(attempt.what, call.signal));
@@ -95,7 +94,7 @@ function clusterOf(context: KubeContext, host: KubeHost, limitMs: number): Clust
     const { apiVersion, resource, namespace } = what;
     const all = { resource, namespace, ...(apiVersion && { apiVersion }) };
     const path = `${pathOf(all)}?limit=500`;
-    const answer = await client.send({ method: "GET", path, signal }).catch(() => undefined); // it only helps
+    const answer = await send(line, { method: "GET", path, signal }).catch(() => undefined); // it only helps
     if (answer?.status !== 200) return [];
     return nearNames(what.name, list(entryOf(parseJson(answer.body)).items).map(nameOf));
   };
@@ -113,7 +112,6 @@ function clusterOf(context: KubeContext, host: KubeHost, limitMs: number): Clust
     create: async (what, body, signal) =>
       entryOf(await ask({ verb: "create", what }, { method: "POST", path: pathOf(what), body, signal })) as KubeObject,
     forward: (pod, port, signal) => forwardPort({ line, who, pod, port }, signal),
-    [Symbol.dispose]: () => client.close(),
   };
 }
 

@@ -5,6 +5,7 @@ import { AgentError, connectThrough, lookupForSocket, VERIFIED_TLS } from "../ba
 import { type Authenticator, readSource } from "./authenticator.ts";
 import { chooseProxy, type KubeProxy } from "./choose-proxy.ts";
 import type { KubeHost, KubeServer } from "./kubeconfig.ts";
+import { startLimit } from "./limit.ts";
 import { connectThroughSocks } from "./socks.ts";
 
 /** Opens connections to one API server. */
@@ -25,19 +26,14 @@ export function createDial(server: KubeServer, authenticator: Authenticator, { e
   return async (signal) => {
     const { certificate } = await authenticator.credentials(signal);
     const ca = server.ca === undefined ? undefined : await readSource(server.ca);
-    const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(new Error(`no connection within ${LIMIT_MS / 1_000} s`)), LIMIT_MS);
-    const cut = AbortSignal.any([signal, limit.signal]);
-    try {
-      const proxy = chooseProxy(server, env);
-      const socket = proxy === undefined ? await open(target, cut) : await openThrough(proxy, target, cut);
-      if (!isTls) return socket;
-      const identity = certificate === undefined ? {} : { cert: certificate.chain, key: certificate.key.reveal() };
-      const trust = server.isInsecure ? { rejectUnauthorized: false } : { ...VERIFIED_TLS, ...(ca && { ca }) };
-      return await secure(socket, { name: server.serverName ?? target.host, options: { ...identity, ...trust } }, cut);
-    } finally {
-      clearTimeout(timer);
-    }
+    using limit = startLimit(signal, LIMIT_MS, "no connection");
+    const { signal: cut } = limit;
+    const proxy = chooseProxy(server, env);
+    const socket = proxy === undefined ? await open(target, cut) : await openThrough(proxy, target, cut);
+    if (!isTls) return socket;
+    const identity = certificate === undefined ? {} : { cert: certificate.chain, key: certificate.key.reveal() };
+    const trust = server.isInsecure ? { rejectUnauthorized: false } : { ...VERIFIED_TLS, ...(ca && { ca }) };
+    return await secure(socket, { name: server.serverName ?? target.host, options: { ...identity, ...trust } }, cut);
   };
 }
 

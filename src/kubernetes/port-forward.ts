@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { AgentError } from "../base/index.ts";
-import { type HttpAnswer, type Line, type Upgraded, upgrade } from "./call.ts";
+import { type KubeAnswer, type Line, type Upgraded, upgrade } from "./call.ts";
+import { startLimit } from "./limit.ts";
 import { type KubeIdentity, refusal, unreachable } from "./refusal.ts";
 import { type KubeResource, pathOf } from "./resource.ts";
 import { ForwardedPort } from "./spdy.ts";
@@ -27,22 +28,23 @@ export async function forwardPort({ line, who, pod, port }: ForwardOptions, sign
   const what: KubeResource = { resource: "pods", ...pod, subresource: "portforward" };
   try {
     const tunnel = await authenticated(line, () => askWebSocket(line, pathOf(what), signal));
-    if (tunnel.carrier !== undefined) return await ForwardedPort.open(tunnel.carrier, port, limited(line, signal));
+    if (tunnel.carrier !== undefined) return await openStream(line, tunnel.carrier, port, signal);
     if (isFinal(tunnel.answer)) throw refusal({ verb: "get", what }, tunnel.answer, who);
     const spdy = await authenticated(line, () => askSpdy(line, pathOf(what), signal));
     if (spdy.carrier === undefined) throw refusal({ verb: "create", what }, spdy.answer, who);
-    return await ForwardedPort.open(spdy.carrier, port, limited(line, signal));
+    return await openStream(line, spdy.carrier, port, signal);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     throw error instanceof AgentError ? error : unreachable({ verb: "create", what }, error, who);
   }
 }
 
-function limited({ limitMs }: Line, signal: AbortSignal): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
+async function openStream({ limitMs }: Line, carrier: Duplex, port: number, signal: AbortSignal): Promise<Duplex> {
+  using limit = startLimit(signal, limitMs, "no answer of the kubelet");
+  return await ForwardedPort.open(carrier, port, limit.signal);
 }
 
-type Asked = { readonly carrier: Duplex } | { readonly carrier?: undefined; readonly answer: HttpAnswer };
+type Asked = { readonly carrier: Duplex } | { readonly carrier?: undefined; readonly answer: KubeAnswer };
 
 /** Asks again with new credentials when the first ones are refused. */
 async function authenticated({ authenticator }: Line, ask: () => Promise<Asked>): Promise<Asked> {
@@ -52,7 +54,7 @@ async function authenticated({ authenticator }: Line, ask: () => Promise<Asked>)
 }
 
 /** Nothing that another protocol would change. */
-function isFinal({ status, body }: HttpAnswer): boolean {
+function isFinal({ status, body }: KubeAnswer): boolean {
   return status === 401 || (status === 404 && body.includes("not found"));
 }
 

@@ -1,5 +1,5 @@
 import { AgentError, describeError, type ErrorCode, systemCode } from "../base/index.ts";
-import type { HttpAnswer } from "./call.ts";
+import type { KubeAnswer } from "./call.ts";
 import { describeResource, type KubeResource, kindOf, rbacName } from "./resource.ts";
 
 /** Whom we ask, for messages. */
@@ -36,7 +36,7 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
 /** An answer that is no success, for people. `near` is what there is instead of something that was not found. */
 export function refusal(
   attempt: KubeAttempt,
-  answer: HttpAnswer,
+  answer: KubeAnswer,
   who: KubeIdentity,
   near: readonly string[] = [],
 ): AgentError {
@@ -96,7 +96,7 @@ function notFoundHint(what: KubeResource, near: readonly string[]): { readonly h
 }
 
 /** The API server's own words; what is no Status comes from somebody in between. */
-function messageOf({ body }: HttpAnswer): string {
+function messageOf({ body }: KubeAnswer): string {
   try {
     const { message } = JSON.parse(body) as { message?: unknown };
     if (typeof message === "string") return message;
