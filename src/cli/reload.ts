@@ -1,6 +1,7 @@
 import type { AgentReport, ReloadReport } from "../agent/index.ts";
 import { escapeLine } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
+import { readAnswer } from "./agent-answer.ts";
 import { type AgentPlace, callAgent, withAgentPlace } from "./call-agent.ts";
 import { runCommander } from "./command.ts";
 
@@ -27,10 +28,14 @@ export function run(args: readonly string[], host: Host): Promise<number> {
         await tellWaiting(host, place);
         const path = flags.force === true ? "/reload" : "/reload?if=changed";
         const { body } = await callAgent(host, place, { method: "POST", path, limitMs: LIMIT_MS });
-        const report = readReport(body);
-        for (const warning of report.warnings) host.stderr.write(`warning: ${escapeLine(warning)}\n`);
-        host.stdout.write(flags.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : describe(report));
-        if (report.outcome === "refused") exitWith(1);
+        const { out, err, isRefused } = readAnswer(asJson(body), (report: ReloadReport) => ({
+          out: flags.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : describe(report),
+          err: report.warnings.map((warning) => `warning: ${escapeLine(warning)}\n`).join(""),
+          isRefused: report.outcome === "refused",
+        }));
+        host.stderr.write(err);
+        host.stdout.write(out);
+        if (isRefused) exitWith(1);
       });
   });
 }
@@ -38,27 +43,20 @@ export function run(args: readonly string[], host: Host): Promise<number> {
 /** A reload soon after another one may take as long as the first Envoy was promised for its drain. */
 async function tellWaiting(host: Host, place: AgentPlace): Promise<void> {
   const { body } = await callAgent(host, place, { method: "GET", path: "/debug/agent", limitMs: LOOK_LIMIT_MS });
-  const { envoys, drainLeftSeconds } = JSON.parse(body) as AgentReport;
+  const { envoys, leftSeconds } = readAnswer(body, ({ envoys, drainLeftSeconds }: AgentReport) => ({
+    envoys,
+    leftSeconds: drainLeftSeconds.toFixed(0),
+  }));
   if (envoys < 2) return;
-  const limit = `for at most ${drainLeftSeconds} s more (PILOTBOAT_PARENT_SHUTDOWN)`;
+  const limit = `for at most ${leftSeconds} s more (PILOTBOAT_PARENT_SHUTDOWN)`;
   host.stderr.write(`an earlier Envoy still drains, ${limit}; the next replacement waits for that\n`);
 }
 
 /** An agent without Envoy answers in plain words. */
-function readReport(body: string): ReloadReport {
-  try {
-    return JSON.parse(body) as ReloadReport;
-  } catch {
-    return {
-      outcome: "refused",
-      reason: body.trim(),
-      changes: [],
-      warnings: [],
-      drainLeftSeconds: 0,
-      pid: undefined,
-      ms: 0,
-    };
-  }
+function asJson(body: string): string {
+  if (body.startsWith("{")) return body;
+  const refusal = { outcome: "refused", reason: body.trim(), changes: [], warnings: [], drainLeftSeconds: 0, ms: 0 };
+  return JSON.stringify(refusal);
 }
 
 function describe(report: ReloadReport): string {

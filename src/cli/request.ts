@@ -3,6 +3,7 @@ import type { AgentReport } from "../agent/index.ts";
 import { AgentError, describeError } from "../base/index.ts";
 import { type Host, writeExact } from "../host/index.ts";
 import { PATHS } from "../istio/index.ts";
+import { readAnswer } from "./agent-answer.ts";
 import { agentUrl, callAgent } from "./call-agent.ts";
 import { exchange } from "./http-exchange.ts";
 import { parseStrictFlags } from "./strict-flags.ts";
@@ -61,11 +62,12 @@ async function baseUrl(port: number, runFolder: string, host: Host): Promise<URL
   const place = { runFolder, configPath: PATHS.config };
   if (port === 15020) return agentUrl(host, place);
   const { body } = await callAgent(host, place, { method: "GET", path: "/debug/agent", limitMs: LOOK_LIMIT_MS });
-  const { envoyAddresses: at, pid } = JSON.parse(body) as AgentReport;
-  const address = port === 15000 ? at?.admin : port === 15021 ? at?.health : undefined;
-  if (address !== undefined) return new URL(`http://${address}/`);
-  if (at === undefined) throw new AgentError("REQUEST_FAILED", `Cannot ask Envoy: the agent with pid ${pid} has none`);
-  throw new AgentError("USAGE", `debug port ${port} is not in allowed list [15000 15020 15021] of --run-folder`);
+  return readAnswer(body, ({ envoyAddresses: at }: AgentReport) => {
+    const address = port === 15000 ? at?.admin : port === 15021 ? at?.health : undefined;
+    if (address !== undefined) return new URL(`http://${address}/`);
+    if (at === undefined) throw new AgentError("REQUEST_FAILED", "Cannot ask Envoy: its agent has none");
+    throw new AgentError("USAGE", `debug port ${port} is not in allowed list [15000 15020 15021] of --run-folder`);
+  });
 }
 
 interface What {

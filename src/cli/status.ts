@@ -1,6 +1,7 @@
 import type { AgentReport } from "../agent/index.ts";
 import { escapeLine } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
+import { readAnswer } from "./agent-answer.ts";
 import { type AgentPlace, callAgent, withAgentPlace } from "./call-agent.ts";
 import { runCommander } from "./command.ts";
 
@@ -23,8 +24,9 @@ export function run(args: readonly string[], host: Host): Promise<number> {
           { ...flags, folder },
           { method: "GET", path: "/debug/agent", limitMs: LIMIT_MS },
         );
-        const report = JSON.parse(body) as AgentReport;
-        const text = flags.output === "json" ? JSON.stringify(report, null, 2) : describe(report, Date.now());
+        const text = readAnswer(body, (report: AgentReport) =>
+          flags.output === "json" ? JSON.stringify(report, null, 2) : describe(report, Date.now()),
+        );
         host.stdout.write(`${text}\n`);
       });
   });

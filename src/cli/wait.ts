@@ -79,12 +79,15 @@ async function waitUntilReady(wait: Wait, log: Logger, stop: AbortSignal): Promi
   );
 }
 
+/** Who answers may say anything. */
+const MOST_REASON = 4_096;
+
 async function whyNotReady({ url, requestTimeoutMs }: Wait, stop: AbortSignal): Promise<string | undefined> {
   try {
     const what = { method: "GET", url: await url(), timeoutMs: requestTimeoutMs, signal: stop };
     const { status, body } = await exchange(what);
     if (status === 200) return undefined;
-    const reason = body.trim();
+    const reason = body.slice(0, MOST_REASON).trim();
     return reason === "" ? `HTTP status code ${status}` : `HTTP status code ${status}: ${reason}`;
   } catch (error) {
     stop.throwIfAborted();

@@ -1,0 +1,21 @@
+import { AgentError } from "../base/index.ts";
+import { VERSION } from "../version.ts";
+
+/**
+ * What `use` makes of an agent's answer in JSON. Throws REQUEST_FAILED when it is no JSON, or `use` fails: who answers may
+ * be an agent of another version, or another program that got the port.
+ */
+export function readAnswer<Answer, T>(body: string, use: (answer: Answer) => T): T {
+  try {
+    return use(JSON.parse(body) as Answer);
+  } catch (error) {
+    if (error instanceof AgentError) throw error;
+    throw new AgentError(
+      "REQUEST_FAILED",
+      `Cannot read the answer of the agent: it is not one of pilotboat ${VERSION}`,
+      {
+        hint: "Restart an agent of another version; what it says as JSON is at its status port, /debug/agent",
+      },
+    );
+  }
+}
