@@ -41,6 +41,7 @@ export const SIDECAR_OPTIONS = {
   namespace: NAMESPACE,
   serviceAccount: SERVICE_ACCOUNT,
   envoy: TEXT,
+  envoyVersion: TEXT,
   proxyConfig: FIELDS,
   env: TEXTS,
   onLog: FUNCTION,

@@ -19,6 +19,8 @@ export interface MeshChoices {
   readonly serviceAccount?: string;
   /** Path of an Envoy. Default: ENVOY_BIN, PATH, the cache, else it is fetched. */
   readonly envoy?: string;
+  /** The one Envoy that will do, found or fetched: `1.38.3`, or `istio-1.31.0` for Istio's own. Default: PILOTBOAT_ENVOY_VERSION. */
+  readonly envoyVersion?: string;
   /** Fields of the agent's ProxyConfig, laid over those that this mesh needs. */
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
   /** Variables for the agent, laid over those of the process. */

@@ -69,10 +69,11 @@ export async function prepareAgent(
   const sockets = await bindSockets(config, sds, life);
   runFolder.noteStatus(sockets.status ?? { port: 0 });
   timeline.mark("sockets bound");
+  const envoyIs = config.settings.isEnvoyDisabled ? Promise.resolve(undefined) : findBinary(config, context);
   const [node, identity, envoyBinary] = await Promise.all([
-    findNode(config, sds.isFilesOnly, log, stop),
+    findNode(config, { hasExternalSds: sds.isFilesOnly, envoy: envoyIs }, log, stop),
     planIdentity(options.identitySettings(config, sds.isFilesOnly)),
-    config.settings.isEnvoyDisabled ? undefined : findBinary(config, context),
+    envoyIs,
   ]);
   await tryEnvoyPorts(config, node.family.localhost);
   if (sds.isFilesOnly) log.info("Existing workload SDS socket found, serving file certificates only");

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
-import { explicitEnvoys, lookAtNode, renderFor } from "../agent/start-envoy/index.ts";
+import { lookAtNode, renderFor, wantedEnvoy } from "../agent/start-envoy/index.ts";
 import { AgentError, describeError, escapeLine, removeTree, silentLogger, writeFileAtomically } from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, ALL_FLAGS, formatProblem, PROXY_ROLES, parseFlags } from "../config/index.ts";
@@ -112,8 +112,7 @@ interface Check {
 }
 
 async function check({ config, file, cwd, overlay }: Check, isVerbose: boolean, host: Host): Promise<number> {
-  const search = { explicit: explicitEnvoys(config), usual: config.proxy.binaryPath, env: host.env, cwd: config.cwd };
-  const envoy = await findEnvoy(search);
+  const envoy = await findEnvoy({ ...wantedEnvoy(config), env: host.env });
   if (envoy === undefined) {
     throw new AgentError("ENVOY_NOT_FOUND", "Cannot validate: there is no Envoy here", {
       hint: 'Run "pilotboat envoy fetch", or name one with --envoy',

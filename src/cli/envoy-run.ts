@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { applicationExitCode, describeApplicationEnd, startApplication } from "../application/index.ts";
 import { AgentError } from "../base/index.ts";
-import { findOrFetchEnvoy } from "../envoy/binary/index.ts";
+import { askedEnvoy, findOrFetchEnvoy } from "../envoy/binary/index.ts";
 import { findSetpriv, type Host } from "../host/index.ts";
 import type { ExitWith } from "./command.ts";
 import { checkNamedFile } from "./named-path.ts";
@@ -66,21 +66,17 @@ function withoutDashes(words: readonly string[]): readonly string[] {
   return at < 0 ? words : [...words.slice(0, at), ...words.slice(at + 1)];
 }
 
-async function findBinary({ envoy, version }: RunFlags, host: Host) {
+async function findBinary(flags: RunFlags, host: Host) {
   const { env, cwd, signals } = host;
-  const named = [
-    { path: envoy ?? "", from: "--envoy" },
-    { path: env.ENVOY_BIN ?? "", from: "ENVOY_BIN" },
-  ];
+  const { imageTaker } = await import("../agent/start-envoy/index.ts");
   const progress = createProgressLine(host);
   const onNote = (line: string): void => {
     progress.clear();
     host.stderr.write(`${line}\n`);
   };
   try {
-    const explicit = named.filter(({ path }) => path !== "");
-    const wanted = version === undefined ? {} : { version };
-    return await findOrFetchEnvoy({ explicit, env, cwd, ...wanted, onNote, onProgress: progress.show }, signals.stop);
+    const wanted = { ...askedEnvoy(flags, env), env, cwd, hub: env.PILOTBOAT_ENVOY_HUB, takeFromImage: imageTaker() };
+    return await findOrFetchEnvoy({ ...wanted, onNote, onProgress: progress.show }, signals.stop);
   } catch (error) {
     if (!signals.stop.aborted) throw error;
     throw new AgentError("STOPPED", "Gave up fetching Envoy; nothing is left of it", { cause: error });

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { AgentError } from "../base/index.ts";
 import {
+  askedEnvoy,
   askVersion,
   cachedVersions,
   cacheFolder,
@@ -10,10 +11,10 @@ import {
   ENVOY_LOCK,
   type FetchNews,
   type FoundEnvoy,
+  fetchCommand,
   fetchEnvoy,
   fetchImageEnvoy,
   findEnvoy,
-  isImageName,
   istioImage,
   type Platform,
   pinnedImage,
@@ -152,33 +153,22 @@ async function fetchNamed(flags: FetchFlags, host: Host, news: FetchNews): Promi
   return fetchImageEnvoy({ env, image: wanted, platform: flags.platform, takeFromImage, ...news }, signals.stop);
 }
 
-async function which({ version, output }: WhichFlags, host: Host): Promise<void> {
+async function which(flags: WhichFlags, host: Host): Promise<void> {
   const { env, cwd, stdout } = host;
-  const explicit = env.ENVOY_BIN ? [{ path: env.ENVOY_BIN, from: "ENVOY_BIN" }] : [];
-  const found = await findEnvoy({ explicit, env, cwd, ...(version === undefined ? {} : { version }) });
+  const asked = askedEnvoy({ version: flags.version }, env);
+  const { version } = asked;
+  const found = await findEnvoy({ ...asked, env, cwd });
   if (found === undefined) {
     const known = version ?? Object.keys(ENVOY_LOCK.versions).join(" or ");
     const text = `No Envoy ${known} on PATH, and none at "${cacheFolder(env, version)}/envoy"`;
     throw new AgentError("ENVOY_NOT_FOUND", text, { hint: `Run "${fetchCommand(version)}"` });
   }
-  if (output === "json") {
+  if (flags.output === "json") {
     const asked = found.version ?? (await askVersion(found.path)) ?? null;
     stdout.write(`${JSON.stringify({ ...found, version: asked }, null, 2)}\n`);
   } else {
     stdout.write(`${found.path}\n`);
   }
-}
-
-/** What would bring that version here. */
-function fetchCommand(version: string | undefined): string {
-  if (version === undefined || version === DEFAULT_ENVOY_VERSION) return "pilotboat envoy fetch";
-  if (isImageName(version)) {
-    return version.startsWith("istio-")
-      ? `pilotboat envoy fetch --istio ${version.slice(6)}`
-      : "pilotboat envoy fetch --image REFERENCE";
-  }
-  const isPinned = ENVOY_LOCK.versions[version]?.[thisPlatform()]?.pypi !== undefined;
-  return `pilotboat envoy fetch --version ${version}${isPinned ? "" : " --unlocked"}`;
 }
 
 async function list(isJson: boolean, { env, stdout }: Host): Promise<void> {

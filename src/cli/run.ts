@@ -127,7 +127,7 @@ function localOptions(given: Given, cwd: string): Omit<LocalRunOptions, "onFetch
 const LOCAL_FLAGS: readonly string[] = [
   ...OWN_FLAGS.map(({ name }) => name),
   ...LOG_FLAGS.map(({ name }) => name),
-  ...["envoy", "drain-delay", "stop-deadline"],
+  ...["envoy", "envoy-version", "drain-delay", "stop-deadline"],
 ];
 
 function refuseProxyFlags(given: Given): void {

@@ -14,6 +14,7 @@ import { createMeshNews, curlLine, describeEnvoyNews, nothingToTry, shorten } fr
 
 interface Flags {
   readonly envoy?: string;
+  readonly envoyVersion?: string;
   readonly port?: string;
   readonly appPort?: string;
   readonly verbose?: boolean;
@@ -32,6 +33,7 @@ export function run(args: readonly string[], host: Host): Promise<number> {
       .description("Embedded control plane, agent, Envoy and an example service, without a cluster")
       .argument("[folder]", "folder with YAML files of Envoy resources; default: the built-in quickstart")
       .option("--envoy <path>", "Envoy's executable; default: found, else fetched")
+      .option("--envoy-version <version>", "the one Envoy that will do, such as 1.38.3 or istio-1.31.0")
       .option("--port <port>", "port of the listener to send requests to; default: a free one")
       .option("--app-port <port>", "port of your own service on 127.0.0.1; default: an example service is started")
       .option("-v, --verbose", "show the log lines of agent and Envoy")
@@ -58,6 +60,7 @@ async function up(folder: string | undefined, flags: Flags, host: Host, exitWith
     ...port,
     ...appPort,
     ...(flags.envoy === undefined ? {} : { envoy: flags.envoy }),
+    ...(flags.envoyVersion === undefined ? {} : { envoyVersion: flags.envoyVersion }),
     host: isVerbose ? host : { ...host, stdout: quiet(host.stdout), stderr: quiet(host.stderr) },
     log: createLogger({ write, levels: new Map([["default", isVerbose ? "info" : "none"]]) }),
     onFetch: showFetch(host, (line) => print(`  ${line}`)),

@@ -496,6 +496,12 @@ export const CATALOGUE = {
     help: "Envoy's executable (pilotboat's own; binaryPath and --envoy come first)",
     room: "envoy",
   }),
+  envoyVersion: string({
+    env: "PILOTBOAT_ENVOY_VERSION",
+    default: "",
+    help: "The one Envoy that will do, on PATH and in the cache, such as 1.38.3, or istio-1.31.0 for Istio's own. ENVOY_BIN and binaryPath beat it",
+    room: "envoy",
+  }),
   restart: {
     env: "PILOTBOAT_RESTART",
     type: "string",

@@ -62,6 +62,13 @@ export const PROXY_FLAGS = [
   { name: "profiling", type: "bool", default: true, help: "Profiling pages of the status port" },
   { name: "envoy", type: "string", default: "", help: "Envoy's executable; beats binaryPath" },
   {
+    name: "envoy-version",
+    type: "string",
+    default: "",
+    help: "The one Envoy that will do, such as 1.38.3 or istio-1.31.0; beats binaryPath and PILOTBOAT_ENVOY_VERSION",
+    setting: "envoyVersion",
+  },
+  {
     name: "proxy-config",
     type: "string",
     default: "",

@@ -4,9 +4,16 @@ import { startExampleService } from "../../examples/quickstart/service.ts";
 import quickstart from "../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
 import type { AgentContext, RunningAgent } from "../agent/index.ts";
 import { checkWantedPort } from "../agent/ports/index.ts";
+import { imageTaker } from "../agent/start-envoy/index.ts";
 import { Lifetime, type Logger, removeTree, stoppedOr, writeFileAtomically } from "../base/index.ts";
 import type { ControlPlane } from "../control-plane/index.ts";
-import { type FetchNews, type FoundEnvoy, fetchNewsAsLines, findOrFetchEnvoy } from "../envoy/binary/index.ts";
+import {
+  askedEnvoy,
+  type FetchNews,
+  type FoundEnvoy,
+  fetchNewsAsLines,
+  findOrFetchEnvoy,
+} from "../envoy/binary/index.ts";
 import type { Host } from "../host/index.ts";
 import { makeLocalRunFolder, sweepLocalRunFolders } from "./make-local-folder.ts";
 import { type OnNews, type Step, startOnFreePorts } from "./start-on-free-ports.ts";
@@ -27,6 +34,8 @@ export interface MeshChoices {
   readonly serviceAccount?: string;
   /** Path of an Envoy. Default: ENVOY_BIN, PATH, the cache, else it is fetched. */
   readonly envoy?: string;
+  /** The one Envoy that will do, found or fetched: `1.38.3`, or `istio-1.31.0` for Istio's own. Default: PILOTBOAT_ENVOY_VERSION. */
+  readonly envoyVersion?: string;
   /** Fields of the agent's ProxyConfig, laid over those that this mesh needs. */
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
   /** Variables for the agent, laid over those of the process. */
@@ -113,14 +122,12 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
   };
 }
 
-async function locateEnvoy({ envoy, host, log, onFetch }: LocalMeshOptions): Promise<FoundEnvoy> {
-  const asked = [
-    { path: envoy ?? "", from: "--envoy" },
-    { path: host.env.ENVOY_BIN ?? "", from: "ENVOY_BIN" },
-  ];
-  const explicit = asked.filter(({ path }) => path !== "");
+async function locateEnvoy({ envoy, envoyVersion, host, log, onFetch }: LocalMeshOptions): Promise<FoundEnvoy> {
+  const { env, cwd, signals } = host;
+  const asked = askedEnvoy({ envoy, version: envoyVersion }, env);
   const news = onFetch ?? fetchNewsAsLines((line) => log.info(line));
-  return findOrFetchEnvoy({ explicit, env: host.env, cwd: host.cwd, ...news }, host.signals.stop);
+  const image = { hub: env.PILOTBOAT_ENVOY_HUB, takeFromImage: imageTaker() };
+  return findOrFetchEnvoy({ ...asked, ...image, env, cwd, ...news }, signals.stop);
 }
 
 interface Service extends AsyncDisposable {

@@ -89,7 +89,7 @@ function envoyStreams(stderr: NodeJS.WritableStream, over: AbortSignal | undefin
 
 /** Undefined when a signal came first. */
 async function startSidecar(
-  { local, flags }: RunOptions,
+  { local }: RunOptions,
   config: AgentConfig,
   { host, log, signals }: Surroundings,
 ): Promise<RunSidecar | undefined> {
@@ -99,7 +99,8 @@ async function startSidecar(
       ? startOwnSidecar(config, { host: own, log })
       : startLocalSidecar(config, {
           ...local,
-          ...(flags.some((flag) => flag.startsWith("--envoy=")) ? { envoy: config.flags.envoy } : {}),
+          ...(config.flags.envoy === "" ? {} : { envoy: config.flags.envoy }),
+          ...(config.flags["envoy-version"] === "" ? {} : { envoyVersion: config.flags["envoy-version"] }),
           host: own,
           log,
           onStep: (step, result, ms) => log.info(`${step}: ${result}`, { ms: Math.round(ms) }),

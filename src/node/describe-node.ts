@@ -77,7 +77,8 @@ function nodeId(options: NodeOptions, address: string): string {
 
 /** Fields that the agent's own settings decide, whatever the variables say. */
 function setGiven(options: NodeOptions, addresses: readonly string[], typed: TypedMetadata, set: Set): void {
-  if (!typed.ISTIO_VERSION) set("ISTIO_VERSION", options.istioVersion, "Istio that pilotboat behaves like");
+  const { istioVersion, istioVersionOrigin = "Istio that pilotboat behaves like" } = options;
+  if (!typed.ISTIO_VERSION) set("ISTIO_VERSION", istioVersion, istioVersionOrigin);
   set("INSTANCE_IPS", [...new Set(addresses)], "INSTANCE_IP and interfaces");
   if (options.stsPort !== 0) set("STS_PORT", String(options.stsPort), "--stsPort");
   set("ENVOY_STATUS_PORT", options.ports.status, "ENVOY_STATUS_PORT");

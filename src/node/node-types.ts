@@ -36,6 +36,8 @@ export interface NodeOptions {
   readonly outlierLogPath: string;
   /** `ISTIO_VERSION` unless ISTIO_META_ISTIO_VERSION says another. */
   readonly istioVersion: string;
+  /** Where that comes from, for people. Default: it is the Istio that pilotboat behaves like. */
+  readonly istioVersionOrigin?: string;
 }
 
 /** What the machine and the pod's files say. */

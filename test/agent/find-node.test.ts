@@ -11,7 +11,8 @@ test("credentials of another program are told to the control plane, and the log 
   await using world = await createWorld();
   const env = { POD_NAMESPACE: "a", SERVICE_ACCOUNT: "b", INSTANCE_IP: "127.0.0.1", CLOUD_PLATFORM: "none" };
   const { config } = await loadConfig({ args: [], env, cwd: world.cwd });
-  const find = () => findNode(config, false, world.log, world.stop.signal);
+  const find = () =>
+    findNode(config, { hasExternalSds: false, envoy: Promise.resolve(undefined) }, world.log, world.stop.signal);
   expect((await find()).metadata).not.toHaveProperty("credential");
   expect(world.lines.join("")).not.toContain("Credential SDS socket found");
   await using _live = await startGrpc(join(world.cwd, PATHS.credentialSocket));

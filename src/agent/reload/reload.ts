@@ -123,10 +123,11 @@ export class Reloader implements AsyncDisposable {
     const { context, stop } = this.#parts;
     const { config, warnings } = await readAgain(this.#parts);
     this.#warnings = warnings.map(formatProblem);
+    const envoy = findBinary(config, context);
     const [node, surroundings, envoyBinary] = await Promise.all([
-      findNode(config, this.#parts.hasExternalSds, context.log, stop),
+      findNode(config, { hasExternalSds: this.#parts.hasExternalSds, envoy }, context.log, stop),
       lookAround(context),
-      findBinary(config, context),
+      envoy,
     ]);
     const file = await prepareBootstrap(config, node, context.log, { isNext: true, envoyPath: envoyBinary.path });
     let isSettled = false;

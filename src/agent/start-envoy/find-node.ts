@@ -1,27 +1,39 @@
 import type { Logger } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
+import { type FoundEnvoy, findEnvoy } from "../../envoy/binary/index.ts";
 import { hasCredentialSocket } from "../../identity/prepare/index.ts";
 import { describeNode, discoverPlatform, gatherFacts, type NodeDescription } from "../../node/index.ts";
-import { nodeOptions, platformWords } from "./options.ts";
+import { nodeOptions, platformWords, wantedEnvoy } from "./options.ts";
 
-/** Who this proxy is, from the configuration and what the machine says. A dead credential socket is removed. */
+/** What is found out elsewhere. */
+export interface NodeWords {
+  readonly hasExternalSds: boolean;
+  /** The Envoy that is going to be started. It is looked for meanwhile; why it is not found says somebody else. */
+  readonly envoy: Promise<FoundEnvoy | undefined>;
+}
+
+/**
+ * Who this proxy is, from the configuration, the Envoy and what the machine says. A dead credential socket is removed.
+ * Rejects with what finding Envoy does.
+ */
 export function findNode(
   config: AgentConfig,
-  hasExternalSds: boolean,
+  words: NodeWords,
   log: Logger,
   stop: AbortSignal,
 ): Promise<NodeDescription> {
-  return askNode(config, { hasExternalSds, mayRemove: true }, log, stop);
+  return askNode(config, { ...words, mayRemove: true }, log, stop);
 }
 
 /** The same for those who only want to see it: nothing is changed. Our own SDS socket, if any, is taken for ours. */
 export function lookAtNode(config: AgentConfig, log: Logger, stop: AbortSignal): Promise<NodeDescription> {
-  return askNode(config, { hasExternalSds: false, mayRemove: false }, log, stop);
+  const envoy = findEnvoy({ ...wantedEnvoy(config), env: config.environment }).catch(() => undefined); // only a start needs one
+  return askNode(config, { envoy, hasExternalSds: false, mayRemove: false }, log, stop);
 }
 
 async function askNode(
   config: AgentConfig,
-  { hasExternalSds, mayRemove }: { readonly hasExternalSds: boolean; readonly mayRemove: boolean },
+  { hasExternalSds, mayRemove, envoy }: NodeWords & { readonly mayRemove: boolean },
   log: Logger,
   stop: AbortSignal,
 ): Promise<NodeDescription> {
@@ -39,7 +51,7 @@ async function askNode(
     },
     stop,
   );
-  const node = describeNode(nodeOptions(config), facts);
+  const node = describeNode(nodeOptions(config, (await envoy)?.istioVersion), facts);
   for (const warning of node.warnings) log.warn(warning);
   return node;
 }

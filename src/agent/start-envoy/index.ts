@@ -3,11 +3,11 @@ export { findNode, lookAtNode } from "./find-node.ts";
 export { type MeetingPlace, makeMeetingPlace } from "./meeting-place.ts";
 export {
   drainOptions,
-  explicitEnvoys,
   hasOwnDocument,
   hotRestart,
   isProxyless,
   namedEnvoy,
+  wantedEnvoy,
 } from "./options.ts";
 export { prepareBootstrap, renderFor } from "./prepare-bootstrap.ts";
 export { type EnvoyPlan, findBinary, lookAround, outputSource, planEnvoy, spawnEnvoy } from "./spawn-envoy.ts";

@@ -2,6 +2,7 @@ import { isAbsolute, resolve } from "node:path";
 import { toMs } from "../../base/index.ts";
 import type { BootstrapOptions, TemplateWords } from "../../bootstrap/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
+import type { FindOptions } from "../../envoy/binary/index.ts";
 import type { ArgumentsOptions } from "../../envoy/index.ts";
 import type { DrainOptions, RestartPolicy } from "../../envoy/supervisor/index.ts";
 import type { NodeDescription, NodeOptions, PlatformWords } from "../../node/index.ts";
@@ -10,7 +11,11 @@ import { xdsSocketPath } from "../run-folder/index.ts";
 
 // What Envoy is started with and kept by, out of the one configuration. Pure: no room reads more than this.
 
-export function nodeOptions({ role, flags, proxy, settings, metadataEnv, origins }: AgentConfig): NodeOptions {
+/** `istioVersion` is that of the image that Envoy is out of, if it is. */
+export function nodeOptions(
+  { role, flags, proxy, settings, metadataEnv, origins }: AgentConfig,
+  istioVersion?: string,
+): NodeOptions {
   const ifSet = (name: string, value: string): string | undefined =>
     origins.get(name)?.source === name ? value : undefined;
   return {
@@ -37,7 +42,8 @@ export function nodeOptions({ role, flags, proxy, settings, metadataEnv, origins
     skipDeprecatedLogs: settings.skipDeprecatedLogs,
     workloadSocketFile: settings.workloadSocketFile,
     outlierLogPath: flags.outlierLogPath,
-    istioVersion: ISTIO_VERSION,
+    istioVersion: istioVersion ?? ISTIO_VERSION,
+    ...(istioVersion === undefined ? {} : { istioVersionOrigin: "image of Istio that Envoy is out of" }),
   };
 }
 
@@ -128,12 +134,21 @@ export function restartPolicy({ flags, settings }: AgentConfig): RestartPolicy {
   return flags.restart === "" ? settings.restart : (flags.restart as RestartPolicy);
 }
 
+/** Which Envoy is asked for. A flag beats everything else, and a path beats a version. */
+export function wantedEnvoy(config: AgentConfig): Pick<FindOptions, "explicit" | "usual" | "version" | "cwd"> {
+  const { flags, settings, proxy, cwd } = config;
+  const version = flags["envoy-version"] || settings.envoyVersion || undefined;
+  const explicit = explicitEnvoys(config);
+  const words = { explicit, usual: proxy.binaryPath, cwd };
+  return version === undefined || explicit.length > 0 ? words : { ...words, version };
+}
+
 /** Paths to Envoy that somebody asked for by name, best first. */
 export function explicitEnvoys({ flags, proxy, settings, origins, startedIn }: AgentConfig) {
   const asked = [{ path: flags.envoy === "" ? "" : resolve(startedIn, flags.envoy), from: "--envoy" }];
-  const from = origins.get("binaryPath");
+  const from = flags["envoy-version"] === "" ? origins.get("binaryPath") : undefined;
   if (from !== undefined) asked.push({ path: proxy.binaryPath, from: `binaryPath in ${from.source}` });
-  asked.push({ path: settings.envoyBinary, from: "ENVOY_BIN" });
+  if (flags["envoy-version"] === "") asked.push({ path: settings.envoyBinary, from: "ENVOY_BIN" });
   return asked.filter(({ path }) => path !== "");
 }
 

@@ -1,7 +1,7 @@
 import { cpus } from "node:os";
 import { AgentError, hideSecretsInWord, type Logger, type Metrics, systemClock } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
-import { askVersion, type FoundEnvoy, findEnvoy } from "../../envoy/binary/index.ts";
+import { askVersion, type FoundEnvoy, fetchCommand, findEnvoy } from "../../envoy/binary/index.ts";
 import { dumpThreads, WATCHDOG, watchForHang } from "../../envoy/evidence/index.ts";
 import {
   type AdminClient,
@@ -26,14 +26,14 @@ import * as options from "./options.ts";
 
 /** Finds the executable. Rejects with ENVOY_NOT_FOUND or ENVOY_NOT_EXECUTABLE. */
 export async function findBinary(config: AgentConfig, { host }: Around): Promise<FoundEnvoy> {
-  const explicit = options.explicitEnvoys(config);
-  const found = await findEnvoy({ explicit, usual: config.proxy.binaryPath, env: host.env, cwd: config.cwd });
+  const wanted = options.wantedEnvoy(config);
+  const found = await findEnvoy({ ...wanted, env: host.env });
   if (found !== undefined) return found;
-  throw new AgentError(
-    "ENVOY_NOT_FOUND",
-    `Cannot find Envoy: there is none at "${config.proxy.binaryPath}", on PATH or in the cache`,
-    { hint: 'Run "pilotboat envoy fetch", or name one with --envoy' },
-  );
+  const { version, usual } = wanted;
+  const name = version === undefined ? "Envoy" : `Envoy ${version}`;
+  throw new AgentError("ENVOY_NOT_FOUND", `Cannot find ${name}: there is none at "${usual}", on PATH or in the cache`, {
+    hint: `Run "${fetchCommand(version)}", or name one with --envoy`,
+  });
 }
 
 /** What the machine has for Envoy; asked early, because it is many small files. */

@@ -4,7 +4,7 @@ import { AgentError } from "../../base/index.ts";
 import { cacheFolder, type Env, judgeCache, openStaging } from "./cache.ts";
 import { fetchImageEnvoy, type TakeFromImage } from "./fetch-image.ts";
 import { type FindOptions, type FoundEnvoy, findEnvoy } from "./find-envoy.ts";
-import { imageOfName, isImageName } from "./image-name.ts";
+import { fetchCommand, imageOfName, isImageName } from "./image-name.ts";
 import {
   DEFAULT_ENVOY_VERSION,
   ENVOY_LOCK,
@@ -72,11 +72,11 @@ export async function findOrFetchEnvoy(options: FindOrFetchOptions, stop: AbortS
   if (found !== undefined) return found;
   const { version, hub, takeFromImage, ...rest } = options;
   if (version === undefined || !isImageName(version)) return fetchEnvoy(options, stop);
-  const image = imageOfName(version, hub);
+  const image = imageOfName(version, hub || undefined);
   if (image !== undefined && takeFromImage !== undefined)
     return fetchImageEnvoy({ ...rest, image, takeFromImage }, stop);
   throw new AgentError("ENVOY_NOT_FOUND", `Cannot find Envoy ${version}: it is not in the cache`, {
-    hint: 'Run "pilotboat envoy fetch --image REFERENCE" with the reference that it came from',
+    hint: `Run "${fetchCommand(version)}"`,
   });
 }
 

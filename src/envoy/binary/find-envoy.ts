@@ -13,7 +13,7 @@ import { verifyCached } from "./verify-cached.ts";
 export interface FindOptions {
   /** Paths that were asked for by name, best first, each with the word that asked; the first one decides. */
   readonly explicit: readonly { readonly path: string; readonly from: string }[];
-  /** Where an installed Envoy would be; tried silently. */
+  /** Where an installed Envoy would be; tried silently. With a wanted version it has to be that one. */
   readonly usual?: string;
   readonly env: Env;
   /** Relative explicit paths start here. */
@@ -49,8 +49,9 @@ export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | unde
     const { istioVersion } = (await readImageRecord(path)) ?? {};
     return { path, version: undefined, ...(istioVersion && { istioVersion }), origin: "explicit" };
   }
-  if (options.usual !== undefined && (await isExecutable(options.usual))) {
-    return { path: options.usual, version: undefined, origin: "path" };
+  const { usual, version } = options;
+  if (usual !== undefined && version === undefined && (await isExecutable(usual))) {
+    return { path: usual, version: undefined, origin: "path" };
   }
   return (await findOnPath(options)) ?? (await findInCache(options));
 }
@@ -75,11 +76,13 @@ export function parseVersion(output: string): string | undefined {
 
 const VERSION_LIMIT_MS = 5_000;
 
-async function findOnPath({ env, version }: FindOptions): Promise<FoundEnvoy | undefined> {
+/** Of one of Istio's nobody knows by asking which it is. */
+async function findOnPath({ env, version, usual }: FindOptions): Promise<FoundEnvoy | undefined> {
+  if (version !== undefined && isImageName(version)) return undefined;
   const wanted = version === undefined ? Object.keys(ENVOY_LOCK.versions) : [version];
-  for (const folder of (env.PATH ?? "").split(delimiter)) {
-    const path = join(folder, "envoy");
-    if (!isAbsolute(folder) || !(await isExecutable(path))) continue;
+  const folders = (env.PATH ?? "").split(delimiter).filter(isAbsolute);
+  for (const path of [...(usual === undefined ? [] : [usual]), ...folders.map((folder) => join(folder, "envoy"))]) {
+    if (!(await isExecutable(path))) continue;
     const found = await askVersion(path);
     if (found !== undefined && wanted.includes(found)) return { path, version: found, origin: "path" };
   }

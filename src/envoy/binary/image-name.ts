@@ -1,4 +1,5 @@
 import { AgentError } from "../../base/index.ts";
+import { DEFAULT_ENVOY_VERSION, ENVOY_LOCK, thisPlatform } from "./lock.ts";
 
 /** An image that has Istio's Envoy. */
 export interface EnvoyImage {
@@ -42,6 +43,16 @@ export function pinnedImage(reference: string): EnvoyImage {
   const [, tag] = /:([^:@/]+)@/.exec(reference) ?? [];
   const istioVersion = tag !== undefined && ISTIO_VERSION.test(tag) ? tag.replace(VARIANT, "") : undefined;
   return { name: `image-${hex.slice(0, SHOWN_DIGITS)}`, reference, istioVersion };
+}
+
+/** What would bring a version into the cache. */
+export function fetchCommand(version: string | undefined): string {
+  const command = "pilotboat envoy fetch";
+  if (version === undefined || version === DEFAULT_ENVOY_VERSION) return command;
+  if (version.startsWith(ISTIO)) return `${command} --istio ${version.slice(ISTIO.length)}`;
+  if (isImageName(version)) return `${command} --image REFERENCE`;
+  const isPinned = ENVOY_LOCK.versions[version]?.[thisPlatform()]?.pypi !== undefined;
+  return `${command} --version ${version}${isPinned ? "" : " --unlocked"}`;
 }
 
 /** Whether a version is the name of an image, and not one of upstream's. */
