@@ -59,7 +59,7 @@ async function serveOurs({ folder, ca }: ServerSettings): Promise<Orders> {
   await writeIn(folder, PATHS.controlPlaneRoot, ca.tlsRootPem);
   await writeIn(folder, PATHS.token, "token");
   const stop = new AbortController().signal;
-  const [log, metrics, clock] = [silentLogger, createMetrics(), createMovableClock()];
+  const [log, metrics, clock] = [silentLogger, createMetrics("istio_agent_"), createMovableClock()];
   const socket = await bindUnix(join(folder, "s"));
   const tokenFile = join(folder, PATHS.token);
   const tokens = startTokens({ fetcher: "JWT", path: tokenFile, trustDomain: "td", log, metrics, clock }, stop);

@@ -1,4 +1,4 @@
-import { describeError, hideSecrets, isStopped, type Logger, systemClock } from "../base/index.ts";
+import { describeError, isStopped, type Logger, systemClock } from "../base/index.ts";
 import {
   type AgentConfig,
   type ConfigWords,
@@ -9,6 +9,7 @@ import {
   type Problem,
 } from "../config/index.ts";
 import type { Host } from "../host/index.ts";
+import { hideSecrets } from "../istio/index.ts";
 import { proxyConfigToJson } from "../istio/mesh/index.ts";
 import { VERSION } from "../version.ts";
 import type { AgentContext } from "./agent-context.ts";

@@ -1,6 +1,7 @@
 import { createMetrics, createTimeline, Lifetime, type Metrics, stoppedOr } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { SupervisedEnvoy } from "../envoy/supervisor/index.ts";
+import { METRIC_PREFIX } from "../istio/index.ts";
 import type { AgentContext } from "./agent-context.ts";
 import { closeParts } from "./close-parts.ts";
 import { type PreparedAgent, prepareAgent } from "./prepare-agent.ts";
@@ -41,7 +42,7 @@ async function assemble(
 ): Promise<RunningAgent> {
   const timeline = createTimeline();
   timeline.mark("configuration read");
-  const registry = createMetrics();
+  const registry = createMetrics(METRIC_PREFIX);
   const closing = new AbortController();
   const stop = AbortSignal.any([asked, closing.signal]);
   stop.throwIfAborted(); // asked to stop while the configuration was read

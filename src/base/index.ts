@@ -29,16 +29,6 @@ export {
 export { parseGoBool } from "./go-bool.ts";
 export { dropUnderscores, parseGoFloat } from "./go-number.ts";
 export {
-  type Cleaned,
-  hideMetadataSecrets,
-  hideSecrets,
-  hideSecretsInText,
-  hideSecretsInTexts,
-  hideSecretsInWord,
-  isSecretHeader,
-  isSecretName,
-} from "./hide-secrets.ts";
-export {
   type HttpAnswer,
   type HttpOptions,
   type HttpStream,
@@ -93,6 +83,7 @@ export { removeTree } from "./remove-tree.ts";
 export { withoutFinalDot } from "./resolv-conf.ts";
 export { type Backoff, backoffMs, type RetryOptions, retry } from "./retry.ts";
 export { HIDDEN, Secret } from "./secret.ts";
+export { hideKnownShapes, hideShapes } from "./secret-shapes.ts";
 export { isSocketPathShort, shortSocketPath } from "./socket-path.ts";
 export { type DeadSocket, lookAtSocketPlace, removeDeadSocket, type SocketPlace } from "./socket-place.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";

@@ -2,7 +2,7 @@ import { escapeText } from "./escape.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** A metric as the room declares it that records it: once, beside the code that does. Names are Istio's, without the prefix `istio_agent_`. */
+/** A metric as the room declares it that records it: once, beside the code that does. The name is without the registry's prefix. */
 interface Declared<Type extends string> {
   readonly type: Type;
   readonly name: string;
@@ -52,9 +52,8 @@ interface Observations {
   count: number;
 }
 
-const PREFIX = "istio_agent_";
-
-export function createMetrics(): MetricsRegistry {
+/** `prefix` begins the name of every metric. */
+export function createMetrics(prefix: string): MetricsRegistry {
   const counters = new Map<Metric, Map<string, number>>();
   const gauges = new Map<Metric, Map<string, () => number | undefined>>();
   const histograms = new Map<Metric, Observations>();
@@ -85,7 +84,7 @@ export function createMetrics(): MetricsRegistry {
       for (const [metric, found] of histograms) families.push([metric, histogramSeries(found)]);
       return families
         .sort(([a], [b]) => (a.name < b.name ? -1 : 1))
-        .map(([metric, series]) => familyText(metric, series))
+        .map(([metric, series]) => familyText(prefix, metric, series))
         .join("");
     },
   };
@@ -97,8 +96,8 @@ function family<V>(families: Map<Metric, Map<string, V>>, metric: Metric): Map<s
   return series;
 }
 
-function familyText({ name, type, help }: Metric, series: ReadonlyMap<string, number>): string {
-  const full = PREFIX + name;
+function familyText(prefix: string, { name, type, help }: Metric, series: ReadonlyMap<string, number>): string {
+  const full = prefix + name;
   const lines = [`# HELP ${full} ${help}`, `# TYPE ${full} ${type}`];
   for (const [key, value] of series) lines.push(`${full}${key} ${formatNumber(value)}`);
   return `${lines.join("\n")}\n`;

@@ -1,7 +1,8 @@
 import { lookAtNode } from "../agent/start-envoy/index.ts";
-import { hideMetadataSecrets, silentLogger } from "../base/index.ts";
+import { silentLogger } from "../base/index.ts";
 import { formatProblem } from "../config/index.ts";
 import type { Host } from "../host/index.ts";
+import { hideMetadataSecrets } from "../istio/index.ts";
 import type { JsonObject } from "../istio/mesh/index.ts";
 import { loadProxyWords } from "./proxy-words.ts";
 

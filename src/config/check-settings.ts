@@ -1,5 +1,5 @@
-import { HIDDEN, isSecretName } from "../base/index.ts";
-import { refusedKey, refusedProvCert, refusedSocketName } from "../istio/index.ts";
+import { HIDDEN } from "../base/index.ts";
+import { isSecretName, refusedKey, refusedProvCert, refusedSocketName } from "../istio/index.ts";
 import { type MetadataWords, readRawMetadata, typedTroubles } from "../istio/metadata/index.ts";
 import type { Settings } from "./catalogue.ts";
 import type { ProxyFlags } from "./flags.ts";

@@ -1,12 +1,12 @@
+import { HIDDEN } from "../base/index.ts";
 import {
-  HIDDEN,
   hideMetadataSecrets,
   hideSecrets,
   hideSecretsInText,
   hideSecretsInTexts,
   isSecretHeader,
   isSecretName,
-} from "../base/index.ts";
+} from "../istio/index.ts";
 import {
   DEFAULT_PROXY_CONFIG,
   encodeValue,

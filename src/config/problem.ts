@@ -1,4 +1,5 @@
-import { escapeLine, hideSecretsInText } from "../base/index.ts";
+import { escapeLine } from "../base/index.ts";
+import { hideSecretsInText } from "../istio/index.ts";
 
 /** Where a value was written: a variable, a flag, an annotation, or a place in a document. */
 export interface Origin {

@@ -1,4 +1,5 @@
-import { HIDDEN, hideSecrets } from "../base/index.ts";
+import { HIDDEN } from "../base/index.ts";
+import { hideSecrets } from "../istio/index.ts";
 import type { Path } from "../istio/mesh/index.ts";
 
 /** Whether what stands at this place of a document should not be shown. */

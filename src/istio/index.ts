@@ -1,5 +1,16 @@
 export { FIPS_CIPHERS } from "./ciphers.ts";
 export { parseDownwardApi, unquote } from "./downward-api.ts";
+export {
+  type Cleaned,
+  hideMetadataSecrets,
+  hideSecrets,
+  hideSecretsInText,
+  hideSecretsInTexts,
+  hideSecretsInWord,
+  isSecretHeader,
+  isSecretName,
+} from "./hide-secrets.ts";
 export { type RefusedWord, refusedKey, refusedProvCert, refusedSocketName } from "./identity-rules.ts";
 export { isNamespaceName, isServiceAccountName, KUBERNETES_NAME } from "./kubernetes-names.ts";
+export { METRIC_PREFIX } from "./metric-prefix.ts";
 export { PATHS } from "./paths.ts";

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { counter, createMetrics, gauge, histogram } from "../../src/base/index.ts";
 
 test("series appear with their first record, families sorted by name", () => {
-  const metrics = createMetrics();
+  const metrics = createMetrics("istio_agent_");
   expect(metrics.render()).toBe("");
   const failures = counter("failures", "How often.");
   const sendTime = histogram("send_time", "", [0.01, 0.1, 1]);
@@ -44,7 +44,7 @@ test.each([
   [Number.NaN, "NaN"],
   [Number.NEGATIVE_INFINITY, "-Inf"],
 ])("%d prints as Go prints it", (value, expected) => {
-  const metrics = createMetrics();
+  const metrics = createMetrics("istio_agent_");
   metrics.gauge(gauge("g", ""), value);
   expect(metrics.render()).toContain(`istio_agent_g ${expected}\n`);
 });

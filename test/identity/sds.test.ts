@@ -34,7 +34,7 @@ test.each([
     socket,
     secrets: fakeSecrets(),
     log: world.log,
-    metrics: createMetrics(),
+    metrics: createMetrics("istio_agent_"),
     isFilesOnly,
   });
   expect(world.lines.join("")).toMatch(expected);
@@ -204,7 +204,12 @@ test("a connection that came before anyone served is served", async () => {
   stream.ask("default");
   const raw = connect(socket.address);
   await new Promise((resolve) => raw.once("connect", resolve));
-  await using _server = await serveSds({ socket, secrets: fakeSecrets(), log: silentLogger, metrics: createMetrics() });
+  await using _server = await serveSds({
+    socket,
+    secrets: fakeSecrets(),
+    log: silentLogger,
+    metrics: createMetrics("istio_agent_"),
+  });
   await stream.response(0);
   raw.destroy();
 });
@@ -265,7 +270,7 @@ interface FakeSecrets {
 
 async function start(keyProvider?: KeyProvider): Promise<Sds> {
   const world: World = await createWorld();
-  const metrics = createMetrics();
+  const metrics = createMetrics("istio_agent_");
   const socket = await bindUnix(join(world.cwd, "s"));
   const secrets = fakeSecrets();
   const provider = keyProvider === undefined ? {} : { keyProvider };

@@ -50,7 +50,7 @@ export async function createWorld(levels: LogLevel = "info"): Promise<World> {
   const cwd = await mkdtemp(join(tmpdir(), "pb-identity-"));
   const lines: string[] = [];
   const log = createLogger({ write: (line) => lines.push(line), levels: new Map([["default", levels]]) });
-  const metrics = createMetrics();
+  const metrics = createMetrics("istio_agent_");
   const stop = new AbortController();
   const owned: AsyncDisposable[] = [];
   const write = async (path: string, content: string): Promise<string> => {

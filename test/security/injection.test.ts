@@ -134,7 +134,7 @@ test("hostile 6: what up tells of the mesh is one line for each piece of news", 
 
 test("hostile 6: metrics stay what Prometheus reads", () => {
   attack((text) => {
-    const metrics = createMetrics();
+    const metrics = createMetrics("istio_agent_");
     metrics.count(counter("x_total", ""), { label: text.replaceAll("\n", "") });
     return metrics.render();
   });

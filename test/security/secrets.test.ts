@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { hideSecrets, hideSecretsInText } from "../../src/base/index.ts";
+import { hideSecrets, hideSecretsInText } from "../../src/istio/index.ts";
 import { run, runtimes } from "../support/pilotboat.ts";
 import { createTestCa } from "../support/test-ca.ts";
 

@@ -31,7 +31,7 @@ async function start() {
       return () => void listeners.delete(listener);
     },
   };
-  const server = await serveSds({ socket, secrets, log: silentLogger, metrics: createMetrics() });
+  const server = await serveSds({ socket, secrets, log: silentLogger, metrics: createMetrics("istio_agent_") });
   return {
     address: socket.address,
     watched: () => listeners.size,

@@ -73,7 +73,13 @@ test.each([
       asked.push(path);
       return path.includes("update_success") ? stats : LIVE;
     };
-    const options = { adminGet, mayBeStatic: true, metrics: createMetrics(), log: silentLogger, startedMs: 0 };
+    const options = {
+      adminGet,
+      mayBeStatic: true,
+      metrics: createMetrics("istio_agent_"),
+      log: silentLogger,
+      startedMs: 0,
+    };
     const answer = await envoyReadiness(options).check();
     expect(answer).toEqual(reason === undefined ? undefined : expect.stringMatching(reason));
     expect(asked[0]).not.toContain("usedonly");
@@ -94,7 +100,12 @@ test("what the agent knows about the control plane follows the reason", async ()
 
 test("what Envoy refuses is the reason, and whether istiod runs is no question then", async () => {
   const stats = "cluster_manager.cds.update_rejected: 1\n";
-  const options = { adminGet: async () => stats, metrics: createMetrics(), log: silentLogger, startedMs: 0 };
+  const options = {
+    adminGet: async () => stats,
+    metrics: createMetrics("istio_agent_"),
+    log: silentLogger,
+    startedMs: 0,
+  };
   const check = envoyReadiness({
     ...options,
     refusal: () => "Envoy rejected clusters: bad",
@@ -118,7 +129,7 @@ test("what is to be known beside the answer has a line each, also when all is we
 });
 
 test("ready once, Envoy is not asked again; the duration is recorded", async () => {
-  const metrics = createMetrics();
+  const metrics = createMetrics("istio_agent_");
   let asked = 0;
   const check = envoyReadiness({
     adminGet: async () => {
@@ -145,7 +156,7 @@ test("the admin API is asked over HTTP; its refusals are the reason", async () =
   const { port } = admin.address() as AddressInfo;
   const check = envoyReadiness({
     adminGet: adminAccess("127.0.0.1", port),
-    metrics: createMetrics(),
+    metrics: createMetrics("istio_agent_"),
     log: silentLogger,
     startedMs: 0,
   });
@@ -223,7 +234,7 @@ function checkOf(stats: () => string, because: () => string | undefined = () => 
   return envoyReadiness({
     adminGet: async () => stats(),
     because,
-    metrics: createMetrics(),
+    metrics: createMetrics("istio_agent_"),
     log: silentLogger,
     startedMs: Date.now(),
   });

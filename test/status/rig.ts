@@ -31,7 +31,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const stop = new AbortController();
   const lines: string[] = [];
   const called: string[] = [];
-  const metrics = createMetrics();
+  const metrics = createMetrics("istio_agent_");
   const log = createLogger({ write: (line) => void lines.push(line.replace(/^[^\t]*\t/, "").trimEnd()) });
   const board = createReadinessBoard({ checks: options.checks ?? [], stop: stop.signal, log });
   await life.own(

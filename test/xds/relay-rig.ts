@@ -32,7 +32,7 @@ export async function startRig(
   const socket = await life.own("socket", bindUnix(join(folder, "XDS")));
   await beforeServing(socket.address);
   const lines: string[] = [];
-  const metrics = createMetrics();
+  const metrics = createMetrics("istio_agent_");
   const relay = await life.own(
     "relay",
     serveXdsRelay(

@@ -1,10 +1,11 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { AgentError, describeError, hideSecrets, readTextFile, systemClock } from "../../base/index.ts";
+import { AgentError, describeError, readTextFile, systemClock } from "../../base/index.ts";
 import { type BootstrapFile, describeDifference, diffByPath } from "../../bootstrap/index.ts";
 import { type AgentConfig, formatProblem, type LoadedConfig } from "../../config/index.ts";
 import { configFileOf } from "../../envoy/index.ts";
 import type { SpawnOptions, SupervisedEnvoy } from "../../envoy/supervisor/index.ts";
+import { hideSecrets } from "../../istio/index.ts";
 import type { JsonValue, ProxyConfig } from "../../istio/mesh/index.ts";
 import {
   type Around,

@@ -1,5 +1,5 @@
 import { cpus } from "node:os";
-import { AgentError, hideSecretsInWord, type Logger, type Metrics, systemClock } from "../../base/index.ts";
+import { AgentError, type Logger, type Metrics, systemClock } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
 import { askVersion, type FoundEnvoy, fetchCommand, findEnvoy } from "../../envoy/binary/index.ts";
 import { dumpThreads, WATCHDOG, watchForHang } from "../../envoy/evidence/index.ts";
@@ -16,6 +16,7 @@ import { RUN_VARIABLE } from "../../envoy/left-behind/index.ts";
 import { OutputSource } from "../../envoy/output/index.ts";
 import { type SpawnOptions, type SupervisedEnvoy, superviseEnvoy } from "../../envoy/supervisor/index.ts";
 import { type Cgroup, descriptorOf, findSetpriv, readCgroup, temporaryPlace } from "../../host/index.ts";
+import { hideSecretsInWord } from "../../istio/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import type { ClaimedFolder } from "../run-folder/index.ts";
 import { inRunFolder, runAs } from "../run-folder/index.ts";

@@ -3,16 +3,13 @@ import { basename, join } from "node:path";
 import {
   describeError,
   escapeText,
-  hideSecrets,
-  hideSecretsInText,
-  hideSecretsInTexts,
-  hideSecretsInWord,
   holdFolder,
   type Logger,
   makeFolder,
   readTextFile,
   removeTree,
 } from "../../base/index.ts";
+import { hideSecrets, hideSecretsInText, hideSecretsInTexts, hideSecretsInWord } from "../../istio/index.ts";
 import { findCoreDump } from "./core-dump.ts";
 
 /** What is known of an Envoy that ended, or was ended, without having been asked to. */

@@ -1,4 +1,4 @@
-import { hideSecretsInText } from "../../base/index.ts";
+import { hideSecretsInText } from "../hide-secrets.ts";
 import type { MetadataObject, MetadataValue, RawMetadata } from "./typed-metadata.ts";
 
 const TEXT_PREFIX = "ISTIO_META_";

@@ -6,7 +6,7 @@ import {
   hideSecretsInText,
   hideSecretsInWord,
   isSecretName,
-} from "../../src/base/index.ts";
+} from "../../src/istio/index.ts";
 
 const SECRETS = ["hunter2-hunter2", "tok_4711_abcdef", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2ln", "c2VjcmV0LWtleQ=="];
 const [password, token, jwt, bytes] = SECRETS as [string, string, string, string];

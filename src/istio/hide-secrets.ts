@@ -1,5 +1,4 @@
-import { HIDDEN } from "./secret.ts";
-import { hideKnownShapes, hideShapes } from "./secret-shapes.ts";
+import { HIDDEN, hideKnownShapes, hideShapes } from "../base/index.ts";
 
 /** A document without its secrets, and the texts that were taken out of it. */
 export interface Cleaned {
