@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { runMark } from "./processes.ts";
 
 /** One way of starting pilotboat: a name for the test report, and the words before the arguments. */
 export interface Runtime {
@@ -40,7 +41,7 @@ export interface RunningCommand extends AsyncDisposable {
 export function start(runtime: Runtime, args: readonly string[], options: RunOptions = {}): RunningCommand {
   const [file = "", ...before] = runtime.command;
   const { PATH = "", HOME = "", XDG_CACHE_HOME } = process.env;
-  const base = XDG_CACHE_HOME === undefined ? { PATH, HOME } : { PATH, HOME, XDG_CACHE_HOME };
+  const base = { PATH, HOME, ...(XDG_CACHE_HOME !== undefined && { XDG_CACHE_HOME }), ...runMark() };
   const child = spawn(file, [...before, ...args], {
     cwd: options.cwd,
     env: { ...base, ...options.env },

@@ -46,13 +46,37 @@ function workingFolder(pid: string): string {
   }
 }
 
+/** A variable that every process of one run of the tests has, and its value here. */
+export const RUN_MARK = "PB_TEST_RUN";
+
+/** Environment words that mark a process as one of this run. */
+export function runMark(): Readonly<Record<string, string>> {
+  const mark = process.env[RUN_MARK];
+  return mark === undefined ? {} : { [RUN_MARK]: mark };
+}
+
+export interface Stranded {
+  readonly pid: number;
+  /** Which run it is of; undefined where a test gave it an environment without the mark. */
+  readonly run: string | undefined;
+}
+
 /** Those whose folder a test made and removed: nobody will end them any more. Without their own children. Linux only. */
-export function strandedProcesses(tmpdir: string): number[] {
+export function strandedProcesses(tmpdir: string): Stranded[] {
   const all = processesIn(`${tmpdir}/pb-`).filter((pid) => workingFolder(String(pid)).endsWith(" (deleted)"));
-  return all.filter((pid) => {
+  return all.flatMap((pid) => {
     const parent = parentOf(pid);
-    return parent !== undefined && !all.includes(parent);
+    return parent !== undefined && !all.includes(parent) ? [{ pid, run: runOf(pid) }] : [];
   });
+}
+
+function runOf(pid: number): string | undefined {
+  try {
+    const words = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+    return words.find((word) => word.startsWith(`${RUN_MARK}=`))?.slice(RUN_MARK.length + 1);
+  } catch {
+    return undefined; // it ended meanwhile
+  }
 }
 
 function parentOf(pid: number): number | undefined {
