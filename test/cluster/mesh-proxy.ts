@@ -41,12 +41,11 @@ export async function startMeshProxy(
   options: MeshProxyOptions,
 ): Promise<MeshProxy> {
   const { namespace = cluster.namespace } = options;
-  const { folder, account, pod, labels, address = "127.0.0.1", role = "sidecar", env = {}, proxyConfig = {} } = options;
-  await mkdir(folder, { recursive: true });
+  const { folder, account, pod, labels, address = "127.0.0.1", role = "sidecar", env = {}, proxyConfig } = options;
   if (options.hasCredentials !== true) await cluster.writeCredentials(folder, account, { namespace });
-  const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = await freePorts(4);
-  const command = start(runtime, ["proxy", role], {
-    cwd: folder,
+  return startAgent(runtime, cluster, {
+    folder,
+    args: [role],
     env: {
       POD_NAME: pod,
       POD_NAMESPACE: namespace,
@@ -55,8 +54,37 @@ export async function startMeshProxy(
       ISTIO_META_CLUSTER_ID: "Kubernetes",
       ISTIO_META_INTERCEPTION_MODE: "NONE",
       ISTIO_METAJSON_LABELS: JSON.stringify(labels),
+      ...env,
+    },
+    ...(proxyConfig && { proxyConfig }),
+  });
+}
+
+export interface AgentOptions {
+  /** Run folder; it is made. */
+  readonly folder: string;
+  /** The words after `proxy`. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Fields of ProxyConfig beside, or in place of, those that fit the agent into this machine. */
+  readonly proxyConfig?: Readonly<Record<string, unknown>>;
+}
+
+/** `pilotboat proxy` on free ports with a real Envoy, and nothing else set but what is given. Resolves as soon as it is started. */
+export async function startAgent(
+  runtime: Runtime,
+  cluster: Pick<Cluster, "discoveryAddress">,
+  { folder, args, env, proxyConfig = {} }: AgentOptions,
+): Promise<MeshProxy> {
+  await mkdir(folder, { recursive: true });
+  const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = await freePorts(4);
+  const command = start(runtime, ["proxy", ...args], {
+    cwd: folder,
+    env: {
       ENVOY_STATUS_PORT: String(envoyStatus),
       ENVOY_PROMETHEUS_PORT: String(prometheus),
+      PILOTBOAT_STOCK_ENVOY: "adapt",
+      ...env,
       PROXY_CONFIG: JSON.stringify({
         binaryPath: await realEnvoy(),
         configPath: "proxy",
@@ -66,8 +94,6 @@ export async function startMeshProxy(
         terminationDrainDuration: "0s",
         ...proxyConfig,
       }),
-      PILOTBOAT_STOCK_ENVOY: "adapt",
-      ...env,
     },
   });
   const readyUrl = `http://127.0.0.1:${status}/healthz/ready`;

@@ -33,6 +33,7 @@ export async function runIstioctl(path: string, words: readonly string[], env: R
   const { stdout } = await promisify(execFile)(path, words, {
     env: { PATH: process.env.PATH, HOME: "/nonexistent", ...env }, // no cluster of whoever runs the tests
     timeout: 40_000,
+    maxBuffer: 16 * 2 ** 20,
   });
   return stdout;
 }
