@@ -47,7 +47,7 @@ export interface ServedIdentity extends AsyncDisposable {
   whyNoControlPlane(): string | undefined;
   /** How the connection to the control plane stands, in one word or the reason of its failure. */
   controlPlane(): string;
-  /** What Envoy refuses and what can be done about it; undefined when it has taken the latest of all. */
+  /** What Envoy refuses and what can be done about it, or why the control plane refuses the agent; undefined when neither does. */
   describeRefusal(): string | undefined;
   /** The filters that Envoy was sent its configuration without. */
   leftOut(): readonly LeftOut[];
@@ -79,7 +79,15 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
   const sds = sockets.sds && life.own("sds", serveSds(sdsOptions(parts, sockets.sds, secrets)));
   const credentials = await life.own(
     "xds identity",
-    xdsIdentity({ plan: plan.xds, compliance: settings.compliancePolicy, tokens, log }),
+    xdsIdentity({
+      ...{ plan: plan.xds, compliance: settings.compliancePolicy, tokens, log, proxy: config.egressProxy },
+      asked: {
+        namespace: settings.podNamespace,
+        serviceAccount: settings.serviceAccount,
+        clusterId: settings.clusterId,
+      },
+      tokenFile: resolve(config.cwd, PATHS.token),
+    }),
   );
   const relay = life.own(
     "xds",
@@ -120,7 +128,7 @@ async function assemble(parts: IdentityParts, stop: AbortSignal, life: Lifetime)
       return kind === "idle" && !hasOwnDocument(config) ? undefined : (xds.describeTrouble() ?? kind);
     },
     controlPlane: () => xds.describeState(),
-    describeRefusal: () => xds.describeRefusal(),
+    describeRefusal: () => xds.describeRefusal() ?? xds.describeDenial(),
     leftOut: () => xds.leftOut(),
     substitutedWasm: () => xds.substitutedWasm(),
     describeTrouble() {

@@ -67,11 +67,18 @@ export function describe(report: AgentReport, nowMs: number): string {
     rows.push(["next rotation", `${iso(identity.nextRotationMs)}, in ${span(identity.nextRotationMs - nowMs)}`]);
   }
   if (identity !== undefined && "leftMs" in identity.token) {
-    rows.push(["token", `${identity.token.kind}, ${left(identity.token.expiresAtMs, nowMs)}`]);
+    rows.push(["token", `${identity.token.kind}, ${left(identity.token.expiresAtMs, nowMs)}${tokenFacts(identity)}`]);
   }
   for (const trouble of identity?.troubles ?? []) rows.push(["trouble", trouble]);
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${escapeLine(value)}`).join("\n");
+}
+
+/** Whose token it is and for whom; nothing where it does not tell. */
+function tokenFacts({ tokenClaims }: NonNullable<AgentReport["identity"]>): string {
+  if (tokenClaims === undefined || tokenClaims.subject === "") return "";
+  const { subject, issuer, audiences } = tokenClaims;
+  return `; of ${subject.replace("system:serviceaccount:", "account ")}, for ${audiences.join(" and ") || "nobody"}, by ${issuer}`;
 }
 
 /** Nothing where nothing has happened. */

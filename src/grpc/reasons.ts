@@ -33,6 +33,13 @@ export function plainReason(details: string): string {
     .trim();
 }
 
+/** Whether the other end's certificate comes from a root that is not ours, by the plain reason, in the words of OpenSSL. */
+export function isUntrusted(reason: string): boolean {
+  return /unable to (verify the first|get (local )?issuer) certificate|self[- ]signed certificate|certificate signature failure/.test(
+    reason,
+  );
+}
+
 /** Whether nobody answers at the address, by the plain reason: not a refusal, which somebody has to give. */
 export function isUnreachable(reason: string): boolean {
   return /\b(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)\b|^no connection within|Name resolution failed/.test(

@@ -1,6 +1,8 @@
-import { type Clock, type Logger, systemClock, watchPaths } from "../base/index.ts";
+import { type Clock, type EgressProxy, type Logger, systemClock, watchPaths } from "../base/index.ts";
+import { type ExplainFailure, failureExplainer, isRefusal } from "./explain-failure.ts";
 import type { ConnectionPlan } from "./prepare/plan.ts";
 import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext } from "./tls/control-plane-tls.ts";
+import type { AskedOfToken } from "./tokens/token-differences.ts";
 import type { Tokens } from "./tokens/tokens.ts";
 
 export interface XdsIdentityOptions {
@@ -8,6 +10,11 @@ export interface XdsIdentityOptions {
   /** `COMPLIANCE_POLICY`; empty for none. */
   readonly compliance: string;
   readonly tokens: Tokens;
+  readonly asked: AskedOfToken;
+  /** Where the token is read from; undefined when it is no file. */
+  readonly tokenFile: string | undefined;
+  /** Default: none. */
+  readonly proxy?: EgressProxy | undefined;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -21,8 +28,8 @@ export interface XdsIdentity extends AsyncDisposable {
    * TOKEN_UNREADABLE (Google's fetcher only).
    */
   metadata(): Promise<[string, string][]>;
-  /** Why `metadata` never has a token; undefined where it may have one. */
-  readonly withheld: string | undefined;
+  /** What is known here of a failure and istiod does not say. */
+  readonly explain: ExplainFailure;
 }
 
 /**
@@ -30,11 +37,12 @@ export interface XdsIdentity extends AsyncDisposable {
  * was verified when it was made and is left alone, as in Istio.
  */
 export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdentity> {
-  const { plan, compliance, tokens, clock = systemClock } = options;
+  const { plan, compliance, tokens, asked, tokenFile, proxy, clock = systemClock } = options;
   const log = options.log.scope("xdsproxy");
   const withheld = whyWithheld(plan);
   if (withheld !== undefined) log.warn(withheld, { endpoint: plan.endpoint, hint: WITHHELD_HINT });
   else if (plan.isPlaintext) log.warn(IN_CLEAR, { endpoint: plan.endpoint });
+  const explain = failureExplainer({ plan, tokens, asked, tokenFile, proxy, now: () => clock.now() });
   const loadTls = controlPlaneTlsLoader({ ...plan, compliance, log, now: () => clock.now() });
   const watching = await watchPaths({
     paths: plan.isPlaintext || plan.roots.kind === "system" ? [] : [plan.roots.path],
@@ -51,7 +59,7 @@ export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdent
       const token = await tokens.fetch();
       return token === undefined ? [] : [["authorization", `Bearer ${token.revealText()}`]];
     },
-    withheld,
+    explain: async (failure) => (withheld !== undefined && isRefusal(failure) ? withheld : explain(failure)),
     [Symbol.asyncDispose]: () => watching[Symbol.asyncDispose](),
   };
 }

@@ -1,6 +1,6 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, describeError, type Logger, type Metrics } from "../base/index.ts";
-import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
+import { Code, isStatus, plainReason, type StreamStatus } from "../grpc/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
 import { whenCut } from "./live-streams.ts";
 import { ENVOY_TERMINATIONS, ISTIOD_FAILURES, ISTIOD_TERMINATIONS, REQUESTS, RESPONSES } from "./metrics.ts";
@@ -51,7 +51,7 @@ export interface BridgeOptions {
 export type Downstream = ServerDuplexStream<Buffer, Buffer>;
 
 type End =
-  | { readonly by: "upstream"; readonly status: StreamStatus }
+  | { readonly by: "upstream"; readonly status: StreamStatus; readonly explanation?: string | undefined }
   | { readonly by: "peer"; readonly status: StreamStatus }
   | { readonly by: "agent"; readonly status: StreamStatus };
 
@@ -122,11 +122,17 @@ class Bridge {
         this.#watch.connected(id, variant.name === "delta");
       });
       this.#downstream.on("data", (message: Buffer) => this.#takeRequest(message));
-      return { by: "upstream", status: await this.#takeResponses(call) };
+      return await this.#explained(await this.#takeResponses(call));
     } catch (error) {
-      const status = isStatus(error) ? error : { code: Code.INTERNAL, details: describeError(error) };
-      return { by: "upstream", status };
+      return this.#explained(isStatus(error) ? error : { code: Code.INTERNAL, details: describeError(error) });
     }
+  }
+
+  async #explained(status: StreamStatus): Promise<End> {
+    const { credentials } = this.#options.upstream;
+    if (classifyEnd(status) !== "unexpected") return { by: "upstream", status };
+    const failure = { code: status.code, reason: plainReason(status.details) };
+    return { by: "upstream", status, explanation: await credentials.explain?.(failure) };
   }
 
   #peerGone(): Promise<End> {
@@ -263,14 +269,15 @@ class Bridge {
     if (tookMs > SLOW_SEND_MS) log.warn(`${who} was slow to take a response`, { id, typeUrl: facts.typeUrl, tookMs });
   }
 
-  #account({ by, status }: End): void {
+  #account(end: End): void {
+    const { by, status } = end;
     const { metrics, log, id } = this.#options;
     const endClass = classifyEnd(status);
     const type = endClass === "unexpected" ? "error" : "cancelled";
     if (by === "peer" && this.#speaksForAgent()) metrics.count(ENVOY_TERMINATIONS, { type });
     if (by === "upstream") metrics.count(ISTIOD_TERMINATIONS, { type });
     if (by === "upstream" && !this.#wasConnected) metrics.count(ISTIOD_FAILURES);
-    if (by === "upstream" && endClass === "unexpected") this.#watch.failed(id, status);
+    if (by === "upstream" && endClass === "unexpected") this.#watch.failed(id, status, end.explanation);
     else {
       log.debug(`stream ended by ${by}`, { id, ...status });
       this.#watch.ended(id);

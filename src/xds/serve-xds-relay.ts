@@ -18,6 +18,8 @@ export interface XdsRelay extends AsyncDisposable {
   describeTrouble(): string | undefined;
   /** What Envoy refuses and what can be done about it, in one line; undefined when it has taken the latest of all. */
   describeRefusal(): string | undefined;
+  /** Why the control plane does not let this proxy in, or is not trusted, in one line; undefined when it does, or is away. */
+  describeDenial(): string | undefined;
   /** The filters that Envoy was sent its configuration without. */
   leftOut(): readonly LeftOut[];
   /** The remote Wasm modules that Envoy goes without. */
@@ -35,12 +37,12 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   stop.throwIfAborted();
   const log = options.log.scope("xdsproxy");
   const clock = options.clock ?? systemClock;
-  const { address, credentials } = options.upstream;
+  const { address } = options.upstream;
   const stockEnvoy = new StockEnvoy(options.stockEnvoy ?? "refuse", log);
   const wasm = options.isWasmConverted === false ? undefined : new WasmModules(log);
   const watchOf = (peer: Peer): UpstreamWatch =>
     new UpstreamWatch({
-      ...{ peer, address, log, clock, withheld: credentials.withheld },
+      ...{ peer, address, log, clock },
       ...(options.told === undefined ? {} : { told: options.told }),
       ...(peer === "envoy" ? { remedyFor: (refusal: string) => stockEnvoy.remedyFor(refusal) } : {}),
     });
@@ -56,6 +58,7 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
     state: () => ({ upstream: watch.state, rejection: watch.rejection }),
     describeTrouble: () => watch.describeTrouble(),
     describeRefusal: () => watch.describeRefusal(),
+    describeDenial: () => watch.describeDenial(),
     leftOut: () => stockEnvoy.leftOut,
     substitutedWasm: () => wasm?.substituted ?? [],
     describeState: () => watch.describeState(),

@@ -24,8 +24,8 @@ export interface UpstreamCredentials {
   tls(): Promise<"plaintext" | UpstreamTls>;
   /** Call metadata such as `authorization`. A rejection ends the stream with UNAUTHENTICATED. */
   metadata(): Promise<[string, string][]>;
-  /** Why no token is sent; it goes with the reason when the control plane refuses the caller. */
-  readonly withheld?: string | undefined;
+  /** What is known of a failed stream and the control plane does not say: gRPC's code and the plain reason go in. Never rejects. */
+  explain?(failure: { readonly code: number; readonly reason: string }): Promise<string | undefined>;
 }
 
 /** An empty server name stands for the host of the address. */

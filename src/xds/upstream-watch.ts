@@ -1,5 +1,13 @@
 import type { Clock, Logger } from "../base/index.ts";
-import { codeName, IS_IT_RUNNING, isUnreachable, plainReason, type StreamStatus, ToldReasons } from "../grpc/index.ts";
+import {
+  codeName,
+  IS_IT_RUNNING,
+  isUnreachable,
+  isUntrusted,
+  plainReason,
+  type StreamStatus,
+  ToldReasons,
+} from "../grpc/index.ts";
 import { PEER_NAMES, type Peer, type Rejection, type UpstreamFailure, type UpstreamState } from "./types.ts";
 
 export interface UpstreamWatchOptions {
@@ -12,12 +20,7 @@ export interface UpstreamWatchOptions {
   readonly told?: ToldReasons;
   /** What can be done about a refusal, by its words; default: nobody knows. */
   readonly remedyFor?: (refusal: string) => string | undefined;
-  /** Why no token is sent; undefined where one may be. */
-  readonly withheld?: string | undefined;
 }
-
-/** The caller did not prove who it is, or not well enough. */
-const REFUSALS: ReadonlySet<string> = new Set(["UNAUTHENTICATED", "PERMISSION_DENIED"]);
 
 /**
  * Remembers how the control plane and Envoy (or gRPC clients) take each other, for readiness, and logs each change once: Envoy retries
@@ -29,7 +32,6 @@ export class UpstreamWatch {
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #told: ToldReasons;
-  readonly #withheld: string | undefined;
   /** How each live stream stands, by id; the newest last. */
   readonly #streams = new Map<number, UpstreamState>();
   /** What holds while no stream lives. */
@@ -41,8 +43,7 @@ export class UpstreamWatch {
   readonly #rejections = new Map<string, Rejection & { readonly id: number }>();
 
   constructor(options: UpstreamWatchOptions) {
-    const { peer, address, log, clock, withheld, told = new ToldReasons(), remedyFor = () => undefined } = options;
-    this.#withheld = withheld;
+    const { peer, address, log, clock, told = new ToldReasons(), remedyFor = () => undefined } = options;
     this.#remedyFor = remedyFor;
     this.#peer = peer;
     this.#address = address;
@@ -90,11 +91,12 @@ export class UpstreamWatch {
     this.#streams.set(id, { kind: "responding", sinceMs, lastResponseMs: nowMs });
   }
 
-  failed(id: number, status: StreamStatus): void {
+  /** `explanation`: what is known of it beside the control plane's own words. */
+  failed(id: number, status: StreamStatus, explanation?: string): void {
     const nowMs = this.#clock.now();
     const last = this.#failure;
     const failure: UpstreamFailure = {
-      reason: this.#reasonOf(status),
+      reason: reasonOf(status, explanation),
       code: codeName(status.code),
       attempts: (last?.attempts ?? 0) + 1,
       sinceMs: last?.sinceMs ?? nowMs,
@@ -105,8 +107,9 @@ export class UpstreamWatch {
     const { code, reason, attempts } = failure;
     const isAway = isUnreachable(reason);
     const isChanged = last?.reason !== reason || last.code !== code;
-    const isNews = isAway ? this.#told.isNews(this.#peer, reason) : isChanged;
-    if (!isAway) this.#told.forget(this.#peer);
+    const isMetByAll = isAway || isUntrusted(reason);
+    const isNews = isMetByAll ? this.#told.isNews(this.#peer, reason) : isChanged;
+    if (!isMetByAll) this.#told.forget(this.#peer);
     this.#log[isNews ? "warn" : "debug"]("upstream terminated with unexpected error", {
       id,
       address: this.#address,
@@ -115,12 +118,6 @@ export class UpstreamWatch {
       attempts,
       ...(isAway ? { hint: IS_IT_RUNNING } : {}),
     });
-  }
-
-  /** The control plane cannot know why it saw no token. */
-  #reasonOf({ code, details }: StreamStatus): string {
-    const reason = plainReason(details);
-    return this.#withheld !== undefined && REFUSALS.has(codeName(code)) ? `${reason}; ${this.#withheld}` : reason;
   }
 
   /** The stream ended as streams do. */
@@ -178,6 +175,14 @@ export class UpstreamWatch {
     return `control plane "${this.#address}" is connected, but has not responded for ${seconds}s`;
   }
 
+  /** Why the control plane does not let this proxy in, or is not trusted; undefined where it cannot be reached, or all is well. */
+  describeDenial(): string | undefined {
+    const failure = failureOf(this.state);
+    if (failure === undefined) return undefined;
+    const isDenial = failure.code === "UNAUTHENTICATED" || failure.code === "PERMISSION_DENIED";
+    return isDenial || isUntrusted(failure.reason) ? this.#describeFailure(failure) : undefined;
+  }
+
   /** What was refused first and still is, with what can be done about it. */
   describeRefusal(): string | undefined {
     const { rejection } = this;
@@ -193,6 +198,11 @@ export class UpstreamWatch {
     const ages = `${Math.round((nowMs - sinceMs) / 1_000)}s, last ${Math.round((nowMs - lastMs) / 1_000)}s ago`;
     return `control plane "${this.#address}": ${code}: ${reason} (${attempts} failed attempts in ${ages})`;
   }
+}
+
+function reasonOf({ details }: StreamStatus, explanation: string | undefined): string {
+  const reason = plainReason(details);
+  return explanation === undefined ? reason : `${reason}; ${explanation}`;
 }
 
 const NO_STREAM = "Envoy has no stream to the agent's xDS relay";

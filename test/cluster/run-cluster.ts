@@ -19,6 +19,8 @@ export interface ClusterAddresses {
   readonly istiodDebug: string;
   /** An administrator's, for programs that want one. */
   readonly kubeconfig: string;
+  /** File of the key that signs tokens of service accounts, for those that the API server would not issue. */
+  readonly accountsKey: string;
 }
 
 export interface RunningCluster extends AsyncDisposable {
@@ -66,6 +68,7 @@ async function assemble(parts: Parts): Promise<ClusterAddresses> {
   return {
     access,
     kubeconfig,
+    accountsKey: join(folder, "pki", "accounts.key"),
     discoveryAddress: `localhost:${ports.xds}`,
     istiodDebug: `http://127.0.0.1:${ports.debug}`,
   };

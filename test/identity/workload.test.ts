@@ -70,7 +70,7 @@ test("requests to a CA that is away thin out to one a minute", async () => {
   expect(early).toBeLessThan(40);
   expect(rig.ca.requests.length - early).toBeLessThan(25);
   expect(rig.ca.requests.length - early).toBeGreaterThan(5);
-  expect(rig.world.lines.join("")).toContain("failed to warm certificate");
+  expect(rig.world.lines.join("")).toContain("failed to sign CSR");
 });
 
 test("a CA that denies for a while is recovered from without a restart", async () => {

@@ -62,7 +62,8 @@ test("without TLS the token goes to port 15010 only", async () => {
 test("reality 17: a token that is withheld is told once, and so is one that goes unencrypted", async () => {
   await using world = await createWorld();
   await using sent = await start(world, { endpoint: "istiod:15010", isPlaintext: true });
-  expect(sent.withheld).toBeUndefined();
+  const refused = { code: 16, reason: "authentication failure" };
+  expect(await sent.explain(refused)).toBeUndefined();
   const inClear = expect.stringMatching(/warn\txdsproxy\t.* the token goes unencrypted\t.*istiod:15010/);
   expect(world.lines).toEqual([inClear]);
   await using other = await start(world, { endpoint: "istiod:15011", isPlaintext: true });
@@ -74,7 +75,8 @@ test("reality 17: a token that is withheld is told once, and so is one that goes
       /warn\txdsproxy\tthe token is not sent: controlPlaneAuthPolicy NONE .* 15010\t.*istiod:15011/,
     ),
   ]);
-  expect(other.withheld).toContain("the token is not sent");
+  expect(await other.explain(refused)).toContain("the token is not sent");
+  expect(await other.explain({ ...refused, code: 14 })).toBeUndefined();
 });
 
 test("compliance limits versions and ciphers", async () => {
@@ -103,6 +105,8 @@ async function start(world: World, plan: Partial<ConnectionPlan>, compliance = "
     },
     compliance,
     tokens: world.tokens(),
+    asked: { namespace: "default", serviceAccount: "web", clusterId: "" },
+    tokenFile: join(world.cwd, PATHS.token),
     log: world.log,
   });
 }

@@ -16,8 +16,9 @@ import {
   plainReason,
   ToldReasons,
 } from "../../grpc/index.ts";
+import { type ExplainFailure, failureExplainer } from "../explain-failure.ts";
 import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext, type RootSource } from "../tls/control-plane-tls.ts";
-import { describeTokenTrouble } from "../tokens/token-state.ts";
+import type { AskedOfToken } from "../tokens/token-differences.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 import { FAILED_OUTGOING_REQUESTS, OUTGOING_LATENCY, OUTGOING_REQUESTS, OUTGOING_RETRIES } from "./metrics.ts";
 import type { CallFailure } from "./sign-call.ts";
@@ -39,6 +40,8 @@ export interface CaClientOptions {
   /** Where the token is read from, to notice a new one at once; undefined when it is no file. */
   readonly tokenFile: string | undefined;
   readonly clusterId: string;
+  /** What the agent says of itself, to explain a refusal. Default: nothing. */
+  readonly identity?: Pick<AskedOfToken, "namespace" | "serviceAccount">;
   /** `ISTIO_META_CERT_SIGNER`; sent also when empty. */
   readonly certSigner: string;
   /** Metadata of each call (`CA_HEADER_*`). */
@@ -77,7 +80,10 @@ const CSR = { request_type: "csr" };
 
 export function createCaClient(options: CaClientOptions, parts: CaParts): CaClient {
   const { metrics, clock = systemClock, told = new ToldReasons() } = parts;
-  const loadTls = controlPlaneTlsLoader({ ...options, log: parts.log.scope("security"), now: () => clock.now() });
+  const now = (): number => clock.now();
+  const loadTls = controlPlaneTlsLoader({ ...options, log: parts.log.scope("security"), now });
+  const { tokens, tokenFile, clusterId, identity = { namespace: "", serviceAccount: "" }, proxy } = options;
+  const explain = failureExplainer({ plan: options, tokens, asked: { ...identity, clusterId }, tokenFile, proxy, now });
   if (isPlaintext(options.endpoint)) {
     parts.log
       .scope("citadelclient")
@@ -90,7 +96,7 @@ export function createCaClient(options: CaClientOptions, parts: CaParts): CaClie
       const startedAt = performance.now();
       metrics.count(OUTGOING_REQUESTS, CSR);
       try {
-        return await signWithRetries(csr, options, { ...parts, loadTls, told }, signal);
+        return await signWithRetries(csr, options, { ...parts, loadTls, explain, told }, signal);
       } catch (error) {
         metrics.count(FAILED_OUTGOING_REQUESTS, CSR);
         throw error;
@@ -104,6 +110,7 @@ export function createCaClient(options: CaClientOptions, parts: CaParts): CaClie
 interface CallParts extends CaParts {
   readonly told: ToldReasons;
   readonly loadTls: () => Promise<ControlPlaneTls>;
+  readonly explain: ExplainFailure;
 }
 
 async function signWithRetries(
@@ -119,10 +126,10 @@ async function signWithRetries(
       parts.told.forget(TELLER);
       return checkedChain(answer);
     }
-    if (attempt === ATTEMPTS || !isRetryable(answer.status)) throw callError(answer, options);
+    if (attempt === ATTEMPTS || !isRetryable(answer.status)) throw await callError(answer, options, parts.explain);
     const waitMs = backoffMs(RETRY, attempt + 1, random);
     parts.metrics.count(OUTGOING_RETRIES, CSR);
-    tellRetry(answer, `ca request failed, starting attempt ${attempt + 1} in ${waitMs.toFixed(0)}ms`, parts);
+    await tellRetry(answer, `ca request failed, starting attempt ${attempt + 1} in ${waitMs.toFixed(0)}ms`, parts);
     await clock.sleep(waitMs, signal);
   }
 }
@@ -130,8 +137,8 @@ async function signWithRetries(
 const TELLER = "ca";
 
 /** As a warning when the reason is another one than before, and nobody told it of the control plane. */
-function tellRetry({ details }: CallFailure, message: string, { log, told }: CallParts): void {
-  const error = plainReason(details);
+async function tellRetry(failure: CallFailure, message: string, { log, told, explain }: CallParts): Promise<void> {
+  const error = await explained(failure, explain);
   const level = told.isNews(TELLER, error) ? "warn" : "debug";
   log.scope("ca")[level](message, { error, ...(isUnreachable(error) ? { hint: IS_IT_RUNNING } : {}) });
 }
@@ -169,16 +176,24 @@ function checkedChain(chain: readonly string[]): readonly string[] {
   );
 }
 
-function callError(failure: CallFailure, { endpoint, tokens, tokenFile }: CaClientOptions): AgentError {
-  const text = `create certificate: rpc error: code = ${statusName(failure.status)} desc = ${plainReason(failure.details)}`;
+/** The plain reason, and what is known of it here. */
+async function explained({ status, details }: CallFailure, explain: ExplainFailure): Promise<string> {
+  const reason = plainReason(details);
+  const more = await explain({ code: status, reason });
+  return more === undefined ? reason : `${reason}; ${more}`;
+}
+
+async function callError(
+  failure: CallFailure,
+  { endpoint }: CaClientOptions,
+  explain: ExplainFailure,
+): Promise<AgentError> {
+  const reason = await explained(failure, explain);
+  const text = `create certificate: rpc error: code = ${statusName(failure.status)} desc = ${reason}`;
   if (isRetryable(failure.status)) {
     return new AgentError("CA_UNREACHABLE", text, { hint: `Check that the CA answers at ${endpoint}` });
   }
-  const state = tokens.state();
-  const isNoJwt = state.kind === "opaque" && tokenFile !== undefined;
-  // very likely the reason, and the CA cannot know it
-  const trouble = isNoJwt ? `the token in "${tokenFile}" is no JWT with an expiry` : describeTokenTrouble(state);
-  return new AgentError("CA_REFUSED", trouble === undefined ? text : `${text}; ${trouble}`, {
+  return new AgentError("CA_REFUSED", text, {
     hint: "Check the token, its audience, and what the CA allows this workload",
   });
 }

@@ -86,10 +86,19 @@ function checkIdentity(leaf: X509Certificate, identity: string): void {
   const [uri = ""] = uris;
   if (uris.length === 1 && (uri === identity || uri === withoutAt(identity))) return;
   const found = uris.length === 0 ? "it names no identity" : `it is for another identity, "${uris.join(", ")}"`;
+  const words = uris.length === 1 ? differing(uri, identity) : [];
+  const which = words.length === 0 ? "" : ` (look at ${words.join(" and ")})`;
   throw unusable(
-    `${found}; we asked for "${identity}"`,
+    `${found}; we asked for "${identity}"${which}`,
     "See TRUST_DOMAIN, POD_NAMESPACE and SERVICE_ACCOUNT, or take any with PILOTBOAT_ANY_IDENTITY=true",
   );
+}
+
+/** The variables by which two SPIFFE ids of Istio differ: `spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT`. */
+function differing(one: string, other: string): string[] {
+  const [found, wanted] = [one, other].map((id) => /^spiffe:\/\/([^/]+)\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(id));
+  if (!found || !wanted) return [];
+  return ["TRUST_DOMAIN", "POD_NAMESPACE", "SERVICE_ACCOUNT"].filter((_, at) => found[at + 1] !== wanted[at + 1]);
 }
 
 /** Of Node's `DNS:a, URI:b`; what is in double quotes has characters that no SPIFFE id has. */

@@ -47,7 +47,11 @@ export async function startIssuer(options: IssuerOptions, stop: AbortSignal): Pr
   const isIdentityKnown = namespace !== "" && serviceAccount !== "";
   const isAnyIdentityTaken = isAnyTaken || !isIdentityKnown;
   const asked = { keys: options.keys, identity, isAnyIdentityTaken };
-  const parts = { ...asked, ca: createCaClient(ca, options), now: () => clock.now() };
+  const parts = {
+    ...asked,
+    ca: createCaClient({ ...ca, identity: options.identity }, options),
+    now: () => clock.now(),
+  };
   const told = new ToldReasons();
   const life = new Lifetime();
   const workload = createWorkload(

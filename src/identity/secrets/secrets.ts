@@ -147,6 +147,7 @@ class RunningSecrets implements Secrets {
       nextRotationMs: this.#workload?.nextRotationMs,
       lastError: error === undefined ? undefined : describeError(error),
       token: this.#options.tokens.state(),
+      tokenClaims: this.#options.tokens.claims(),
       isTokenNeeded: this.#workload !== undefined,
       files: this.#files.status(),
       outputProblem: this.#output?.problem,

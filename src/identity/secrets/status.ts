@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { parseCertificates } from "../../base/index.ts";
 import type { IssuedCertificate } from "../ca/issue.ts";
+import type { TokenClaims } from "../tokens/jwt.ts";
 import { describeTokenTrouble, type TokenState } from "../tokens/token-state.ts";
 import type { SecretItem } from "./secret-item.ts";
 
@@ -32,6 +33,8 @@ export interface IdentityStatus {
   /** Why the last request to the CA failed; undefined since the last success. */
   readonly lastError: string | undefined;
   readonly token: TokenState;
+  /** Whom the token is for; undefined where there is none. */
+  readonly tokenClaims: TokenClaims | undefined;
   readonly files: readonly FileStatus[];
   /** Why the copies in `OUTPUT_CERTS` are not up to date. */
   readonly outputProblem: string | undefined;
@@ -48,13 +51,14 @@ export interface IdentityFacts {
   readonly nextRotationMs: number | undefined;
   readonly lastError: string | undefined;
   readonly token: TokenState;
+  readonly tokenClaims: TokenClaims | undefined;
   readonly isTokenNeeded: boolean;
   readonly files: readonly FileStatus[];
   readonly outputProblem: string | undefined;
 }
 
 export function describeIdentity(facts: IdentityFacts): IdentityStatus {
-  const { nextRotationMs, lastError, token, files, outputProblem } = facts;
+  const { nextRotationMs, lastError, token, tokenClaims, files, outputProblem } = facts;
   const certificate = certificateStatus(facts);
   const tokenTrouble = facts.isTokenNeeded ? describeTokenTrouble(token) : undefined;
   const caTrouble = certificate === undefined ? "there is no certificate yet" : "the certificate cannot be renewed";
@@ -64,7 +68,7 @@ export function describeIdentity(facts: IdentityFacts): IdentityStatus {
     outputProblem,
     ...files.map(({ name, problem }) => (problem === undefined ? undefined : `${name}: ${problem}`)),
   ].filter((trouble) => trouble !== undefined);
-  return { certificate, nextRotationMs, lastError, token, files, outputProblem, troubles };
+  return { certificate, nextRotationMs, lastError, token, tokenClaims, files, outputProblem, troubles };
 }
 
 function certificateStatus({ issued, mounted, roots }: IdentityFacts): CertificateStatus | undefined {

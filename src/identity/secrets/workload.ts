@@ -168,7 +168,7 @@ class KeptWorkload implements Workload {
     const fields = { error: reason, attempt: this.#failures };
     const old = this.#current;
     if (old === undefined) {
-      const isTold = error instanceof AgentError && error.code === "CA_UNREACHABLE"; // by the attempts
+      const isTold = error instanceof AgentError; // by the attempts, or as what failed to be signed
       log[this.#told.isNews("warm-up", reason) && !isTold ? "warn" : "debug"]("failed to warm certificate", fields);
       return;
     }

@@ -1,4 +1,4 @@
-import type { JwtTimes } from "./jwt.ts";
+import type { JwtTimes, TokenClaims } from "./jwt.ts";
 
 /**
  * What is known of the token as of now. `opaque` is a token without a readable expiry, `none` a fetcher that has not
@@ -14,7 +14,7 @@ export type TokenState =
 export type TokenReading =
   | { readonly kind: "none" }
   | { readonly kind: "missing"; readonly reason: string }
-  | { readonly kind: "read"; readonly times: JwtTimes | undefined };
+  | { readonly kind: "read"; readonly times: JwtTimes | undefined; readonly claims?: TokenClaims };
 
 /** Kubelet replaces a token at 80 % of its life, so one with a tenth left should have been replaced long ago. */
 const EXPIRING_SHARE = 0.1;
@@ -35,11 +35,12 @@ export function tokenState(reading: TokenReading, nowMs: number): TokenState {
 /** One sentence for a log line or a readiness report; undefined when nothing is wrong. */
 export function describeTokenTrouble(state: TokenState): string | undefined {
   if (state.kind === "missing") return state.reason;
-  if (state.kind === "expired") return `the token expired ${minutes(-state.leftMs)} ago and was not replaced`;
-  if (state.kind === "expiring") return `the token expires in ${minutes(state.leftMs)} and was not replaced yet`;
+  if (state.kind === "expired") return `the token expired at ${iso(state.expiresAtMs)} and was not replaced`;
+  if (state.kind === "expiring") return `the token expires at ${iso(state.expiresAtMs)} and was not replaced yet`;
   return undefined;
 }
 
-function minutes(ms: number): string {
-  return ms < 120_000 ? `${Math.round(ms / 1_000)} s` : `${Math.round(ms / 60_000)} min`;
+/** The moment, not how long ago it was: a reason that stays the same is told once. */
+function iso(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }

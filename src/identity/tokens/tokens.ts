@@ -8,6 +8,7 @@ import {
   systemClock,
 } from "../../base/index.ts";
 import { fetchGceToken, GCE_CHECK_MS, needsGceRefresh } from "./gce.ts";
+import type { TokenClaims } from "./jwt.ts";
 import { TOKEN_EXPIRY } from "./metrics.ts";
 import { readTokenFile } from "./token-file.ts";
 import { describeTokenTrouble, type TokenReading, type TokenState, tokenState } from "./token-state.ts";
@@ -35,6 +36,8 @@ export interface Tokens extends AsyncDisposable {
   fetch(): Promise<Secret | undefined>;
   /** What is known of the token, with the time that is left. */
   state(): TokenState;
+  /** Whom the token is for, as of the last read; undefined where there was none. */
+  claims(): TokenClaims | undefined;
 }
 
 const CHECK_MS = 60_000;
@@ -93,6 +96,7 @@ export function startTokens(options: TokensOptions, stop: AbortSignal): Tokens {
   return {
     fetch,
     state: () => tokenState(reading, clock.now()),
+    claims: () => (reading.kind === "read" ? reading.claims : undefined),
     async [Symbol.asyncDispose]() {
       closing.abort();
       await watching;
@@ -101,8 +105,8 @@ export function startTokens(options: TokensOptions, stop: AbortSignal): Tokens {
 }
 
 async function readingOf(token: Secret): Promise<TokenReading> {
-  const { readJwtTimes } = await import("./jwt.ts"); // with jose, which is not needed before Envoy is spawned
-  return { kind: "read", times: readJwtTimes(token.revealText()) };
+  const { readClaims, readJwtTimes } = await import("./jwt.ts"); // with jose, which is not needed before Envoy is spawned
+  return { kind: "read", times: readJwtTimes(token.revealText()), claims: readClaims(token.revealText()) };
 }
 
 function fetcherOf(options: TokensOptions): () => Promise<Secret | undefined> {
