@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { access, constants, stat } from "node:fs/promises";
-import { delimiter, isAbsolute, join, resolve } from "node:path";
+import { basename, delimiter, isAbsolute, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { AgentError, systemCode } from "../../base/index.ts";
 import { cacheFolder, type Env } from "./cache.ts";
@@ -11,7 +11,7 @@ import { whyNotRunnable } from "./machine.ts";
 import { verifyCached } from "./verify-cached.ts";
 
 export interface FindOptions {
-  /** Paths that were asked for by name, best first, each with the word that asked; the first one decides. */
+  /** Paths, or names on PATH, that were asked for, best first, each with the word that asked; the first one decides. */
   readonly explicit: readonly { readonly path: string; readonly from: string }[];
   /** Where an installed Envoy would be; tried silently. With a wanted version it has to be that one. */
   readonly usual?: string;
@@ -44,7 +44,7 @@ export interface FoundEnvoy {
 export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | undefined> {
   const [explicit] = options.explicit;
   if (explicit !== undefined) {
-    const path = resolve(options.cwd, explicit.path);
+    const path = (await namedOnPath(explicit.path, options.env)) ?? resolve(options.cwd, explicit.path);
     await checkExecutable(path, explicit.from);
     const { istioVersion } = (await readImageRecord(path)) ?? {};
     return { path, version: undefined, ...(istioVersion && { istioVersion }), origin: "explicit" };
@@ -54,6 +54,20 @@ export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | unde
     return { path: usual, version: undefined, origin: "path" };
   }
   return (await findOnPath(options)) ?? (await findInCache(options));
+}
+
+/** Where a name without a folder leads, as for a shell and for pilot-agent (Go's os/exec). */
+async function namedOnPath(name: string, env: Env): Promise<string | undefined> {
+  if (name !== basename(name)) return undefined;
+  for (const folder of foldersOfPath(env)) {
+    const path = join(folder, name);
+    if (await isExecutable(path)) return path;
+  }
+  return undefined;
+}
+
+function foldersOfPath(env: Env): string[] {
+  return (env.PATH ?? "").split(delimiter).filter((folder) => isAbsolute(folder));
 }
 
 /** Runs `envoy --version`; undefined when it does not answer as Envoy does. */
@@ -80,8 +94,8 @@ const VERSION_LIMIT_MS = 5_000;
 async function findOnPath({ env, version, usual }: FindOptions): Promise<FoundEnvoy | undefined> {
   if (version !== undefined && isImageName(version)) return undefined;
   const wanted = version === undefined ? Object.keys(ENVOY_LOCK.versions) : [version];
-  const folders = (env.PATH ?? "").split(delimiter).filter(isAbsolute);
-  for (const path of [...(usual === undefined ? [] : [usual]), ...folders.map((folder) => join(folder, "envoy"))]) {
+  const onPath = foldersOfPath(env).map((folder) => join(folder, "envoy"));
+  for (const path of [...(usual === undefined ? [] : [usual]), ...onPath]) {
     if (!(await isExecutable(path))) continue;
     const found = await askVersion(path);
     if (found !== undefined && wanted.includes(found)) return { path, version: found, origin: "path" };

@@ -57,6 +57,16 @@ test("an explicit path decides, relative to the working folder, and nothing is r
   expect(found).toEqual({ path: join(folder, "mine"), version: undefined, origin: "explicit" });
 });
 
+test("a name without a folder is looked up on PATH, then in the working folder", async () => {
+  const bin = await onPath("bin", envoyScript(DEFAULT_ENVOY_VERSION));
+  const find = (path: string) =>
+    findEnvoy({ explicit: [{ path, from: "binaryPath" }], env: { PATH: bin, HOME: folder }, cwd: folder });
+  for (const name of ["envoy", "mine"]) await writeProgram(join(folder, name), "touch was-run");
+  expect(await find("envoy")).toMatchObject({ path: join(bin, "envoy"), origin: "explicit" });
+  expect(await find("./envoy")).toMatchObject({ path: join(folder, "envoy"), origin: "explicit" });
+  expect(await find("mine")).toMatchObject({ path: join(folder, "mine"), origin: "explicit" });
+});
+
 test("a wrong explicit path is an error that names it and who asked, whatever else there is", async () => {
   const env = { PATH: await onPath("bin", envoyScript(DEFAULT_ENVOY_VERSION)), HOME: folder };
   const find = (path: string) => findEnvoy({ explicit: [{ path, from: "ENVOY_BIN" }], env, cwd: folder });
