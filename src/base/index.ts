@@ -14,7 +14,7 @@ export {
   stoppedOr,
   systemCode,
 } from "./errors.ts";
-export { escapeLine, escapeText } from "./escape.ts";
+export { escapeGoJson, escapeLine, escapeText } from "./escape.ts";
 export {
   makeFolder,
   type Owner,

@@ -16,6 +16,7 @@ import {
   sprigTypes,
   type TemplateFunc,
 } from "@promptctl/go-template-js";
+import { escapeGoJson } from "../base/index.ts";
 import { isGoTextMap } from "./go-record.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -75,10 +76,8 @@ function jsonFunctions(): FuncMap {
   return { toJson: json("null"), toPrettyJson: json("null", 2), toJSON: json("{}") };
 }
 
-/** JSON with `<`, `>` and `&` escaped, as Go's encoding/json writes it. */
 function goJson(value: unknown, indent?: number): string {
-  const escapes: Readonly<Record<string, string>> = { "<": "\\u003c", ">": "\\u003e", "&": "\\u0026" };
-  return JSON.stringify(value, null, indent).replace(/[<>&]/g, (character) => escapes[character] ?? character);
+  return escapeGoJson(JSON.stringify(value, null, indent));
 }
 
 /** Go's `path`, and its `path/filepath` under the names with `os`. */

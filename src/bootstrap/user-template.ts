@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { AgentError, describeError, readTextFile } from "../base/index.ts";
+import { AgentError, describeError, escapeGoJson, readTextFile } from "../base/index.ts";
 import { PATHS } from "../istio/index.ts";
 import type { JsonObject, JsonValue, RemoteService } from "../istio/mesh/index.ts";
 import type { NodeDescription } from "../node/index.ts";
@@ -9,7 +9,7 @@ import { keepalive, metricsServiceOf } from "./clusters.ts";
 import { goRecord } from "./go-record.ts";
 import { goMetadata, goProxyConfig } from "./go-values.ts";
 import type { BootstrapOptions } from "./options.ts";
-import { gcpProject, LIGHTSTEP_TOKEN_FILE, platformMetadata, runtime } from "./render-bootstrap.ts";
+import { gcpProject, lightstepTokenFile, platformMetadata, runtime } from "./render-bootstrap.ts";
 import { instanceIps, type Sections, sectionsOf } from "./sections.ts";
 import { extraTags, inclusionLists, statsValues } from "./stats.ts";
 
@@ -73,10 +73,10 @@ export function templateValues(sections: Sections, { xdsRoot }: TemplateWords): 
     region: node.locality.region || undefined,
     zone: node.locality.zone || undefined,
     sub_zone: node.locality.subZone || undefined,
-    meta_json_str: JSON.stringify(node.metadata),
+    meta_json_str: escapeGoJson(JSON.stringify(node.metadata)),
     metadata: goMetadata(node, proxy, xdsRoot),
     config: goProxyConfig(proxy),
-    runtime_flags: JSON.stringify(runtime(sections)),
+    runtime_flags: escapeGoJson(JSON.stringify(runtime(sections))),
     pilot_SAN: JSON.stringify(sans.map((exact) => ({ exact }))),
     discovery_address: proxy.discoveryAddress,
     discovery_host: proxy.discoveryAddress.split(":")[0],
@@ -130,7 +130,7 @@ function tracing(sections: Sections): Record<string, unknown> {
   return {
     zipkin: zipkin && addressText(sections, "zipkin", zipkin.address),
     lightstep: lightstep && addressText(sections, "lightstep", lightstep.address),
-    lightstepToken: lightstep && `${configPath}/${LIGHTSTEP_TOKEN_FILE}`,
+    lightstepToken: lightstep && lightstepTokenFile(configPath),
     datadog: datadog && addressText(sections, "datadog", datadog.address),
     ...stackdriverValues(sections),
     tracing_tls: tlsSettings && tlsText(sections, tlsSettings, "tracer", lightstep !== undefined),

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { describeError } from "../base/index.ts";
+import { describeError, escapeGoJson } from "../base/index.ts";
 import { parseDocument } from "./document.ts";
 import { restWarning } from "./overlay.ts";
 import type { Problem } from "./problem.ts";
@@ -42,9 +42,12 @@ export function replaceHostIp(text: string, hostIp: string): string {
   return text.replaceAll("[$(HOST_IP)]", () => inBrackets).replaceAll("$(HOST_IP)", () => shown);
 }
 
-/** Compact, with sorted keys; whole numbers beyond a double, which YAML reading keeps, stay exact. */
+/**
+ * Compact, with sorted keys and the escapes of Go's encoding/json; whole numbers beyond a double, which YAML reading keeps,
+ * stay exact.
+ */
 function compactJson(tree: unknown): string {
-  return JSON.stringify(sorted(tree)).replace(/"\\u0000(-?\d+)"/g, "$1");
+  return escapeGoJson(JSON.stringify(sorted(tree))).replace(/"\\u0000(-?\d+)"/g, "$1");
 }
 
 function sorted(value: unknown): unknown {

@@ -98,6 +98,12 @@ test("a template is given what Istio's stock template is given", async () => {
   expect(found).toEqual(sorted(`${ALWAYS} ${SOMETIMES}`));
 });
 
+test("the JSON among them is escaped as Go does it", async () => {
+  const env = { ISTIO_META_HTML: "<&>", PROXY_CONFIG: "runtimeValues: {flag: <}" };
+  expect(await render("{{ .meta_json_str }}", env)).toContain(String.raw`"HTML":"\u003c\u0026\u003e"`);
+  expect(await render("{{ .runtime_flags }}", env)).toContain(String.raw`"flag":"\u003c"`);
+});
+
 test("Stackdriver is told with its limits, and refused without a project", async () => {
   const PROXY_CONFIG = "tracing: {stackdriver: {maxNumberOfAttributes: 5}}";
   const env = { PROXY_CONFIG, GCP_METADATA: "project|1|c|l" };

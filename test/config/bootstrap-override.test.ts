@@ -22,6 +22,7 @@ const TWO_ADDRESSES = 'ip: "[$(HOST_IP)]:8126"\nip2: "$(HOST_IP):8126"\n';
 
 test.each<[string, string, Readonly<Record<string, string>>, string]>([
   ["keys are sorted, the text is compact", "b: 1\na: {d: x, c: yes}\n", {}, '{"a":{"c":true,"d":"x"},"b":1}'],
+  ["characters are escaped as Go does it", "html: '<&>'", {}, String.raw`{"html":"\u003c\u0026\u003e"}`],
   ["JSON is taken as well", '{ "key": "value" }', {}, '{"key":"value"}'],
   [
     "64-bit numbers stay exact",
