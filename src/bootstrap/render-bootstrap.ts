@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import base from "../../bootstrap-templates/base.json" with { type: "json" };
 import logJson from "../../bootstrap-templates/log-format-json.json" with { type: "json" };
 import logText from "../../bootstrap-templates/log-format-text.json" with { type: "json" };
@@ -27,7 +28,9 @@ export interface RenderedBootstrap {
 }
 
 /** Where the Lightstep token goes, beside the bootstrap. */
-export const LIGHTSTEP_TOKEN_FILE = "lightstep_access_token.txt";
+export function lightstepTokenFile(configPath: string): string {
+  return posix.join(configPath, "lightstep_access_token.txt");
+}
 
 /**
  * Envoy's bootstrap for a node. Same input, same bytes: the members stand in the order of `base.json`.
@@ -100,7 +103,7 @@ function tracing({ proxy, node }: Sections): JsonObject | undefined {
   const { tracing: settings } = proxy;
   if (settings?.zipkin?.address) return { http: fill(zipkinTracer) };
   if (settings?.lightstep?.address) {
-    return { http: fill(lightstepTracer, { token_file: `${proxy.configPath}/${LIGHTSTEP_TOKEN_FILE}` }) };
+    return { http: fill(lightstepTracer, { token_file: lightstepTokenFile(proxy.configPath) }) };
   }
   if (settings?.datadog?.address) return { http: fill(datadogTracer, { service_name: node.cluster }) };
   if (settings?.stackdriver !== undefined) gcpProject(node); // without one it is refused, with one there is nothing to say
@@ -133,7 +136,7 @@ function clusterManager(sections: Sections): JsonObject | undefined {
   const members: Record<string, JsonValue> = {};
   if (sections.isSelfDiscovery) members.local_cluster_name = "local_cluster";
   if (sections.outlierLogPath !== "") members.outlier_detection = { event_log_path: sections.outlierLogPath };
-  if (typeof lrs === "string") members.load_stats_config = parseLoadStats(lrs);
+  if (typeof lrs === "string" && lrs !== "") members.load_stats_config = parseLoadStats(lrs);
   return Object.keys(members).length === 0 ? undefined : { ...members, enable_deferred_cluster_creation: true };
 }
 

@@ -1,7 +1,7 @@
 import { basename, join, normalize, resolve } from "node:path";
 import { type Owner, removeFile, renameFile, writeFileAtomically } from "../base/index.ts";
 import type { JsonObject, ProxyConfig } from "../istio/mesh/index.ts";
-import { LIGHTSTEP_TOKEN_FILE } from "./render-bootstrap.ts";
+import { lightstepTokenFile } from "./render-bootstrap.ts";
 
 /** The file that Envoy is started with; disposing it removes what the agent wrote. */
 export interface BootstrapFile extends AsyncDisposable {
@@ -42,7 +42,7 @@ export async function writeBootstrap(
   let current = path;
   const token = proxy.tracing?.lightstep?.accessToken;
   if (token !== undefined) {
-    await writeFileAtomically(resolve(cwd, proxy.configPath, LIGHTSTEP_TOKEN_FILE), token, { owner });
+    await writeFileAtomically(resolve(cwd, lightstepTokenFile(proxy.configPath)), token, { owner });
   }
   const text = typeof content === "string" ? content : JSON.stringify(content);
   await writeFileAtomically(resolve(cwd, path), text, { owner });

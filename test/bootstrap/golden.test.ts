@@ -123,6 +123,10 @@ describe.each(Object.entries(SCENARIOS))("%s", (name, scenario) => {
   });
 });
 
+test("empty load statistics are none", () => {
+  expect(render({ env: { ISTIO_META_LOAD_STATS_CONFIG_JSON: "" } })).not.toHaveProperty("cluster_manager");
+});
+
 const FLUSH = "sidecar.istio.io/statsFlushInterval";
 const EVICTION = "sidecar.istio.io/statsEvictionInterval";
 
