@@ -105,6 +105,7 @@ export function splitHostPort(address: string): { readonly host: string; readonl
       return `address ${address}: ${address[end + 1] === ":" ? "too many colons" : "missing port"} in address`;
     return { host: address.slice(1, end), port: address.slice(colon + 1) };
   }
+  if (address === "") return "missing port in address";
   if (colon < 0) return `address ${address}: missing port in address`;
   const host = address.slice(0, colon);
   if (host.includes(":")) return `address ${address}: too many colons in address`;

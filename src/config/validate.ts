@@ -99,9 +99,25 @@ function validateServices(config: ProxyConfig, refuse: Refuse): void {
   );
 }
 
+/**
+ * Why the name cannot be one of a ConfigMap: only resources that have a namespace can name one, and a ProxyConfig has none.
+ * Source: istio/istio pilot/pkg/model/credentials/resource.go (ParseResourceName).
+ */
+function configMapTrouble(credentialName: string): string | undefined {
+  if (!credentialName.startsWith(CONFIG_MAP)) return undefined;
+  const [namespace, name] = credentialName.slice(CONFIG_MAP.length).split("/");
+  const wrong = `invalid resource name ${JSON.stringify(credentialName)}. Expected`;
+  if (name === undefined) return `${wrong} namespace and name`;
+  if (namespace === "") return `${wrong} namespace`;
+  return name === "" ? `${wrong} name` : 'namespace must match the configuration namespace ""';
+}
+
+const CONFIG_MAP = "configmap://";
+
 function tlsTroubles(tls: ClientTlsSettings): string[] {
   const troubles: string[] = [];
-  if (tls.credentialName.startsWith("configmap://")) troubles.push("configmap:// is not a valid credentialName here");
+  const configMap = configMapTrouble(tls.credentialName);
+  if (configMap !== undefined) troubles.push(`invalid configmap:// credentialName: ${configMap}`);
   const isVerifying = tls.mode === "SIMPLE" || tls.mode === "MUTUAL";
   const files = [tls.clientCertificate, tls.privateKey, tls.caCertificates, tls.caCrl];
   if (isVerifying && tls.credentialName !== "" && files.some((file) => file !== "")) {

@@ -100,6 +100,7 @@ test.each([
   ["host:", { host: "host", port: "" }],
   [":80", { host: "", port: "80" }],
   ["nohost", "address nohost: missing port in address"],
+  ["", "missing port in address"],
   ["2001:db8::1:80", "address 2001:db8::1:80: too many colons in address"],
   ["[::1]", "address [::1]: missing port in address"],
 ])("%s splits as Go splits it", (address, expected) => {

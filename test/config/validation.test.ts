@@ -48,7 +48,7 @@ describe("each mistake has the reference's text", () => {
       { tracing: { lightstep: {} } },
       [
         "invalid lightstep config: address is required",
-        `invalid lightstep config: invalid lightstep address: ${noPort("")}`,
+        'invalid lightstep config: invalid lightstep address: unable to split "": missing port in address',
         "invalid lightstep config: access token is required",
       ],
     ],
@@ -125,8 +125,15 @@ describe("each mistake has the reference's text", () => {
   });
 });
 
-test("a credential from a ConfigMap is refused", () => {
-  expect(messages({ tracing: { tlsSettings: { mode: "SIMPLE", credentialName: "configmap://a" } } })).toHaveLength(1);
+test.each([
+  ["configmap://a", 'invalid resource name "configmap://a". Expected namespace and name'],
+  ["configmap:///a", 'invalid resource name "configmap:///a". Expected namespace'],
+  ["configmap://a/", 'invalid resource name "configmap://a/". Expected name'],
+  ["configmap://a/b", 'namespace must match the configuration namespace ""'],
+])("a credential from a ConfigMap is refused: %s", (credentialName, trouble) => {
+  expect(messages({ tracing: { tlsSettings: { mode: "SIMPLE", credentialName } } })).toEqual([
+    `${TLS}invalid configmap:// credentialName: ${trouble}`,
+  ]);
 });
 
 test("all mistakes are told at once, in the order of the reference", () => {
