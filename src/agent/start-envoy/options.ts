@@ -83,7 +83,7 @@ export function argumentsOptions(config: AgentConfig, node: NodeDescription, con
     drainSeconds: Math.trunc(toMs(proxy.drainDuration ?? 0n) / 1_000),
     // no address at all counts as IPv6 here, and here only: the reference asks whether every address is one
     isIpv6Only: node.addresses.every((address) => address.includes(":")),
-    fileFlushIntervalMs: proxy.fileFlushInterval === undefined ? undefined : toMs(proxy.fileFlushInterval),
+    fileFlushIntervalMs: proxy.fileFlushInterval === undefined ? undefined : Math.trunc(toMs(proxy.fileFlushInterval)),
     fileFlushMinSizeKb: proxy.fileFlushMinSizeKb,
     logLevel: flags.proxyLogLevel,
     componentLogLevel: flags.proxyComponentLogLevel,
