@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -41,5 +41,19 @@ test.skipIf(process.platform !== "linux")(
     } finally {
       for (const { path } of [left, others]) await rm(path, { force: true });
     }
+  },
+);
+
+// only root can give a folder to another user
+test.skipIf(process.getuid?.() !== 0)(
+  "in a folder that is Envoy's user's, the run file is removed at the end",
+  async () => {
+    await chmod(folder, 0o711);
+    const { config } = await loadConfig({ args: [], env: { DNS_PROXY_ADDR: "localhost:53" }, cwd: folder });
+    const claimed = await claimRunFolder(config, silentLogger);
+    const file = join(folder, "etc/istio/proxy/agent.json");
+    expect(existsSync(file)).toBe(true);
+    await claimed[Symbol.asyncDispose]();
+    expect(existsSync(file)).toBe(false);
   },
 );

@@ -16,7 +16,7 @@ import { removeSharedMemory } from "../../envoy/supervisor/index.ts";
 import { startOf } from "../../host/index.ts";
 import { makeRunFolder } from "./make-run-folder.ts";
 import { inRunFolder, runAs } from "./paths.ts";
-import { type RunFile, readRunFile, runFilePath } from "./read-run-file.ts";
+import { type RunFile, readOwnRunFile, readRunFile, runFilePath } from "./read-run-file.ts";
 
 interface StatusPlace {
   readonly port: number;
@@ -130,7 +130,8 @@ class RunFolder implements ClaimedFolder {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#last;
-    const found = await readRunFile(this.#path).catch(() => undefined);
+    // by the file alone: the folder may be Envoy's user's
+    const found = await readOwnRunFile(this.#path).catch(() => undefined);
     if (found?.pid === this.#content.pid && found.start === this.#content.start) await removeFile(this.#path);
     await this.#place[Symbol.asyncDispose]();
   }
