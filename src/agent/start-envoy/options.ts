@@ -152,12 +152,6 @@ export function explicitEnvoys({ flags, proxy, settings, origins, startedIn }: A
   return asked.filter(({ path }) => path !== "");
 }
 
-/** The absolute path of the Envoy that somebody named. */
-export function namedEnvoy(config: AgentConfig): string | undefined {
-  const [named] = explicitEnvoys(config);
-  return named && resolve(config.cwd, named.path);
-}
-
 /** gRPC applications ask the control plane themselves, through the agent; as Istio's `grpc-agent` template sets it. */
 export function isProxyless({ settings }: AgentConfig, { typedMetadata }: NodeDescription): boolean {
   return settings.isEnvoyDisabled || typedMetadata.GENERATOR === "grpc";

@@ -1,7 +1,7 @@
 import { cpus } from "node:os";
 import { AgentError, type Logger, type Metrics, systemClock } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
-import { askVersion, type FoundEnvoy, fetchCommand, findEnvoy } from "../../envoy/binary/index.ts";
+import { askVersion, type FoundEnvoy, fetchCommand, findEnvoy, locateEnvoy } from "../../envoy/binary/index.ts";
 import { dumpThreads, WATCHDOG, watchForHang } from "../../envoy/evidence/index.ts";
 import {
   type AdminClient,
@@ -15,7 +15,7 @@ import {
 import { RUN_VARIABLE } from "../../envoy/left-behind/index.ts";
 import { OutputSource } from "../../envoy/output/index.ts";
 import { type SpawnOptions, type SupervisedEnvoy, superviseEnvoy } from "../../envoy/supervisor/index.ts";
-import { type Cgroup, descriptorOf, findSetpriv, readCgroup, temporaryPlace } from "../../host/index.ts";
+import { type Cgroup, descriptorOf, findSetpriv, type Host, readCgroup, temporaryPlace } from "../../host/index.ts";
 import { hideSecretsInWord } from "../../istio/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import type { ClaimedFolder } from "../run-folder/index.ts";
@@ -35,6 +35,12 @@ export async function findBinary(config: AgentConfig, { host }: Around): Promise
   throw new AgentError("ENVOY_NOT_FOUND", `Cannot find ${name}: there is none at "${usual}", on PATH or in the cache`, {
     hint: `Run "${fetchCommand(version)}", or name one with --envoy`,
   });
+}
+
+/** The absolute path of the Envoy that somebody named. */
+export async function namedEnvoy(config: AgentConfig, env: Host["env"]): Promise<string | undefined> {
+  const [named] = options.explicitEnvoys(config);
+  return named && locateEnvoy(named.path, { env, cwd: config.cwd });
 }
 
 /** What the machine has for Envoy; asked early, because it is many small files. */

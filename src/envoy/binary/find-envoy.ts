@@ -44,7 +44,7 @@ export interface FoundEnvoy {
 export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | undefined> {
   const [explicit] = options.explicit;
   if (explicit !== undefined) {
-    const path = (await namedOnPath(explicit.path, options.env)) ?? resolve(options.cwd, explicit.path);
+    const path = await locateEnvoy(explicit.path, options);
     await checkExecutable(path, explicit.from);
     const { istioVersion } = (await readImageRecord(path)) ?? {};
     return { path, version: undefined, ...(istioVersion && { istioVersion }), origin: "explicit" };
@@ -56,14 +56,16 @@ export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | unde
   return (await findOnPath(options)) ?? (await findInCache(options));
 }
 
-/** Where a name without a folder leads, as for a shell and for pilot-agent (Go's os/exec). */
-async function namedOnPath(name: string, env: Env): Promise<string | undefined> {
-  if (name !== basename(name)) return undefined;
-  for (const folder of foldersOfPath(env)) {
-    const path = join(folder, name);
+/**
+ * The absolute path of what somebody asked for. A name without a folder is looked up on PATH first, as a shell does it and
+ * pilot-agent (Go's os/exec).
+ */
+export async function locateEnvoy(asked: string, { env, cwd }: Pick<FindOptions, "env" | "cwd">): Promise<string> {
+  for (const folder of asked === basename(asked) ? foldersOfPath(env) : []) {
+    const path = join(folder, asked);
     if (await isExecutable(path)) return path;
   }
-  return undefined;
+  return resolve(cwd, asked);
 }
 
 function foldersOfPath(env: Env): string[] {
