@@ -28,8 +28,3 @@ function escapeCharacter(character: string): string {
   const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));
   return SHORT.get(character) ?? units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
 }
-
-/** JSON with the characters escaped that Go's encoding/json escapes: `<`, `>`, `&`, U+2028 and U+2029. */
-export function escapeGoJson(json: string): string {
-  return json.replace(/[<>&\u2028\u2029]/g, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
-}

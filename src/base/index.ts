@@ -14,7 +14,7 @@ export {
   stoppedOr,
   systemCode,
 } from "./errors.ts";
-export { escapeGoJson, escapeLine, escapeText } from "./escape.ts";
+export { escapeLine, escapeText } from "./escape.ts";
 export {
   makeFolder,
   type Owner,
@@ -27,6 +27,7 @@ export {
   writeHint,
 } from "./files.ts";
 export { parseGoBool } from "./go-bool.ts";
+export { escapeGoJson, goJson } from "./go-json.ts";
 export { dropUnderscores, parseGoFloat } from "./go-number.ts";
 export {
   type HttpAnswer,

@@ -42,6 +42,11 @@ function guarded(fields: object, { json }: GoType, trouble: (field: string) => s
   });
 }
 
+/** A nil map or slice: empty, and `null` as JSON. */
+export function goNilCollection<T extends object>(empty: T): T {
+  return Object.defineProperty(empty, "toJSON", { value: () => null });
+}
+
 const TEXT_MAPS = new WeakSet<object>();
 
 /** A map of texts, of which a missing one is empty when it is asked for with `index`. */

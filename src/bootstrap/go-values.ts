@@ -9,7 +9,7 @@ import {
   zeroOf,
 } from "../istio/mesh/index.ts";
 import { type NodeDescription, TYPED_FIELDS } from "../node/index.ts";
-import { goNil, goRecord, goTextMap } from "./go-record.ts";
+import { goNil, goNilCollection, goRecord, goTextMap } from "./go-record.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -26,10 +26,10 @@ const ZEROS: Readonly<Record<string, () => unknown>> = {
   text: () => "",
   integer: () => 0,
   flag: () => false,
-  names: () => [],
-  texts: () => [],
-  ports: () => [],
-  labels: () => goTextMap({}),
+  names: () => goNilCollection([]),
+  texts: () => goNilCollection([]),
+  ports: () => goNilCollection([]),
+  labels: () => goNilCollection(goTextMap({})),
 };
 
 /** Typed node metadata by Go name. Source: istio/istio pkg/model/proxy.go (NodeMetadata), pkg/bootstrap. */

@@ -69,14 +69,15 @@ function otherNames(all: FuncMap): FuncMap {
 
 function jsonFunctions(): FuncMap {
   const json = (empty: string, indent?: number): TemplateFunc => ({
-    fn: (value: unknown) => (value === undefined || value === null ? empty : goJson(value, indent)),
+    fn: (value: unknown) => (value === undefined || value === null ? empty : plainJson(value, indent)),
     argTypes: ["value"],
     returnType: "string",
   });
   return { toJson: json("null"), toPrettyJson: json("null", 2), toJSON: json("{}") };
 }
 
-function goJson(value: unknown, indent?: number): string {
+/** Members stay in their order: of a struct it is the declared one. */
+function plainJson(value: unknown, indent?: number): string {
   return escapeGoJson(JSON.stringify(value, null, indent));
 }
 

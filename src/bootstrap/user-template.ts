@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { AgentError, describeError, escapeGoJson, readTextFile } from "../base/index.ts";
+import { AgentError, describeError, goJson, readTextFile } from "../base/index.ts";
 import { PATHS } from "../istio/index.ts";
 import type { JsonObject, JsonValue, RemoteService } from "../istio/mesh/index.ts";
 import type { NodeDescription } from "../node/index.ts";
@@ -73,11 +73,11 @@ export function templateValues(sections: Sections, { xdsRoot }: TemplateWords): 
     region: node.locality.region || undefined,
     zone: node.locality.zone || undefined,
     sub_zone: node.locality.subZone || undefined,
-    meta_json_str: escapeGoJson(JSON.stringify(node.metadata)),
+    meta_json_str: goJson(node.metadata),
     metadata: goMetadata(node, proxy, xdsRoot),
     config: goProxyConfig(proxy),
-    runtime_flags: escapeGoJson(JSON.stringify(runtime(sections))),
-    pilot_SAN: JSON.stringify(sans.map((exact) => ({ exact }))),
+    runtime_flags: goJson(runtime(sections)),
+    pilot_SAN: goJson(sans.map((exact) => ({ exact }))),
     discovery_address: proxy.discoveryAddress,
     discovery_host: proxy.discoveryAddress.split(":")[0],
     pilot_grpc_address: addressText(sections, "pilot_grpc_address", proxy.discoveryAddress),
@@ -191,12 +191,12 @@ function tlsText(
   hasAlpn: boolean,
 ): string {
   const socket = clientTransportSocket({ settings, paths, defaultSni, hasAlpn });
-  return socket === undefined ? "" : JSON.stringify(socket);
+  return socket === undefined ? "" : goJson(socket);
 }
 
 function keepaliveText(settings: RemoteService["tcpKeepalive"]): string | undefined {
   const options = keepalive(settings);
-  return options === undefined ? undefined : JSON.stringify(options);
+  return options === undefined ? undefined : goJson(options);
 }
 
 /** Exactly `{"address": "<host>", "port_value": <port>}`; undefined for no address. */

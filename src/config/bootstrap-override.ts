@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { describeError, escapeGoJson } from "../base/index.ts";
+import { describeError, goJson } from "../base/index.ts";
 import { parseDocument } from "./document.ts";
 import { restWarning } from "./overlay.ts";
 import type { Problem } from "./problem.ts";
@@ -29,7 +29,7 @@ export async function readBootstrapOverride(words: OverrideWords, warnings: Prob
     const reading = await parseDocument({ text, source: words.path });
     const rest = reading.ok ? reading.document.rest : undefined;
     if (rest !== undefined) warnings.push(restWarning(name, rest));
-    return reading.ok ? compactJson(reading.document.tree ?? null) : fail(reading.message);
+    return reading.ok ? goJson(reading.document.tree ?? null) : fail(reading.message);
   } catch (error) {
     return fail(describeError(error));
   }
@@ -40,23 +40,4 @@ export function replaceHostIp(text: string, hostIp: string): string {
   const shown = hostIp.includes(":") ? `[${hostIp}]` : hostIp;
   const inBrackets = hostIp.includes(":") ? shown : `[${shown}]`;
   return text.replaceAll("[$(HOST_IP)]", () => inBrackets).replaceAll("$(HOST_IP)", () => shown);
-}
-
-/**
- * Compact, with sorted keys and the escapes of Go's encoding/json; whole numbers beyond a double, which YAML reading keeps,
- * stay exact.
- */
-function compactJson(tree: unknown): string {
-  return escapeGoJson(JSON.stringify(sorted(tree))).replace(/"\\u0000(-?\d+)"/g, "$1");
-}
-
-function sorted(value: unknown): unknown {
-  if (typeof value === "bigint") return `\0${value}`; // a mark that no text of an Envoy configuration begins with
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, one]) => [key, sorted(one)]),
-  );
 }

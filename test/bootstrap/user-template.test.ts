@@ -102,6 +102,8 @@ test("the JSON among them is escaped as Go does it", async () => {
   const env = { ISTIO_META_HTML: "<&>", PROXY_CONFIG: "runtimeValues: {flag: <}" };
   expect(await render("{{ .meta_json_str }}", env)).toContain(String.raw`"HTML":"\u003c\u0026\u003e"`);
   expect(await render("{{ .runtime_flags }}", env)).toContain(String.raw`"flag":"\u003c"`);
+  const keys = Object.keys(JSON.parse(await render("{{ .runtime_flags }}")));
+  expect(keys).toEqual([...keys].sort());
 });
 
 test("Stackdriver is told with its limits, and refused without a project", async () => {
@@ -210,4 +212,9 @@ test.each([
   ["", "[]:8126 :8126"],
 ])("an override with HOST_IP %j", (hostIp, expected) => {
   expect(replaceHostIp("[$(HOST_IP)]:8126 $(HOST_IP):8126", hostIp)).toBe(expected);
+});
+
+test("what metadata does not have is null as JSON, and empty elsewhere", async () => {
+  expect(await render("{{ toJson .metadata.Labels }} {{ toJson .metadata.RequestedNetworkView }}")).toBe("null null");
+  expect(await render("{{ len .metadata.Labels }}{{ index .metadata.Labels `a` }}")).toBe("0");
 });
