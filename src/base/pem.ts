@@ -45,15 +45,16 @@ export function parseCertificates(pem: string | Uint8Array, onBad: OnBad = ignor
 export function parseChain(pem: string | Uint8Array, onBad: OnBad = ignore): X509Certificate[] {
   const blocks = readPemBlocks(pem, (reason, label) => label === "CERTIFICATE" && onBad(reason, label));
   const certificates = blocks.filter(({ label }) => label === "CERTIFICATE");
-  return certificates.flatMap(({ label, bytes }, at) => {
+  const usable = certificates.flatMap(({ label, bytes }) => {
     try {
-      const certificate = new X509Certificate(bytes ?? "");
-      return at > 0 || isPositive(certificate, onBad) ? [certificate] : [];
+      return [new X509Certificate(bytes ?? "")];
     } catch {
       onBad(`a CERTIFICATE block ${bytes === undefined ? "is not base64" : "holds no certificate"}`, label);
       return []; // the library's own words differ from runtime to runtime
     }
   });
+  const first = usable.findIndex((certificate) => isPositive(certificate, onBad));
+  return first < 0 ? [] : usable.slice(first);
 }
 
 /** RFC 5280 wants a positive serial; Go refuses a negative one, OpenSSL (and so Node) takes it. */

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { findAgents, type RunFile, readOwnRunFile, runFilePath } from "../agent/run-folder/index.ts";
-import { AgentError, describeError, httpRequest } from "../base/index.ts";
+import { AgentError, describeError, httpRequest, systemCode } from "../base/index.ts";
 import { type Host, startOf } from "../host/index.ts";
 import { PATHS } from "../istio/index.ts";
 import { loopbackHosts, onFirstHost } from "./loopback.ts";
@@ -100,13 +100,12 @@ async function readRunFile(runFile: string): Promise<RunFile> {
   try {
     return await readOwnRunFile(runFile);
   } catch (error) {
+    const hint = "Run the command as the user that the agent runs as";
     if (error instanceof AgentError && error.code === "UNTRUSTED_PATH") {
-      throw new AgentError("UNTRUSTED_PATH", error.message, {
-        hint: "Run the command as the user that the agent runs as",
-      });
+      throw new AgentError("UNTRUSTED_PATH", error.message, { hint });
     }
     throw new AgentError("REQUEST_FAILED", `Cannot find a running agent: there is no usable "${runFile}"`, {
-      hint: await whoRuns(),
+      hint: systemCode(error) === "EACCES" ? hint : await whoRuns(),
       cause: error,
     });
   }

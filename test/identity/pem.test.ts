@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { encodeCertificate, parseCertificates } from "../../src/base/index.ts";
+import { encodeCertificate, parseCertificates, parseChain } from "../../src/base/index.ts";
 import { mergeRoots } from "../../src/identity/secrets/pem.ts";
 import { createTestCa } from "../support/test-ca.ts";
 
@@ -47,6 +47,12 @@ test("a serial number below zero is left out: Go refuses it, Node does not", asy
   const reasons: string[] = [];
   expect(parseCertificates(`${negative}${a}`, (reason) => reasons.push(reason)).map(encode)).toEqual([a]);
   expect(reasons).toEqual(['negative serial number in "CN=odd"']);
+});
+
+test("hostile fuzz: of a chain the first certificate that can be used has a serial number above zero, whatever came before it", async () => {
+  const negative = await negativeSerial();
+  expect(parseChain(`${NO_CERTIFICATE}\n${negative}${a}`).map(encode)).toEqual([a]);
+  expect(parseChain(`${a}${negative}`).map(encode)).toEqual([a, encode(new X509Certificate(negative))]);
 });
 
 test("a megabyte that never ends costs nothing of what came before it", () => {
