@@ -18,6 +18,7 @@ import {
 import { httpGet } from "./http-get.ts";
 import { STARTUP_DURATION } from "./metrics.ts";
 import type { ReadinessCheck } from "./readiness-board.ts";
+import { INIT_DUMP_PATH, readInitDump, Warming } from "./warming.ts";
 
 /** Asks Envoy's admin API. Rejects when it cannot be reached or does not answer with 200 within `timeoutMs`. */
 export type AdminGet = (path: string, timeoutMs: number) => Promise<string>;
@@ -40,6 +41,7 @@ export interface EnvoyReadinessOptions {
 /** Source of both: istio/istio pilot/cmd/pilot-agent/status/util/stats.go. */
 const UPDATE_STATS_TIMEOUT_MS = 1_000;
 const READY_STATS_TIMEOUT_MS = 3_000;
+const WARMING_AFTER_MS = 2_000;
 
 /** The admin API of an Envoy at `host:port`. */
 export function adminAccess(host: string, port: number): AdminGet {
@@ -60,6 +62,17 @@ export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
   } = options;
   const updatePath = mayBeStatic ? ALL_UPDATE_STATS_PATH : UPDATE_STATS_PATH;
   let stage: "configuring" | "starting" | "ready" = "configuring";
+  const warming = new Warming();
+  let firstAskedMs: number | undefined;
+  /** What Envoy waits for, once it is no longer the ordinary start: an answer more would slow that down. */
+  const withAwaited = async (reason: string): Promise<string> => {
+    firstAskedMs ??= clock.now();
+    if (clock.now() - firstAskedMs < WARMING_AFTER_MS) return reason;
+    const awaited = await adminGet(INIT_DUMP_PATH, UPDATE_STATS_TIMEOUT_MS)
+      .then(readInitDump)
+      .catch(() => []); // the reason stands without it
+    return withCause(reason, warming.describe(awaited, clock.now()));
+  };
   return {
     name: "envoy",
     async check() {
@@ -67,14 +80,14 @@ export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
         const stats = await adminGet(updatePath, UPDATE_STATS_TIMEOUT_MS).catch(adminFailure);
         const refused = refusal();
         const reason = missingConfig(stats, mayBeStatic, refused);
-        if (reason !== undefined) return refused === undefined ? withCause(reason, because()) : reason;
+        if (reason !== undefined) return refused === undefined ? withAwaited(withCause(reason, because())) : reason;
         stage = "starting";
       }
       if (stage === "starting") {
         const reason = await adminGet(READY_STATS_PATH, READY_STATS_TIMEOUT_MS)
           .then(missingLiveness)
           .catch((error: unknown) => notReadyStats(describeError(error)));
-        if (reason !== undefined) return reason;
+        if (reason !== undefined) return withAwaited(reason);
         stage = "ready";
         noteFirstReady(options, clock.now());
       }

@@ -39,8 +39,13 @@ test.each([
   ],
   [
     "no workers stat",
-    `${CDS}${LDS}server.state: 2\n`,
-    /^failed to get readiness stats: listener_manager\.workers_started is not yet updated: /,
+    `${CDS}${LDS}server.state: 0\n`,
+    /^failed to get readiness stats: listener_manager\.workers_started is not yet updated: .*server\.state: 0$/,
+  ],
+  [
+    "no workers stat, and initializing",
+    `${CDS}${LDS}server.state: 3\n`,
+    "server is not live, current state is: INITIALIZING",
   ],
   ["no state", `${CDS}${LDS}`, /^failed to get readiness stats: server\.state is not yet updated: /],
   [
