@@ -8,13 +8,18 @@ export interface Credentials {
   readonly headers: readonly (readonly [name: string, value: Secret])[];
   /** PEM. */
   readonly certificate: { readonly chain: string; readonly key: Secret } | undefined;
+  /** How often new ones were obtained before these. */
+  readonly generation: number;
 }
 
 export interface Authenticator {
   /** Files are read, and plugins run, when that is due. Rejects with KUBE_CREDENTIALS, FILE_UNREADABLE or the signal's reason. */
   credentials(signal: AbortSignal): Promise<Credentials>;
-  /** After a 401: forgets what was obtained. False when the next attempt would bring the same again. */
-  renew(): boolean;
+  /**
+   * After a 401 to credentials of that generation: forgets what was obtained, unless that was done already for another
+   * request. False when the next attempt would bring the same again.
+   */
+  renew(generation: number): boolean;
   /** Why the API server may have refused what was sent last, and what helps. For people. */
   explain(): { readonly reason: string | undefined; readonly hint: string };
 }
@@ -25,7 +30,8 @@ const EARLY_MS = 10_000;
 /** One user's ways to prove who it is, in client-go's order. */
 export function createAuthenticator(user: KubeUser, server: KubeServer, host: KubeHost): Authenticator {
   let obtained: Promise<ExecCredential> | undefined;
-  let sent: Credentials = { headers: [], certificate: undefined };
+  let generation = 0;
+  let sent: Credentials = { headers: [], certificate: undefined, generation };
   const fromPlugin = async (signal: AbortSignal): Promise<ExecCredential | undefined> => {
     const { exec: plugin } = user;
     if (plugin === undefined) return undefined;
@@ -53,13 +59,17 @@ export function createAuthenticator(user: KubeUser, server: KubeServer, host: Ku
           ...user.impersonation.map(([name, value]) => [name, new Secret(value)] as const),
         ],
         certificate: given ?? plugin?.certificate,
+        generation,
       };
       return sent;
     },
-    renew() {
-      const hadOne = obtained !== undefined;
-      obtained = undefined;
-      return hadOne || user.tokenFile !== undefined;
+    renew(refused) {
+      if (user.exec === undefined) return user.tokenFile !== undefined;
+      if (refused === generation) {
+        obtained = undefined;
+        generation++;
+      }
+      return true;
     },
     explain: () => explainRefusal(user, sent),
   };

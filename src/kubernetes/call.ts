@@ -40,20 +40,24 @@ const LONGEST_PAUSE_MS = 5_000;
  * is busy or has cut the connection. Any status is an answer. Rejects with the failure of the last attempt.
  */
 export async function send(line: Line, call: KubeCall): Promise<KubeAnswer> {
-  let headers = await requestHeaders(line, call.signal); // a plugin may ask somebody to log in: that is not limited here
+  let { headers, generation } = await requestHeaders(line, call.signal); // a plugin may ask somebody to log in: that is not limited here
   let wasRenewed = false;
+  let last: unknown;
   const untilMs = Date.now() + line.limitMs;
   for (let attempt = 1; ; attempt++) {
-    using limit = startLimit(call.signal, Math.max(untilMs - Date.now(), 1), "no answer");
+    const leftMs = untilMs - Date.now();
+    if (leftMs <= 0) throw new Error(`no answer within ${line.limitMs / 1_000} s`, { cause: last });
+    using limit = startLimit(call.signal, leftMs, "no answer");
     const answer = await sendOnce(line, { ...call, headers }, limit.signal).catch((error: unknown) => {
       call.signal.throwIfAborted();
-      if (limit.signal.aborted) throw new Error(`no answer within ${line.limitMs / 1_000} s`, { cause: error });
+      if (limit.signal.aborted) throw new Error(`no answer within ${line.limitMs / 1_000} s`, { cause: last });
+      last = error;
       if (!isCut(error) || attempt >= ATTEMPTS) throw error;
       return undefined;
     });
-    if (answer?.status === 401 && !wasRenewed && line.authenticator.renew()) {
+    if (answer?.status === 401 && !wasRenewed && line.authenticator.renew(generation)) {
       wasRenewed = true;
-      headers = await requestHeaders(line, call.signal);
+      ({ headers, generation } = await requestHeaders(line, call.signal));
       continue;
     }
     const pauseMs = Math.min(answer?.retryAfterMs ?? PAUSE_MS * attempt, LONGEST_PAUSE_MS);
@@ -94,13 +98,17 @@ export type Upgraded =
   /** The server answered something else than 101. */
   | (KubeAnswer & { readonly socket?: undefined });
 
+/** The other side of the credentials that were sent, for `Authenticator.renew`. */
+export type Generation = { readonly generation: number };
+
 /** Asks for another protocol on a connection of its own, once. */
 export async function upgrade(
   line: Line,
   { method, path, signal }: Omit<KubeCall, "body">,
   headers: Readonly<Record<string, string>>,
-): Promise<Upgraded> {
-  const all = { ...(await requestHeaders(line, signal)), Connection: "Upgrade", ...headers };
+): Promise<Upgraded & Generation> {
+  const own = await requestHeaders(line, signal);
+  const all = { ...own.headers, Connection: "Upgrade", ...headers };
   const { hostname, port, pathname } = new URL(line.url);
   const place = { host: hostname, port, path: `${pathname.replace(/\/$/, "")}${path}` };
   using limit = startLimit(signal, line.limitMs, "no answer");
@@ -108,7 +116,8 @@ export async function upgrade(
   const end = (): void => void socket.destroy(limit.signal.reason);
   limit.signal.addEventListener("abort", end);
   try {
-    return await upgradedOr(request({ ...place, method, headers: all, createConnection: () => socket }));
+    const upgraded = await upgradedOr(request({ ...place, method, headers: all, createConnection: () => socket }));
+    return { ...upgraded, generation: own.generation };
   } catch (error) {
     socket.destroy();
     throw limit.signal.aborted ? limit.signal.reason : error;
@@ -134,8 +143,11 @@ function upgradedOr(asked: ClientRequest): Promise<Upgraded> {
 
 type Headers = Readonly<Record<string, string | string[]>>;
 
-async function requestHeaders({ url, authenticator }: Line, signal: AbortSignal): Promise<Headers> {
-  const { headers } = await authenticator.credentials(signal);
+async function requestHeaders(
+  { url, authenticator }: Line,
+  signal: AbortSignal,
+): Promise<Generation & { readonly headers: Headers }> {
+  const { headers, generation } = await authenticator.credentials(signal);
   const all: Record<string, string | string[]> = {
     Host: new URL(url).host,
     Accept: "application/json",
@@ -144,5 +156,5 @@ async function requestHeaders({ url, authenticator }: Line, signal: AbortSignal)
   for (const [name, value] of headers) {
     all[name] = all[name] === undefined ? value.revealText() : [all[name], value.revealText()].flat(); // groups: one each
   }
-  return all;
+  return { headers: all, generation };
 }

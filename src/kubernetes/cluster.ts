@@ -1,14 +1,14 @@
 import type { Duplex } from "node:stream";
 import { AgentError } from "../base/index.ts";
 import { createAuthenticator } from "./authenticator.ts";
-import { type KubeCall, type Line, send } from "./call.ts";
+import { type KubeAnswer, type KubeCall, type Line, send } from "./call.ts";
 import { createDial } from "./dial.ts";
 import { inClusterContext } from "./in-cluster.ts";
 import { type KubeContext, type KubeconfigChoice, type KubeHost, readKubeContext } from "./kubeconfig.ts";
 import { entryOf, list, text } from "./kubeconfig-values.ts";
 import { nearNames } from "./near-names.ts";
 import { forwardPort } from "./port-forward.ts";
-import { type KubeAttempt, type KubeIdentity, refusal, unreachable } from "./refusal.ts";
+import { type KubeAttempt, type KubeIdentity, noNamespace, refusal, unreachable } from "./refusal.ts";
 import { type KubeResource, pathOf } from "./resource.ts";
 
 export interface ClusterOptions extends KubeconfigChoice {
@@ -85,18 +85,25 @@ function clusterOf(context: KubeContext, host: KubeHost, limitMs: number): Clust
     const answer = await send(line, call).catch((error: unknown) => {
       throw call.signal.aborted ? call.signal.reason : unreachable(attempt, error, who);
     });
-    if (answer.status === 404) throw refusal(attempt, answer, who, await namesNear(attempt.what, call.signal));
+    if (answer.status === 404) throw await notFound(attempt, answer, call.signal);
     if (answer.status < 200 || answer.status > 299) throw refusal(attempt, answer, who);
     return parse(attempt, answer.body, who);
   };
   const namesNear = async (what: KubeResource, signal: AbortSignal): Promise<readonly string[]> => {
-    if (what.name === undefined) return [];
-    const { apiVersion, resource, namespace } = what;
-    const all = { resource, namespace, ...(apiVersion && { apiVersion }) };
-    const path = `${pathOf(all)}?limit=500`;
+    const { name: wanted = "", apiVersion, resource, namespace } = what;
+    const path = `${pathOf({ resource, namespace, ...(apiVersion && { apiVersion }) })}?limit=500`;
     const answer = await send(line, { method: "GET", path, signal }).catch(() => undefined); // it only helps
-    if (answer?.status !== 200) return [];
-    return nearNames(what.name, list(entryOf(parseJson(answer.body)).items).map(nameOf));
+    return answer?.status === 200 ? nearNames(wanted, list(entryOf(parseJson(answer.body)).items).map(nameOf)) : [];
+  };
+  /** It may be the namespace that is not there; the API server does not say so. */
+  const notFound = async (attempt: KubeAttempt, answer: KubeAnswer, signal: AbortSignal): Promise<AgentError> => {
+    const { what } = attempt;
+    const near = what.name === undefined ? [] : await namesNear(what, signal);
+    if (near.length > 0 || what.namespace === undefined) return refusal(attempt, answer, who, near);
+    const place = { resource: "namespaces", name: what.namespace };
+    const found = await send(line, { method: "GET", path: pathOf(place), signal }).catch(() => undefined);
+    if (found?.status !== 404) return refusal(attempt, answer, who);
+    return noNamespace(attempt, what.namespace, await namesNear(place, signal), who);
   };
   return {
     context: name,

@@ -90,7 +90,11 @@ function outputOf(call: ExecPluginCall, file: string, isInteractive: boolean): P
     });
     child.once("close", (code, killed) => {
       if (code === 0) return resolve(printed);
-      const reason = complaint.trim().split("\n").at(-1) ?? "";
+      const reason =
+        complaint
+          .split("\n")
+          .findLast((line) => /\w/.test(line))
+          ?.trim() ?? "";
       const end = killed === null ? `exit code ${code}` : `signal ${killed}`;
       reject(failed(plugin, reason === "" ? `it ended with ${end}` : `it ended with ${end}: ${reason}`));
     });

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { AgentError } from "../base/index.ts";
-import { type KubeAnswer, type Line, type Upgraded, upgrade } from "./call.ts";
+import { type Generation, type KubeAnswer, type Line, type Upgraded, upgrade } from "./call.ts";
 import { startLimit } from "./limit.ts";
 import { type KubeIdentity, refusal, unreachable } from "./refusal.ts";
 import { type KubeResource, pathOf } from "./resource.ts";
@@ -44,12 +44,13 @@ async function openStream({ limitMs }: Line, carrier: Duplex, port: number, sign
   return await ForwardedPort.open(carrier, port, limit.signal);
 }
 
-type Asked = { readonly carrier: Duplex } | { readonly carrier?: undefined; readonly answer: KubeAnswer };
+type Asked = { readonly carrier: Duplex } | { readonly carrier?: undefined; readonly answer: KubeAnswer & Generation };
 
 /** Asks again with new credentials when the first ones are refused. */
 async function authenticated({ authenticator }: Line, ask: () => Promise<Asked>): Promise<Asked> {
   const asked = await ask();
-  if (asked.carrier !== undefined || asked.answer.status !== 401 || !authenticator.renew()) return asked;
+  if (asked.carrier !== undefined || asked.answer.status !== 401 || !authenticator.renew(asked.answer.generation))
+    return asked;
   return ask();
 }
 
@@ -83,16 +84,16 @@ async function askSpdy(line: Line, path: string, signal: AbortSignal): Promise<A
 
 /** An answer without the headers that are wanted is none to the question. */
 function carried(
-  upgraded: Upgraded,
+  upgraded: Upgraded & Generation,
   wanted: Readonly<Record<string, string>>,
   carry: (socket: Duplex, head: Buffer) => Duplex,
 ): Asked {
   if (upgraded.socket === undefined) return { answer: upgraded };
-  const { socket, head, response } = upgraded;
+  const { socket, head, response, generation } = upgraded;
   const odd = Object.entries(wanted).find(
     ([name, value]) => String(response.headers[name]).toLowerCase() !== value.toLowerCase(),
   );
   if (odd === undefined) return { carrier: carry(socket, head) };
   socket.on("error", () => undefined).destroy();
-  return { answer: { status: 101, body: `${odd[0]}: ${response.headers[odd[0]]}, expected ${odd[1]}` } };
+  return { answer: { status: 101, body: `${odd[0]}: ${response.headers[odd[0]]}, expected ${odd[1]}`, generation } };
 }

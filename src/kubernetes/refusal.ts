@@ -62,7 +62,7 @@ export function refusal(
       return new AgentError(code, `${cannot}: ${found} (${server})`, notFoundHint(attempt.what, near));
     }
     case "KUBE_CONFLICT":
-      return new AgentError(code, `${cannot}: the API server answered 409 "${said}"`, {
+      return new AgentError(code, `${cannot}: the API server of context "${who.context}" answered 409 "${said}"`, {
         hint: "Somebody else changed it; try again",
       });
     default:
@@ -87,6 +87,17 @@ function forbidden(cannot: string, { verb, what }: KubeAttempt, said: string, wh
     `${cannot}: ${found}`,
     isRbac ? { hint: `It takes ${where} with ${rule}` } : {},
   );
+}
+
+/** Something was not found because its namespace is not there. */
+export function noNamespace(
+  attempt: KubeAttempt,
+  namespace: string,
+  near: readonly string[],
+  { context }: KubeIdentity,
+): AgentError {
+  const text = `Cannot ${describeAttempt(attempt)}: there is no namespace "${namespace}" (context "${context}")`;
+  return new AgentError("KUBE_NOT_FOUND", text, notFoundHint({ resource: "namespaces", name: namespace }, near));
 }
 
 function notFoundHint(what: KubeResource, near: readonly string[]): { readonly hint?: string } {

@@ -22,7 +22,7 @@ export interface StandIn extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-export const XDS_PORT = 15_012;
+const XDS_PORT = 15_012;
 
 export async function startStandIn(cluster: Cluster, options: StandInOptions): Promise<StandIn> {
   const { name, revision, address, namespace = "istio-system", serve = passOnTo(cluster.discoveryAddress) } = options;
@@ -57,7 +57,8 @@ function close(server: Server, open: ReadonlySet<Socket>): Promise<void> {
   return new Promise((done) => void server.close(() => done()));
 }
 
-function passOnTo(address: string): (socket: Socket) => void {
+/** Passes a connection on to `host:port` of this machine. */
+export function passOnTo(address: string): (socket: Socket) => void {
   const split = splitHostPort(address);
   if (typeof split === "string") throw new Error(split);
   return (socket) => {

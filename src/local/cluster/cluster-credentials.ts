@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { AgentError, allSettled, Secret, stageFile } from "../../base/index.ts";
+import { AgentError, allSettled, type Clock, Secret, stageFile, systemClock } from "../../base/index.ts";
 import { PATHS } from "../../istio/index.ts";
 import type { Cluster } from "../../kubernetes/index.ts";
 import { findMeshRoot, type MeshRoot } from "./root-certificate.ts";
@@ -17,6 +17,7 @@ export interface CredentialsOptions {
   readonly pod?: { readonly name: string; readonly uid: string } | undefined;
   /** Where istiod runs. Default `istio-system`. */
   readonly istioNamespace?: string;
+  readonly clock?: Clock;
 }
 
 /** What an agent needs to be believed by istiod, and to believe it. */
@@ -47,12 +48,12 @@ export async function fetchCredentials(options: CredentialsOptions, signal: Abor
 
 /** Source: Kubernetes API, authentication.k8s.io/v1 TokenRequest. */
 async function requestToken(options: CredentialsOptions, audience: string, signal: AbortSignal) {
-  const { cluster, namespace, serviceAccount, seconds = DEFAULT_SECONDS, pod } = options;
+  const { cluster, namespace, serviceAccount, seconds = DEFAULT_SECONDS, pod, clock = systemClock } = options;
   const what = { resource: "serviceaccounts", namespace, name: serviceAccount, subresource: "token" };
   const bound = pod === undefined ? {} : { boundObjectRef: { apiVersion: "v1", kind: "Pod", ...pod } };
   const spec = { audiences: [audience], expirationSeconds: seconds, ...bound };
   const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec };
-  const askedMs = Date.now();
+  const askedMs = clock.now();
   const { status } = (await cluster.create(what, body, signal)) as { readonly status?: { readonly token?: unknown } };
   if (typeof status?.token !== "string" || status.token === "") {
     const text = `Cannot create a token of service account "${serviceAccount}" in namespace "${namespace}": the answer has none`;

@@ -43,8 +43,9 @@ export async function forwardIstiod(options: IstiodForwardOptions, stop: AbortSi
   const choice = { ...options, istioNamespace };
   const [first] = shuffled(await readyIstiods(options.cluster, choice, stop));
   if (first === undefined) throw new AgentError("INTERNAL", "Cannot choose an istiod of none");
-  const route = new Route(choice, first, await xdsPortOf(options.cluster, first, stop));
-  const istiodSan = await nameOf(route, first, log, stop);
+  const podPort = await xdsPortOf(options.cluster, first, stop);
+  const istiodSan = await nameOf(await options.cluster.forward(first, podPort, stop), first, log, stop);
+  const route = new Route(choice, first, podPort);
   const served = await serveForward(options.port ?? 0, (socket, gone) => carry(route, socket, gone));
   return {
     port: served.port,
@@ -102,7 +103,7 @@ class Route {
       } catch (error) {
         signal.throwIfAborted();
         this.#trouble ??= describeError(error);
-        if (systemClock.now() >= untilMs) throw error;
+        if (systemClock.now() >= untilMs || isFinal(error)) throw error;
         await pause(RETRY_MS, signal);
       }
     }
@@ -146,10 +147,16 @@ class Route {
   }
 }
 
+/** What time does not mend. */
+function isFinal(error: unknown): boolean {
+  return (
+    error instanceof AgentError && ["KUBE_UNAUTHENTICATED", "KUBE_FORBIDDEN", "KUBE_CREDENTIALS"].includes(error.code)
+  );
+}
+
 /** The namespace's name is right for every revision; a certificate without it was given by hand. */
-async function nameOf(route: Route, pod: IstiodPod, log: Logger, stop: AbortSignal): Promise<string> {
+async function nameOf(stream: Duplex, pod: IstiodPod, log: Logger, stop: AbortSignal): Promise<string> {
   const usual = `istiod.${pod.namespace}.svc`;
-  const { stream } = await route.open(stop);
   const names = await presentedNames(stream, usual, stop).catch((error: unknown) => {
     const text = `Cannot use istiod's pod "${pod.name}": it does not speak TLS: ${describeError(error)}`;
     throw stop.aborted ? stop.reason : new AgentError("KUBE_UNREACHABLE", text, { cause: error });

@@ -12,7 +12,6 @@ export interface KeepOptions extends CredentialsOptions {
   /** Run folder of the agent that reads them. */
   readonly folder: string;
   readonly log: Logger;
-  readonly clock?: Clock;
 }
 
 /** Credentials that are renewed until this is disposed of. The files stay. */
