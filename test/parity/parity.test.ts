@@ -1,0 +1,85 @@
+import { execFileSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+import { CLUSTER_FILES, cachedCluster } from "../cluster/binaries.ts";
+import { runtimes } from "../support/pilotboat.ts";
+import { proxySubject } from "./proxy/index.ts";
+import { proxyInputs } from "./proxy/inputs/index.ts";
+import { REASONS } from "./proxy/reasons.ts";
+import { unexplained, unusedReasons } from "./report.ts";
+import { type Result, runInputs } from "./run-inputs.ts";
+import { parseSwitches } from "./switches.ts";
+
+test("inputs and reasons have names of their own", () => {
+  for (const named of [proxyInputs({ seed: 1, count: 20 }), REASONS]) {
+    const names = named.map(({ name }) => name);
+    expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);
+  }
+});
+
+test("one seed makes the same inputs again, another one others", () => {
+  const by = (seed: number) =>
+    proxyInputs({ seed, count: 5 })
+      .slice(-5)
+      .map(({ name: _, ...input }) => input);
+  expect(by(7)).toEqual(by(7));
+  expect(by(7)).not.toEqual(by(8));
+});
+
+test.each([
+  [["--only", "nonsense"], /no area "nonsense"/],
+  [["--case", "x"], /--case needs a whole number/],
+  [["--nonsense"], /nonsense/],
+])("the switches %j are refused", (words, trouble) => {
+  expect(() => parseSwitches(words, ["node"])).toThrow(trouble);
+});
+
+const bin = cachedCluster();
+const why = whyNot();
+if (why !== undefined) console.log(`pilot-agent and pilotboat are not compared: ${why}`);
+
+describe.skipIf(why !== undefined)("pilot-agent and pilotboat", () => {
+  const WANTED = [
+    "a sidecar",
+    "proxy router",
+    "two families, dual stack",
+    "proxy ingress",
+    "Envoy ends with 3",
+    "SIGTERM",
+  ];
+  const compare = async (pilotboat = runtimes()): Promise<Result[]> => {
+    const subject = await proxySubject(bin ?? "");
+    const inputs = subject.inputs({ seed: 1, count: 0 }).filter(({ name }) => WANTED.includes(name));
+    expect(inputs).toHaveLength(WANTED.length);
+    const reference = { name: "pilot-agent", command: [`${bin}/${CLUSTER_FILES.pilotAgent}`] };
+    const numbered = inputs.map((input, at) => [at + 1, input] as const);
+    return await runInputs(subject, { reference, pilotboat }, numbered, () => undefined);
+  };
+
+  test("differ only with a reason, on both runtimes", { timeout: 300_000 }, async () => {
+    const results = await compare();
+    expect(unexplained(results)).toEqual([]);
+    const used = REASONS.filter((reason) => !unusedReasons(results, REASONS).includes(reason));
+    expect(used.map(({ name }) => name)).toContain("exit code of an error");
+    const ended = results.filter(({ areas }) => !areas.includes("bootstrap"));
+    expect(ended.map(({ input }) => input.name)).toEqual(["proxy ingress"]);
+  });
+
+  test("a planted difference is found", { timeout: 300_000 }, async () => {
+    const [runtime] = runtimes();
+    if (runtime === undefined) throw new Error("there is no pilotboat");
+    const planted = { name: "planted", command: ["env", "ISTIO_META_PLANTED=yes", ...runtime.command] };
+    const lines = unexplained(await compare([planted]));
+    expect(lines.join("\n")).toContain('node/metadata/PLANTED\n    (nothing)\n    "yes"');
+    expect(lines.join("\n")).toContain("environment/variables/ISTIO_META_PLANTED");
+  });
+});
+
+function whyNot(): string | undefined {
+  if (bin === undefined) return "pilot-agent is not built (npm run test:cluster builds it)";
+  try {
+    execFileSync("unshare", ["--net", "--mount", ...(process.getuid?.() === 0 ? [] : ["--map-root-user"]), "true"]);
+    return undefined;
+  } catch {
+    return "there are no namespaces for them to run in";
+  }
+}
