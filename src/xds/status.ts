@@ -1,6 +1,6 @@
 import { codeName, type StreamStatus } from "../grpc/index.ts";
 
-/** How much noise an end deserves. Source: istio/istio pkg/istio-agent/xds_proxy.go and pkg/istio-agent/grpcxds errors. */
+/** How much noise an end deserves. Source: istio/istio pilot/pkg/grpc (GRPCErrorType). */
 export type EndClass = "graceful" | "expected" | "unexpected";
 
 /** Texts of UNAVAILABLE that a peer's ordinary departure produces, in the words of grpc-go and of grpc-js. */

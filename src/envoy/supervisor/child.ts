@@ -19,7 +19,7 @@ export type ChildEnd =
 export interface EnvoyChild {
   readonly pid: number;
   readonly startedMs: number;
-  /** Settles once, when the process is gone and its output is read; never rejects. */
+  /** Settles once, when the process has exited and its output is read, or no longer waited for; never rejects. */
   readonly ended: Promise<ChildEnd>;
   /** The last lines of stderr, oldest first. */
   lastLines(): readonly string[];

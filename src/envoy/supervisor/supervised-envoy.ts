@@ -64,12 +64,12 @@ export interface Traces {
   readonly spawn: SpawnOptions;
 }
 
-/** Whether the next epoch took over; if not, the old one serves on. */
+/** Whether the next epoch took over; if not, the previous one serves on, unless it exited meanwhile. */
 export type Replacement =
   | { readonly kind: "replaced"; readonly pid: number; readonly epoch: number }
   | { readonly kind: "refused"; readonly reason: string };
 
-/** A supervised Envoy: there is a child, or one is about to be started again. */
+/** A supervised Envoy: until `ended`, there is a child or one is about to be started again. */
 export interface SupervisedEnvoy extends AsyncDisposable {
   state(): State;
   /** The process that serves, if there is one now. */
