@@ -1,6 +1,7 @@
 import { describeError, isStopped, type Logger, systemClock } from "../base/index.ts";
 import {
   type AgentConfig,
+  type ConfigDefaults,
   type ConfigWords,
   formatProblem,
   type LoadedConfig,
@@ -12,9 +13,9 @@ import type { Host } from "../host/index.ts";
 import { hideSecrets } from "../istio/index.ts";
 import { proxyConfigToJson } from "../istio/mesh/index.ts";
 import { VERSION } from "../version.ts";
-import type { AgentContext } from "./agent-context.ts";
 import { withLog } from "./log-sink.ts";
-import { chooseFreePorts } from "./ports/index.ts";
+import { type AgentContext, plannedPorts } from "./parts/index.ts";
+import { freePortsFor, portDefaults } from "./ports/index.ts";
 import { startAgent } from "./start-agent.ts";
 import { namedEnvoy } from "./start-envoy/index.ts";
 import { tellEnvoyEnd } from "./tell-envoy-end.ts";
@@ -23,19 +24,23 @@ import { tellEnvoyEnd } from "./tell-envoy-end.ts";
 export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Promise<number> {
   return withLog(logPlaceOf(words.args, host.cwd), host, async (log) => {
     const { stop } = host.signals;
-    const read = (): Promise<LoadedConfig> => loadConfig({ ...words, env: host.env, cwd: host.cwd, stop });
-    const { config: asked, warnings } = await read();
-    const withFreePorts = await chooseFreePorts(asked);
-    const config = withFreePorts(asked);
-    const readAgain = async (): Promise<LoadedConfig> => {
-      const next = await read();
-      return { ...next, config: withFreePorts(next.config) };
-    };
+    const read = (defaults: readonly ConfigDefaults[] = []): Promise<LoadedConfig> =>
+      loadConfig({ ...words, env: host.env, cwd: host.cwd, stop, defaults });
+    const asked = await read();
+    const free = await freePortDefaults(asked.config);
+    const { config, warnings } = free.length === 0 ? asked : await read(free);
     // by default Node opens its inspector at this one, to whoever can send it
     host.onSignal?.((signal) => log.debug("Ignoring a signal", { signal }), ["SIGUSR1"]);
     announce(config, warnings, log);
-    return runAgent(config, { host, log, readAgain });
+    return runAgent(config, { host, log, readAgain: () => read(free) });
   });
+}
+
+/** With `--free-ports`: other ports as defaults, in the place of those that are taken and that nobody has set. */
+export async function freePortDefaults(config: AgentConfig): Promise<readonly ConfigDefaults[]> {
+  if (!config.flags["free-ports"]) return [];
+  const chosen = await freePortsFor(plannedPorts(config), (from) => config.origins.has(from));
+  return Object.keys(chosen).length === 0 ? [] : [portDefaults("--free-ports", chosen)];
 }
 
 /** Longest time that closing may take after a third signal: Envoy is killed at once, and the other parts have 10 s. */

@@ -1,12 +1,8 @@
 import type { Timeline } from "../base/index.ts";
-import type { EnvoyEnd } from "../envoy/supervisor/index.ts";
 import type { IdentityStatus } from "../identity/index.ts";
 import type { NodeDescription } from "../node/index.ts";
-
-/** Why the agent is done. */
-export type AgentEnd =
-  | { readonly kind: "asked"; readonly reason: string }
-  | { readonly kind: "envoy"; readonly end: EnvoyEnd };
+import type { Readiness } from "../status/index.ts";
+import type { AgentEnd } from "./parts/index.ts";
 
 /**
  * An agent whose Envoy was spawned. Disposing it drains and ends Envoy, then closes everything else; it never rejects, what
@@ -19,6 +15,8 @@ export interface RunningAgent extends AsyncDisposable {
   readonly ready: Promise<void>;
   /** Why `/healthz/ready` would say 503 now; undefined when it would not. */
   whyNotReady(): Promise<string | undefined>;
+  /** Calls `listener` at every change of the answer of `/healthz/ready`. Gives the function that ends it. */
+  watchReadiness(listener: (readiness: Readiness) => void): () => void;
   readonly node: NodeDescription;
   /** Undefined where the status port is 0: then there is no status server. */
   readonly statusPort: number | undefined;

@@ -8,6 +8,8 @@ import type { Origin, Problem } from "./problem.ts";
 import { validateProxyConfig } from "./validate.ts";
 
 export interface ProxyConfigSources extends Computed {
+  /** What stands below every other source. Default: nothing. */
+  readonly defaults?: readonly Source[];
   /** Undefined when there is none. */
   readonly meshFile: Source | undefined;
   /** PROXY_CONFIG, or the file given in its place. */
@@ -33,7 +35,7 @@ interface CheckedReading extends OverlayReading {
 const CONFIG_ANNOTATION = "proxy.istio.io/config";
 
 /**
- * Lays defaults, mesh file, PROXY_CONFIG and annotations over each other, computes what is derived, and checks the
+ * Lays stated defaults, mesh file, PROXY_CONFIG and annotations over each other, computes what is derived, and checks the
  * result. Source: istio/istio pilot/cmd/pilot-agent/config/config.go (ConstructProxyConfig).
  */
 export async function effectiveProxyConfig(sources: ProxyConfigSources): Promise<EffectiveProxyConfig> {
@@ -77,12 +79,14 @@ function isBecauseOf({ name, origin }: Problem, unread: Problem): boolean {
 }
 
 async function readAll({
+  defaults = [],
   meshFile,
   environment,
   annotations,
   isPositioned,
 }: ProxyConfigSources): Promise<CheckedReading[]> {
   const readings: CheckedReading[] = [];
+  for (const source of defaults) readings.push(await readOverlay(source));
   // what a mesh file makes of the defaults is checked by itself, as the reference does; the overlays only all together
   if (meshFile !== undefined) {
     readings.push({ ...(await readMeshFile({ ...meshFile, isPositioned })), isCheckedAlone: true });

@@ -1,6 +1,7 @@
 export { CATALOGUE, type Settings } from "./catalogue.ts";
 export { type ConfigEntry, configEntries, type EntryKind, flagHelp, showField } from "./config-entries.ts";
 export { ConfigError } from "./config-error.ts";
+export type { ConfigDefaults } from "./defaults.ts";
 export { readEgressProxy } from "./egress-proxy.ts";
 export { ALL_FLAGS, LOG_FLAGS, PROXY_FLAGS, type ProxyFlags } from "./flags.ts";
 export {

@@ -14,6 +14,7 @@ import {
 } from "./check-settings.ts";
 import { ConfigError } from "./config-error.ts";
 import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-files.ts";
+import { type ConfigDefaults, layDefaults } from "./defaults.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { readEgressProxy } from "./egress-proxy.ts";
 import { ALL_FLAGS, type FlagsReading, type ProxyFlags, readProxyFlags } from "./flags.ts";
@@ -30,6 +31,8 @@ export interface ConfigWords {
   /** The words after `proxy`. */
   readonly args: readonly string[];
   readonly env: Environment;
+  /** Laid over each other, below everything that the other words say. Default: none. */
+  readonly defaults?: readonly ConfigDefaults[];
   /** Relative paths start here. */
   readonly cwd: string;
   /** Default: what the machine says. */
@@ -58,7 +61,7 @@ export interface AgentConfig {
   readonly log: LogConfig;
   /** JSON that Envoy lays over its bootstrap (ISTIO_BOOTSTRAP_OVERRIDE); empty for none. */
   readonly envoyOverlay: string;
-  /** The variables as they were given, for the templates of users. */
+  /** The variables as they were given, or stated as defaults, for the templates of users. */
   readonly environment: Environment;
   /** The run folder: relative paths start here, and so does Envoy. */
   readonly cwd: string;
@@ -85,10 +88,11 @@ export interface LoadedConfig {
 
 /** Turns words into the one frozen value. Rejects with CONFIG_INVALID (a ConfigError) that names all problems. */
 export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
-  const { args, env, isPositioned = false, tellsEveryFlag = false } = words;
+  const { args, defaults = [], isPositioned = false, tellsEveryFlag = false } = words;
   const { flags, positionals, errors, given, unknown } = readProxyFlags(args);
   const cwd = resolve(words.cwd, flags["run-folder"]);
-  const reading = readSettings(env, given);
+  const { env, stated, overlays } = layDefaults(words.env, defaults);
+  const reading = readSettings(env, given, stated);
   const { settings } = reading;
   const problems = [...flagProblems(errors), ...roleProblems(positionals), ...reading.problems];
   const warnings = [...passedOverFlags(unknown, tellsEveryFlag), ...reading.warnings];
@@ -98,6 +102,7 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   const override = { cwd, path: settings.bootstrapOverride, hostIp: settings.hostIp };
   const envoyOverlay = await readBootstrapOverride(override, warnings);
   const effective = await effectiveProxyConfig({
+    defaults: overlays,
     meshFile: await readMesh({ cwd, path: flags.meshConfig, isNamed: given.has("meshConfig") }, problems, warnings),
     environment: await readEnvironmentOverlay({ cwd: words.cwd, env, file: flags["proxy-config"] }, problems),
     annotations: podAnnotations,

@@ -20,11 +20,15 @@ export const SETTINGS: readonly (readonly [name: string, setting: Setting<unknow
 );
 
 /**
- * Reads every catalogued variable, and the flags that beat one. A variable that cannot be parsed is a warning and its
+ * Reads every catalogued variable, and the flags that beat one; `stated` names who stands behind a default. A variable that cannot be parsed is a warning and its
  * default is used, an empty string counts as set; a flag that cannot be parsed is a problem.
  * Source: istio/istio pkg/env/var.go.
  */
-export function readSettings(env: Environment, given: ReadonlyMap<string, FlagValue>): SettingsReading {
+export function readSettings(
+  env: Environment,
+  given: ReadonlyMap<string, FlagValue>,
+  stated: ReadonlyMap<string, string> = new Map(),
+): SettingsReading {
   const settings: Record<string, unknown> = {};
   const origins = new Map<string, Origin>();
   const problems: Problem[] = [];
@@ -34,7 +38,7 @@ export function readSettings(env: Environment, given: ReadonlyMap<string, FlagVa
     const value = text === undefined ? undefined : setting.parser.parse(text);
     const isSet = text !== undefined && value !== undefined;
     settings[name] = isSet ? value : setting.default;
-    if (isSet) origins.set(setting.env, { source: setting.env });
+    if (isSet) origins.set(setting.env, { source: stated.get(setting.env) ?? setting.env });
     if (text !== undefined && value === undefined) warnings.push(unparsable(setting, text));
   }
   for (const flag of ALL_FLAGS) {

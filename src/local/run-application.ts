@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { closeWithin, type Listeners, tellEnvoyEnd, withLog } from "../agent/index.ts";
+import { type AgentContext, closeWithin, type Listeners, tellEnvoyEnd, withLog } from "../agent/index.ts";
 import { namedEnvoy } from "../agent/start-envoy/index.ts";
 import {
   applicationExitCode,
@@ -16,8 +16,8 @@ import { beginDrain, endApplication, waitUntilQuiet } from "./end-application.ts
 import type { LocalMeshOptions } from "./local-mesh.ts";
 import {
   isGiven,
-  loadRunConfig,
   type RunSidecar,
+  runConfigReader,
   startLocalSidecar,
   startOwnSidecar,
   withLogFlags,
@@ -52,12 +52,14 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
   // stderr has the reason of a failure anyway: the log has it, too, where somebody has chosen a log
   const hasOwnLog = isGiven(options.flags, "log_target") || isGiven(options.flags, "log_as_json");
   const work = async (log: Logger): Promise<number> => {
-    const { config, warnings } = await loadRunConfig(args, host);
+    const read = await runConfigReader(args, host);
+    const { config, warnings } = await read();
     if (options.local === undefined) for (const warning of warnings) log.warn(formatProblem(warning));
     const sidecar = await startSidecar(options, config, {
       host: { ...host, ...envoyStreams(host.stderr, options.isVerbose ? undefined : over.signal) },
       log,
       signals,
+      readAgain: read,
     });
     if (sidecar === undefined) return signalCode(signals);
     try {
@@ -92,12 +94,12 @@ function envoyStreams(stderr: NodeJS.WritableStream, over: AbortSignal | undefin
 async function startSidecar(
   { local }: RunOptions,
   config: AgentConfig,
-  { host, log, signals }: Surroundings,
+  { host, log, signals, readAgain }: Surroundings & Pick<AgentContext, "readAgain">,
 ): Promise<RunSidecar | undefined> {
   const own: Host = { ...host, signals };
   const starting =
     local === undefined
-      ? startOwnSidecar(config, { host: own, log })
+      ? startOwnSidecar(config, { host: own, log, ...(readAgain === undefined ? {} : { readAgain }) })
       : startLocalSidecar(config, {
           ...local,
           ...(config.flags.envoy === "" ? {} : { envoy: config.flags.envoy }),

@@ -1,13 +1,15 @@
 import { join } from "node:path";
 import { type AgentContext, type RunningAgent, startAgent } from "../agent/index.ts";
-import { choosePorts } from "../agent/ports/index.ts";
+import { choosePorts, portDefaults } from "../agent/ports/index.ts";
 import { inRunFolder } from "../agent/run-folder/index.ts";
 import { drainOptions } from "../agent/start-envoy/index.ts";
+import { formatGoDuration } from "../base/index.ts";
 import { type AgentConfig, type LoadedConfig, loadConfig } from "../config/index.ts";
 import { type AdminClient, createAdminClient } from "../envoy/index.ts";
 import type { DrainOptions } from "../envoy/supervisor/index.ts";
 import type { Host } from "../host/index.ts";
 import { PATHS } from "../istio/index.ts";
+import { DEFAULT_PROXY_CONFIG } from "../istio/mesh/index.ts";
 import { type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
 
 /** The sidecar of an application, and what there is to say about it. */
@@ -24,38 +26,40 @@ export interface RunSidecar extends AsyncDisposable {
   readonly variables: Readonly<Record<string, string>>;
 }
 
+/** What `pilotboat run` states in the place of the defaults of `proxy`. Whatever somebody has set stays. */
+export const RUN_DEFAULTS: Readonly<Record<string, string>> = {
+  PILOTBOAT_RESTART: "on-failure",
+  PILOTBOAT_WATCHDOG: "true",
+  PILOTBOAT_STOCK_ENVOY: "adapt",
+  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
+  MINIMUM_DRAIN_DURATION: "0s",
+};
+
 /**
- * What `proxy` would read, with other defaults: an Envoy that crashed is started again, one without Istio's
- * filters is sent its configuration without them, the end waits for connections
- * instead of a fixed time, and outside a pod, whose probes and redirection name them, ports are free ones. Whatever
- * somebody has set stays.
+ * Reads what `proxy` would read, with other defaults: an Envoy that crashed is started again, one without Istio's filters
+ * is sent its configuration without them, the end waits for connections instead of a fixed time, and outside a pod, whose
+ * probes and redirection name them, ports are free ones. What it gives reads the same once more.
  */
-export async function loadRunConfig(args: readonly string[], host: Host): Promise<LoadedConfig> {
+export async function runConfigReader(args: readonly string[], host: Host): Promise<() => Promise<LoadedConfig>> {
   const isPod = (host.env.KUBERNETES_SERVICE_HOST ?? "") !== "";
-  const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = isPod ? [] : await choosePorts(4);
-  const defaults: Readonly<Record<string, string>> = {
-    PILOTBOAT_RESTART: "on-failure",
-    PILOTBOAT_WATCHDOG: "true",
-    PILOTBOAT_STOCK_ENVOY: "adapt",
-    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
-    MINIMUM_DRAIN_DURATION: "0s",
-    ...(isPod ? {} : { ENVOY_STATUS_PORT: String(envoyStatus), ENVOY_PROMETHEUS_PORT: String(prometheus) }),
-  };
-  const given = Object.entries(host.env).filter(([name, value]) => !(name in defaults && value === "")); // an empty one says nothing
-  const env = { ...defaults, ...Object.fromEntries(given) };
-  const { config, warnings } = await loadConfig({ args, env, cwd: host.cwd, stop: host.signals.stop });
-  const origins = new Map(config.origins);
-  // who asks for the wait decides about its bound; where `run` asks, its bound is the default of the fixed time
-  if (!host.env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS && !origins.has("terminationDrainDuration")) {
-    origins.set("terminationDrainDuration", { source: "pilotboat run" });
-  }
-  if (isPod) return { config: Object.freeze({ ...config, origins }), warnings };
-  const proxy = {
-    ...config.proxy,
-    ...(origins.has("proxyAdminPort") ? {} : { proxyAdminPort: admin }),
-    ...(origins.has("statusPort") ? {} : { statusPort: status }),
-  };
-  return { config: Object.freeze({ ...config, proxy, origins }), warnings };
+  const { terminationDrainDuration } = DEFAULT_PROXY_CONFIG;
+  // whoever asks for the wait decides about its bound; where `run` asks, its bound is the fixed time of `proxy`
+  const bound = host.env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS
+    ? {}
+    : { terminationDrainDuration: formatGoDuration(terminationDrainDuration ?? 0n) };
+  const defaults = [
+    { source: RUN, variables: RUN_DEFAULTS, proxyConfig: bound },
+    ...(isPod ? [] : [portDefaults(RUN, await chooseRunPorts())]),
+  ];
+  return () => loadConfig({ args, env: host.env, cwd: host.cwd, stop: host.signals.stop, defaults });
+}
+
+const RUN = "pilotboat run";
+
+async function chooseRunPorts(): Promise<Readonly<Record<string, number>>> {
+  const names = ["proxyAdminPort", "statusPort", "ENVOY_STATUS_PORT", "ENVOY_PROMETHEUS_PORT"];
+  const ports = await choosePorts(names.length);
+  return Object.fromEntries(names.map((name, at) => [name, ports[at] ?? 0]));
 }
 
 /** The flags with those of the log that `run` adds: to stderr, and only from `warn`. */

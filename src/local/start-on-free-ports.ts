@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type AgentContext, type RunningAgent, startAgent } from "../agent/index.ts";
 import { choosePorts, portThatWasTaken } from "../agent/ports/index.ts";
 import { AgentError, describeError, Lifetime, type Logger, poll } from "../base/index.ts";
-import { formatProblem, loadConfig } from "../config/index.ts";
+import { type ConfigDefaults, formatProblem, type LoadedConfig, loadConfig } from "../config/index.ts";
 import {
   type ControlPlane,
   type ControlPlaneOptions,
@@ -110,50 +110,81 @@ async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifeti
   const starting = startControlPlane({ resources, values, log, ...(onNews && { onNews }) }, host.signals.stop);
   const controlPlane = await step("control plane", life.own("control plane", starting), ({ address }) => address);
   await writeCredentials(controlPlane, folder, identity);
-  const { config, warnings } = await loadConfig({
-    args: ["sidecar", "--envoy", parts.envoy],
-    cwd: folder,
-    env: { ...host.env, ...agentWords(parts, identity, ports, controlPlane.port) },
-  });
+  const readAgain = (): Promise<LoadedConfig> =>
+    loadConfig({
+      args: ["sidecar", "--envoy", parts.envoy],
+      cwd: folder,
+      env: wordsOf(parts),
+      defaults: [meshDefaults(parts, identity, ports, controlPlane.port)],
+    });
+  const { config, warnings } = await readAgain();
   for (const warning of warnings) log.warn(formatProblem(warning));
   const agent = await step(
     "agent",
-    life.own("agent", startAgent(config, { host, log, onEnvoyNews: parts.onEnvoyNews })),
+    life.own("agent", startAgent(config, { host, log, onEnvoyNews: parts.onEnvoyNews, readAgain })),
     (one) => (one.envoyPid() === undefined ? "without Envoy" : `Envoy spawned, pid ${one.envoyPid()}`),
   );
   return { agent, controlPlane };
 }
 
-/** The words that an injected pod would be told, for this machine. */
-function agentWords(
-  { proxyConfig, env, host }: MeshParts,
+/** What a mesh of one says by itself, whatever the shell around it was told about another one. */
+const OWN_VARIABLES = [
+  "POD_NAME",
+  "POD_NAMESPACE",
+  "SERVICE_ACCOUNT",
+  "INSTANCE_IP",
+  "ISTIO_META_CLUSTER_ID",
+  "ENVOY_STATUS_PORT",
+  "ENVOY_PROMETHEUS_PORT",
+  "PILOTBOAT_RESTART",
+  "PILOTBOAT_WATCHDOG",
+  "PILOTBOAT_CRASH_FOLDER",
+  "PROXY_CONFIG",
+];
+
+/** What somebody says: the shell, of all that this mesh does not say by itself, and the choices over it. */
+function wordsOf({ host, env, proxyConfig }: MeshParts): Readonly<Record<string, string | undefined>> {
+  const others = Object.entries(host.env).filter(([name]) => !OWN_VARIABLES.includes(name));
+  const fields = proxyConfig === undefined ? {} : { PROXY_CONFIG: JSON.stringify(proxyConfig) };
+  return { ...Object.fromEntries(others), ...fields, ...env };
+}
+
+/** What an injected pod would be told, for this machine. */
+function meshDefaults(
+  { host }: MeshParts,
   { namespace, serviceAccount }: { readonly namespace: string; readonly serviceAccount: string },
   ports: Ports,
   controlPlanePort: number,
-): Record<string, string> {
+): ConfigDefaults {
   return {
-    POD_NAME: `${serviceAccount}-local`,
-    POD_NAMESPACE: namespace,
-    SERVICE_ACCOUNT: serviceAccount,
-    INSTANCE_IP: "127.0.0.1",
-    ISTIO_META_CLUSTER_ID: "Kubernetes",
-    ENVOY_STATUS_PORT: String(ports.envoyStatus),
-    ENVOY_PROMETHEUS_PORT: String(ports.prometheus),
-    PILOTBOAT_RESTART: "on-failure",
-    PILOTBOAT_WATCHDOG: "true",
-    PILOTBOAT_STOCK_ENVOY: host.env.PILOTBOAT_STOCK_ENVOY || "adapt",
-    PILOTBOAT_LOOPBACK_ONLY: host.env.PILOTBOAT_LOOPBACK_ONLY || "true",
-    PILOTBOAT_CRASH_FOLDER: join(xdgFolder(host.env, "XDG_STATE_HOME", ".local/state"), "pilotboat/crashes"), // the run folder does not outlive the run
-    PROXY_CONFIG: JSON.stringify({
+    source: "the local mesh",
+    variables: {
+      POD_NAME: `${serviceAccount}-local`,
+      POD_NAMESPACE: namespace,
+      SERVICE_ACCOUNT: serviceAccount,
+      INSTANCE_IP: "127.0.0.1",
+      ISTIO_META_CLUSTER_ID: "Kubernetes",
+      ENVOY_STATUS_PORT: String(ports.envoyStatus),
+      ENVOY_PROMETHEUS_PORT: String(ports.prometheus),
+      PILOTBOAT_CRASH_FOLDER: join(xdgFolder(host.env, "XDG_STATE_HOME", ".local/state"), "pilotboat/crashes"), // the run folder does not outlive the run
+      ...MESH_DEFAULTS,
+    },
+    proxyConfig: {
       discoveryAddress: `localhost:${controlPlanePort}`,
       proxyAdminPort: ports.admin,
       statusPort: ports.status,
       terminationDrainDuration: "0s", // nobody else is connected, and Ctrl-C should be quick
-      ...proxyConfig,
-    }),
-    ...env,
+    },
   };
 }
+
+/** What `pilotboat up` and the library state in the place of the defaults of `proxy`, wherever the mesh is. */
+export const MESH_DEFAULTS: Readonly<Record<string, string>> = {
+  PILOTBOAT_RESTART: "on-failure",
+  PILOTBOAT_WATCHDOG: "true",
+  PILOTBOAT_STOCK_ENVOY: "adapt",
+  PILOTBOAT_LOOPBACK_ONLY: "true",
+};
 
 /** An Envoy that neither answers nor ends by then is looked after by `ready`. */
 const BIND_LIMIT_MS = 10_000;

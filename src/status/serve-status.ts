@@ -1,9 +1,15 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { describeError, escapeLine } from "../base/index.ts";
+import { type BoundSocket, describeError, escapeLine, type Logger } from "../base/index.ts";
 import { Connections } from "./connections.ts";
-import type { StatusOptions } from "./options.ts";
 import { send } from "./reply.ts";
-import { route } from "./routes.ts";
+import { createRouter, type Route, type Router } from "./route.ts";
+
+export interface StatusOptions {
+  /** Bound by the caller, who also closes it; connections that came early are served first. */
+  readonly socket: BoundSocket;
+  readonly routes: readonly Route[];
+  readonly log: Logger;
+}
 
 /** A status server that answers until it is disposed of, also while Envoy drains. */
 export interface StatusServer extends AsyncDisposable {
@@ -16,15 +22,16 @@ const IDLE_CONNECTION_MS = 61 * 60_000;
 const STALLED_REQUEST_MS = 5 * 60_000;
 
 /**
- * Serves the status port: readiness, merged metrics, quit, drain and debug pages. `stop` gives up the start
+ * Serves the routes on the status port. `stop` gives up the start
  * and reloads only: the port keeps answering while Envoy drains, until disposal cuts what is open.
  */
 export async function serveStatus(options: StatusOptions, stop: AbortSignal): Promise<StatusServer> {
   stop.throwIfAborted();
+  const router = createRouter(options.routes);
   const connections = new Connections();
   const server = createServer((request, response) => {
     connections.noteRequest(request, response);
-    void answer(request, response, options, stop);
+    void answer(request, response, { ...options, router }, stop);
   });
   server.keepAliveTimeout = IDLE_CONNECTION_MS;
   server.setTimeout(STALLED_REQUEST_MS);
@@ -49,11 +56,11 @@ export async function serveStatus(options: StatusOptions, stop: AbortSignal): Pr
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  options: StatusOptions,
+  options: StatusOptions & { readonly router: Router },
   stop: AbortSignal,
 ): Promise<void> {
   try {
-    const outcome = await route(request, options, stop);
+    const outcome = await options.router(request, stop);
     await send(request, response, outcome);
     outcome.afterwards?.();
   } catch (error) {

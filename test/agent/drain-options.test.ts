@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { drainOptions } from "../../src/agent/start-envoy/options.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { describePlan } from "../../src/envoy/supervisor/drain.ts";
-import { loadRunConfig } from "../../src/local/run-sidecar.ts";
+import { runConfigReader } from "../../src/local/run-sidecar.ts";
 
 const NO_BOUND = Number.POSITIVE_INFINITY;
 const ZERO = { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true" };
@@ -40,7 +40,7 @@ test("reality 15: where run itself asks to wait for connections, the default bou
   const streams = { stdout: new PassThrough(), stderr: new PassThrough() };
   const host = { cwd, ...streams, signals: { stop: never, hurry: never, force: never } };
   const boundOf = async (env: Readonly<Record<string, string>>): Promise<number> =>
-    drainOptions((await loadRunConfig([], { ...host, env })).config).terminationMs;
+    drainOptions((await (await runConfigReader([], { ...host, env }))()).config).terminationMs;
   const pod = { KUBERNETES_SERVICE_HOST: "10.0.0.1" };
   expect(await Promise.all([{}, pod, ZERO, { ...ZERO, ...pod }].map(boundOf))).toEqual([
     5_000,
@@ -69,7 +69,7 @@ test("reality 15: a variable that is there and empty leaves run its own default"
   ];
   const ports = ["ENVOY_STATUS_PORT", "ENVOY_PROMETHEUS_PORT"];
   const env = Object.fromEntries([...names, ...ports].map((name) => [name, ""]));
-  const { config, warnings } = await loadRunConfig([], { ...host, env });
+  const { config, warnings } = await (await runConfigReader([], { ...host, env }))();
   expect(warnings.filter(({ name }) => name in env)).toEqual([]);
   expect(config.settings).toMatchObject({ isExitOnZeroConnections: true, restart: "on-failure", minDrainMs: 0 });
   expect([15_021, 15_090]).not.toContain(config.settings.envoyStatusPort);

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
+import { plannedPorts } from "../../src/agent/parts/index.ts";
 import { describePorts } from "../../src/agent/ports/port-map.ts";
 import { loadConfig } from "../../src/config/index.ts";
 
 async function portsOf(env: Readonly<Record<string, string>>): Promise<string> {
-  return describePorts((await loadConfig({ args: [], env, cwd: "/nowhere" })).config);
+  return describePorts(plannedPorts((await loadConfig({ args: [], env, cwd: "/nowhere" })).config));
 }
 
 test("the ports of a sidecar are told with their uses", async () => {

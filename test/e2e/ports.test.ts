@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { chooseFreePorts } from "../../src/agent/ports/free-ports.ts";
+import { freePortDefaults } from "../../src/agent/run-agent.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { asStranger } from "../security/users.ts";
 import { run, runtimes } from "../support/pilotboat.ts";
@@ -121,17 +121,17 @@ describe.each(runtimes())("ports that are chosen, on $name", (runtime) => {
 
 test("reality 27: --free-ports replaces what is taken, not what somebody has set", async () => {
   const server = await take(15_020);
-  const configOf = async (...args: readonly string[]) => (await loadConfig({ args, env: {}, cwd: "/nowhere" })).config;
-  const config = await configOf("--free-ports");
-  const chosen = (await chooseFreePorts(config))(config);
-  expect(chosen.proxy.statusPort).not.toBe(15_020);
+  const chosen = async (args: readonly string[], env: Readonly<Record<string, string>> = {}) => {
+    const words = { args, env, cwd: "/nowhere" };
+    const defaults = await freePortDefaults((await loadConfig(words)).config);
+    return (await loadConfig({ ...words, defaults })).config;
+  };
+  const free = await chosen(["--free-ports"]);
+  expect(free.proxy.statusPort).not.toBe(15_020);
+  expect(free.origins.get("statusPort")).toEqual({ source: "--free-ports" });
 
-  const set = (
-    await loadConfig({ args: ["--free-ports"], env: { PROXY_CONFIG: "statusPort: 15020" }, cwd: "/nowhere" })
-  ).config;
-  expect((await chooseFreePorts(set))(set).proxy.statusPort).toBe(15_020);
-  const without = await configOf();
-  expect((await chooseFreePorts(without))(without).proxy.statusPort).toBe(15_020);
+  expect((await chosen(["--free-ports"], { PROXY_CONFIG: "statusPort: 15020" })).proxy.statusPort).toBe(15_020);
+  expect((await chosen([])).proxy.statusPort).toBe(15_020);
   server?.close();
 });
 

@@ -1,6 +1,28 @@
 import { type IncomingHttpHeaders, request } from "node:http";
-import { type BoundSocket, bindTcp, createLogger, createMetrics, Lifetime } from "../../src/base/index.ts";
-import { createReadinessBoard, type ReadinessCheck, type StatusOptions, serveStatus } from "../../src/status/index.ts";
+import {
+  type BoundSocket,
+  bindTcp,
+  createLogger,
+  createMetrics,
+  Lifetime,
+  type MetricsRegistry,
+} from "../../src/base/index.ts";
+import {
+  createReadinessBoard,
+  drainRoute,
+  type EnvoyStatsSource,
+  jsonRoute,
+  metricsRoutes,
+  profileRoute,
+  quitRoute,
+  type ReadinessBoard,
+  type ReadinessCheck,
+  type ReloadCall,
+  type Route,
+  readyRoute,
+  reloadRoute,
+  serveStatus,
+} from "../../src/status/index.ts";
 
 export interface Answer {
   readonly status: number | undefined;
@@ -14,11 +36,23 @@ export interface Rig extends AsyncDisposable {
   readonly log: string[];
   readonly called: string[];
   readonly stop: AbortController;
-  readonly metrics: StatusOptions["metrics"];
+  readonly board: ReadinessBoard;
+  readonly metrics: MetricsRegistry;
   call(path: string, options?: { method?: string; headers?: Record<string, string> }): Promise<Answer>;
 }
 
-export interface RigOptions extends Partial<StatusOptions> {
+export interface RigOptions {
+  readonly socket?: BoundSocket;
+  readonly notes?: () => readonly string[];
+  readonly envoyStats?: EnvoyStatsSource;
+  readonly metricsForLocalhostOnly?: boolean;
+  readonly drain?: () => Promise<void>;
+  readonly reload?: ReloadCall;
+  readonly nameTable?: () => unknown;
+  readonly agentReport?: () => unknown;
+  readonly commandLine?: readonly string[] | undefined;
+  /** Of another part. */
+  readonly routes?: readonly Route[];
   readonly checks?: readonly ReadinessCheck[];
   /** What callers look like to the server; their real address when absent. */
   readonly peer?: string | undefined;
@@ -34,19 +68,24 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const metrics = createMetrics("istio_agent_");
   const log = createLogger({ write: (line) => void lines.push(line.replace(/^[^\t]*\t/, "").trimEnd()) });
   const board = createReadinessBoard({ checks: options.checks ?? [], stop: stop.signal, log });
+  const { envoyStats, metricsForLocalhostOnly: areLocalOnly = false, nameTable = () => undefined } = options;
+  const { commandLine } = "commandLine" in options ? options : { commandLine: ["pilotboat", "proxy", "sidecar"] };
+  const routes = [
+    readyRoute(board, options.notes ?? (() => [])),
+    ...metricsRoutes({ metrics, log, envoyStats, areLocalOnly }),
+    quitRoute(() => void called.push("quit"), log),
+    drainRoute(options.drain ?? (async () => void called.push("drain")), log),
+    reloadRoute(options.reload),
+    jsonRoute("/debug/ndsz", nameTable),
+    jsonRoute("/debug/agent", options.agentReport ?? (() => undefined)),
+    ...(commandLine === undefined ? [] : [profileRoute(commandLine)]),
+    ...(options.routes ?? []),
+  ];
+  const listening = options.socket ?? socket;
   await life.own(
     "status",
     serveStatus(
-      {
-        socket: "peer" in options ? withPeer(socket, options.peer) : socket,
-        board,
-        metrics,
-        quit: () => void called.push("quit"),
-        drain: async () => void called.push("drain"),
-        commandLine: ["pilotboat", "proxy", "sidecar"],
-        log,
-        ...options,
-      },
+      { socket: "peer" in options ? withPeer(listening, options.peer) : listening, routes, log },
       stop.signal,
     ),
   );
@@ -54,6 +93,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     port: socket.port,
     log: lines,
     called,
+    board,
     stop,
     metrics,
     call: (path, how = {}) => call({ port: socket.port, path, ...how }),

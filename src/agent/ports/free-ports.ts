@@ -1,28 +1,24 @@
-import type { AgentConfig } from "../../config/index.ts";
+import type { ConfigDefaults } from "../../config/index.ts";
 import { choosePorts } from "./choose-ports.ts";
-import { takenDefaults } from "./port-map.ts";
+import { type PlannedPort, takenNow } from "./port-map.ts";
 
-/**
- * With `--free-ports`: other ports in place of those that nobody has set and that are taken now. What it gives lays them
- * over a configuration, also over one that is read again for a reload.
- */
-export async function chooseFreePorts(config: AgentConfig): Promise<(config: AgentConfig) => AgentConfig> {
-  const taken = config.flags["free-ports"] ? await takenDefaults(config) : [];
-  if (taken.length === 0) return (same) => same;
+/** Free ports in the place of those that are taken now and that nobody has set, by what sets them. */
+export async function freePortsFor(
+  ports: readonly PlannedPort[],
+  isSet: (from: string) => boolean,
+): Promise<Readonly<Record<string, number>>> {
+  const taken = (await takenNow(ports)).filter((from) => !isSet(from));
   const free = await choosePorts(taken.length);
-  const chosen = Object.fromEntries(taken.map((from, at) => [from, free[at]] as const));
-  return ({ proxy, settings, ...rest }) =>
-    Object.freeze({
-      ...rest,
-      proxy: {
-        ...proxy,
-        statusPort: chosen.statusPort ?? proxy.statusPort,
-        proxyAdminPort: chosen.proxyAdminPort ?? proxy.proxyAdminPort,
-      },
-      settings: {
-        ...settings,
-        envoyStatusPort: chosen.ENVOY_STATUS_PORT ?? settings.envoyStatusPort,
-        envoyPrometheusPort: chosen.ENVOY_PROMETHEUS_PORT ?? settings.envoyPrometheusPort,
-      },
-    });
+  return Object.fromEntries(taken.flatMap((from, at) => (free[at] === undefined ? [] : [[from, free[at]]])));
+}
+
+/** Ports as defaults, by what sets them: a variable, or a field of ProxyConfig. */
+export function portDefaults(source: string, ports: Readonly<Record<string, number>>): ConfigDefaults {
+  const isVariable = ([from]: readonly [string, number]): boolean => /^[A-Z_]+$/.test(from);
+  const all = Object.entries(ports);
+  return {
+    source,
+    variables: Object.fromEntries(all.filter(isVariable).map(([from, port]) => [from, String(port)])),
+    proxyConfig: Object.fromEntries(all.filter((one) => !isVariable(one))),
+  };
 }

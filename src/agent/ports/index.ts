@@ -1,4 +1,4 @@
 export { checkWantedPort, choosePorts, portThatWasTaken } from "./choose-ports.ts";
-export { chooseFreePorts } from "./free-ports.ts";
-export { describePorts, statusPortTaken, tryEnvoyPorts } from "./port-map.ts";
+export { freePortsFor, portDefaults } from "./free-ports.ts";
+export { describePorts, type PlannedPort, statusPortTaken, tryPorts } from "./port-map.ts";
 export { warnOfSharedPorts } from "./shared-ports.ts";

@@ -1,18 +1,18 @@
 import { AgentError, tryTcp } from "../../base/index.ts";
-import type { AgentConfig } from "../../config/index.ts";
 import { portHolders } from "../../host/index.ts";
-import { hasOwnDocument } from "../start-envoy/options.ts";
 
-interface PlannedPort {
+/** A port that the agent or its Envoy is going to listen on. */
+export interface PlannedPort {
   readonly port: number;
   readonly use: string;
-  /** Who sets it. */
+  /** What sets it: a variable, or a field of ProxyConfig. */
   readonly from: string;
+  /** How it is found out in time that it is taken; undefined: not at all. */
+  readonly tried: "by binding" | "on the loopback" | "on every address" | undefined;
 }
 
 /** `15000 Envoy's admin, 15020 status, ...`: who is going to listen where. Throws CONFIG_INVALID for a port with two uses. */
-export function describePorts(config: AgentConfig): string {
-  const ports = planPorts(config);
+export function describePorts(ports: readonly PlannedPort[]): string {
   for (const [at, { port, use, from }] of ports.entries()) {
     const other = ports.slice(0, at).find((earlier) => earlier.port === port);
     if (other === undefined) continue;
@@ -23,38 +23,37 @@ export function describePorts(config: AgentConfig): string {
 }
 
 /**
- * Tries what Envoy is going to listen on, because Envoy only says "cannot bind", and of some ports not even that: two
- * Envoys can share one unnoticed. Rejects with ADDRESS_IN_USE, naming all that are taken, who has them and who sets them,
- * or with ADDRESS_UNUSABLE.
+ * Tries what others are going to listen on. Rejects with ADDRESS_IN_USE, naming all that are taken, who has them and what
+ * sets them, or with ADDRESS_UNUSABLE.
  */
-export async function tryEnvoyPorts(config: AgentConfig, localhost: string): Promise<void> {
-  const taken = await takenEnvoyPorts(config, localhost);
+export async function tryPorts(ports: readonly PlannedPort[], localhost: string): Promise<void> {
+  const taken = await takenPorts(ports, localhost);
   if (taken.length > 0) throw await describeTaken(taken);
 }
 
-/** The failure to bind the status port, with what else is taken. */
-export async function statusPortTaken(config: AgentConfig, error: AgentError): Promise<AgentError> {
-  const status = { port: config.proxy.statusPort, use: "status", from: "statusPort", error };
-  return describeTaken([status, ...(await takenEnvoyPorts(config, "127.0.0.1"))]);
+/** The failure to bind a port, with what else is taken. */
+export async function statusPortTaken(ports: readonly PlannedPort[], error: AgentError): Promise<AgentError> {
+  const own = ports.filter(({ tried }) => tried === "by binding").map((one) => ({ ...one, error }));
+  return describeTaken([...own, ...(await takenPorts(ports, "127.0.0.1"))]);
 }
 
-/** Ports that nobody has set and that are taken: from where they come. */
-export async function takenDefaults(config: AgentConfig): Promise<readonly string[]> {
-  const taken = await takenEnvoyPorts(config, "127.0.0.1");
-  const status = await tryPort("::", { port: config.proxy.statusPort, use: "status", from: "statusPort" });
-  return [...status, ...taken].map(({ from }) => from).filter((from) => !config.origins.has(from));
+/** Of the ports that are taken: what sets them. */
+export async function takenNow(ports: readonly PlannedPort[]): Promise<readonly string[]> {
+  const own = ports.filter(({ tried }) => tried === "by binding");
+  const taken = await Promise.all([...own.map(tryOwn), takenPorts(ports, "127.0.0.1")]);
+  return taken.flat().map(({ from }) => from);
 }
 
 interface TakenPort extends PlannedPort {
   readonly error: AgentError;
 }
 
-async function takenEnvoyPorts(config: AgentConfig, localhost: string): Promise<TakenPort[]> {
-  if (config.settings.isEnvoyDisabled || !hasOwnDocument(config)) return [];
-  const others = config.settings.isLoopbackOnly ? localhost : "0.0.0.0";
-  const host = (from: string): string => (from === "proxyAdminPort" ? localhost : others);
-  const ports = planPorts(config).filter(({ from }) => from !== "statusPort");
-  return (await Promise.all(ports.map((one) => tryPort(host(one.from), one)))).flat();
+async function takenPorts(ports: readonly PlannedPort[], localhost: string): Promise<TakenPort[]> {
+  const hosts = { "on the loopback": localhost, "on every address": "0.0.0.0" };
+  const tries = ports.map((one) =>
+    one.tried === undefined || one.tried === "by binding" ? [] : tryPort(hosts[one.tried], one),
+  );
+  return (await Promise.all(tries)).flat();
 }
 
 async function tryPort(host: string, planned: PlannedPort): Promise<TakenPort[]> {
@@ -63,9 +62,13 @@ async function tryPort(host: string, planned: PlannedPort): Promise<TakenPort[]>
     return [];
   } catch (error) {
     if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") return [{ ...planned, error }];
-    if (planned.from === "statusPort") return []; // no IPv6 here: binding it tells
     throw error;
   }
+}
+
+/** There may be no IPv6 here: binding it tells. */
+function tryOwn(planned: PlannedPort): Promise<TakenPort[]> {
+  return tryPort("::", planned).catch(() => []);
 }
 
 async function describeTaken(taken: readonly TakenPort[]): Promise<AgentError> {
@@ -87,20 +90,4 @@ function settersOf(taken: readonly TakenPort[]): string {
   const fields = names.filter((from) => !isVariable(from));
   const inProxyConfig = fields.length === 0 ? [] : [`${fields.join(" and ")} in PROXY_CONFIG`];
   return [...names.filter(isVariable), ...inProxyConfig].join(" and ");
-}
-
-function planPorts({ proxy, settings }: AgentConfig): PlannedPort[] {
-  const agent = [{ port: proxy.statusPort, use: "status", from: "statusPort" }];
-  const envoy = [
-    { port: proxy.proxyAdminPort, use: "Envoy's admin", from: "proxyAdminPort" },
-    { port: settings.envoyStatusPort, use: "Envoy's health", from: "ENVOY_STATUS_PORT" },
-    { port: settings.envoyPrometheusPort, use: "Envoy's metrics", from: "ENVOY_PROMETHEUS_PORT" },
-    { port: settings.secureMetricsPort, use: "Envoy's metrics with TLS", from: "ENVOY_SECURE_METRICS_PORT" },
-    {
-      port: settings.secureMergedMetricsPort,
-      use: "merged metrics with TLS",
-      from: "ENVOY_SECURE_MERGED_METRICS_PORT",
-    },
-  ];
-  return [...agent, ...(settings.isEnvoyDisabled ? [] : envoy)].filter(({ port }) => port > 0);
 }

@@ -6,7 +6,7 @@ import { type AgentConfig, formatProblem, type LoadedConfig } from "../../config
 import { configFileOf } from "../../envoy/index.ts";
 import type { SpawnOptions, SupervisedEnvoy } from "../../envoy/supervisor/index.ts";
 import { hideSecrets } from "../../istio/index.ts";
-import type { JsonValue, ProxyConfig } from "../../istio/mesh/index.ts";
+import type { JsonValue } from "../../istio/mesh/index.ts";
 import {
   type Around,
   findBinary,
@@ -16,6 +16,7 @@ import {
   planEnvoy,
   prepareBootstrap,
 } from "../start-envoy/index.ts";
+import { type Lasting, refuseLasting } from "./refuse-lasting.ts";
 import { refuseInvalid, refuseOtherAdmin, refuseTakenPorts } from "./reload-checks.ts";
 
 /** What came of a reload. */
@@ -45,6 +46,8 @@ export interface ReloadParts {
   /** What the Envoy that runs was started with. */
   readonly spawn: SpawnOptions;
   readonly hasExternalSds: boolean;
+  /** What a reload must not change, as `refuseLasting` takes it. */
+  readonly parts: readonly Lasting[];
   /** Undefined while the control plane answers, or nobody has asked it. */
   readonly whyNoControlPlane: () => string | undefined;
   readonly stop: AbortSignal;
@@ -189,33 +192,12 @@ function startedWith(path: string, spawn: SpawnOptions, before: string): SpawnOp
 
 const HOW_TO_ALLOW = "hot restart is off; start the agent with --hot-restart";
 
-/** What the agent itself runs on; an Envoy with other values would not find it. */
-const FIXED_FIELDS = [
-  "configPath",
-  "customConfigFile",
-  "discoveryAddress",
-  "controlPlaneAuthPolicy",
-  "statusPort",
-  "proxyAdminPort",
-  "terminationDrainDuration",
-  "privateKeyProvider",
-] as const satisfies readonly (keyof ProxyConfig)[];
-
-async function readAgain({ config, context }: ReloadParts): Promise<LoadedConfig> {
+async function readAgain({ config, context, parts }: ReloadParts): Promise<LoadedConfig> {
   if (context.readAgain === undefined) return { config, warnings: [] };
-  const { config: read, warnings } = await context.readAgain();
-  for (const warning of warnings) context.log.warn(formatProblem(warning));
-  const changed = FIXED_FIELDS.filter((name) => text(read.proxy[name]) !== text(config.proxy[name]));
-  if (changed.length > 0) {
-    throw new AgentError("CONFIG_INVALID", `Cannot change ${changed.join(", ")} while the agent runs`, {
-      hint: "Restart the agent",
-    });
-  }
-  return { config: read, warnings };
-}
-
-function text(value: unknown): string {
-  return JSON.stringify(value, (_key, one: unknown) => (typeof one === "bigint" ? String(one) : one)) ?? "";
+  const read = await context.readAgain();
+  for (const warning of read.warnings) context.log.warn(formatProblem(warning));
+  refuseLasting(config, read.config, parts);
+  return read;
 }
 
 interface StartDocument extends Record<string, JsonValue> {
@@ -279,9 +261,9 @@ const PATIENCE_RESERVE_MS = 10_000;
  * A third epoch would cut the drain of the first short; it is given the time that it was promised. Resolves with whether
  * there was one.
  */
-async function waitForEarlierEpochs({ envoy, config, stop, context }: ReloadParts): Promise<boolean> {
+async function waitForEarlierEpochs({ envoy, stop, context }: ReloadParts): Promise<boolean> {
   if (envoy.count() <= 1) return false;
-  const patienceMs = (hotRestart(config)?.parentShutdownSeconds ?? 0) * 1_000 + PATIENCE_RESERVE_MS;
+  const patienceMs = envoy.drainLeftMs() + PATIENCE_RESERVE_MS;
   const until = systemClock.now() + patienceMs;
   context.log.info("Reload: waiting for an earlier Envoy to end its drain", { atMostMs: patienceMs });
   while (envoy.count() > 1 && systemClock.now() < until) await systemClock.sleep(LOOK_MS, stop);

@@ -1,7 +1,15 @@
 export type { Around } from "./around.ts";
 export { findNode, lookAtNode } from "./find-node.ts";
 export { type MeetingPlace, makeMeetingPlace } from "./meeting-place.ts";
-export { drainOptions, hasOwnDocument, hotRestart, isProxyless, wantedEnvoy } from "./options.ts";
+export {
+  drainOptions,
+  hasOwnDocument,
+  hotRestart,
+  isProxyless,
+  lastingEnvoyOptions,
+  startOptions,
+  wantedEnvoy,
+} from "./options.ts";
 export { prepareBootstrap, renderFor } from "./prepare-bootstrap.ts";
 export {
   type EnvoyPlan,

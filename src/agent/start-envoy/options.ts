@@ -7,7 +7,7 @@ import type { ArgumentsOptions } from "../../envoy/index.ts";
 import type { DrainOptions, RestartPolicy } from "../../envoy/supervisor/index.ts";
 import type { NodeDescription, NodeOptions, PlatformWords } from "../../node/index.ts";
 import { ISTIO_VERSION } from "../../version.ts";
-import { xdsSocketPath } from "../run-folder/index.ts";
+import { inRunFolder, runAs, xdsSocketPath } from "../run-folder/index.ts";
 
 // What Envoy is started with and kept by, out of the one configuration. Pure: no room reads more than this.
 
@@ -16,8 +16,7 @@ export function nodeOptions(
   { role, flags, proxy, settings, metadataEnv, origins }: AgentConfig,
   istioVersion?: string,
 ): NodeOptions {
-  const ifSet = (name: string, value: string): string | undefined =>
-    origins.get(name)?.source === name ? value : undefined;
+  const ifSet = (name: string, value: string): string | undefined => (origins.has(name) ? value : undefined);
   return {
     role,
     domain: flags.domain,
@@ -48,7 +47,7 @@ export function nodeOptions(
 }
 
 export function platformWords({ settings, origins }: AgentConfig): Omit<PlatformWords, "isIpv6"> {
-  const hasMetadataHost = origins.get("GCE_METADATA_HOST")?.source === "GCE_METADATA_HOST";
+  const hasMetadataHost = origins.has("GCE_METADATA_HOST");
   return {
     cloud: settings.cloudPlatform,
     gcpMetadata: settings.gcpMetadata,
@@ -76,7 +75,11 @@ export function templateWords({ cwd, environment, settings }: AgentConfig): Temp
   return { cwd, environment, xdsRoot: settings.xdsRoot };
 }
 
-export function argumentsOptions(config: AgentConfig, node: NodeDescription, configFile: string): ArgumentsOptions {
+export function argumentsOptions(
+  config: AgentConfig,
+  node: Pick<NodeDescription, "addresses">,
+  configFile: string,
+): ArgumentsOptions {
   const { proxy, flags, settings } = config;
   return {
     configFile,
@@ -164,4 +167,41 @@ export function isProxyless({ settings }: AgentConfig, { typedMetadata }: NodeDe
 export function grpcSocket(config: AgentConfig): string {
   const path = xdsSocketPath(config);
   return config.cwd === "/" && !isAbsolute(config.proxy.configPath) ? path.slice(1) : path;
+}
+
+/**
+ * What the agent makes of a configuration for all of its Envoys. Not in it is what each Envoy is started with: node,
+ * bootstrap, arguments, executable, and how long it may drain once it is replaced.
+ */
+export function lastingEnvoyOptions(config: AgentConfig): Record<string, unknown> {
+  const { cwd, proxy, settings, flags } = config;
+  return {
+    ...{ cwd, drain: drainOptions(config), restart: restartPolicy(config) },
+    admin: proxy.proxyAdminPort,
+    files: [inRunFolder(config, proxy.configPath), proxy.customConfigFile, settings.crashFolder],
+    isHotRestart: settings.isHotRestart,
+    hasWatchdog: settings.hasWatchdog,
+    isDisabled: settings.isEnvoyDisabled,
+    isWatched: flags.watch,
+    runAs: runAs(config, 0),
+    grpcBootstrap: settings.grpcBootstrapPath,
+  };
+}
+
+/** What each Envoy is started with, as far as the configuration decides it: a reload applies it with the next one. */
+export function startOptions(config: AgentConfig): Record<string, unknown> {
+  const { proxy, settings, role } = config;
+  return {
+    node: nodeOptions(config),
+    platform: platformWords(config),
+    bootstrap: bootstrapOptions(config),
+    template: [settings.bootstrapTemplate || proxy.proxyBootstrapTemplatePath, templateWords(config)],
+    heapLimit: settings.heapLimit,
+    extensions: [settings.stockEnvoy, role],
+    arguments: argumentsOptions(config, { addresses: [] }, ""),
+    environment: settings.compliancePolicy,
+    executable: wantedEnvoy(config),
+    grpcCertificates: settings.outputCerts,
+    drainLimit: hotRestart(config),
+  };
 }

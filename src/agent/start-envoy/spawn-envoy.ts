@@ -109,6 +109,7 @@ export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
     runAs: runAs(config, process.getuid?.()),
     setpriv,
     output,
+    drainLimitSeconds: options.hotRestart(config)?.parentShutdownSeconds,
     stdout: host.stdout,
     stderr: host.stderr,
   };

@@ -6,6 +6,8 @@ import { commandOf, type EnvoyProcess } from "../command-of.ts";
 import { type Passing, passOn, settleOutput, Tail, withoutClosingStreams } from "../output/index.ts";
 
 export interface SpawnOptions extends EnvoyProcess {
+  /** How long it may drain once another epoch has taken over. Default: `parentShutdownSeconds` of the hot restart. */
+  readonly drainLimitSeconds?: number | undefined;
   /** Envoy's own lines go here, untouched but for those that only say that it ends. */
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;

@@ -12,7 +12,7 @@ export function newBaseId(): number {
 }
 
 export interface HotRestartOptions {
-  /** How long the predecessor of an epoch may drain. */
+  /** How long the predecessor of an epoch may drain, unless that was started with a limit of its own. */
   readonly parentShutdownSeconds: number;
   /**
    * Where the epochs meet: what the paths of their sockets begin with, as Envoy sees it. Whoever can connect there gets

@@ -116,6 +116,8 @@ export class Processes implements AsyncDisposable {
       if (this.#baseId !== undefined) await removeSharedMemory(this.#baseId);
       this.#baseId = newBaseId();
     }
-    return epochArguments(this.#baseId, epoch, hotRestart);
+    const replaced = [...this.#running.values()].find(({ child }) => child.epoch === epoch - 1);
+    const parentShutdownSeconds = replaced?.spawn.drainLimitSeconds ?? hotRestart.parentShutdownSeconds;
+    return epochArguments(this.#baseId, epoch, { ...hotRestart, parentShutdownSeconds });
   }
 }

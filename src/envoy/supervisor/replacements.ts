@@ -90,9 +90,10 @@ export class Replacements {
 
   /** An epoch that was replaced is ended by its successor. When that is gone nobody else does it, and none could follow. */
   async #retire({ id, pid }: Child): Promise<void> {
-    const { clock, log, parentShutdownSeconds, processes } = this.#options;
+    const { clock, log, processes } = this.#options;
     const running = processes.get(id);
     if (running === undefined) return;
+    const parentShutdownSeconds = running.spawn.drainLimitSeconds ?? this.#options.parentShutdownSeconds;
     running.drainsUntilMs = clock.now() + parentShutdownSeconds * 1_000;
     const gone = new AbortController();
     void running.spawned.ended.then(() => gone.abort());

@@ -1,4 +1,4 @@
-import { describeError, type Logger } from "../base/index.ts";
+import { describeError, type Logger } from "../../base/index.ts";
 
 /**
  * Closes what an agent has, and tells what cannot be closed in one warning each: by then the end is decided, and a file

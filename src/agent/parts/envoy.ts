@@ -1,0 +1,240 @@
+import type { Lifetime } from "../../base/index.ts";
+import type { AgentConfig } from "../../config/index.ts";
+import type { FoundEnvoy } from "../../envoy/binary/index.ts";
+import type { EnvoyHistory, EnvoyState, SpawnOptions, SupervisedEnvoy } from "../../envoy/supervisor/index.ts";
+import type { NodeDescription } from "../../node/index.ts";
+import type { ReadinessCheck, Route } from "../../status/index.ts";
+import { type PlannedPort, tryPorts, warnOfSharedPorts } from "../ports/index.ts";
+import { type Reload, type Reloader, watchConfig } from "../reload/index.ts";
+import { type ClaimedFolder, inRunFolder } from "../run-folder/index.ts";
+import {
+  findBinary,
+  hasOwnDocument,
+  lastingEnvoyOptions,
+  lookAround,
+  type MeetingPlace,
+  makeMeetingPlace,
+  outputSource,
+  planEnvoy,
+  prepareBootstrap,
+  spawnEnvoy,
+} from "../start-envoy/index.ts";
+import { closeParts } from "./close-parts.ts";
+import type { AgentEnd, Part, Serving, Surroundings } from "./part.ts";
+
+/** Its rows of the report. */
+export interface EnvoyReport {
+  readonly envoy: EnvoyState | { readonly kind: "disabled" };
+  /** Absent without Envoy. */
+  readonly history?: EnvoyHistory;
+  /** Processes of Envoy: after a hot restart the previous one drains for a while. */
+  readonly envoys: number;
+  /** How long those may still drain, at most. */
+  readonly drainLeftSeconds: number;
+  /** Where Envoy's own listeners are, `host:port`; absent without Envoy. */
+  readonly envoyAddresses?: { readonly admin: string; readonly health: string };
+}
+
+export interface EnvoyNeeds {
+  readonly node: () => Promise<NodeDescription>;
+  readonly hasExternalSds: () => boolean;
+  /** Why an Envoy that came up now would get no configuration; undefined while all is well. */
+  readonly whyNoControlPlane: () => string | undefined;
+  /** Why Envoy may lack certificates or configuration; undefined when all is well. */
+  readonly whyUnconfigured: () => string | undefined;
+  /** What Envoy refuses; undefined when it has taken the latest of all. */
+  readonly refusal: () => string | undefined;
+  /** Those whose lasting options a reload must not change. */
+  readonly parts: () => readonly Part[];
+}
+
+/** What Envoy is made of, before there is one. */
+interface Bound {
+  readonly folder: ClaimedFolder;
+  readonly binary: FoundEnvoy;
+  readonly surroundings: Awaited<ReturnType<typeof lookAround>>;
+  readonly output: ReturnType<typeof outputSource>;
+  /** Where the Envoys of a hot restart meet; undefined without. */
+  readonly meetingPlace: MeetingPlace | undefined;
+}
+
+/** Envoy itself: bootstrap, process, supervision, reload. With DISABLE_ENVOY what is left of it serves gRPC clients. */
+export class EnvoyPart implements Part {
+  readonly #around: Surroundings;
+  readonly #needs: EnvoyNeeds;
+  #bound: Bound | undefined;
+  #node: NodeDescription | undefined;
+  #envoy: SupervisedEnvoy | undefined;
+  #reload: Reload | undefined;
+
+  constructor(around: Surroundings, needs: EnvoyNeeds) {
+    this.#around = around;
+    this.#needs = needs;
+  }
+
+  /** The executable, once it is bound; undefined without Envoy. */
+  get binary(): FoundEnvoy | undefined {
+    return this.#bound?.binary;
+  }
+
+  /** Of the process that serves, if there is one now. */
+  pid(): number | undefined {
+    return this.#envoy?.pid();
+  }
+
+  /** How many processes live. */
+  count(): number {
+    return this.#envoy?.count() ?? 0;
+  }
+
+  async drain(): Promise<void> {
+    await this.#envoy?.drain();
+  }
+
+  lasting(config: AgentConfig): Record<string, unknown> {
+    return lastingEnvoyOptions(config);
+  }
+
+  /** Rejects with ENVOY_NOT_FOUND, ENVOY_NOT_EXECUTABLE, or as `makeMeetingPlace` does. */
+  async bind(life: Lifetime, folder: Promise<ClaimedFolder>): Promise<void> {
+    const { config, context } = this.#around;
+    if (config.settings.isEnvoyDisabled) return;
+    const lookingAround = lookAround(context); // many small files
+    const claimed = await folder;
+    const meetingPlace = await makeMeetingPlace(config, context);
+    if (meetingPlace !== undefined) await life.own("folder for hot restart", meetingPlace);
+    const output = await life.own("output of Envoy", outputSource(config, context));
+    output.prepare(); // the run folder is there now; what takes long about it runs beside the rest
+    const [binary, surroundings] = await Promise.all([findBinary(config, context), lookingAround]);
+    this.#bound = { folder: claimed, binary, surroundings, output, meetingPlace };
+  }
+
+  /** Rejects with ADDRESS_IN_USE, FILE_UNWRITABLE, and what a bootstrap can be refused with. */
+  async spawn(life: Lifetime): Promise<void> {
+    const { config, context, timeline, metrics, ports, stop } = this.#around;
+    const node = await this.#needs.node();
+    this.#node = node;
+    await tryPorts(ports, node.family.localhost);
+    const bound = this.#bound;
+    const written = prepareBootstrap(config, node, context.log, { envoyPath: bound?.binary.path });
+    const file = await life.own("bootstrap file", written);
+    if (bound === undefined) {
+      timeline.mark("bootstrap written");
+      return;
+    }
+    const { binary: envoyBinary, surroundings, output, folder: runFolder, meetingPlace } = bound;
+    const plan = await planEnvoy({
+      ...{ surroundings, output, config, context, node, envoyBinary },
+      bootstrapFile: file.path,
+    });
+    timeline.mark("bootstrap written");
+    stop.throwIfAborted();
+    const socketPath = meetingPlace?.socketPath;
+    this.#envoy = await spawnEnvoy({ ...plan, config, context, node, metrics, runFolder, socketPath });
+    timeline.mark("envoy spawned");
+    this.#reload = this.#prepareReload(life, this.#envoy, plan.spawn);
+  }
+
+  async readiness(node: NodeDescription): Promise<readonly ReadinessCheck[]> {
+    const { config, context, metrics } = this.#around;
+    const { adminAccess, envoyReadiness, grpcBootstrapReadiness } = await import("../../status/index.ts");
+    const { grpcBootstrapPath, isEnvoyDisabled } = config.settings;
+    const envoy = envoyReadiness({
+      adminGet: adminAccess(node.family.localhost, config.proxy.proxyAdminPort),
+      because: this.#needs.whyUnconfigured,
+      refusal: this.#needs.refusal,
+      mayBeStatic: !hasOwnDocument(config),
+      ...{ metrics, log: context.log, startedMs: performance.timeOrigin },
+    });
+    return [
+      ...(isEnvoyDisabled ? [] : [envoy]),
+      ...(grpcBootstrapPath === "" ? [] : [grpcBootstrapReadiness(inRunFolder(config, grpcBootstrapPath), config.cwd)]),
+    ];
+  }
+
+  async serve({ life }: Serving): Promise<void> {
+    const { config, context } = this.#around;
+    const reload = this.#reload;
+    if (!config.flags.watch || reload === undefined) return;
+    const watching = watchConfig(config, context.log, () => reload({ evenIfUnchanged: false }));
+    await life.own("configuration watch", watching);
+  }
+
+  /** Its code is loaded where it may be needed. */
+  #prepareReload(life: Lifetime, envoy: SupervisedEnvoy, spawn: SpawnOptions): Reload {
+    const { config, context, stop } = this.#around;
+    const { whyNoControlPlane, hasExternalSds, parts } = this.#needs;
+    const make = async (): Promise<Reloader> => {
+      const { createReloader } = await import("../reload/reload.ts");
+      const around = { config, context, envoy, spawn, whyNoControlPlane, stop, parts: parts() };
+      return createReloader({ ...around, hasExternalSds: hasExternalSds() });
+    };
+    let made = config.settings.isHotRestart ? make() : undefined;
+    made?.catch(() => undefined); // told to whoever asks
+    life.defer("reload", async () => (await made?.catch(() => undefined))?.[Symbol.asyncDispose]());
+    return async (wanted) => {
+      made ??= make();
+      return (await made).reload(wanted);
+    };
+  }
+
+  async routes(): Promise<readonly Route[]> {
+    const { quit, context } = this.#around;
+    const { drainRoute, quitRoute, reloadRoute } = await import("../../status/index.ts");
+    const quitAtOnce = (): void => {
+      this.#envoy?.skipDrain();
+      quit("/quitquitquit called");
+    };
+    return [quitRoute(quitAtOnce, context.log), drainRoute(() => this.drain(), context.log), reloadRoute(this.#reload)];
+  }
+
+  report(): EnvoyReport {
+    const envoy = this.#envoy;
+    if (envoy === undefined) return { envoy: { kind: "disabled" }, envoys: 0, drainLeftSeconds: 0 };
+    return {
+      envoy: envoy.state(),
+      history: envoy.history(),
+      envoys: envoy.count(),
+      drainLeftSeconds: Math.ceil(envoy.drainLeftMs() / 1_000),
+      ...(this.#node === undefined ? {} : { envoyAddresses: envoyAddresses(this.#around.config, this.#node) }),
+    };
+  }
+
+  noteReady(): void {
+    const pid = this.pid();
+    if (pid !== undefined && this.count() === 1) void warnOfSharedPorts(pid, this.#around.context.log);
+  }
+
+  ended(): Promise<AgentEnd> | undefined {
+    return this.#envoy?.ended.then((end) => ({ kind: "envoy", end }));
+  }
+
+  async finish(): Promise<void> {
+    if (this.#envoy !== undefined) await closeParts(this.#envoy, this.#around.context.log);
+  }
+}
+
+/** What Envoy is going to listen on. It says of a taken port only "cannot bind", and of some not even that: they are tried before. */
+export function envoyPorts(config: AgentConfig): PlannedPort[] {
+  const { proxy, settings } = config;
+  if (settings.isEnvoyDisabled) return [];
+  const everywhere = settings.isLoopbackOnly ? "on the loopback" : "on every address";
+  const tried = (where: PlannedPort["tried"]) => (hasOwnDocument(config) ? where : undefined);
+  const rows = [
+    [proxy.proxyAdminPort, "Envoy's admin", "proxyAdminPort"],
+    [settings.envoyStatusPort, "Envoy's health", "ENVOY_STATUS_PORT"],
+    [settings.envoyPrometheusPort, "Envoy's metrics", "ENVOY_PROMETHEUS_PORT"],
+    [settings.secureMetricsPort, "Envoy's metrics with TLS", "ENVOY_SECURE_METRICS_PORT"],
+    [settings.secureMergedMetricsPort, "merged metrics with TLS", "ENVOY_SECURE_MERGED_METRICS_PORT"],
+  ] as const;
+  return rows.map(([port, use, from]) => ({
+    ...{ port, use, from },
+    tried: tried(from === "proxyAdminPort" ? "on the loopback" : everywhere),
+  }));
+}
+
+function envoyAddresses({ proxy, settings }: AgentConfig, node: NodeDescription) {
+  const { localhost } = node.family;
+  const at = (port: number): string => `${localhost.includes(":") ? `[${localhost}]` : localhost}:${port}`;
+  return { admin: at(proxy.proxyAdminPort), health: at(settings.envoyStatusPort) };
+}

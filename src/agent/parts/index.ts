@@ -1,0 +1,63 @@
+import type { AgentConfig } from "../../config/index.ts";
+import type { NodeDescription } from "../../node/index.ts";
+import type { PlannedPort } from "../ports/index.ts";
+import { findNode } from "../start-envoy/index.ts";
+import { EnvoyPart, type EnvoyReport, envoyPorts } from "./envoy.ts";
+import { IdentityPart, type IdentityReport } from "./identity.ts";
+import type { Part, Surroundings } from "./part.ts";
+import { type ReportFrame, StatusPart, statusPorts } from "./status.ts";
+import { XdsPart, type XdsReport } from "./xds.ts";
+
+export { closeParts } from "./close-parts.ts";
+export type { AgentContext, AgentEnd, Part, Serving, Surroundings } from "./part.ts";
+
+/** What `pilotboat status` shows of a running agent. Without secrets: a certificate's facts, never its key. */
+export type AgentReport = ReportFrame & EnvoyReport & XdsReport & IdentityReport;
+
+/** Who is going to listen where. */
+export function plannedPorts(config: AgentConfig): readonly PlannedPort[] {
+  return [...statusPorts(config), ...envoyPorts(config)].filter(({ port }) => port > 0);
+}
+
+/** The parts of an agent: all of them in their order, and those that somebody outside has to do with. */
+export interface Parts {
+  /** In the order in which they serve. */
+  readonly list: readonly Part[];
+  readonly status: StatusPart;
+  readonly identity: IdentityPart;
+  readonly envoy: EnvoyPart;
+  /** Who this proxy is; to be asked once everything is bound. */
+  node(): Promise<NodeDescription>;
+}
+
+/** Nothing starts here: this is who is in an agent, and what they know of each other. */
+export function createParts(around: Surroundings): Parts {
+  const { config, context, stop } = around;
+  let found: Promise<NodeDescription> | undefined;
+  const node = (): Promise<NodeDescription> => {
+    const words = { hasExternalSds: identity.hasExternalSds, envoy: Promise.resolve(envoy.binary) };
+    found ??= findNode(config, words, context.log, stop);
+    return found;
+  };
+  const identity = new IdentityPart(around);
+  const envoy: EnvoyPart = new EnvoyPart(around, {
+    node,
+    hasExternalSds: () => identity.hasExternalSds,
+    whyNoControlPlane: () => xds.whyNoControlPlane(),
+    whyUnconfigured: () => describeTroubles(xds, identity),
+    refusal: () => xds.describeRefusal(),
+    parts: () => list,
+  });
+  const xds: XdsPart = new XdsPart(around, { identity, envoys: () => envoy.count(), parts: () => list });
+  const status = new StatusPart(around, () => list);
+  const list: readonly Part[] = [status, identity, xds, envoy];
+  return { list, status, identity, envoy, node };
+}
+
+/** Why Envoy may lack certificates or configuration, in one line; undefined when all is well. */
+function describeTroubles(xds: XdsPart, identity: IdentityPart): string | undefined {
+  const reason = xds.failureReason();
+  const others = (identity.status()?.troubles ?? []).filter((one) => reason === undefined || !one.includes(reason));
+  const troubles = [xds.describeTrouble(), ...others].filter((one) => one !== undefined);
+  return troubles.length === 0 ? undefined : troubles.join("; ");
+}

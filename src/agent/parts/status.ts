@@ -1,0 +1,101 @@
+import { AgentError, type BoundSocket, bindTcp, connectionLimit, type Lifetime } from "../../base/index.ts";
+import type { AgentConfig } from "../../config/index.ts";
+import { VERSION } from "../../version.ts";
+import { type PlannedPort, statusPortTaken } from "../ports/index.ts";
+import type { ClaimedFolder } from "../run-folder/index.ts";
+import type { Part, Serving, Surroundings } from "./part.ts";
+
+/** The status port: readiness, metrics, and the pages of all parts. A status port of 0 means none. */
+export class StatusPart implements Part {
+  readonly #around: Surroundings;
+  readonly #parts: () => readonly Part[];
+  #socket: BoundSocket | undefined;
+
+  constructor(around: Surroundings, parts: () => readonly Part[]) {
+    this.#around = around;
+    this.#parts = parts;
+  }
+
+  /** Undefined without a status server. */
+  get port(): number | undefined {
+    return this.#socket?.port;
+  }
+
+  lasting({ proxy, settings, flags }: AgentConfig): Record<string, unknown> {
+    return {
+      port: proxy.statusPort,
+      isLoopbackOnly: settings.isLoopbackOnly,
+      areMetricsLocal: settings.isMetricsLocalOnly,
+      envoyStats: envoyStats({ settings }),
+      hasProfiles: flags.profiling,
+    };
+  }
+
+  /** Rejects with ADDRESS_IN_USE or ADDRESS_UNUSABLE. Source: istio/istio pilot/cmd/pilot-agent/app/cmd.go. */
+  async bind(life: Lifetime, folder: Promise<ClaimedFolder>): Promise<void> {
+    const claimed = await folder;
+    if (this.#around.config.proxy.statusPort > 0) this.#socket = await life.own("status port", this.#listen());
+    claimed.noteStatus(this.#socket ?? { port: 0 });
+  }
+
+  /** On every address, or the loopback. Machines may be without IPv6, or without IPv4; a taken port stays taken. */
+  async #listen(): Promise<BoundSocket> {
+    const { config, ports } = this.#around;
+    const { proxy, settings } = config;
+    const [first, second] = settings.isLoopbackOnly ? ["127.0.0.1", "::1"] : ["::", "0.0.0.0"];
+    try {
+      return await bindTcp(first, proxy.statusPort, { limit: connectionLimit() });
+    } catch (error) {
+      if (error instanceof AgentError && error.code === "ADDRESS_IN_USE") throw await statusPortTaken(ports, error);
+      return bindTcp(second, proxy.statusPort, { limit: connectionLimit() });
+    }
+  }
+
+  async serve({ life, node, readiness }: Serving): Promise<void> {
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    const { config, context, metrics, timeline, stop } = this.#around;
+    const { jsonRoute, metricsRoutes, profileRoute, readyRoute, serveStatus } = await import("../../status/index.ts");
+    const parts = this.#parts();
+    const report = (): object => ({
+      version: VERSION,
+      pid: process.pid,
+      node: node.id,
+      ...Object.assign({}, ...parts.map((part) => part.report?.() ?? {})),
+      timeline: Object.fromEntries(timeline.marks),
+    });
+    const stats = envoyStats(config);
+    const routes = [
+      readyRoute(readiness, () => parts.flatMap((part) => part.notes?.() ?? [])),
+      ...metricsRoutes({
+        metrics,
+        log: context.log,
+        envoyStats: stats && { host: node.family.localhost, ...stats },
+        areLocalOnly: config.settings.isMetricsLocalOnly,
+      }),
+      jsonRoute("/debug/agent", report),
+      ...(config.flags.profiling ? [profileRoute(["pilotboat", "proxy", config.role])] : []),
+      ...(await Promise.all(parts.map((part) => part.routes?.() ?? []))).flat(),
+    ];
+    await life.own("status", serveStatus({ socket, routes, log: context.log }, stop));
+  }
+}
+
+/** What every report begins with, and ends with. */
+export interface ReportFrame {
+  readonly version: string;
+  readonly pid: number;
+  readonly node: string;
+  /** Milliseconds from the start of the process to each step. */
+  readonly timeline: Readonly<Record<string, number>>;
+}
+
+export function statusPorts({ proxy }: AgentConfig): PlannedPort[] {
+  return [{ port: proxy.statusPort, use: "status", from: "statusPort", tried: "by binding" }];
+}
+
+/** Where Envoy gives its statistics for the merged scrape; undefined leaves them out. */
+function envoyStats({ settings }: Pick<AgentConfig, "settings">): { readonly port: number } | undefined {
+  if (settings.isEnvoyDisabled || !settings.isEnvoyStatsMerged) return undefined;
+  return { port: settings.envoyPrometheusPort };
+}

@@ -1,0 +1,145 @@
+import { type BoundSocket, bindUnix, connectionLimit, type Lifetime } from "../../base/index.ts";
+import type { AgentConfig } from "../../config/index.ts";
+import type { LeftOut, SubstitutedWasm, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
+import { type ClaimedFolder, socketAccess, xdsSocketPath } from "../run-folder/index.ts";
+import { hasOwnDocument, isProxyless } from "../start-envoy/index.ts";
+import type { IdentityPart } from "./identity.ts";
+import type { Part, Serving, Surroundings } from "./part.ts";
+
+/** Its rows of the report. */
+export interface XdsReport {
+  readonly controlPlane: { readonly address: string; readonly state: string };
+  /** Filters that this Envoy does not have, and was sent its configuration without. */
+  readonly leftOut: readonly LeftOut[];
+  /** Remote Wasm modules that Envoy goes without, and what is in their place. */
+  readonly substitutedWasm: readonly SubstitutedWasm[];
+}
+
+export interface XdsNeeds {
+  readonly identity: IdentityPart;
+  /** How many Envoys may use the relay at the same time. */
+  readonly envoys: () => number;
+  /** Who intercepts and hooks. */
+  readonly parts: () => readonly Part[];
+}
+
+/** The relay between Envoy, or gRPC clients, and the control plane. */
+export class XdsPart implements Part {
+  readonly #around: Surroundings;
+  readonly #needs: XdsNeeds;
+  #socket: BoundSocket | undefined;
+  #relay: XdsRelay | undefined;
+
+  constructor(around: Surroundings, needs: XdsNeeds) {
+    this.#around = around;
+    this.#needs = needs;
+  }
+
+  lasting(config: AgentConfig): Record<string, unknown> {
+    return {
+      socket: [xdsSocketPath(config), socketAccess(config)],
+      ...upstreamOptions(config),
+      ...relayOptions(config),
+    };
+  }
+
+  async bind(life: Lifetime, folder: Promise<ClaimedFolder>): Promise<void> {
+    await folder;
+    const { config } = this.#around;
+    const how = { ...socketAccess(config), limit: connectionLimit() };
+    this.#socket = await life.own("xds socket", bindUnix(xdsSocketPath(config), how));
+  }
+
+  async serve({ life, node }: Serving): Promise<void> {
+    if (this.#socket === undefined) throw new Error("served before it was bound");
+    const { config, context, metrics, timeline, stop } = this.#around;
+    const { identity, envoys } = this.#needs;
+    const parts = this.#needs.parts();
+    const { serveXdsRelay } = await import("../../xds/index.ts");
+    const credentials = await identity.credentials(life);
+    const options: XdsRelayOptions = {
+      ...relayOptions(config),
+      socket: this.#socket,
+      upstream: { ...upstreamOptions(config), credentials },
+      intercept: Object.assign({}, ...parts.map((part) => part.intercepts ?? {})),
+      hooks: parts.flatMap((part) => part.hooks ?? []),
+      envoys: () => (isProxyless(config, node) ? 0 : Math.max(1, envoys())),
+      ...(identity.told === undefined ? {} : { told: identity.told }),
+      onRequest: () => timeline.mark("first xds request"),
+      log: context.log,
+      metrics,
+    };
+    this.#relay = await life.own("xds", serveXdsRelay(options, stop));
+    timeline.mark("grpc loaded");
+  }
+
+  /** Why Envoy, or a gRPC client without one, has no (good) configuration, as far as the relay knows. */
+  describeTrouble(): string | undefined {
+    return this.#relay?.describeTrouble();
+  }
+
+  /** What Envoy refuses and what can be done about it, or why the control plane refuses the agent; undefined when neither does. */
+  describeRefusal(): string | undefined {
+    return this.#relay?.describeRefusal() ?? this.#relay?.describeDenial();
+  }
+
+  /** Of the last failure to connect. */
+  failureReason(): string | undefined {
+    const upstream = this.#relay?.state().upstream;
+    return upstream !== undefined && "failure" in upstream ? upstream.failure?.reason : undefined;
+  }
+
+  /** Why an Envoy that came up now would get no configuration; undefined while all is well, or was never asked. */
+  whyNoControlPlane(): string | undefined {
+    const relay = this.#relay;
+    if (relay === undefined) return undefined;
+    const { kind } = relay.state().upstream;
+    if (kind === "connected" || kind === "responding") return undefined;
+    if (kind === "idle" && !hasOwnDocument(this.#around.config)) return undefined;
+    return relay.describeTrouble() ?? kind;
+  }
+
+  report(): XdsReport {
+    const state = this.#relay?.describeState() ?? "starting";
+    return {
+      controlPlane: { address: this.#around.config.proxy.discoveryAddress, state },
+      leftOut: this.#relay?.leftOut() ?? [],
+      substitutedWasm: this.#relay?.substitutedWasm() ?? [],
+    };
+  }
+
+  notes(): readonly string[] {
+    const { leftOut, substitutedWasm } = this.report();
+    return [...leftOut.map(describeLeftOut), ...substitutedWasm.map(describeWasm)];
+  }
+}
+
+function upstreamOptions({ proxy, settings, xdsHeaders, egressProxy }: AgentConfig) {
+  return {
+    address: proxy.discoveryAddress,
+    clusterId: settings.clusterId,
+    headers: xdsHeaders,
+    proxy: egressProxy,
+  };
+}
+
+function relayOptions({ settings }: AgentConfig) {
+  return {
+    maxRequestBytes: settings.maxRequestBytes,
+    maxStreams: settings.maxStreams,
+    maxClients: settings.maxXdsClients,
+    stockEnvoy: settings.stockEnvoy,
+    isWasmConverted: settings.isWasmConversionEnabled,
+    keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
+  };
+}
+
+/** One line for people. */
+function describeLeftOut({ filter, type, lost }: LeftOut): string {
+  return `left out, because this Envoy does not have it: "${filter}" (${type}); lost: ${lost}`;
+}
+
+/** One line for people. */
+function describeWasm({ name, consequence }: SubstitutedWasm): string {
+  return `without its Wasm module, which this version does not fetch: "${name}"; ${consequence}`;
+}

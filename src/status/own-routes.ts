@@ -1,0 +1,50 @@
+import { escapeLine } from "../base/index.ts";
+import type { ReadinessBoard } from "./readiness-board.ts";
+import type { Route } from "./route.ts";
+import { type ScrapeOptions, scrape, TEXT_FORMAT } from "./scrape.ts";
+
+// What every agent answers. Source: istio/istio pilot/cmd/pilot-agent/status/server.go.
+
+/** 200, or 503 with the reason; `notes` follow, a line each. */
+export function readyRoute(board: ReadinessBoard, notes: () => readonly string[]): Route {
+  return {
+    path: "/healthz/ready",
+    access: "anyone",
+    async answer() {
+      const readiness = await board.ask();
+      const lines = [...(readiness.isReady ? [] : [readiness.reason]), ...notes()];
+      return { status: readiness.isReady ? 200 : 503, body: lines.map((line) => `${escapeLine(line)}\n`).join("") };
+    },
+  };
+}
+
+export interface MetricsRouteOptions extends ScrapeOptions {
+  /** Only for callers on this machine (`METRICS_LOCALHOST_ACCESS_ONLY`). Default false. */
+  readonly areLocalOnly?: boolean;
+}
+
+export function metricsRoutes({ areLocalOnly = false, ...options }: MetricsRouteOptions): Route[] {
+  return ["/stats/prometheus", "/metrics"].map((path) => ({
+    path,
+    access: areLocalOnly ? "this machine" : "anyone",
+    async answer({ request, query }) {
+      return {
+        status: 200,
+        body: await scrape({ headers: request.headers, query }, options),
+        contentType: TEXT_FORMAT,
+      };
+    },
+  }));
+}
+
+/** Of Go's profiles only the arguments of the process mean something here. */
+export function profileRoute(commandLine: readonly string[]): Route {
+  return {
+    path: "/debug/pprof/",
+    access: "this machine",
+    answer({ path }) {
+      if (path === "/debug/pprof/cmdline") return { status: 200, body: commandLine.join("\0") };
+      return { status: 501, body: "This agent is not a Go program and has no such profile\n" };
+    },
+  };
+}
