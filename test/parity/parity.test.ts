@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { CLUSTER_FILES, cachedCluster } from "../cluster/binaries.ts";
 import { runtimes } from "../support/pilotboat.ts";
@@ -8,6 +9,22 @@ import { REASONS } from "./proxy/reasons.ts";
 import { unexplained, unusedReasons } from "./report.ts";
 import { type Result, runInputs } from "./run-inputs.ts";
 import { parseSwitches } from "./switches.ts";
+
+// After a change to inputs or reasons: npm run build && npm run build:executable && npm run parity
+describe("docs/parity.md", () => {
+  test("has a row for every reason", () => {
+    const rows = [...readFileSync("docs/parity.md", "utf8").matchAll(/^\| (?!difference |area |---)(.+?) \|/gm)];
+    const named = rows.map(([, name = ""]) => name);
+    expect(REASONS.map(({ name }) => name).filter((name) => !named.includes(name))).toEqual([]);
+  });
+
+  test("was made of as many inputs as there are", () => {
+    const { seed, count } = parseSwitches([], []);
+    expect(readFileSync("docs/parity.md", "utf8")).toContain(
+      `${proxyInputs({ seed, count }).length} inputs, ${count} of them`,
+    );
+  });
+});
 
 test("inputs and reasons have names of their own", () => {
   for (const named of [proxyInputs({ seed: 1, count: 20 }), REASONS]) {

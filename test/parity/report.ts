@@ -133,11 +133,12 @@ export function reportPage(results: readonly Result[], { areas, reasons }: Compa
 function result(results: readonly Result[], { istio, seed, count }: Made): string[] {
   const programs = results[0]?.runs.map(({ program }) => basename(program)).join(" and ");
   const equal = results.filter((one) => allDifferences([one]).every(({ reason }) => reason?.isUniversal)).length;
-  const agreeing = results.filter(({ runs }) => new Set(runs.map(reasonsOf)).size < 2).length;
+  const agreeing = results.filter(({ runs }) => new Set(runs.map(reasonsOf)).size === 1).length;
+  const isOneForm = results.every(({ runs }) => runs.length < 2);
   return [
     `${results.length} inputs, ${count} of them by chance (seed ${seed}), to Istio ${istio} and to pilotboat (${programs}).`,
-    `${equal} are equal in everything but what differs in every run, ${results.length - equal} differ with a reason; the forms of pilotboat agree in`,
-    `${agreeing === results.length ? "all" : agreeing} of them.`,
+    `${equal} are equal in everything but what differs in every run, ${results.length - equal} differ with a reason.`,
+    ...(isOneForm ? [] : [`The forms of pilotboat differ from pilot-agent in the same way with ${agreeing} inputs.`]),
   ];
 }
 

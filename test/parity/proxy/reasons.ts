@@ -150,7 +150,7 @@ export const REASONS: readonly Reason[] = [
     name: "a root file without a certificate",
     at: ["exit"],
     when: turns(/failed to connect to endpoint istiod/, /^Envoy started, 0$/),
-    why: "pilot-agent ends, and does not say why; pilotboat names the file, is not ready, and tries again: the file may be in the making",
+    why: "pilot-agent ends, and names no file; pilotboat names it, is not ready, and tries again: the file may be in the making",
   },
   {
     name: "application probes",
