@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { describeError } from "./base/index.ts";
-import { errorText, runCli } from "./cli/index.ts";
+import { printError, runCli } from "./cli/index.ts";
 import {
   finishOutput,
   type Host,
@@ -17,7 +17,7 @@ async function main(): Promise<void> {
   const { signals, fail } = listenForSignals();
   for (const event of ["uncaughtException", "unhandledRejection"]) {
     process.on(event, (error: unknown) => {
-      stderr.write(errorText(error));
+      printError({ stderr, env: process.env }, error);
       process.exitCode = 1; // for a command that nothing keeps alive now
       fail(error);
     });

@@ -53,6 +53,7 @@ export {
   type MetricsRegistry,
   noMetrics,
 } from "./metrics.ts";
+export { nearest } from "./nearest.ts";
 export {
   type BoundSocket,
   bindTcp,

@@ -1,21 +1,9 @@
 import { resolve } from "node:path";
-import { type Command, Option } from "commander";
 import { findAgents, type RunFile, readOwnRunFile, runFilePath } from "../agent/run-folder/index.ts";
 import { AgentError, describeError, httpRequest, systemCode } from "../base/index.ts";
 import { type Host, startOf } from "../host/index.ts";
-import { PATHS } from "../istio/index.ts";
+import type { AgentPlace } from "./agent-place.ts";
 import { loopbackHosts, onFirstHost } from "./loopback.ts";
-
-/** Where the agent of a folder has its run file, unless its configPath is another one. */
-
-/** By which a running agent is found. */
-export interface AgentPlace {
-  /** The argument. */
-  readonly folder?: string | undefined;
-  readonly runFolder?: string;
-  readonly configPath: string;
-  readonly output?: string;
-}
 
 export interface AgentCall {
   readonly method: "GET" | "POST";
@@ -26,23 +14,6 @@ export interface AgentCall {
 export interface AgentAnswer {
   readonly status: number;
   readonly body: string;
-}
-
-/** The words by which people name an agent, and the output that programs read. */
-export function withAgentPlace(program: Command): Command {
-  return program
-    .argument("[folder]", "the folder in which the agent runs; default: the working directory")
-    .option("--run-folder <folder>", "the same as a flag")
-    .option("--config-path <folder>", "its configPath", PATHS.config)
-    .addOption(new Option("-o, --output <format>", "for programs").choices(["json"]));
-}
-
-/** Throws USAGE when folder and flag name different places. */
-function runFolderOf({ folder, runFolder }: AgentPlace): string {
-  if (folder !== undefined && runFolder !== undefined && folder !== runFolder) {
-    throw new AgentError("USAGE", `Cannot ask two agents: "${folder}" and --run-folder "${runFolder}"`);
-  }
-  return folder ?? runFolder ?? ".";
 }
 
 /**
@@ -68,7 +39,7 @@ export async function agentUrl(host: Host, place: AgentPlace): Promise<URL> {
 }
 
 async function findListening(host: Host, place: AgentPlace): Promise<RunFile & { readonly statusPort: number }> {
-  const found = await findAgent(resolve(host.cwd, runFolderOf(place), runFilePath(place.configPath)));
+  const found = await findAgent(resolve(host.cwd, place.runFolder, runFilePath(place.configPath)));
   const { pid, statusPort } = found;
   if (statusPort === 0) {
     throw new AgentError(

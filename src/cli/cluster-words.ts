@@ -1,30 +1,43 @@
-import type { Command } from "commander";
 import { AgentError, parseGoDuration, toMs } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { isNamespaceName, KUBERNETES_NAME } from "../istio/index.ts";
-import { type Cluster, openCluster } from "../kubernetes/index.ts";
+import type { Cluster } from "../kubernetes/index.ts";
+import type { FlagValues } from "./contract/index.ts";
 
-/** The words by which people name a cluster, as with kubectl. */
-export interface ClusterWords {
-  readonly context?: string;
-  readonly kubeconfig?: string;
-  readonly requestTimeout: string;
-  readonly istioNamespace: string;
-}
+/** The flags by which people name a cluster, as with kubectl. */
+export const CLUSTER_FLAGS = [
+  {
+    name: "context",
+    type: "string",
+    default: undefined,
+    help: "Context of the kubeconfig; default: the current one",
+    value: "NAME",
+  },
+  {
+    name: "kubeconfig",
+    type: "string",
+    default: undefined,
+    help: "The kubeconfig; default: KUBECONFIG, else ~/.kube/config",
+    value: "FILE",
+  },
+  { name: "istio-namespace", type: "string", default: "istio-system", help: "Where istiod runs", value: "NAME" },
+  {
+    name: "request-timeout",
+    type: "string",
+    default: "30s",
+    help: "Time limit of one answer of the API server",
+    value: "TIME",
+  },
+] as const;
 
-export function withClusterWords(program: Command): Command {
-  return program
-    .option("--context <name>", "context of the kubeconfig; default: the current one")
-    .option("--kubeconfig <file>", "the kubeconfig; default: KUBECONFIG, else ~/.kube/config")
-    .option("--istio-namespace <name>", "where istiod runs", "istio-system")
-    .option("--request-timeout <time>", "how long the API server may take for one answer", "30s");
-}
+export type ClusterWords = FlagValues<typeof CLUSTER_FLAGS>;
 
 /** Rejects with USAGE or KUBECONFIG_INVALID. Nothing is sent yet. */
-export function openNamedCluster(words: ClusterWords, host: Host): Promise<Cluster> {
+export async function openNamedCluster(words: ClusterWords, host: Host): Promise<Cluster> {
   const { context, kubeconfig } = words;
-  checkNamespace("--istio-namespace", words.istioNamespace);
-  const requestLimitMs = parseDuration("--request-timeout", words.requestTimeout);
+  checkNamespace("--istio-namespace", words["istio-namespace"]);
+  const requestLimitMs = parseDuration("--request-timeout", words["request-timeout"]);
+  const { openCluster } = await import("../kubernetes/index.ts");
   return openCluster({ context, kubeconfig, host, requestLimitMs });
 }
 

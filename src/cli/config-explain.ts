@@ -1,4 +1,4 @@
-import { AgentError } from "../base/index.ts";
+import { type AgentError, escapeLine, nearest } from "../base/index.ts";
 import {
   type AgentConfig,
   type ConfigEntry,
@@ -8,12 +8,14 @@ import {
   formatProblem,
   type LoadedConfig,
   loadConfig,
-  nearest,
   showField,
 } from "../config/index.ts";
 import type { Host } from "../host/index.ts";
 import { isSet, valueText } from "./config-print.ts";
+import { type FoundCommand, findCommand, type Input, PROXY_FLAGS, PROXY_ROLES } from "./contract/index.ts";
+import { printWarnings } from "./print-error.ts";
 import { loadProxyWords } from "./proxy-words.ts";
+import { nameTable, type Row, stdoutOf, strong, type Text, warning, wrap } from "./terminal/index.ts";
 
 const KINDS: Readonly<Record<ConfigEntry["kind"], string>> = {
   field: "field of ProxyConfig",
@@ -24,18 +26,25 @@ const KINDS: Readonly<Record<ConfigEntry["kind"], string>> = {
   annotation: "annotation of the pod",
 };
 
-/** `pilotboat config explain NAME`: what it means, what it is here, and every source that set it. Rejects with USAGE. */
-export async function explain([name, ...args]: readonly string[], host: Host): Promise<number> {
-  if (name === undefined) throw new AgentError("USAGE", "Wanted a name", { hint: 'See "pilotboat config --help"' });
+/** Prints what a name means, its value here, and every source that set it. Rejects with USAGE. */
+export async function explain({ words, usage }: Input<[]>, host: Host): Promise<number> {
+  const { name, rest: args } = splitName(words);
+  if (name === undefined) throw usage("Missing name of a variable, a flag or a field");
   const { config, broken, warnings = [] } = await load(args, host);
-  const ofFlags = warnings.filter((warning) => warning.name.startsWith("-"));
-  host.stderr.write(ofFlags.map((warning) => `warning: ${formatProblem(warning)}\n`).join(""));
+  printWarnings(host, warnings.filter((one) => one.name.startsWith("-")).map(formatProblem));
   const entries = configEntries(config);
   const entry = entries.find((one) => one.name === name) ?? entries.find((one) => one.name === `--${name}`);
-  if (entry === undefined) throw unknownName(name, entries);
-  host.stdout.write(`${describe(entry, broken === undefined ? config : undefined, host)}\n`);
-  if (broken !== undefined) host.stdout.write(`  value     unknown: ${broken}\n`);
+  if (entry === undefined) throw unknownName(name, entries, usage);
+  const terminal = stdoutOf(host);
+  terminal.print(describe(entry, { config, broken, env: host.env }, terminal.width));
   return 0;
+}
+
+/** Flags may stand before the name, and the name may be a flag. */
+function splitName(words: readonly string[]): FoundCommand {
+  const found = findCommand(words, PROXY_FLAGS);
+  if (found.name !== undefined && !PROXY_ROLES.includes(found.name)) return found;
+  return { name: words[0], rest: words.slice(1) };
 }
 
 interface Explained extends Pick<LoadedConfig, "config"> {
@@ -59,31 +68,38 @@ async function load(args: readonly string[], host: Host): Promise<Explained> {
   }
 }
 
-function unknownName(name: string, entries: readonly ConfigEntry[]): AgentError {
+function unknownName(name: string, entries: readonly ConfigEntry[], usage: Input<[]>["usage"]): AgentError {
   const names = entries.map((entry) => entry.name);
   const close = nearest(name, [...names, ...names.map((one) => one.replace(/^--/, ""))]);
-  const hint = close === undefined ? 'All names: "pilotboat config"' : `Did you mean "${close}"?`;
-  return new AgentError("USAGE", `There is no variable, flag or field "${name}"`, { hint });
+  const hint = close === undefined ? 'All names: "pilotboat config".' : `Did you mean "${close}"?`;
+  return usage(`Unknown variable, flag or field "${name}"`, hint);
 }
 
-function describe(entry: ConfigEntry, config: AgentConfig | undefined, host: Host): string {
-  const rows = [
-    ["type", entry.type],
-    ["default", valueText(entry.default)],
-    ...(config === undefined ? [] : [["value", valueText(entry.value)]]),
-    ...(config === undefined ? [] : sources(entry, config, host)),
-  ];
-  const help = entry.help === "" ? [] : [`  ${entry.help}`];
+interface Values {
+  readonly config: AgentConfig;
+  /** Why there are none. */
+  readonly broken: string | undefined;
+  readonly env: Host["env"];
+}
+
+function describe(entry: ConfigEntry, { config, broken, env }: Values, width: number | undefined): Text {
+  const values: Row[] =
+    broken === undefined
+      ? [["value", valueText(entry.value)], ...sources(entry, config, env)]
+      : [["value", warning(`unknown: ${broken}`)]];
+  const rows: Row[] = [["type", entry.type], ["default", valueText(entry.default)], ...values];
+  const help = entry.help === "" ? [] : wrap(escapeLine(entry.help), width && width - 2);
   return [
-    `${entry.name}: ${KINDS[entry.kind]}`,
-    ...help,
-    ...rows.map(([label = "", text = ""]) => `  ${label.padEnd(9)} ${text}`),
-  ].join("\n");
+    strong(entry.name),
+    `: ${KINDS[entry.kind]}\n`,
+    help.map((line) => ["  ", line, "\n"]),
+    nameTable(rows, { width, indent: 2 }),
+  ];
 }
 
-/** Who set it, first to last: the last one counts. */
-function sources(entry: ConfigEntry, config: AgentConfig, host: Host): string[][] {
-  const all = entry.kind === "field" ? fieldSources(entry, config) : otherSources(entry, host);
+/** What set it, first to last: the last one counts. */
+function sources(entry: ConfigEntry, config: AgentConfig, env: Host["env"]): Row[] {
+  const all = entry.kind === "field" ? fieldSources(entry, config) : otherSources(entry, env);
   return all.map((text, at) => [at === 0 ? "set by" : "then by", text]);
 }
 
@@ -94,7 +110,7 @@ function fieldSources({ name }: ConfigEntry, { layers }: AgentConfig): string[] 
 }
 
 /** A variable may be beaten by the flag that says the same. */
-function otherSources(entry: ConfigEntry, { env }: Host): string[] {
+function otherSources(entry: ConfigEntry, env: Host["env"]): string[] {
   if (!isSet(entry)) return [];
   const last = formatOrigin(entry.origin);
   const isBeaten = entry.kind === "variable" && env[entry.name] !== undefined && last !== entry.name;

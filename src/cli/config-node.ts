@@ -4,12 +4,14 @@ import { formatProblem } from "../config/index.ts";
 import type { Host } from "../host/index.ts";
 import { hideMetadataSecrets } from "../istio/index.ts";
 import type { JsonObject } from "../istio/mesh/index.ts";
+import { printWarnings } from "./print-error.ts";
 import { loadProxyWords } from "./proxy-words.ts";
+import { faint, nameTable, type Row, stdoutOf } from "./terminal/index.ts";
 
 /** `pilotboat config node`: the node, and where each metadata key comes from; secrets are hidden. */
 export async function showNode(args: readonly string[], isJson: boolean, host: Host): Promise<number> {
   const { config, warnings } = await loadProxyWords(args, host);
-  host.stderr.write(warnings.map((warning) => `warning: ${formatProblem(warning)}\n`).join(""));
+  printWarnings(host, warnings.map(formatProblem));
   const node = await lookAtNode(config, silentLogger, host.signals.stop);
   const { id, cluster, locality, metadata, origins } = node;
   const rows = Object.entries(hideMetadataSecrets(metadata) as JsonObject).map(([name, value]) => ({
@@ -21,11 +23,20 @@ export async function showNode(args: readonly string[], isJson: boolean, host: H
     host.stdout.write(`${JSON.stringify({ id, cluster, locality, metadata: rows }, null, 2)}\n`);
     return 0;
   }
-  const width = Math.max(...rows.map(({ name }) => name.length));
-  host.stdout.write(`id       ${id}\ncluster  ${cluster}\nlocality ${JSON.stringify(locality)}\n\n`);
-  for (const { name, value, origin } of rows) {
+  const terminal = stdoutOf(host);
+  const { width } = terminal;
+  const head: Row[] = [
+    ["id", id],
+    ["cluster", cluster],
+    ["locality", JSON.stringify(locality)],
+  ];
+  const table = rows.flatMap(({ name, value, origin }): Row[] => {
     const text = typeof value === "string" ? value : JSON.stringify(value);
-    host.stdout.write(`${name.padEnd(width)}  ${text}\n${"".padEnd(width)}    from ${origin}\n`);
-  }
+    return [
+      [name, text],
+      ["", faint(`  from ${origin}`)],
+    ];
+  });
+  terminal.print([nameTable(head, { width }), "\n", nameTable(table, { width })]);
   return 0;
 }

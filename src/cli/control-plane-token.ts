@@ -15,9 +15,9 @@ import { parsePort } from "./parse-port.ts";
 export interface TokenFlags {
   readonly namespace: string;
   readonly serviceAccount: string;
-  readonly port?: string;
-  readonly duration?: string;
-  readonly writeCredentials?: string;
+  readonly port: string | undefined;
+  readonly duration: string | undefined;
+  readonly writeCredentials: string | undefined;
 }
 
 /** Lets `control-plane token` reach this control plane. Without that everything else works. Never rejects. */

@@ -1,45 +1,19 @@
 import { resolve } from "node:path";
-import type { Command } from "commander";
 import { applicationExitCode, describeApplicationEnd, startApplication } from "../application/index.ts";
 import { AgentError } from "../base/index.ts";
 import { askedEnvoy, findOrFetchEnvoy } from "../envoy/binary/index.ts";
 import { findSetpriv, type Host } from "../host/index.ts";
-import type { ExitWith } from "./command.ts";
 import { checkNamedFile } from "./named-path.ts";
 import { createProgressLine } from "./progress-line.ts";
 
 interface RunFlags {
-  readonly config?: string;
-  readonly envoy?: string;
-  readonly version?: string;
+  readonly config: string | undefined;
+  readonly envoy: string | undefined;
+  readonly version: string | undefined;
 }
 
-const EXAMPLES = `
-Signals go on to Envoy, and its exit code is returned, or 128 + the signal that ended it.
-
-Examples:
-  pilotboat envoy run -c envoy.yaml
-  pilotboat envoy run -c envoy.yaml -- --log-level debug --concurrency 2
-  pilotboat envoy run --version 1.36.4 -- --version`;
-
-/** Adds `envoy run`: plain Envoy, found or fetched as for the other commands, and nothing of an agent around it. */
-export function addEnvoyRun(program: Command, host: Host, exitWith: ExitWith): void {
-  program
-    .command("run")
-    .description("run Envoy with a configuration of your own, without an agent")
-    .usage("[options] [-c FILE] [-- ENVOY ARGUMENTS]")
-    .argument("[arguments...]", "Envoy's own arguments; unknown options are taken for such")
-    .option("-c, --config <file>", "Envoy's configuration")
-    .option("--envoy <path>", "Envoy's executable; default: ENVOY_BIN, else found, else fetched")
-    .option("--version <version>", "the one version that will do")
-    .allowUnknownOption()
-    .addHelpText("after", EXAMPLES)
-    .action(async (words: readonly string[], flags: RunFlags) => {
-      exitWith(await runEnvoy(flags, words, host));
-    });
-}
-
-async function runEnvoy(flags: RunFlags, words: readonly string[], host: Host): Promise<number> {
+/** Plain Envoy, found or fetched as for the other commands, and nothing of an agent around it. Resolves with the exit code. */
+export async function runEnvoy(flags: RunFlags, words: readonly string[], host: Host): Promise<number> {
   const args = [...(flags.config === undefined ? [] : ["-c", flags.config]), ...withoutDashes(words)];
   if (args.length === 0) {
     throw new AgentError("USAGE", "Cannot run Envoy without a configuration", { hint: "Name one with -c FILE" });

@@ -2,46 +2,55 @@ import type { AgentReport, ReloadReport } from "../agent/index.ts";
 import { escapeLine } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { readAnswer } from "./agent-answer.ts";
-import { type AgentPlace, callAgent, withAgentPlace } from "./call-agent.ts";
-import { runCommander } from "./command.ts";
+import { AGENT_FLAGS, AGENT_FOLDER, type AgentPlace, JSON_FLAG, placeOf } from "./agent-place.ts";
+import { defineCommand } from "./contract/index.ts";
+import { printWarnings } from "./print-error.ts";
+import { bad, faint, good, stdoutOf, type Text } from "./terminal/index.ts";
 
 /** Validation, an earlier epoch's drain and the start of the next one have limits of their own; this one is for the sum. */
 const LIMIT_MS = 300_000;
 const LOOK_LIMIT_MS = 5_000;
 
-const EXAMPLES = `
-Exit code 1 when the old Envoy serves on; the reason is printed.
+export const command = defineCommand({
+  name: "reload",
+  group: "run",
+  summary: "Replace the Envoy of a running agent without losing a request",
+  description: [
+    "Reads the configuration of a running agent again and replaces its Envoy by a hot restart. The agent needs --hot-restart.",
+    "Exit code 1 when the active Envoy keeps serving; the reason is printed.",
+  ],
+  arguments: [AGENT_FOLDER],
+  flags: [
+    ...AGENT_FLAGS,
+    { name: "force", type: "bool", default: false, help: "Replace Envoy even if nothing changed" },
+    JSON_FLAG,
+  ],
+  examples: [
+    "pilotboat proxy sidecar --hot-restart --proxy-config proxy.yaml --run-folder ~/sidecar &",
+    "pilotboat reload ~/sidecar      # after you edited proxy.yaml, or upgraded Envoy",
+  ],
+  similar: ["restart", "hot-restart", "upgrade"],
+  async run({ flags, words: [folder] }, host) {
+    const { callAgent } = await import("./call-agent.ts");
+    const place = placeOf(flags, folder);
+    await tellWaiting(callAgent, host, place);
+    const path = flags.force ? "/reload" : "/reload?if=changed";
+    const { body } = await callAgent(host, place, { method: "POST", path, limitMs: LIMIT_MS });
+    const { text, warnings, isRefused } = readAnswer(asJson(body), (report: ReloadReport) => ({
+      text: flags.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : describe(report),
+      warnings: report.warnings.map(String),
+      isRefused: report.outcome === "refused",
+    }));
+    printWarnings(host, warnings);
+    stdoutOf(host).print(text);
+    return isRefused ? 1 : 0;
+  },
+});
 
-Examples:
-  pilotboat proxy sidecar --hot-restart --proxy-config proxy.yaml --run-folder ~/sidecar &
-  pilotboat reload ~/sidecar      # after proxy.yaml was edited, or Envoy upgraded`;
-
-/** `pilotboat reload`. */
-export function run(args: readonly string[], host: Host): Promise<number> {
-  return runCommander("reload", args, host, (program, exitWith) => {
-    withAgentPlace(program)
-      .description("Replace the Envoy of a running agent by a hot restart, with its configuration read again")
-      .option("--force", "replace Envoy also when nothing has changed")
-      .addHelpText("after", EXAMPLES)
-      .action(async (folder: string | undefined, flags: AgentPlace & { readonly force?: boolean }) => {
-        const place = { ...flags, folder };
-        await tellWaiting(host, place);
-        const path = flags.force === true ? "/reload" : "/reload?if=changed";
-        const { body } = await callAgent(host, place, { method: "POST", path, limitMs: LIMIT_MS });
-        const { out, err, isRefused } = readAnswer(asJson(body), (report: ReloadReport) => ({
-          out: flags.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : describe(report),
-          err: report.warnings.map((warning) => `warning: ${escapeLine(warning)}\n`).join(""),
-          isRefused: report.outcome === "refused",
-        }));
-        host.stderr.write(err);
-        host.stdout.write(out);
-        if (isRefused) exitWith(1);
-      });
-  });
-}
+type CallAgent = typeof import("./call-agent.ts").callAgent;
 
 /** A reload soon after another one may take as long as the first Envoy was promised for its drain. */
-async function tellWaiting(host: Host, place: AgentPlace): Promise<void> {
+async function tellWaiting(callAgent: CallAgent, host: Host, place: AgentPlace): Promise<void> {
   const { body } = await callAgent(host, place, { method: "GET", path: "/debug/agent", limitMs: LOOK_LIMIT_MS });
   const { envoys, leftSeconds } = readAnswer(body, ({ envoys, drainLeftSeconds }: AgentReport) => ({
     envoys,
@@ -49,7 +58,7 @@ async function tellWaiting(host: Host, place: AgentPlace): Promise<void> {
   }));
   if (envoys < 2) return;
   const limit = `for at most ${leftSeconds} s more (PILOTBOAT_PARENT_SHUTDOWN)`;
-  host.stderr.write(`an earlier Envoy still drains, ${limit}; the next replacement waits for that\n`);
+  host.stderr.write(`an earlier Envoy still drains, ${limit}; the next replacement waits for it\n`);
 }
 
 /** An agent without Envoy answers in plain words. */
@@ -59,13 +68,15 @@ function asJson(body: string): string {
   return JSON.stringify(refusal);
 }
 
-function describe(report: ReloadReport): string {
-  return [...report.changes, describeOutcome(report)].map((line) => `${escapeLine(line)}\n`).join("");
+function describe(report: ReloadReport): Text {
+  return [...report.changes.map((line) => `${escapeLine(line)}\n`), describeOutcome(report), "\n"];
 }
 
-function describeOutcome({ outcome, reason, pid, ms, drainLeftSeconds }: ReloadReport): string {
-  if (outcome === "refused") return `refused, the old Envoy serves on: ${reason}`;
-  if (outcome === "unchanged") return `nothing changed, Envoy was left alone: pid ${pid} (--force replaces it anyway)`;
-  const drain = drainLeftSeconds > 0 ? `; the Envoy before drains for at most ${drainLeftSeconds} s` : "";
-  return `replaced: pid ${pid}, ${ms} ms${drain}`;
+function describeOutcome({ outcome, reason = "", pid, ms, drainLeftSeconds }: ReloadReport): Text {
+  if (outcome === "refused") return [bad("refused"), `, the active Envoy keeps serving: ${escapeLine(reason)}`];
+  if (outcome === "unchanged") {
+    return [faint("nothing changed"), `, Envoy keeps running: pid ${pid} (--force replaces it anyway)`];
+  }
+  const drain = drainLeftSeconds > 0 ? `; the previous Envoy drains for at most ${drainLeftSeconds} s` : "";
+  return [good("replaced"), `: pid ${pid}, ${ms} ms${drain}`];
 }

@@ -1,77 +1,109 @@
 import type { AgentReport } from "../agent/index.ts";
 import { escapeLine } from "../base/index.ts";
-import type { Host } from "../host/index.ts";
 import { readAnswer } from "./agent-answer.ts";
-import { type AgentPlace, callAgent, withAgentPlace } from "./call-agent.ts";
-import { runCommander } from "./command.ts";
+import { AGENT_FLAGS, AGENT_FOLDER, JSON_FLAG, placeOf } from "./agent-place.ts";
+import { defineCommand } from "./contract/index.ts";
+import { bad, good, nameTable, type Row, stdoutOf, type Text, warning } from "./terminal/index.ts";
 
 const LIMIT_MS = 5_000;
 
-const EXAMPLES = `
-Examples:
-  pilotboat status ~/sidecar
-  pilotboat status -o json`;
+export const command = defineCommand({
+  name: "status",
+  group: "look",
+  summary: "Certificate, control plane and Envoy of a running agent",
+  arguments: [AGENT_FOLDER],
+  flags: [...AGENT_FLAGS, JSON_FLAG],
+  examples: ["pilotboat status ~/sidecar", "pilotboat status -o json"],
+  similar: ["ps", "proxy-status", "info"],
+  async run({ flags, words: [folder] }, host) {
+    const { callAgent } = await import("./call-agent.ts");
+    const call = { method: "GET", path: "/debug/agent", limitMs: LIMIT_MS } as const;
+    const { body } = await callAgent(host, placeOf(flags, folder), call);
+    const terminal = stdoutOf(host);
+    const text = readAnswer(body, (report: AgentReport): Text => {
+      if (flags.output === "json") return `${JSON.stringify(report, null, 2)}\n`;
+      return describeReport(report, Date.now(), terminal.width);
+    });
+    terminal.print(text);
+    return 0;
+  },
+});
 
-/** `pilotboat status`. */
-export function run(args: readonly string[], host: Host): Promise<number> {
-  return runCommander("status", args, host, (program) => {
-    withAgentPlace(program)
-      .description("Certificate, control plane and Envoy of a running agent")
-      .addHelpText("after", EXAMPLES)
-      .action(async (folder: string | undefined, flags: AgentPlace) => {
-        const { body } = await callAgent(
-          host,
-          { ...flags, folder },
-          { method: "GET", path: "/debug/agent", limitMs: LIMIT_MS },
-        );
-        const text = readAnswer(body, (report: AgentReport) =>
-          flags.output === "json" ? JSON.stringify(report, null, 2) : describe(report, Date.now()),
-        );
-        host.stdout.write(`${text}\n`);
-      });
-  });
-}
-
-type Child = Extract<AgentReport["envoy"], { child: unknown }>["child"];
-
-/** The report for people. */
-export function describe(report: AgentReport, nowMs: number): string {
-  const { envoy, controlPlane, identity } = report;
-  const certificate = identity?.certificate;
-  const rows: [string, string][] = [
+/** The report for people, as a table of that many columns. */
+export function describeReport(report: AgentReport, nowMs: number, width?: number): Text {
+  const { controlPlane, identity } = report;
+  const rows: Row[] = [
     ["agent", `pilotboat ${report.version}, pid ${report.pid}`],
     ["node", report.node],
-    ["envoy", "child" in envoy ? describeChild(envoy.kind, envoy.child, nowMs) : envoy.kind],
+    ["envoy", describeEnvoy(report, nowMs)],
     ...historyRows(report, nowMs),
-    ["control plane", `${controlPlane.address}: ${controlPlane.state}`],
+    ["control plane", [`${controlPlane.address}: `, stateOf(controlPlane.state)]],
+    ...report.leftOut.map(({ filter, type, lost }): Row => {
+      return ["left out", warning(`${filter} (${type}), which this Envoy does not have; lost: ${lost}`)];
+    }),
+    ...report.substitutedWasm.map(({ name, uri, consequence }): Row => {
+      return ["no Wasm", warning(`${name} (${uri}), which this version does not fetch; ${consequence}`)];
+    }),
+    ...certificateRows(identity, nowMs),
+    ...(identity?.troubles ?? []).map((trouble): Row => ["trouble", bad(trouble)]),
   ];
-  for (const { filter, type, lost } of report.leftOut) {
-    rows.push(["left out", `${filter} (${type}), which this Envoy does not have; lost: ${lost}`]);
-  }
-  for (const { name, uri, consequence } of report.substitutedWasm) {
-    rows.push(["no Wasm", `${name} (${uri}), which this version does not fetch; ${consequence}`]);
-  }
-  if (certificate === undefined) rows.push(["certificate", "none yet"]);
+  return nameTable(
+    rows.map(([name, value]) => [name, onOneLine(value)]),
+    { width },
+  );
+}
+
+function onOneLine(value: Text): Text {
+  if (typeof value === "string") return escapeLine(value);
+  return "style" in value ? { ...value, text: escapeLine(value.text) } : value.map(onOneLine);
+}
+
+/** A word for a state of Envoy or of a connection, in the colour of how good that is. */
+function stateOf(state: string): Text {
+  if (GOOD_STATES.includes(state)) return good(state);
+  return BAD_STATES.includes(state) ? bad(state) : warning(state);
+}
+
+const GOOD_STATES = ["running", "responding"];
+const BAD_STATES = ["hung", "waiting", "ended"];
+
+function describeEnvoy({ envoy }: AgentReport, nowMs: number): Text {
+  if (!("child" in envoy)) return stateOf(envoy.kind);
+  const { pid, epoch, startedMs } = envoy.child;
+  return [stateOf(envoy.kind), `, pid ${pid}${epoch === 0 ? "" : `, epoch ${epoch}`}, for ${span(nowMs - startedMs)}`];
+}
+
+/** Nothing where nothing has happened. */
+function historyRows({ history }: AgentReport, nowMs: number): Row[] {
+  if (history === undefined || (history.restarts === 0 && history.lastCrash === undefined)) return [];
+  const { restarts, lastCrash } = history;
+  const rows: Row[] = [["restarts", String(restarts)]];
+  if (lastCrash === undefined) return rows;
+  const { reason, pid, endedMs, evidence } = lastCrash;
+  const where = evidence === undefined ? "" : `; evidence in ${evidence}`;
+  return [...rows, ["last crash", [warning(reason), `, pid ${pid}, ${span(nowMs - endedMs)} ago${where}`]]];
+}
+
+function certificateRows(identity: AgentReport["identity"], nowMs: number): Row[] {
+  const rows: Row[] = [];
+  const certificate = identity?.certificate;
+  if (certificate === undefined) rows.push(["certificate", warning("none yet")]);
   else {
+    const { subjectAltName, issuer, serialNumber, notBeforeMs, notAfterMs } = certificate;
     rows.push(
-      ["certificate", certificate.subjectAltName],
-      ["issuer", certificate.issuer.replaceAll("\n", ", ")],
-      ["serial", certificate.serialNumber],
-      [
-        "valid",
-        `${iso(certificate.notBeforeMs)} to ${iso(certificate.notAfterMs)}, ${left(certificate.notAfterMs, nowMs)}`,
-      ],
+      ["certificate", subjectAltName],
+      ["issuer", issuer.replaceAll("\n", ", ")],
+      ["serial", serialNumber],
+      ["valid", [`${iso(notBeforeMs)} to ${iso(notAfterMs)}, `, left(notAfterMs, nowMs)]],
     );
   }
   if (identity?.nextRotationMs !== undefined) {
     rows.push(["next rotation", `${iso(identity.nextRotationMs)}, in ${span(identity.nextRotationMs - nowMs)}`]);
   }
   if (identity !== undefined && "leftMs" in identity.token) {
-    rows.push(["token", `${identity.token.kind}, ${left(identity.token.expiresAtMs, nowMs)}${tokenFacts(identity)}`]);
+    rows.push(["token", [`${identity.token.kind}, `, left(identity.token.expiresAtMs, nowMs), tokenFacts(identity)]]);
   }
-  for (const trouble of identity?.troubles ?? []) rows.push(["trouble", trouble]);
-  const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${escapeLine(value)}`).join("\n");
+  return rows;
 }
 
 /** Whose token it is and for whom; nothing where it does not tell. */
@@ -81,23 +113,8 @@ function tokenFacts({ tokenClaims }: NonNullable<AgentReport["identity"]>): stri
   return `; of ${subject.replace("system:serviceaccount:", "account ")}, for ${audiences.join(" and ") || "nobody"}, by ${issuer}`;
 }
 
-/** Nothing where nothing has happened. */
-function historyRows({ history }: AgentReport, nowMs: number): [string, string][] {
-  if (history === undefined || (history.restarts === 0 && history.lastCrash === undefined)) return [];
-  const { restarts, lastCrash } = history;
-  const rows: [string, string][] = [["restarts", String(restarts)]];
-  if (lastCrash === undefined) return rows;
-  const { reason, pid, endedMs, evidence } = lastCrash;
-  const where = evidence === undefined ? "" : `; evidence in ${evidence}`;
-  return [...rows, ["last crash", `${reason}, pid ${pid}, ${span(nowMs - endedMs)} ago${where}`]];
-}
-
-function describeChild(state: string, { pid, epoch, startedMs }: Child, nowMs: number): string {
-  return `${state}, pid ${pid}${epoch === 0 ? "" : `, epoch ${epoch}`}, for ${span(nowMs - startedMs)}`;
-}
-
-function left(untilMs: number, nowMs: number): string {
-  return untilMs > nowMs ? `${span(untilMs - nowMs)} left` : `expired ${span(nowMs - untilMs)} ago`;
+function left(untilMs: number, nowMs: number): Text {
+  return untilMs > nowMs ? `${span(untilMs - nowMs)} left` : bad(`expired ${span(nowMs - untilMs)} ago`);
 }
 
 function iso(ms: number): string {

@@ -1,160 +1,57 @@
-import { resolve } from "node:path";
-import { tellEnvoyEnd } from "../agent/index.ts";
-import { createLogger, escapeLine, isStopped, pause, silentLogger } from "../base/index.ts";
-import type { EnvoyNews } from "../envoy/supervisor/index.ts";
-import type { Host } from "../host/index.ts";
-import { type LocalMesh, startLocalMesh } from "../local/index.ts";
-import { VERSION } from "../version.ts";
-import { type ExitWith, runCommander } from "./command.ts";
-import { openDesk } from "./control-plane-token.ts";
-import { checkNamedFolder } from "./named-path.ts";
-import { parsePort, parseServicePort } from "./parse-port.ts";
-import { showFetch } from "./progress-line.ts";
-import { createMeshNews, curlLine, describeEnvoyNews, nothingToTry, shorten } from "./up-news.ts";
+import { defineCommand } from "./contract/index.ts";
 
-interface Flags {
-  readonly envoy?: string;
-  readonly envoyVersion?: string;
-  readonly port?: string;
-  readonly appPort?: string;
-  readonly verbose?: boolean;
-}
+const FLAGS = [
+  {
+    name: "envoy",
+    type: "string",
+    default: undefined,
+    help: "Envoy's executable; default: found, else fetched",
+    value: "FILE",
+  },
+  {
+    name: "envoy-version",
+    type: "string",
+    default: undefined,
+    help: "The only Envoy to accept, such as 1.38.3 or istio-1.31.0",
+    value: "VERSION",
+  },
+  {
+    name: "port",
+    type: "string",
+    default: undefined,
+    help: "Port of the listener to send requests to; default: a free one",
+    value: "PORT",
+  },
+  {
+    name: "app-port",
+    type: "string",
+    default: undefined,
+    help: "Port of your own service on 127.0.0.1; default: an example service is started",
+    value: "PORT",
+  },
+  { name: "verbose", shorthand: "v", type: "bool", default: false, help: "Show the log lines of agent and Envoy" },
+] as const;
 
-const EXAMPLES = `
-Examples:
-  pilotboat up                          # a mesh of one, from the built-in quickstart
-  pilotboat up --app-port 3000          # the same with your own service behind it
-  pilotboat up my-mesh --port 8080      # Envoy resources of your own; edit them while it runs`;
-
-/** `pilotboat up [folder]`. */
-export function run(args: readonly string[], host: Host): Promise<number> {
-  return runCommander("up", args, host, (program, exitWith) => {
-    program
-      .description("Embedded control plane, agent, Envoy and an example service, without a cluster")
-      .argument("[folder]", "folder with YAML files of Envoy resources; default: the built-in quickstart")
-      .option("--envoy <path>", "Envoy's executable; default: found, else fetched")
-      .option("--envoy-version <version>", "the one Envoy that will do, such as 1.38.3 or istio-1.31.0")
-      .option("--port <port>", "port of the listener to send requests to; default: a free one")
-      .option("--app-port <port>", "port of your own service on 127.0.0.1; default: an example service is started")
-      .option("-v, --verbose", "show the log lines of agent and Envoy")
-      .addHelpText("after", EXAMPLES)
-      .action((folder: string | undefined, flags: Flags) => up(folder, flags, host, exitWith));
-  });
-}
-
-async function up(folder: string | undefined, flags: Flags, host: Host, exitWith: ExitWith): Promise<void> {
-  const { stop } = host.signals;
-  const print = (line: string): void => void host.stdout.write(`${line}\n`);
-  const isVerbose = flags.verbose === true;
-  const write = (line: string): void => void (isVerbose && host.stderr.write(line));
-  const port = flags.port === undefined ? {} : { port: parsePort("--port", flags.port) };
-  const appPort = flags.appPort === undefined ? {} : { appPort: parseServicePort("--app-port", flags.appPort) };
-  const resources = folder === undefined ? {} : { resources: resolve(host.cwd, folder) };
-  if (resources.resources !== undefined) await checkNamedFolder(resources.resources, "the folder of resources");
-  print(`pilotboat ${VERSION}`);
-  const path = flags.appPort === undefined ? "/hello" : "/";
-  const news = createMeshNews(print, path);
-  let steppedMs = performance.now();
-  const options = {
-    ...resources,
-    ...port,
-    ...appPort,
-    ...(flags.envoy === undefined ? {} : { envoy: flags.envoy }),
-    ...(flags.envoyVersion === undefined ? {} : { envoyVersion: flags.envoyVersion }),
-    host: isVerbose ? host : { ...host, stdout: quiet(host.stdout), stderr: quiet(host.stderr) },
-    log: createLogger({ write, levels: new Map([["default", isVerbose ? "info" : "none"]]) }),
-    onFetch: showFetch(host, (line) => print(`  ${line}`)),
-    onEnvoyNews: (news: EnvoyNews) => print(escapeLine(describeEnvoyNews(news))),
-    onStep(step: string, result: string, ms: number) {
-      steppedMs = performance.now();
-      print(stepLine(step, result, ms));
+export const command = defineCommand({
+  name: "up",
+  group: "run",
+  summary: "Embedded control plane, agent, Envoy and an example service, without a cluster",
+  arguments: [
+    {
+      name: "FOLDER",
+      help: "Folder with YAML files of Envoy resources; default: the built-in quickstart",
+      isOptional: true,
     },
-  };
-  const mesh = await startLocalMesh(options, news.onNews).catch((error: unknown) => {
-    if (!isStopped(error)) throw error;
-    return undefined;
-  });
-  if (mesh === undefined) return;
-  await using _ = mesh;
-  await using _desk = await openDesk(mesh.controlPlane, host, options.log);
-  const isReady = await reportReady(mesh, print, steppedMs, stop);
-  if (isReady) printAddresses(mesh, { port: news.target(mesh.ports.outbound), path }, host, print);
-  const end = await mesh.agent.ended;
-  if (end.kind === "envoy") {
-    const named = flags.envoy ?? host.env.ENVOY_BIN;
-    const path = named ? resolve(host.cwd, named) : undefined;
-    exitWith(await tellEnvoyEnd(end.end, { named: path, stderr: host.stderr, log: silentLogger }));
-  } else if (isReady) {
-    print(`${end.reason}: draining and ending`);
-  }
-}
-
-async function reportReady(
-  mesh: LocalMesh,
-  print: (line: string) => void,
-  sinceMs: number,
-  stop: AbortSignal,
-): Promise<boolean> {
-  const late = new AbortController();
-  void explainWaiting(mesh, print, AbortSignal.any([late.signal, stop]));
-  try {
-    await mesh.agent.ready;
-  } catch {
-    return false; // the end says why
-  } finally {
-    late.abort();
-  }
-  print(`${stepLine("ready", "", performance.now() - sinceMs)}\n`);
-  return true;
-}
-
-function stepLine(step: string, result: string, ms: number): string {
-  return `  ${step.padEnd(14)} ${result.padEnd(44)} ${ms.toFixed(0).padStart(6)} ms`;
-}
-
-/** `target` is where to send requests to, when there is such a listener. */
-function printAddresses(
-  { agent, ports, controlPlane, folder, resources }: LocalMesh,
-  { port, path }: { readonly port: number | undefined; readonly path: string },
-  { env }: Host,
-  print: (line: string) => void,
-): void {
-  const command = env.npm_command === undefined ? "pilotboat" : "npx pilotboat"; // npm has no more of it on PATH
-  const rows = [
-    ...(port === undefined ? [] : [["listener", `http://127.0.0.1:${port}`] as const]),
-    ["envoy admin", `http://127.0.0.1:${ports.admin}`],
-    ["status", `http://127.0.0.1:${ports.status}/healthz/ready`],
-    ["control plane", controlPlane.address],
-    ["envoy process", String(agent.envoyPid() ?? "")],
-    ["resources", `${resources}  (watched: Envoy follows your edits)`],
-    ["folder", folder],
-    ["more", `${command} status --run-folder ${folder}`],
-  ] as const;
-  for (const [name, value] of rows) print(`${name.padEnd(14)} ${value}`);
-  print(port === undefined ? `\n${nothingToTry()}` : `\nTry:  ${curlLine(port, path)}`);
-  print("Ctrl-C stops everything.");
-}
-
-const PATIENCE_MS = 5_000;
-/** How often is said that a reason, which was told, still holds. */
-const REMINDER_MS = 60_000;
-
-/** Says why it takes so long, instead of being silent: each reason once, and now and then that it still holds. */
-async function explainWaiting(mesh: LocalMesh, print: (line: string) => void, stop: AbortSignal): Promise<void> {
-  const sinceMs = performance.now();
-  let told = { reason: "", atMs: sinceMs };
-  while (!stop.aborted) {
-    await pause(PATIENCE_MS, stop);
-    const reason = shorten((await mesh.agent.whyNotReady()) ?? "almost there");
-    const nowMs = performance.now();
-    if (stop.aborted || (reason === told.reason && nowMs - told.atMs < REMINDER_MS)) continue;
-    const seconds = Math.round((nowMs - sinceMs) / 1_000);
-    print(reason === told.reason ? `  still waiting, ${seconds} s` : `  still waiting: ${reason}`);
-    told = { reason, atMs: nowMs };
-  }
-}
-
-/** A stream that takes everything and shows nothing. */
-function quiet(like: NodeJS.WritableStream): NodeJS.WritableStream {
-  return Object.assign(Object.create(like) as NodeJS.WritableStream, { write: () => true, fd: undefined });
-}
+  ],
+  flags: FLAGS,
+  examples: [
+    "pilotboat up                          # a mesh of one, from the built-in quickstart",
+    "pilotboat up --app-port 3000          # the same with your own service behind it",
+    "pilotboat up my-mesh --port 8080      # Envoy resources of your own; edit them while it runs",
+  ],
+  similar: ["start", "quickstart", "demo", "dev", "serve"],
+  async run({ flags, words: [folder] }, host) {
+    const { up } = await import("./up-mesh.ts");
+    return up({ ...flags, folder, envoyVersion: flags["envoy-version"], appPort: flags["app-port"] }, host);
+  },
+});

@@ -1,23 +1,24 @@
-import { AgentError } from "../base/index.ts";
-import type { Host } from "../host/index.ts";
 import { VERSION } from "../version.ts";
-import { parseStrictFlags } from "./strict-flags.ts";
-
-const HELP = `Usage: pilotboat version [flags]
-
-Flags:
-  -s, --short             only the version
-  -o, --output yaml|json  for programs
-
-Examples:
-  pilotboat version --short
-  pilotboat version -o json
-`;
+import { defineCommand, type Input } from "./contract/index.ts";
 
 const FLAGS = [
-  { name: "short", shorthand: "s", type: "bool", default: false, help: "" },
-  { name: "output", shorthand: "o", type: "string", default: "", help: "" },
+  { name: "short", shorthand: "s", type: "bool", default: false, help: "Only the version" },
+  { name: "output", shorthand: "o", type: "string", default: "", help: "For programs", value: "yaml|json" },
 ] as const;
+
+/** Drop-in for `pilot-agent version`. Source: istio/istio pkg/version (cobra.go, version.go). */
+export const command = defineCommand({
+  name: "version",
+  group: "container",
+  summary: "Version of pilotboat",
+  flags: FLAGS,
+  words: "reference",
+  examples: ["pilotboat version --short", "pilotboat version -o json"],
+  async run(input, { stdout }) {
+    stdout.write(versionText(input));
+    return 0;
+  },
+});
 
 /** What the reference knows of a build; `unknown` where nothing was stamped. In the order of its JSON. */
 const BUILD = {
@@ -28,14 +29,7 @@ const BUILD = {
   tag: "unknown",
 } as const;
 
-/** Drop-in for `pilot-agent version`. Source: istio/istio pkg/version (cobra.go, version.go). */
-export async function run(args: readonly string[], host: Host): Promise<number> {
-  const { flags, wantsHelp } = parseStrictFlags("version", args, FLAGS);
-  host.stdout.write(wantsHelp ? HELP : versionText(flags));
-  return 0;
-}
-
-function versionText({ short: isShort, output }: { readonly short: boolean; readonly output: string }): string {
+function versionText({ flags: { short: isShort, output }, usage }: Input<typeof FLAGS>): string {
   if (output === "json") return `${JSON.stringify({ clientVersion: BUILD }, null, 2)}\n`;
   if (output === "yaml") {
     const lines = Object.entries(BUILD)
@@ -43,7 +37,7 @@ function versionText({ short: isShort, output }: { readonly short: boolean; read
       .map(([key, value]) => `  ${key}: ${value}`); // sorted by key
     return `clientVersion:\n${lines.join("\n")}\n\n`;
   }
-  if (output !== "") throw new AgentError("USAGE", "--output must be 'yaml' or 'json'");
+  if (output !== "") throw usage("--output must be 'yaml' or 'json'");
   if (isShort) return `client version: ${BUILD.version}\n`;
   const { version, revision, golang_version: toolchain, status, tag } = BUILD;
   const parts = { Version: version, GitRevision: revision, GolangVersion: toolchain, BuildStatus: status, GitTag: tag };

@@ -1,34 +1,49 @@
 import { AgentError, createLogger, describeError, type Logger, systemClock } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import { PATHS } from "../istio/index.ts";
-import { agentUrl } from "./call-agent.ts";
-import { exchange } from "./http-exchange.ts";
-import { parseStrictFlags } from "./strict-flags.ts";
-
-const HELP = `Usage: pilotboat wait [flags]
-
-Waits until the proxy is ready; fails with the last reason when it does not become so.
-
-Flags:
-  --timeoutSeconds N        how long to wait in all (default 60)
-  --requestTimeoutMillis N  limit of one question (default 500)
-  --periodMillis N          pause before each question (default 500)
-  --url URL                 what to ask (default http://localhost:15021/healthz/ready)
-  --run-folder FOLDER       ask the agent that runs there, or is about to, at its status port
-
-Examples:
-  pilotboat wait
-  pilotboat wait --timeoutSeconds=5 --url=http://localhost:15020/healthz/ready
-`;
+import { AGENT_FLAGS, placeOf } from "./agent-place.ts";
+import { defineCommand, type Input } from "./contract/index.ts";
 
 const DEFAULT_URL = "http://localhost:15021/healthz/ready";
 const FLAGS = [
-  { name: "timeoutSeconds", type: "int", default: 60, help: "" },
-  { name: "requestTimeoutMillis", type: "int", default: 500, help: "" },
-  { name: "periodMillis", type: "int", default: 500, help: "" },
-  { name: "url", type: "string", default: "", help: "" },
-  { name: "run-folder", type: "string", default: "", help: "" },
+  { name: "timeoutSeconds", type: "int", default: 60, help: "Longest time to wait", value: "SECONDS" },
+  { name: "requestTimeoutMillis", type: "int", default: 500, help: "Time limit of one request", value: "MILLIS" },
+  { name: "periodMillis", type: "int", default: 500, help: "Pause before each request", value: "MILLIS" },
+  { name: "url", type: "string", default: undefined, help: `What to ask; default: ${DEFAULT_URL}`, value: "URL" },
+  ...AGENT_FLAGS,
 ] as const;
+
+/** Drop-in for `pilot-agent wait`. Rejects with TIMEOUT, the last failure in its message, or STOPPED. */
+export const command = defineCommand({
+  name: "wait",
+  group: "container",
+  summary: "Wait until the proxy is ready",
+  description: [
+    "Waits until the proxy is ready. If it does not become ready in time, the command fails with the last reason.",
+    "With --run-folder it asks the agent that runs there, or is about to, at its status port.",
+  ],
+  flags: FLAGS,
+  words: "reference",
+  examples: [
+    "pilotboat wait",
+    "pilotboat wait --timeoutSeconds=5 --url=http://localhost:15020/healthz/ready",
+    "pilotboat wait --run-folder ~/sidecar",
+  ],
+  async run({ flags }, host) {
+    const wait: Wait = {
+      url: urlOf(flags, host),
+      timeoutMs: flags.timeoutSeconds * 1_000,
+      requestTimeoutMs: flags.requestTimeoutMillis,
+      periodMs: flags.periodMillis,
+    };
+    const log = createLogger({ write: (line) => void host.stdout.write(line) });
+    const { stop } = host.signals;
+    await waitUntilReady(wait, log, stop).catch((error: unknown) => {
+      if (!stop.aborted) throw error;
+      throw new AgentError("STOPPED", `Gave up waiting for the proxy: ${describeError(error)}`);
+    });
+    return 0;
+  },
+});
 
 interface Wait {
   /** Asked for anew before each question: an agent that is about to start has none yet. */
@@ -36,28 +51,6 @@ interface Wait {
   readonly timeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly periodMs: number;
-}
-
-/** Drop-in for `pilot-agent wait`. Rejects with TIMEOUT, the last failure in its message, or STOPPED. */
-export async function run(args: readonly string[], host: Host): Promise<number> {
-  const { flags, wantsHelp } = parseStrictFlags("wait", args, FLAGS);
-  if (wantsHelp) {
-    host.stdout.write(HELP);
-    return 0;
-  }
-  const wait: Wait = {
-    url: urlOf(flags.url, flags["run-folder"], host),
-    timeoutMs: flags.timeoutSeconds * 1_000,
-    requestTimeoutMs: flags.requestTimeoutMillis,
-    periodMs: flags.periodMillis,
-  };
-  const log = createLogger({ write: (line) => void host.stdout.write(line) });
-  const { stop } = host.signals;
-  await waitUntilReady(wait, log, stop).catch((error: unknown) => {
-    if (!stop.aborted) throw error;
-    throw new AgentError("STOPPED", `Gave up waiting for the proxy: ${describeError(error)}`);
-  });
-  return 0;
 }
 
 async function waitUntilReady(wait: Wait, log: Logger, stop: AbortSignal): Promise<void> {
@@ -83,6 +76,7 @@ async function waitUntilReady(wait: Wait, log: Logger, stop: AbortSignal): Promi
 const MOST_REASON = 4_096;
 
 async function whyNotReady({ url, requestTimeoutMs }: Wait, stop: AbortSignal): Promise<string | undefined> {
+  const { exchange } = await import("./http-exchange.ts");
   try {
     const what = { method: "GET", url: await url(), timeoutMs: requestTimeoutMs, signal: stop };
     const { status, body } = await exchange(what);
@@ -96,14 +90,17 @@ async function whyNotReady({ url, requestTimeoutMs }: Wait, stop: AbortSignal): 
 }
 
 /** Throws USAGE when both are given, or the URL is none. */
-function urlOf(text: string, runFolder: string, host: Host): () => Promise<URL> {
-  if (runFolder === "") {
-    const url = parseUrl(text || DEFAULT_URL);
+function urlOf(flags: Input<typeof FLAGS>["flags"], host: Host): () => Promise<URL> {
+  if (!flags["run-folder"]) {
+    const url = parseUrl(flags.url || DEFAULT_URL);
     return async () => url;
   }
-  if (text !== "") throw new AgentError("USAGE", "Cannot wait for two: give --url or --run-folder");
-  const place = { runFolder, configPath: PATHS.config };
-  return async () => new URL("/healthz/ready", await agentUrl(host, place));
+  if (flags.url) throw new AgentError("USAGE", "Cannot wait for two: give --url or --run-folder");
+  const place = placeOf(flags);
+  return async () => {
+    const { agentUrl } = await import("./call-agent.ts");
+    return new URL("/healthz/ready", await agentUrl(host, place));
+  };
 }
 
 function parseUrl(text: string): URL {

@@ -1,9 +1,9 @@
-import { HIDDEN } from "../base/index.ts";
+import { HIDDEN, nearest } from "../base/index.ts";
 import { isSecretName, refusedKey, refusedProvCert, refusedSocketName } from "../istio/index.ts";
 import { type MetadataWords, readRawMetadata, typedTroubles } from "../istio/metadata/index.ts";
 import type { Settings } from "./catalogue.ts";
 import type { ProxyFlags } from "./flags.ts";
-import { mismatch, nearest, type Problem } from "./problem.ts";
+import { mismatch, type Problem } from "./problem.ts";
 import type { Environment } from "./read-settings.ts";
 
 /**

@@ -16,9 +16,8 @@ import {
   PROXY_CONFIG,
   type ProxyConfig,
 } from "../istio/mesh/index.ts";
-import { CATALOGUE } from "./catalogue.ts";
 import { FIELD_HELP, FIELDS_WITHOUT_EFFECT } from "./field-help.ts";
-import { ALL_FLAGS, type ProxyFlagSpec } from "./flags.ts";
+import { ALL_FLAGS, flagHelp } from "./flags.ts";
 import type { AgentConfig } from "./load-config.ts";
 import { DEFAULT_ORIGIN, type Origin } from "./problem.ts";
 import { SETTINGS } from "./read-settings.ts";
@@ -43,6 +42,12 @@ export interface ConfigEntry {
 /** Every value of a configuration: ProxyConfig's fields, flags, variables, then what was passed on by prefix. */
 export function configEntries(config: AgentConfig): readonly ConfigEntry[] {
   return [...fieldEntries(config), ...flagEntries(config), ...variableEntries(config), ...passedOn(config)];
+}
+
+/** The names of all fields, flags and variables; those that are only passed on, by prefix, are not among them. */
+export function settingNames(): readonly string[] {
+  const variables = SETTINGS.map(([, { env }]) => env);
+  return [...Object.keys(PROXY_CONFIG), ...ALL_FLAGS.map(({ name }) => `--${name}`), ...variables];
 }
 
 /** A field of ProxyConfig as JSON; null when it is not set. */
@@ -93,12 +98,6 @@ function flagEntries({ flags, origins }: AgentConfig): ConfigEntry[] {
     type: flag.type,
     help: flagHelp(flag),
   }));
-}
-
-/** The help of a flag, with the truth about one that nothing reads yet. */
-export function flagHelp({ help, setting, withoutEffect }: ProxyFlagSpec): string {
-  const row: Setting<unknown> | undefined = setting && (CATALOGUE[setting] as Setting<unknown>);
-  return helpText(help, withoutEffect ?? row?.withoutEffect);
 }
 
 function helpText(help: string, withoutEffect: string | undefined): string {

@@ -4,11 +4,14 @@ import { type FlagSpec, type FlagValues, type ParsedFlags, parseFlags } from "./
 
 /** A flag of `proxy`; some say the same as a variable, and then beat it. */
 export interface ProxyFlagSpec extends FlagSpec {
+  readonly default: Exclude<FlagSpec["default"], undefined>;
   /** Name of that variable's value. */
   readonly setting?: keyof Settings;
   /** What follows from giving it, where that changes nothing: a warning, after "has no effect: ". */
   readonly withoutEffect?: string;
 }
+
+export const PROXY_ROLES: readonly string[] = ["sidecar", "router", "waypoint", "ztunnel", "agentgateway"];
 
 /** Flags that every command of pilot-agent takes. Source: istio/istio pkg/log/options.go. */
 export const LOG_FLAGS = [
@@ -17,6 +20,7 @@ export const LOG_FLAGS = [
     type: "strings",
     default: ["stdout"],
     help: "Where log lines go: stdout, stderr or a file; may be given several times",
+    value: "FILE",
   },
   { name: "log_as_json", type: "bool", default: false, help: "Log lines as JSON, Envoy's included" },
   {
@@ -24,21 +28,35 @@ export const LOG_FLAGS = [
     type: "string",
     default: "",
     help: "Comma list of scope:level or level; levels are none, fatal, error, warn, info, debug",
+    value: "LEVELS",
   },
   {
     name: "log_stacktrace_level",
     type: "string",
     default: "default:none",
     help: "Level from which stack traces are added",
+    value: "LEVELS",
   },
-  { name: "log_caller", type: "string", default: "", help: "Scopes whose lines name file and line, or all" },
+  {
+    name: "log_caller",
+    type: "string",
+    default: "",
+    help: "Scopes whose lines name file and line, or all",
+    value: "SCOPES",
+  },
   { name: "vklog", type: "int", default: 0, help: "Non-zero: debug lines of the scope klog" },
 ] as const satisfies readonly ProxyFlagSpec[];
 
 /** Flags of `proxy`. Source: istio/istio pilot/cmd/pilot-agent/app/cmd.go; the last group is pilotboat's own. */
 export const PROXY_FLAGS = [
-  { name: "domain", type: "string", default: "", help: "DNS domain; default <POD_NAMESPACE>.svc.cluster.local" },
-  { name: "meshConfig", type: "string", default: PATHS.meshConfig, help: "Mesh file" },
+  {
+    name: "domain",
+    type: "string",
+    default: "",
+    help: "DNS domain; default <POD_NAMESPACE>.svc.cluster.local",
+    value: "NAME",
+  },
+  { name: "meshConfig", type: "string", default: PATHS.meshConfig, help: "Mesh file", value: "FILE" },
   {
     name: "stsPort",
     type: "int",
@@ -53,19 +71,38 @@ export const PROXY_FLAGS = [
     help: "Name of a plugin of the security token service",
     withoutEffect: "there is no security token service",
   },
-  { name: "serviceCluster", type: "string", default: "istio-proxy", help: "Used when serviceCluster is empty" },
-  { name: "proxyLogLevel", type: "string", default: "warning", help: "Envoy's log level, with name:level items" },
-  { name: "proxyComponentLogLevel", type: "string", default: "", help: "Envoy's component levels (deprecated)" },
+  {
+    name: "serviceCluster",
+    type: "string",
+    default: "istio-proxy",
+    help: "Used when serviceCluster is empty",
+    value: "NAME",
+  },
+  {
+    name: "proxyLogLevel",
+    type: "string",
+    default: "warning",
+    help: "Envoy's log level, with name:level items",
+    value: "LEVELS",
+  },
+  {
+    name: "proxyComponentLogLevel",
+    type: "string",
+    default: "",
+    help: "Envoy's component levels (deprecated)",
+    value: "LEVELS",
+  },
   { name: "concurrency", type: "int", default: 0, help: "Envoy's worker threads; beats the configuration" },
-  { name: "templateFile", type: "string", default: "", help: "Bootstrap template" },
-  { name: "outlierLogPath", type: "string", default: "", help: "File for Envoy's outlier events" },
+  { name: "templateFile", type: "string", default: "", help: "Bootstrap template", value: "FILE" },
+  { name: "outlierLogPath", type: "string", default: "", help: "File for Envoy's outlier events", value: "FILE" },
   { name: "profiling", type: "bool", default: true, help: "Profiling pages of the status port" },
-  { name: "envoy", type: "string", default: "", help: "Envoy's executable; beats binaryPath" },
+  { name: "envoy", type: "string", default: "", help: "Envoy's executable; beats binaryPath", value: "FILE" },
   {
     name: "envoy-version",
     type: "string",
     default: "",
     help: "The one Envoy that will do, such as 1.38.3 or istio-1.31.0; beats binaryPath and PILOTBOAT_ENVOY_VERSION",
+    value: "VERSION",
     setting: "envoyVersion",
   },
   {
@@ -73,12 +110,14 @@ export const PROXY_FLAGS = [
     type: "string",
     default: "",
     help: "File with the ProxyConfig in place of the variable; variables in it are replaced",
+    value: "FILE",
   },
   {
     name: "restart",
     type: "string",
     default: "",
     help: "What happens when Envoy ends by itself: never, on-failure or always; beats PILOTBOAT_RESTART",
+    value: "never|on-failure|always",
     setting: "restart",
   },
   {
@@ -107,6 +146,7 @@ export const PROXY_FLAGS = [
     type: "string",
     default: "",
     help: "Istio's filters that this Envoy does not have: adapt leaves those without policy out, refuse passes them on; beats PILOTBOAT_STOCK_ENVOY",
+    value: "adapt|refuse",
     setting: "stockEnvoy",
   },
   {
@@ -126,6 +166,7 @@ export const PROXY_FLAGS = [
     type: "string",
     default: "",
     help: "Where relative paths start, Envoy's too; default: the working directory",
+    value: "FOLDER",
   },
 ] as const satisfies readonly ProxyFlagSpec[];
 
@@ -134,6 +175,11 @@ export type ProxyFlags = FlagValues<typeof PROXY_FLAGS> & FlagValues<typeof LOG_
 
 export interface FlagsReading extends Pick<ParsedFlags, "positionals" | "errors" | "given" | "unknown"> {
   readonly flags: ProxyFlags;
+}
+
+/** What a flag is for; for one that changes nothing, that as well. */
+export function flagHelp({ help, withoutEffect }: ProxyFlagSpec): string {
+  return withoutEffect === undefined ? help : `${help} (no effect: ${withoutEffect})`;
 }
 
 /** Every flag that `proxy` takes. */

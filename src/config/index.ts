@@ -1,15 +1,20 @@
 export { CATALOGUE, type Settings } from "./catalogue.ts";
-export { type ConfigEntry, configEntries, type EntryKind, flagHelp, showField } from "./config-entries.ts";
+export {
+  type ConfigEntry,
+  configEntries,
+  type EntryKind,
+  settingNames,
+  showField,
+} from "./config-entries.ts";
 export { ConfigError } from "./config-error.ts";
 export type { ConfigDefaults } from "./defaults.ts";
 export { readEgressProxy } from "./egress-proxy.ts";
-export { ALL_FLAGS, LOG_FLAGS, PROXY_FLAGS, type ProxyFlags } from "./flags.ts";
+export { ALL_FLAGS, LOG_FLAGS, PROXY_FLAGS, PROXY_ROLES, type ProxyFlags } from "./flags.ts";
 export {
   type AgentConfig,
   type ConfigWords,
   type LoadedConfig,
   loadConfig,
-  PROXY_ROLES,
   type ProxyRole,
 } from "./load-config.ts";
 export { type LogPlace, logPlaceOf } from "./log-config.ts";
@@ -19,7 +24,6 @@ export {
   formatOrigin,
   formatProblem,
   formatProblems,
-  nearest,
   type Origin,
   type Problem,
 } from "./problem.ts";

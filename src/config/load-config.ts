@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
-import type { EgressProxy } from "../base/index.ts";
+import { type EgressProxy, nearest } from "../base/index.ts";
 import type { ProxyConfig } from "../istio/mesh/index.ts";
 import { readBootstrapOverride } from "./bootstrap-override.ts";
 import type { Settings } from "./catalogue.ts";
@@ -17,11 +17,11 @@ import { readAnnotations, readEnvironmentOverlay, readMesh } from "./config-file
 import { type ConfigDefaults, layDefaults } from "./defaults.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { readEgressProxy } from "./egress-proxy.ts";
-import { ALL_FLAGS, type FlagsReading, type ProxyFlags, readProxyFlags } from "./flags.ts";
+import { ALL_FLAGS, type FlagsReading, PROXY_ROLES, type ProxyFlags, readProxyFlags } from "./flags.ts";
 import { wordsForInjector } from "./injector-words.ts";
 import type { FieldLayer } from "./layered-config.ts";
 import { type LogConfig, readLogConfig } from "./log-config.ts";
-import { nearest, type Origin, type Problem } from "./problem.ts";
+import type { Origin, Problem } from "./problem.ts";
 import { type Environment, readSettings, withPrefix } from "./read-settings.ts";
 import { lookupAll, type Resolve } from "./statsd.ts";
 import { withoutEffect } from "./without-effect.ts";
@@ -48,8 +48,6 @@ export interface ConfigWords {
 }
 
 export type ProxyRole = "sidecar" | "router" | "waypoint" | "ztunnel" | "agentgateway";
-export const PROXY_ROLES: readonly string[] = ["sidecar", "router", "waypoint", "ztunnel", "agentgateway"];
-
 /** The one value that the whole agent runs on. */
 export interface AgentConfig {
   readonly role: ProxyRole;

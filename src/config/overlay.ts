@@ -1,8 +1,8 @@
-import { HIDDEN } from "../base/index.ts";
+import { HIDDEN, nearest } from "../base/index.ts";
 import { type DecodeSink, decodePresent, type Path, PROXY_CONFIG } from "../istio/mesh/index.ts";
 import { parseDocument, type Source } from "./document.ts";
 import type { ParsedDocument } from "./parsed-document.ts";
-import { mismatch, nearest, type Origin, type Problem, showFound } from "./problem.ts";
+import { mismatch, type Origin, type Problem, showFound } from "./problem.ts";
 import { isSecretPath } from "./secret-names.ts";
 
 export type Tree = Readonly<Record<string, unknown>>;

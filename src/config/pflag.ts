@@ -7,8 +7,11 @@ export interface FlagSpec {
   readonly shorthand?: string;
   /** A `duration` stays text here; an `int` has 32 bits; a flag of type `strings` may be given several times. */
   readonly type: "string" | "bool" | "int" | "duration" | "strings";
-  readonly default: string | boolean | number | readonly string[];
+  /** Undefined for a flag that has no value unless it is given. */
+  readonly default: string | boolean | number | readonly string[] | undefined;
   readonly help: string;
+  /** What a help page calls the value, in capitals; `FILE` and `FOLDER` say what may stand there. Or those values: `yaml|json`. */
+  readonly value?: string;
 }
 
 type ValueOfFlag<F extends FlagSpec> = F["type"] extends "bool"
@@ -19,8 +22,12 @@ type ValueOfFlag<F extends FlagSpec> = F["type"] extends "bool"
       ? readonly string[]
       : string;
 
+type AbsentValue<F extends FlagSpec> = F["default"] extends undefined ? undefined : never;
+
 /** The values of a list of flags, by name. */
-export type FlagValues<L extends readonly FlagSpec[]> = { readonly [F in L[number] as F["name"]]: ValueOfFlag<F> };
+export type FlagValues<L extends readonly FlagSpec[]> = {
+  readonly [F in L[number] as F["name"]]: ValueOfFlag<F> | AbsentValue<F>;
+};
 
 export type FlagValue = string | boolean | number | readonly string[];
 
@@ -35,6 +42,8 @@ export interface ParsedFlags {
 }
 
 export interface ParseOptions {
+  /** Whether flags are read after the first word that is none, too. Default true; pflag's `SetInterspersed`. */
+  readonly isInterspersed?: boolean;
   /** Unknown flags are passed over, with the value that seems to be theirs; otherwise they are errors. */
   readonly isLenient: boolean;
 }
@@ -58,11 +67,13 @@ class FlagParser implements ParsedFlags {
   readonly #specs: readonly FlagSpec[];
   #rest: string[];
   readonly #isLenient: boolean;
+  readonly #isInterspersed: boolean;
 
-  constructor(specs: readonly FlagSpec[], args: readonly string[], { isLenient }: ParseOptions) {
+  constructor(specs: readonly FlagSpec[], args: readonly string[], options: ParseOptions) {
     this.#specs = specs;
     this.#rest = [...args];
-    this.#isLenient = isLenient;
+    this.#isLenient = options.isLenient;
+    this.#isInterspersed = options.isInterspersed ?? true;
   }
 
   parse(): void {
@@ -71,8 +82,10 @@ class FlagParser implements ParsedFlags {
         this.positionals.push(...this.#rest);
         return;
       }
-      if (!word.startsWith("-") || word === "-") this.positionals.push(word);
-      else if (word.startsWith("--")) this.#takeLong(word);
+      if (!word.startsWith("-") || word === "-") {
+        this.positionals.push(word);
+        if (!this.#isInterspersed) this.positionals.push(...this.#rest.splice(0));
+      } else if (word.startsWith("--")) this.#takeLong(word);
       else this.#takeShorts(word);
     }
   }

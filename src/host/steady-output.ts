@@ -4,7 +4,18 @@ import { isatty } from "node:tty";
 import { escapeText } from "../base/index.ts";
 
 /** One of the two outputs of a process. */
-export type ProcessOutput = NodeJS.WritableStream & { readonly fd: number; readonly isTTY?: boolean };
+export type ProcessOutput = NodeJS.WritableStream & {
+  readonly fd: number;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+};
+
+export type SteadyOutput = Writable & {
+  readonly isTTY: boolean;
+  readonly fd: number;
+  /** Of a terminal. */
+  readonly columns: number | undefined;
+};
 
 /**
  * An output that never fails, whatever became of its other end: a reader that left, a closed terminal, a full disk. What
@@ -14,7 +25,7 @@ export type ProcessOutput = NodeJS.WritableStream & { readonly fd: number; reado
  * Text is ours and may quote anybody: what would steer a terminal is escaped. Bytes are those of Envoy, of an answer or
  * of a file, and pass as they are.
  */
-export function steadyOutput(output: ProcessOutput): Writable & { readonly isTTY: boolean; readonly fd: number } {
+export function steadyOutput(output: ProcessOutput): SteadyOutput {
   output.on("error", () => undefined); // told by the callback of each write as well
   const write = isFile(output.fd) ? writeToFile : writeToStream;
   const steady = new Writable({
@@ -22,7 +33,8 @@ export function steadyOutput(output: ProcessOutput): Writable & { readonly isTTY
     write: (chunk: string | Buffer, _encoding, done) => write(output, toBytes(chunk), done),
   });
   steady.on("error", () => undefined); // whoever writes after the end is too late, and that is all
-  return Object.assign(steady, { isTTY: output.isTTY === true, fd: output.fd });
+  const fixed = Object.assign(steady, { isTTY: output.isTTY === true, fd: output.fd });
+  return Object.defineProperty(fixed, "columns", { get: () => output.columns }) as SteadyOutput; // a window changes its size
 }
 
 function toBytes(chunk: string | Buffer): Buffer {

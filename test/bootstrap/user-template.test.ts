@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { lookAtNode, renderFor } from "../../src/agent/start-envoy/index.ts";
 import { silentLogger } from "../../src/base/index.ts";
-import { run } from "../../src/cli/bootstrap.ts";
+import { command } from "../../src/cli/bootstrap.ts";
+import { runCommand } from "../../src/cli/contract/index.ts";
 import { replaceHostIp } from "../../src/config/bootstrap-override.ts";
 import { loadConfig } from "../../src/config/index.ts";
 
@@ -23,7 +24,7 @@ async function render(
   let out = "";
   const stream = { write: (text: string) => (out += text) } as unknown as NodeJS.WritableStream;
   const never = new AbortController().signal;
-  await run(["render", ...args], {
+  await runCommand(command, ["render", ...args], {
     env: { ISTIO_BOOTSTRAP: "t.json", POD_NAME: "web", POD_NAMESPACE: "shop", INSTANCE_IP: "10.1.1.1", ...env },
     cwd: folder,
     stdout: stream,

@@ -86,7 +86,7 @@ test.each([
   [["bootstrap", "rendr"], 'Unknown sub-command "rendr" [USAGE]', 'Did you mean "render"?'],
   [["config", "xplain"], 'Unknown sub-command "xplain" [USAGE]', 'Did you mean "explain"?'],
   [["config", "substitute", "gone"], "Cannot find the file", "(the file to substitute in)"],
-  [["config", "explain"], "Wanted a name", 'See "pilotboat config --help"'],
+  [["config", "explain"], "Missing name of a variable", 'See "pilotboat config explain --help"'],
 ])("%j is a mistyped command line", async (args, ...expected) => {
   const { code, stdout, stderr } = await pilotboat(args);
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" });

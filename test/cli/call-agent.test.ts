@@ -63,7 +63,7 @@ test("the folder may be an argument; two that differ, and a form that nobody pri
   expect(await status(folder, "--run-folder", "/other")).toMatchObject({ code: 2, stdout: "" });
   const { code, stderr } = await status(folder, "-o", "yaml");
   expect(code).toBe(2);
-  expect(stderr).toContain("'yaml' is invalid");
+  expect(stderr).toContain('Cannot use --output "yaml", wanted json');
   expect(asked).toHaveLength(2);
 });
 

@@ -3,11 +3,14 @@ import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { freePorts } from "../../src/base/index.ts";
-import { run as request } from "../../src/cli/request.ts";
-import { run as wait } from "../../src/cli/wait.ts";
+import { runCommand } from "../../src/cli/contract/index.ts";
+import { command as requestCommand } from "../../src/cli/request.ts";
+import { command as waitCommand } from "../../src/cli/wait.ts";
 import type { Host } from "../../src/host/index.ts";
 
 const never = new AbortController().signal;
+const request = (args: readonly string[], host: Host) => runCommand(requestCommand, args, host);
+const wait = (args: readonly string[], host: Host) => runCommand(waitCommand, args, host);
 
 function hostWith(env: Host["env"] = {}): Host & { readonly printed: () => string } {
   const stdout = new PassThrough({ encoding: "utf8" });

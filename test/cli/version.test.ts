@@ -1,6 +1,7 @@
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
-import { run } from "../../src/cli/version.ts";
+import { runCommand } from "../../src/cli/contract/index.ts";
+import { command } from "../../src/cli/version.ts";
 import { VERSION } from "../../src/version.ts";
 import { runInProcess } from "../support/run-cli.ts";
 
@@ -9,7 +10,7 @@ const never = new AbortController().signal;
 async function version(...args: readonly string[]): Promise<string> {
   const stdout = new PassThrough({ encoding: "utf8" });
   const signals = { stop: never, hurry: never, force: never };
-  expect(await run(args, { env: {}, cwd: "/", stdout, stderr: new PassThrough(), signals })).toBe(0);
+  expect(await runCommand(command, args, { env: {}, cwd: "/", stdout, stderr: new PassThrough(), signals })).toBe(0);
   return String(stdout.read());
 }
 

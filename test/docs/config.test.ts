@@ -1,5 +1,8 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { COMMANDS } from "../../src/cli/commands.ts";
+import { allCommands, COMMANDS } from "../../src/cli/commands.ts";
+import type { Command } from "../../src/cli/contract/index.ts";
 import {
   CATALOGUE,
   type ConfigEntry,
@@ -9,7 +12,6 @@ import {
   loadConfig,
   PROXY_FLAGS,
 } from "../../src/config/index.ts";
-import { thisPlatform } from "../../src/envoy/binary/index.ts";
 import { runInProcess } from "../support/run-cli.ts";
 
 // After a change to a table or to a command's help: npx vitest run test/docs -u
@@ -24,13 +26,18 @@ test("reality 37: docs/commands.md has the help of every command", async () => {
 
 async function commandsPage(): Promise<string> {
   const sections: string[] = [];
-  for (const { name, summary } of COMMANDS) {
-    sections.push(`## ${name}`, "", `${summary}.`, "");
-    for (const words of [[name], ...(await subCommands(name))]) {
+  for (const command of await allCommands()) {
+    sections.push(`## ${command.name}`, "", `${command.summary}.`, "");
+    for (const words of pathsOf(command)) {
       sections.push("```", `$ pilotboat ${words.join(" ")} --help`, await help(words), "```", "");
     }
   }
   return `${[...INTRODUCTION, ...sections].join("\n").trimEnd()}\n`;
+}
+
+/** The command and its sub-commands. */
+function pathsOf({ name, commands = [] }: Command): string[][] {
+  return [[name], ...commands.flatMap(pathsOf).map((path) => [name, ...path])];
 }
 
 const INTRODUCTION = [
@@ -57,15 +64,27 @@ const INTRODUCTION = [
 async function help(words: readonly string[]): Promise<string> {
   const { stdout } = await runInProcess([...words, "--help"], { cwd: "/", env: {} });
   const [flags = ""] = stdout.split("\nVariables, by what they are for"); // they are in config.md
-  return flags.replaceAll(`(default: "${thisPlatform()}")`, "(default: this machine's)").trim();
+  return flags.trim();
 }
 
-/** Those that have a help of their own. */
-async function subCommands(name: string): Promise<string[][]> {
-  const [, list = ""] = /\nCommands:\n((?: .*\n)+)/.exec(`${await help([name])}\n`) ?? [];
-  const names = [...list.matchAll(/^ {2}(\S+)/gm)].map(([, sub = ""]) => sub);
-  return names.filter((sub) => sub !== "help").map((sub) => [name, sub]);
-}
+test("what the page of commands is made from is every file of a command, and every flag that one reads", async () => {
+  const files = readdirSync("src/cli").filter((file) => {
+    return file.endsWith(".ts") && /^export const command\b/m.test(readFileSync(join("src/cli", file), "utf8"));
+  });
+  expect(Object.keys(COMMANDS).sort()).toEqual(files.map((file) => file.replace(/\.ts$/, "")).sort());
+  for (const [name, load] of Object.entries(COMMANDS)) expect((await load()).command.name).toBe(name);
+  const page = readFileSync("docs/commands.md", "utf8");
+  for (const command of await allCommands()) {
+    for (const { flags } of [command, ...(command.commands ?? [])]) {
+      for (const { name, help } of flags) {
+        expect({ name, isThere: page.includes(`--${name}`) && page.replaceAll(/\s+/g, " ").includes(help) }).toEqual({
+          name,
+          isThere: true,
+        });
+      }
+    }
+  }
+});
 
 test("what the page is made from is every row of the tables", async () => {
   const { config } = await loadConfig({ args: ["--meshConfig", "/dev/null"], env: {}, cwd: "/dev/null" });

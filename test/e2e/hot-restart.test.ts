@@ -232,7 +232,7 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     const replaced = await run(runtime, ["reload", ...place]);
     expect(replaced.code).toBe(0);
     expect(replaced.stderr).toMatch(/^warning: .*noSuchField/m);
-    expect(replaced.stdout).toMatch(/^replaced: pid \d+, \d+ ms; the Envoy before drains for at most \d+ s$/m);
+    expect(replaced.stdout).toMatch(/^replaced: pid \d+, \d+ ms; the previous Envoy drains for at most \d+ s$/m);
     expect((await run(runtime, ["reload", ...place])).stderr).toMatch(/still drains, for at most \d+ s more/);
   });
 

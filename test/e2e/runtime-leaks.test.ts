@@ -149,7 +149,7 @@ async function hostileFolder(): Promise<Hostile> {
     await mkdir(dirname(at(name)), { recursive: true });
     await writeFile(at(name), text);
   };
-  const packages = ["@grpc/grpc-js", "@grpc/proto-loader", "@bufbuild/protobuf", "commander", "yaml", "jose"];
+  const packages = ["@grpc/grpc-js", "@grpc/proto-loader", "@bufbuild/protobuf", "yaml", "jose"];
   await Promise.all([
     write("code.cjs", code),
     ...["", ".local", ".production", ".development", ".test"].map((end) => write(`.env${end}`, dotenv)),

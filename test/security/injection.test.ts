@@ -6,8 +6,9 @@ import { Writable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import type { AgentReport } from "../../src/agent/index.ts";
 import { AgentError, counter, createLogger, createMetrics } from "../../src/base/index.ts";
-import { errorText } from "../../src/cli/index.ts";
-import { describe as describeReport } from "../../src/cli/status.ts";
+import { printError } from "../../src/cli/index.ts";
+import { describeReport } from "../../src/cli/status.ts";
+import { plain } from "../../src/cli/terminal/index.ts";
 import { createMeshNews } from "../../src/cli/up-news.ts";
 import { ConfigError, formatProblem } from "../../src/config/index.ts";
 import { keepEvidence } from "../../src/envoy/evidence/crash-evidence.ts";
@@ -64,6 +65,17 @@ describe.each([
   });
 });
 
+/** What a failed command prints. */
+function errorText(error: unknown): string {
+  const chunks: string[] = [];
+  const stderr = new Writable({
+    decodeStrings: false,
+    write: (chunk, _encoding, done) => done(void chunks.push(chunk)),
+  });
+  printError({ stderr, env: {} }, error);
+  return chunks.join("");
+}
+
 /** A report in which a peer has filled every text. */
 function reportOf(text: string): AgentReport {
   const child = { pid: 1, epoch: 0, startedMs: 0 };
@@ -102,7 +114,7 @@ function reportOf(text: string): AgentReport {
 }
 
 test("hostile 6: status shows every text of a report in its own row", () => {
-  attack((text) => describeReport(reportOf(text), 0));
+  attack((text) => plain(describeReport(reportOf(text), 0)));
 });
 
 test("hostile 6: what a failed command prints is one message; what it quotes begins no line", () => {

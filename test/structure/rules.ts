@@ -52,9 +52,9 @@ const OPEN_ROOMS = ["proto"];
 
 /** The index of the room would load what a mistyped command and the library's door have no use for. */
 const DOORS_FOR_SPEED = [
-  "src/cli/index.ts -> src/config/find-command.ts",
-  "src/cli/strict-flags.ts -> src/config/flags.ts",
-  "src/cli/strict-flags.ts -> src/config/pflag.ts",
+  "src/cli/contract/command-line.ts -> src/config/find-command.ts",
+  "src/cli/contract/command-line.ts -> src/config/flags.ts",
+  "src/cli/contract/command-line.ts -> src/config/pflag.ts",
   "src/index.ts -> src/base/errors.ts",
   "src/library-options.ts -> src/base/errors.ts",
   "src/library-options.ts -> src/istio/kubernetes-names.ts",

@@ -24,8 +24,28 @@ test("every rule has a mutation that it catches", () => {
 });
 
 test("what runs before Envoy is spawned loads no library", async () => {
+  const reached = await reachedFrom(["src/main.ts", "src/cli/proxy.ts", "src/agent/index.ts"]);
+  expect(reached.filter((file) => file.includes("node_modules"))).toEqual([]);
+});
+
+test("what a list of all commands loads is their descriptions: no other room, and no library", async () => {
+  const lazy = /import\("\.\/([a-z-]+\.ts)"\)/g;
+  const commands = [...readFileSync("src/cli/commands.ts", "utf8").matchAll(lazy)].map(([, file]) => `src/cli/${file}`);
+  expect(commands.length).toBeGreaterThan(10);
+  const reached = await reachedFrom(["src/main.ts", ...commands]);
+  const own = /^(src\/(main\.ts|version\.ts|cli\/|host\/|base\/|istio\/[^/]+$)|package\.json$)/;
+  expect(reached.filter((file) => !own.test(file)).sort()).toEqual([
+    "src/config/find-command.ts",
+    "src/config/flags.ts",
+    "src/config/pflag.ts",
+    "src/config/yaml-scalar.ts",
+  ]);
+});
+
+/** The files that are loaded with these: what they import, and what that imports, but not by `import()`. */
+async function reachedFrom(entryPoints: readonly string[]): Promise<string[]> {
   const { metafile } = await build({
-    entryPoints: ["src/cli/proxy.ts"],
+    entryPoints: [...entryPoints],
     bundle: true,
     splitting: true,
     format: "esm",
@@ -33,17 +53,18 @@ test("what runs before Envoy is spawned loads no library", async () => {
     outdir: "nowhere",
     write: false,
     metafile: true,
+    external: ["@grpc/proto-loader", "bun:ffi"],
     loader: { ".yaml": "text" },
     logLevel: "error",
   });
-  const reached = new Set(["src/cli/proxy.ts"]);
+  const reached = new Set(entryPoints);
   for (const file of reached) {
     for (const { kind, path } of metafile.inputs[file]?.imports ?? []) {
       if (kind !== "dynamic-import" && path in metafile.inputs) reached.add(path);
     }
   }
-  expect([...reached].filter((file) => file.includes("node_modules"))).toEqual([]);
-});
+  return [...reached];
+}
 
 test("what stands between Envoy's start and its first certificate loads no generated messages", () => {
   const uses = arrowsOf(sources).filter(({ to, isTypeOnly }) => !isTypeOnly && to.startsWith("src/proto/gen/"));

@@ -1,0 +1,79 @@
+import { type Command, choicesOf, flagsOf } from "../contract/index.ts";
+
+/** What may stand for a value: files, folders, programs, names of settings, these words, or what nobody can know. */
+export type Values = "file" | "folder" | "program" | "setting" | "unknown" | readonly string[];
+
+export interface CompletionFlag {
+  readonly name: string;
+  readonly shorthand: string | undefined;
+  readonly help: string;
+  /** Undefined for a flag without value. */
+  readonly values: Values | undefined;
+}
+
+/** A command, or the program itself, as a shell has to know it. */
+export interface CompletionNode {
+  /** `config explain`; empty for the program. */
+  readonly path: string;
+  readonly commands: readonly { readonly name: string; readonly summary: string }[];
+  readonly flags: readonly CompletionFlag[];
+  /** Of each argument, in order. */
+  readonly arguments: readonly Values[];
+  /** Whether a command line of another program begins with the first argument. */
+  readonly isProgram: boolean;
+}
+
+/** The program and all commands below it, each before those below it. */
+export function completionTree(commands: readonly Command[], rootFlags: Command["flags"]): readonly CompletionNode[] {
+  const root: CompletionNode = {
+    path: "",
+    commands: [...commands.map(named), { name: "help", summary: "The help page of a command" }],
+    flags: rootFlags.map(toFlag),
+    arguments: [],
+    isProgram: false,
+  };
+  return [root, ...commands.flatMap((command) => nodesOf(command, command.name))];
+}
+
+function nodesOf(command: Command, path: string): CompletionNode[] {
+  const { commands = [], arguments: words = [] } = command;
+  const hidden = command.takesProxyFlags || command.words === "verbatim" ? [] : LOG_PREFIX;
+  const node: CompletionNode = {
+    path,
+    commands: commands.map(named),
+    flags: flagsOf(command)
+      .filter(({ name }) => !hidden.some((prefix) => name.startsWith(prefix)))
+      .map(toFlag),
+    arguments: words.map(({ name }) => valuesOf(name)),
+    isProgram: command.words === "program",
+  };
+  return [node, ...commands.flatMap((sub) => nodesOf(sub, `${path} ${sub.name}`))];
+}
+
+/** Flags that a command takes for pilot-agent's sake, and without effect. */
+const LOG_PREFIX = ["log_", "vklog"];
+
+function named({ name, summary }: Command) {
+  return { name, summary };
+}
+
+function toFlag({ name, shorthand, type, help, value }: Command["flags"][number]): CompletionFlag {
+  return { name, shorthand, help, values: type === "bool" ? undefined : valuesOf(value) };
+}
+
+function valuesOf(name: string | undefined): Values {
+  const choices = choicesOf(name);
+  if (choices.length > 0) return choices;
+  switch (name) {
+    case "FILE":
+      return "file";
+    case "FOLDER":
+      return "folder";
+    case "PROGRAM":
+      return "program";
+    case "SETTING":
+      return "setting";
+    default:
+      return "unknown";
+  }
+}

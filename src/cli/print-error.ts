@@ -1,0 +1,42 @@
+import { AgentError, describeError, type ErrorCode, escapeLine } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import { bad, faint, stderrOf, type Text, warning } from "./terminal/index.ts";
+
+type Stderr = Pick<Host, "stderr" | "env">;
+
+/** What a failed command prints: the message and its code, then the hint; for a bug the stack as well. */
+export function printError(host: Stderr, error: unknown): void {
+  stderrOf(host).print([bad("Error:"), " ", errorText(error)]);
+}
+
+/** One line per warning, to be continued with. */
+export function printWarnings(host: Stderr, warnings: readonly string[]): void {
+  const terminal = stderrOf(host);
+  for (const text of warnings) terminal.print([warning("warning:"), ` ${escapeLine(text)}\n`]);
+}
+
+/** docs/exit-codes.md. */
+export function exitCodeOf(error: unknown): number {
+  if (!(error instanceof AgentError)) return 1;
+  return SHELL_CODES[error.code] ?? (error.kind === "usage" ? 2 : 1);
+}
+
+/** As a shell has it for a program that it cannot start. */
+const SHELL_CODES: Partial<Record<ErrorCode, number>> = { APPLICATION_NOT_EXECUTABLE: 126, APPLICATION_NOT_FOUND: 127 };
+
+function errorText(error: unknown): Text {
+  if (!(error instanceof AgentError)) {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return `Internal failure, please report it: ${indentRest(stack)}\n`;
+  }
+  const [first = "", ...more] = describeError(error).split("\n");
+  const rest = more.map((line) => `\n${line}`).join("");
+  const details = error.code === "CONFIG_INVALID" ? rest : indentRest(rest);
+  const hint = error.hint === undefined ? "" : `  hint: ${escapeLine(error.hint)}\n`;
+  return [first, " ", faint(`[${error.code}]`), details, "\n", hint];
+}
+
+/** A message may quote somebody; further down it, too, nothing should look like a line or a hint of ours. */
+function indentRest(text: string): string {
+  return text.replace(/\n */g, "\n    ");
+}

@@ -1,0 +1,45 @@
+import type { Host } from "../../host/index.ts";
+import { coloured, plain, type Text } from "./text.ts";
+
+/** One of the two outputs, as something that people look at. */
+export interface Terminal {
+  /** Columns; undefined where nobody said how many there are, and lines may be as long as they like. */
+  readonly width: number | undefined;
+  print(text: Text): void;
+}
+
+export function stdoutOf({ stdout, env }: Pick<Host, "stdout" | "env">): Terminal {
+  return createTerminal(stdout, env);
+}
+
+export function stderrOf({ stderr, env }: Pick<Host, "stderr" | "env">): Terminal {
+  return createTerminal(stderr, env);
+}
+
+type Output = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number | undefined };
+
+function createTerminal(output: Output, env: Host["env"]): Terminal {
+  const isColoured = wantsColour(env, output.isTTY === true);
+  return {
+    get width() {
+      return columnsOf(env) ?? (output.isTTY === true && output.columns ? output.columns : undefined);
+    },
+    print: (text) => void output.write(isColoured ? coloured(text) : plain(text)),
+  };
+}
+
+/**
+ * Whether an output gets colours: a terminal does. Exceptions, the first that applies: `FORCE_COLOR` (`0` and `false`: none; else
+ * always), `NO_COLOR` that is not empty, `TERM=dumb`. Sources: no-color.org; Node's `tty.WriteStream.getColorDepth`.
+ */
+export function wantsColour({ FORCE_COLOR, NO_COLOR, TERM }: Host["env"], isTerminal: boolean): boolean {
+  if (FORCE_COLOR !== undefined) return FORCE_COLOR !== "0" && FORCE_COLOR !== "false";
+  return isTerminal && !NO_COLOR && TERM !== "dumb";
+}
+
+/** Narrower than this nothing can be laid out. */
+const LEAST_COLUMNS = 20;
+
+function columnsOf({ COLUMNS = "" }: Host["env"]): number | undefined {
+  return /^[1-9]\d{0,4}$/.test(COLUMNS) ? Math.max(LEAST_COLUMNS, Number(COLUMNS)) : undefined;
+}
