@@ -7,11 +7,14 @@ interface IstiodPorts {
   readonly metrics: number;
 }
 
+/** Fields of MeshConfig. */
+export type MeshFields = Readonly<Record<string, unknown>>;
+
 /**
  * The mesh, and a pod and a service that stand for the istiod that runs beside the cluster, so that a port-forward finds
  * it. `accessLogFile` is what most meshes set, `defaultProviders` what Istio's charts do.
  */
-export function istiodObjects(ports: IstiodPorts): readonly KubeObject[] {
+export function istiodObjects(ports: IstiodPorts, fields: MeshFields = {}): readonly KubeObject[] {
   const labels = { app: "istiod", istio: "pilot", "istio.io/rev": "default" };
   const here = { namespace: "istio-system" };
   const mesh = {
@@ -19,6 +22,7 @@ export function istiodObjects(ports: IstiodPorts): readonly KubeObject[] {
     rootNamespace: "istio-system",
     accessLogFile: "/dev/stdout",
     defaultProviders: { metrics: ["prometheus"] },
+    ...fields,
   };
   return [
     { apiVersion: "v1", kind: "Namespace", metadata: { name: "istio-system" } },

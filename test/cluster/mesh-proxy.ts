@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises";
+import type { AgentReport } from "../../src/agent/index.ts";
 import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, type Runtime, start } from "../support/pilotboat.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
@@ -25,11 +26,14 @@ export interface MeshProxyOptions {
 /** `pilotboat proxy` as a workload of the cluster, told what the injector would tell it. */
 export interface MeshProxy extends AsyncDisposable {
   readonly command: RunningCommand;
+  readonly folder: string;
   readonly adminPort: number;
   /** Of `/healthz/ready`; 0 while nobody listens. */
   readonly readyStatus: () => Promise<number>;
   /** The text of the same answer; empty while nobody listens. */
   readonly readyText: () => Promise<string>;
+  /** What `pilotboat status` shows. */
+  report(): Promise<AgentReport>;
   /** How many updates Envoy has refused. */
   rejectedUpdates(): Promise<number>;
 }
@@ -96,10 +100,13 @@ export async function startAgent(
       }),
     },
   });
-  const readyUrl = `http://127.0.0.1:${status}/healthz/ready`;
+  const at = `http://127.0.0.1:${status}`;
+  const readyUrl = `${at}/healthz/ready`;
   return {
     command,
+    folder,
     adminPort: admin,
+    report: async () => (await (await fetch(`${at}/debug/agent`)).json()) as AgentReport,
     readyStatus: () =>
       fetch(readyUrl).then(
         (answer) => answer.status,

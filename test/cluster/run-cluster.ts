@@ -1,14 +1,14 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
 import { freePorts, Lifetime } from "../../src/base/index.ts";
 import { createTestCa } from "../support/test-ca.ts";
 import { CLUSTER_FILES } from "./binaries.ts";
-import { istiodObjects } from "./istiod-objects.ts";
 import { connectKubeApi, type KubeAccess, type KubeApi, type KubeObject } from "./kube-api.ts";
+import { type Istiod, type IstiodOptions, startIstiod } from "./run-istiod.ts";
+import { type ProgramPlace, startProgram, waitFor } from "./run-program.ts";
 
 /** What a test has to know of a cluster that runs. */
 export interface ClusterAddresses {
@@ -25,21 +25,18 @@ export interface ClusterAddresses {
 
 export interface RunningCluster extends AsyncDisposable {
   readonly addresses: ClusterAddresses;
+  readonly istiod: Istiod;
 }
-
-/** Until a program is up, on a machine that is busy with other tests. */
-const LIMIT_MS = 180_000;
-const POLL_MS = 50;
 
 /**
  * Starts etcd, kube-apiserver, a node and istiod on free ports of 127.0.0.1, with what they write and log in `folder`.
  * Disposing ends them by pid; should this process be killed, its guardian does.
  */
-export async function runCluster(bin: string, folder: string): Promise<RunningCluster> {
+export async function runCluster(bin: string, folder: string, options: IstiodOptions = {}): Promise<RunningCluster> {
   const life = new Lifetime();
   try {
     return {
-      addresses: await assemble({ bin, folder, life }),
+      ...(await assemble({ bin, folder, life }, options)),
       [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
     };
   } catch (error) {
@@ -48,13 +45,10 @@ export async function runCluster(bin: string, folder: string): Promise<RunningCl
   }
 }
 
-interface Parts {
-  readonly bin: string;
-  readonly folder: string;
-  readonly life: Lifetime;
-}
-
-async function assemble(parts: Parts): Promise<ClusterAddresses> {
+async function assemble(
+  parts: ProgramPlace,
+  options: IstiodOptions,
+): Promise<Omit<RunningCluster, keyof AsyncDisposable>> {
   const { folder, life } = parts;
   for (const name of ["pki", "log", "istiod"]) mkdirSync(join(folder, name), { recursive: true });
   const ports = await choosePorts();
@@ -64,14 +58,15 @@ async function assemble(parts: Parts): Promise<ClusterAddresses> {
   const api = connectKubeApi(access);
   life.defer("api client", async () => api.close());
   await startKubernetes(parts, ports, api);
-  await startIstiod(parts, ports, api);
-  return {
+  const istiod = await startIstiod(parts, ports, api, options);
+  const addresses = {
     access,
     kubeconfig,
     accountsKey: join(folder, "pki", "accounts.key"),
     discoveryAddress: `localhost:${ports.xds}`,
     istiodDebug: `http://127.0.0.1:${ports.debug}`,
   };
+  return { addresses, istiod };
 }
 
 type Ports = Awaited<ReturnType<typeof choosePorts>>;
@@ -123,7 +118,7 @@ function kubeconfigOf({ url, ca, certificate, key }: KubeAccess): string {
   });
 }
 
-async function startKubernetes(parts: Parts, ports: Ports, api: KubeApi): Promise<void> {
+async function startKubernetes(parts: ProgramPlace, ports: Ports, api: KubeApi): Promise<void> {
   const { bin, folder } = parts;
   const etcd = `http://127.0.0.1:${ports.etcd}`;
   const peer = `http://127.0.0.1:${ports.peer}`;
@@ -160,89 +155,4 @@ const CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 function isEstablished({ status }: KubeObject): boolean {
   const conditions = (status?.conditions ?? []) as readonly { type: string; status: string }[];
   return conditions.some(({ type, status: value }) => type === "Established" && value === "True");
-}
-
-/** With Istio's defaults. */
-async function startIstiod(parts: Parts, ports: Ports, api: KubeApi): Promise<void> {
-  const { folder } = parts;
-  for (const object of istiodObjects(ports)) await api.apply(object);
-  const at = (port: number): string => `127.0.0.1:${port}`;
-  const istiod = startProgram(
-    parts,
-    "istiod",
-    [
-      ...["discovery", "--kubeconfig", join(folder, "kubeconfig"), "--shutdownDuration", "1s"],
-      ...["--grpcAddr", at(ports.plain), "--secureGRPCAddr", at(ports.xds), "--httpAddr", at(ports.debug)],
-      ...["--httpsAddr", at(ports.webhook), "--monitoringAddr", at(ports.metrics), "--ctrlz_port", String(ports.ctrlz)],
-    ],
-    {
-      HOME: join(folder, "istiod"),
-      POD_NAME: "istiod-0",
-      POD_NAMESPACE: "istio-system",
-      PILOT_CERT_PROVIDER: "istiod",
-      CLUSTER_ID: "Kubernetes",
-      REVISION: "default",
-      ISTIOD_CUSTOM_HOST: "localhost",
-    },
-  );
-  await waitFor(istiod, async () => {
-    const answer = await fetch(`http://${at(ports.debug)}/ready`);
-    if (!answer.ok) throw new Error(`istiod is not ready: ${answer.status}`);
-  });
-  await api.until("/api/v1/namespaces/default/configmaps/istio-ca-root-cert", () => true);
-}
-
-interface Program {
-  readonly name: string;
-  readonly child: ChildProcess;
-  readonly logFile: string;
-}
-
-/** Killed at the end: nothing of it is kept. */
-function startProgram(
-  { bin, folder, life }: Parts,
-  name: keyof typeof CLUSTER_FILES,
-  args: string[],
-  env = {},
-): Program {
-  const logFile = join(folder, "log", `${name}.log`);
-  const log = openSync(logFile, "w");
-  const child = spawn(join(bin, CLUSTER_FILES[name]), args, {
-    cwd: name === "istiod" ? join(folder, "istiod") : folder,
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ["ignore", log, log],
-  });
-  closeSync(log);
-  const ended = new Promise<void>((done) => child.once("exit", () => done()).once("error", () => done()));
-  const guardian = spawn("sh", ["-c", `cat >/dev/null; kill -9 ${child.pid}`], {
-    stdio: ["pipe", "ignore", "ignore"],
-    detached: true,
-  });
-  guardian.unref();
-  life.defer(name, async () => {
-    guardian.kill("SIGKILL");
-    child.kill("SIGKILL");
-    await ended;
-  });
-  return { name, child, logFile };
-}
-
-/** Tries until it succeeds; not longer than the limit, nor than the program lives. */
-async function waitFor({ name, child, logFile }: Program, attempt: () => Promise<void>): Promise<void> {
-  const endMs = performance.now() + LIMIT_MS;
-  for (;;) {
-    try {
-      return await attempt();
-    } catch (error) {
-      const isOver = child.exitCode !== null || child.signalCode !== null;
-      if (!isOver && performance.now() < endMs) {
-        await new Promise((done) => setTimeout(done, POLL_MS));
-        continue;
-      }
-      const lines = readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-5).join("\n");
-      throw new Error(`${name} ${isOver ? "ended" : `is not up after ${LIMIT_MS / 1_000} s`}:\n${lines}`, {
-        cause: error,
-      });
-    }
-  }
 }

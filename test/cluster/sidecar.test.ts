@@ -1,6 +1,4 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,6 +6,7 @@ import { freePorts } from "../../src/base/index.ts";
 import { run, runtimes } from "../support/pilotboat.ts";
 import { ask } from "./ask.ts";
 import { type MeshProxy, startMeshProxy } from "./mesh-proxy.ts";
+import { inboundSidecar, podAddress, scene, startApplication } from "./scene.ts";
 import { type Cluster, hasCluster, startCluster } from "./start-cluster.ts";
 
 // Two sidecars with strict mutual TLS and a gateway, under a real istiod whose mesh has accessLogFile: /dev/stdout.
@@ -115,83 +114,3 @@ describe.runIf(hasCluster()).each(runtimes())("with a real istiod, on $name", { 
 
   const spiffe = (account: string) => `spiffe://cluster.local/ns/${cluster.namespace}/sa/${account}`;
 });
-
-/** Answers with the headers of the request. */
-async function startApplication() {
-  const server = createServer((request, response) => void response.end(JSON.stringify(request.headers)));
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  return { port: (server.address() as AddressInfo).port, close: () => void server.close().closeAllConnections() };
-}
-
-async function podAddress({ api, namespace }: Cluster, name: string): Promise<string> {
-  const pod = await api.until(
-    `/api/v1/namespaces/${namespace}/pods/${name}`,
-    ({ status }) => status?.podIP !== undefined,
-  );
-  return String(pod.status.podIP);
-}
-
-function scene(namespace: string, ports: { service: number; gateway: number; app: number }) {
-  const account = (name: string) => ({ apiVersion: "v1", kind: "ServiceAccount", metadata: { name } });
-  const pod = (app: string) => ({
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name: app, labels: { app, "security.istio.io/tlsMode": "istio" } },
-    spec: { serviceAccountName: app, containers: [{ name: "app", image: "none" }] },
-  });
-  const routed = { route: [{ destination: { host: `web.${namespace}.svc.cluster.local` } }] };
-  const server = { port: { number: ports.gateway, name: "http", protocol: "HTTP" }, hosts: ["*"] };
-  const http = { number: ports.service, name: "http", protocol: "HTTP" };
-  return [
-    ...["web", "client", "gateway"].map(account),
-    ...["web", "client"].map(pod),
-    {
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { name: "web" },
-      spec: { selector: { app: "web" }, ports: [{ name: "http", port: ports.service, targetPort: ports.app }] },
-    },
-    {
-      apiVersion: "security.istio.io/v1",
-      kind: "PeerAuthentication",
-      metadata: { name: "default" },
-      spec: { mtls: { mode: "STRICT" } },
-    },
-    {
-      apiVersion: "networking.istio.io/v1",
-      kind: "Gateway",
-      metadata: { name: "gateway" },
-      spec: { selector: { gateway: namespace }, servers: [server] },
-    },
-    {
-      apiVersion: "networking.istio.io/v1",
-      kind: "VirtualService",
-      metadata: { name: "web" },
-      spec: { hosts: ["web.example.com"], gateways: [`${namespace}/gateway`], http: [routed] },
-    },
-    {
-      apiVersion: "networking.istio.io/v1",
-      kind: "Sidecar",
-      metadata: { name: "client" },
-      spec: {
-        workloadSelector: { labels: { app: "client" } },
-        egress: [{ port: http, bind: "127.0.0.1", captureMode: "NONE", hosts: ["./*"] }],
-      },
-    },
-  ];
-}
-
-/** Envoy listens on the pod's address, the application behind it on 127.0.0.1. */
-function inboundSidecar(address: string, port: number) {
-  const http = { number: port, name: "http", protocol: "HTTP" };
-  return {
-    apiVersion: "networking.istio.io/v1",
-    kind: "Sidecar",
-    metadata: { name: "web" },
-    spec: {
-      workloadSelector: { labels: { app: "web" } },
-      ingress: [{ port: http, bind: address, defaultEndpoint: `127.0.0.1:${port}` }],
-      egress: [{ hosts: ["istio-system/*"] }],
-    },
-  };
-}

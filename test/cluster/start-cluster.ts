@@ -44,7 +44,11 @@ export function hasCluster(): boolean {
 
 /** The first call of a run starts the cluster, in some 12 s of an idle machine; later ones take well under a second. */
 export async function startCluster(): Promise<Cluster> {
-  const addresses = await sharedCluster(inject("clusterFolder"));
+  return enterCluster(await sharedCluster(inject("clusterFolder")));
+}
+
+/** A new namespace in a cluster that runs. */
+export async function enterCluster(addresses: ClusterAddresses): Promise<Cluster> {
   const api = connectKubeApi(addresses.access);
   const namespace = `t-${randomBytes(4).toString("hex")}`;
   const inside = `/api/v1/namespaces/${namespace}`;

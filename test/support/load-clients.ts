@@ -15,26 +15,34 @@ export interface LoadClient extends AsyncDisposable {
   takeTold(): boolean;
 }
 
-/** On 127.0.0.1, without TLS; connects with its first request. */
-export function openClient(kind: ClientKind, port: number): LoadClient {
-  return CLIENTS_BY_KIND[kind](port);
+export interface Target {
+  /** On 127.0.0.1, without TLS. */
+  readonly port: number;
+  /** The `Host` or `:authority` of the requests; undefined for the address. */
+  readonly authority: string | undefined;
+}
+
+/** Connects with its first request. */
+export function openClient(kind: ClientKind, target: Target): LoadClient {
+  return CLIENTS_BY_KIND[kind](target);
 }
 
 /** No request takes longer: what hangs has failed. */
 const ANSWER_LIMIT_MS = 5_000;
 const LATE = `no answer within ${ANSWER_LIMIT_MS} ms`;
 
-const CLIENTS_BY_KIND: Readonly<Record<ClientKind, (port: number) => LoadClient>> = {
-  "keep-alive": (port) => http1Client(port, new Agent({ keepAlive: true, maxSockets: 1 })),
-  "new connection": (port) => http1Client(port, undefined),
+const CLIENTS_BY_KIND: Readonly<Record<ClientKind, (target: Target) => LoadClient>> = {
+  "keep-alive": (target) => http1Client(target, new Agent({ keepAlive: true, maxSockets: 1 })),
+  "new connection": (target) => http1Client(target, undefined),
   "HTTP/2": http2Client,
 };
 
-function http1Client(port: number, agent: Agent | undefined): LoadClient {
+function http1Client({ port, authority }: Target, agent: Agent | undefined): LoadClient {
   let isTold = false;
+  const headers = authority === undefined ? {} : { host: authority };
   const once = (): Promise<string | undefined> =>
     new Promise((resolve) => {
-      const call: ClientRequest = request({ host: "127.0.0.1", port, agent: agent ?? false }, (response) => {
+      const call: ClientRequest = request({ host: "127.0.0.1", port, agent: agent ?? false, headers }, (response) => {
         if (agent !== undefined && response.headers.connection === "close") isTold = true;
         response.resume();
         response.once("error", (error) => end(reasonOf(error)));
@@ -67,7 +75,7 @@ function http1Client(port: number, agent: Agent | undefined): LoadClient {
 const HTTP2_REQUESTS_AT_ONCE = 3;
 
 /** One connection at a time; after GOAWAY it is left to finish, and the next request opens another. */
-function http2Client(port: number): LoadClient {
+function http2Client({ port, authority }: Target): LoadClient {
   let isTold = false;
   let current: ClientHttp2Session | undefined;
   const usable = (): ClientHttp2Session => {
@@ -83,7 +91,7 @@ function http2Client(port: number): LoadClient {
     async send(note) {
       const session = usable();
       const startedMs = performance.now();
-      const requests = Array.from({ length: HTTP2_REQUESTS_AT_ONCE }, () => requestOn(session));
+      const requests = Array.from({ length: HTTP2_REQUESTS_AT_ONCE }, () => requestOn(session, authority));
       await Promise.all(requests.map(async (ended) => note(startedMs, await ended)));
     },
     takeTold() {
@@ -98,9 +106,9 @@ function http2Client(port: number): LoadClient {
 }
 
 /** Why the request failed; undefined when it did not. */
-function requestOn(session: ClientHttp2Session): Promise<string | undefined> {
+function requestOn(session: ClientHttp2Session, authority: string | undefined): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const stream = session.request({ ":path": "/" });
+    const stream = session.request({ ":path": "/", ...(authority !== undefined && { ":authority": authority }) });
     let failure: string | undefined = "closed before the whole answer";
     let status: number | undefined;
     const limit = setTimeout(() => stream.destroy(new Error(LATE)), ANSWER_LIMIT_MS);

@@ -5,6 +5,8 @@ import { CLIENT_KINDS, type ClientKind, openClient } from "./load-clients.ts";
 export interface LoadOptions {
   /** On 127.0.0.1, without TLS. */
   readonly port: number;
+  /** The `Host` or `:authority` of the requests. Default: the address. */
+  readonly authority?: string;
   /** Clients of each kind. Default 4, 4 and 2; each sends about 60 requests a second, those of HTTP/2 three times that. */
   readonly clients?: Partial<Record<ClientKind, number>>;
   /** Wait of a client between an answer and its next request. Default 15 ms. */
@@ -52,12 +54,12 @@ const CLIENTS: Readonly<Record<ClientKind, number>> = { "keep-alive": 4, "new co
 const PAUSE_MS = 15;
 
 export function startLoad(options: LoadOptions): Load {
-  const { port, clients = {}, pauseMs = PAUSE_MS, whenTold = "come back" } = options;
+  const { port, authority, clients = {}, pauseMs = PAUSE_MS, whenTold = "come back" } = options;
   const stop = new AbortController();
   setMaxListeners(0, stop.signal); // one per client, by intention
   const counts = new Counts();
   const run = async (kind: ClientKind): Promise<void> => {
-    await using client = openClient(kind, port);
+    await using client = openClient(kind, { port, authority });
     while (!stop.signal.aborted) {
       let isLost = false;
       await client.send((startedMs, failure) => {

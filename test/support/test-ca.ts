@@ -7,8 +7,7 @@ export interface IssuedCertificate {
   readonly keyPem: string;
 }
 
-export interface TestCa {
-  readonly certPem: string;
+export interface TestCa extends IssuedCertificate {
   /** A leaf for the names (DNS) and addresses (IP), of which there may be none. `notAfter` may lie in the past. */
   issue(options: {
     /** Default `CN=leaf`. */
@@ -38,6 +37,7 @@ export async function createTestCa(name = "test root"): Promise<TestCa> {
   let serial = 1;
   return {
     certPem: root.toString("pem"),
+    keyPem: await pemOf(keys.privateKey),
     async issue({ subject = "CN=leaf", dns = [], ips = [], notAfter = new Date(Date.now() + DAY_MS) }) {
       const names = [
         ...dns.map((value) => ({ type: "dns" as const, value })),
@@ -55,8 +55,11 @@ export async function createTestCa(name = "test root"): Promise<TestCa> {
         notAfter,
         extensions: names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)],
       });
-      const pkcs8 = await crypto.subtle.exportKey("pkcs8", leafKeys.privateKey);
-      return { certPem: leaf.toString("pem"), keyPem: x509.PemConverter.encode(pkcs8, "PRIVATE KEY") };
+      return { certPem: leaf.toString("pem"), keyPem: await pemOf(leafKeys.privateKey) };
     },
   };
+}
+
+async function pemOf(key: webcrypto.CryptoKey): Promise<string> {
+  return x509.PemConverter.encode(await webcrypto.subtle.exportKey("pkcs8", key), "PRIVATE KEY");
 }
