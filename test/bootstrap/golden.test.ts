@@ -8,6 +8,7 @@ import { type BootstrapOptions, renderBootstrap } from "../../src/bootstrap/inde
 import { type JsonObject, proxyConfigFromJson } from "../../src/istio/mesh/index.ts";
 import { describeNode, type NodeFacts, type NodeOptions, UNKNOWN_PLATFORM } from "../../src/node/index.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
+import { differencesOf } from "./differences.ts";
 
 // After a change on purpose: npx vitest run test/bootstrap -u, and read the difference.
 
@@ -109,13 +110,19 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
+/** Its file has the whole document; those of the others have what differs from it. */
+const BASE = "sidecar";
+const base = render(SCENARIOS[BASE] ?? {});
+
 describe.each(Object.entries(SCENARIOS))("%s", (name, scenario) => {
   const document = render(scenario);
   const file = name.replaceAll(/[^a-zA-Z0-9]+/g, "-");
 
   test("renders as before, byte for byte", async () => {
     expect(JSON.stringify(render(scenario))).toBe(JSON.stringify(document));
-    await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot(`golden/${file}.json`);
+    // the base and what differs from it are the whole document: differencesOf makes sure
+    await expect(pretty(base)).toMatchFileSnapshot(`golden/${BASE}.json`);
+    if (name !== BASE) await expect(pretty(differencesOf(base, document))).toMatchFileSnapshot(`golden/${file}.json`);
   });
 
   test("Envoy accepts it, apart from what stock Envoy lacks", async () => {
@@ -166,6 +173,8 @@ function stockPart(document: JsonObject): JsonObject {
   const { tracing: _, ...untraced } = stock as JsonObject;
   return JSON.stringify(document.tracing ?? "").includes("envoy.tracers.lightstep") ? untraced : (stock as JsonObject);
 }
+
+const pretty = (document: JsonObject): string => `${JSON.stringify(document, null, 2)}\n`;
 
 function render(scenario: Scenario) {
   return renderAll(scenario).document;
