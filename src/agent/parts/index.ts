@@ -50,7 +50,7 @@ export function createParts(around: Surroundings): Parts {
   });
   const xds: XdsPart = new XdsPart(around, { identity, envoys: () => envoy.count(), parts: () => list });
   const status = new StatusPart(around, () => list);
-  const list: readonly Part[] = [status, identity, xds, envoy];
+  const list: readonly Part[] = [status, envoy, identity, xds];
   return { list, status, identity, envoy, node };
 }
 
