@@ -63,7 +63,7 @@ async function runAgent(config: AgentConfig, context: AgentContext): Promise<num
     log.info("Agent has successfully terminated");
     return 0;
   }
-  return tellEnvoyEnd(end.end, { named: await namedEnvoy(config, host.env), stderr: host.stderr, log });
+  return tellEnvoyEnd(end.end, { named: await namedEnvoy(config, host.env), env: host.env, stderr: host.stderr, log });
 }
 
 /** Closing waits for Envoy's drain as long as that takes; a third signal does not wait any more. */

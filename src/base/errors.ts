@@ -95,6 +95,11 @@ export const ERROR_CATALOGUE = {
     summary:
       "The Kubernetes API server gave no answer: no connection, a certificate that is not trusted, or a time-out.",
   },
+  PROGRAM_FAILED: {
+    kind: "environment",
+    summary: "A program that the agent needs could not be started, or printed more than the agent reads.",
+  },
+  PROGRAM_NOT_FOUND: { kind: "environment", summary: "A program that the agent needs is not there or not executable." },
   REGISTRY_REFUSED: { kind: "peer", summary: "A registry does not hand out an image, or not to us, or not now." },
   REGISTRY_UNREACHABLE: {
     kind: "peer",

@@ -82,7 +82,7 @@ export async function printPath(wanted: string | undefined, isJson: boolean, hos
     throw new AgentError("ENVOY_NOT_FOUND", text, { hint: `Run "${fetchCommand(version)}"` });
   }
   if (isJson) {
-    const asked = found.version ?? (await askVersion(found.path)) ?? null;
+    const asked = found.version ?? (await askVersion(found.path, env)) ?? null;
     stdout.write(`${JSON.stringify({ ...found, version: asked }, null, 2)}\n`);
   } else {
     stdout.write(`${found.path}\n`);

@@ -63,7 +63,7 @@ export async function up({ folder, ...flags }: UpOptions, host: Host): Promise<n
   if (end.kind === "envoy") {
     const named = flags.envoy ?? host.env.ENVOY_BIN;
     const path = named ? resolve(host.cwd, named) : undefined;
-    return tellEnvoyEnd(end.end, { named: path, stderr: host.stderr, log: silentLogger });
+    return tellEnvoyEnd(end.end, { named: path, env: host.env, stderr: host.stderr, log: silentLogger });
   }
   if (isReady) print(`${end.reason}: draining and ending`);
   return 0;

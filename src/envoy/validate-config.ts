@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { Writable } from "node:stream";
 import { AgentError, describeError } from "../base/index.ts";
+import { type ProgramOutput, runProgram } from "../host/index.ts";
 import { commandOf, type EnvoyProcess } from "./command-of.ts";
-import { passOn, settleOutput } from "./output/index.ts";
+import { type ChildOutput, passOn, settleOutput } from "./output/index.ts";
 
 export interface Validation {
   readonly isValid: boolean;
@@ -27,46 +28,56 @@ export async function validateConfig(
   const isOff = options.args.includes("--disable-hot-restart");
   const words = [...options.args, "--mode", "validate", ...(isOff ? [] : ["--disable-hot-restart"])];
   const { file, args, identity } = commandOf({ ...options, args: words });
-  const output = await options.output.open();
-  const child = spawn(file, args, { cwd, env: env as NodeJS.ProcessEnv, stdio: output.stdio, ...identity });
-  const readers = output.begin(child);
-  const texts = [new Text(), new Text()] as const;
-  const passing = [readers.stdout, readers.stderr].flatMap((reader, at) => {
-    const to = texts[at];
-    return reader === undefined || to === undefined ? [] : [passOn(reader, { to })];
-  });
-  const limit = AbortSignal.timeout(limitMs);
+  const open = await options.output.open();
+  const text = new ValidationText(open);
   try {
-    const code = await endOf(child, AbortSignal.any([stop, limit]));
-    if (code === undefined) throw new Error("it was killed");
-    await settleOutput(passing);
-    return { isValid: code === 0, output: texts.join("") };
+    // one that hangs may be deaf to more polite signals
+    const { code } = await runProgram(file, args, { cwd, env, identity, limitMs, graceMs: 0, stop, output: text });
+    if (code === null) throw new Error("it was killed");
+    return { isValid: code === 0, output: await text.whole() };
   } catch (error) {
     if (stop.aborted) throw new AgentError("STOPPED", "The validation by Envoy was given up", { cause: stop.reason });
-    if (limit.aborted) throw new AgentError("TIMEOUT", `Envoy did not finish validating within ${limitMs / 1_000} s`);
-    const text = `Cannot start Envoy "${binary}" to validate: ${describeError(error)}`;
-    throw new AgentError("ENVOY_START_FAILED", text, { cause: error });
+    if (error instanceof AgentError && error.code === "TIMEOUT") {
+      throw new AgentError("TIMEOUT", `Envoy did not finish validating within ${limitMs / 1_000} s`);
+    }
+    const message = `Cannot start Envoy "${binary}" to validate: ${describeError(error)}`;
+    throw new AgentError("ENVOY_START_FAILED", message, { cause: error });
   } finally {
-    for (const one of passing) one.close();
+    text.close();
   }
 }
 
-/** The exit code; undefined after a signal. The process is killed when `stop` aborts: one that hangs may be deaf to more polite ones. */
-function endOf(child: ChildProcess, stop: AbortSignal): Promise<number | undefined> {
-  return new Promise((resolve, reject) => {
-    const done = new AbortController();
-    const kill = (): void => void child.kill("SIGKILL");
-    child.once("error", (error) => {
-      done.abort();
-      reject(error);
-    });
-    child.once("exit", (code) => {
-      done.abort();
-      resolve(code ?? undefined);
-    });
-    if (stop.aborted) kill();
-    else stop.addEventListener("abort", kill, { once: true, signal: done.signal });
-  });
+/** Everything that Envoy prints, stdout first. */
+class ValidationText implements ProgramOutput {
+  readonly stdio: ChildOutput["stdio"];
+  readonly #output: ChildOutput;
+  readonly #texts = [new Text(), new Text()] as const;
+  #passing: ReturnType<typeof passOn>[] | undefined;
+
+  constructor(output: ChildOutput) {
+    this.#output = output;
+    this.stdio = output.stdio;
+  }
+
+  begin(child: ChildProcess): void {
+    const { stdout, stderr } = this.#output.begin(child);
+    const [out, err] = this.#texts;
+    this.#passing = [
+      ...(stdout === undefined ? [] : [passOn(stdout, { to: out })]),
+      ...(stderr === undefined ? [] : [passOn(stderr, { to: err })]),
+    ];
+  }
+
+  /** After the end. */
+  async whole(): Promise<string> {
+    await settleOutput(this.#passing ?? []);
+    return this.#texts.join("");
+  }
+
+  close(): void {
+    if (this.#passing === undefined) this.#output.close();
+    for (const one of this.#passing ?? []) one.close();
+  }
 }
 
 /** What was written, as far as it is not absurdly much. */

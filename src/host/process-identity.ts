@@ -1,5 +1,5 @@
-import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import { runProgram } from "./run-program.ts";
 
 /**
  * When a process was started, in a form that a later process with the same pid never has: boot and clock tick on
@@ -55,14 +55,10 @@ const START_TIME = 22;
 const ASK_LIMIT_MS = 2_000;
 
 /** A locale of its own, because the month's name is part of the answer. */
-function ask(pid: number, column: string): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const options = { timeout: ASK_LIMIT_MS, env: { PATH: "/bin:/usr/bin", LC_ALL: "C" } };
-    execFile("ps", ["-ww", "-o", column, "-p", String(pid)], options, (error, stdout) => {
-      const answer = stdout.trim();
-      resolve(error !== null || answer === "" ? undefined : answer);
-    });
-  });
+async function ask(pid: number, column: string): Promise<string | undefined> {
+  const options = { limitMs: ASK_LIMIT_MS, env: { PATH: "/bin:/usr/bin", LC_ALL: "C" } };
+  const ran = await runProgram("ps", ["-ww", "-o", column, "-p", String(pid)], options).catch(() => undefined);
+  return ran?.code === 0 ? ran.stdout.toString("utf8").trim() || undefined : undefined;
 }
 
 async function text(path: string): Promise<string> {

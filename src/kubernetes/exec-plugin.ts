@@ -1,8 +1,8 @@
-import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
 import { isatty } from "node:tty";
 import { AgentError, describeError, Secret } from "../base/index.ts";
+import { runProgram } from "../host/index.ts";
 import type { ExecPlugin, KubeHost, KubeServer } from "./kubeconfig.ts";
 import { entryOf, text } from "./kubeconfig-values.ts";
 
@@ -23,7 +23,6 @@ export interface ExecPluginCall {
 
 /** A person may have to log in meanwhile, in a browser. */
 const LIMIT_MS = 300_000;
-const MOST_BYTES = 1 << 20;
 
 /**
  * Runs the program and reads the ExecCredential that it prints; its own lines go to our stderr. Rejects with
@@ -63,45 +62,25 @@ function isExecutable(path: string): boolean {
   }
 }
 
-function outputOf(call: ExecPluginCall, file: string, isInteractive: boolean): Promise<string> {
-  const { plugin, host, signal } = call;
-  const limit = AbortSignal.timeout(LIMIT_MS);
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, plugin.args, {
-      cwd: host.cwd,
-      env: { ...host.env, ...plugin.env, KUBERNETES_EXEC_INFO: execInfo(call, isInteractive) },
-      stdio: [isInteractive ? "inherit" : "ignore", "pipe", "pipe"],
-      signal: AbortSignal.any([signal, limit]),
-      killSignal: "SIGKILL",
-    });
-    let printed = "";
-    let complaint = "";
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-      printed += chunk;
-      if (printed.length > MOST_BYTES) child.kill("SIGKILL");
-    });
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      complaint = (complaint + chunk).slice(-MOST_COMPLAINT);
-      host.stderr.write(chunk);
-    });
-    child.once("error", (error) => {
-      if (signal.aborted) reject(signal.reason);
-      else reject(failed(plugin, limit.aborted ? `it did not end within ${LIMIT_MS / 1_000} s` : describeError(error)));
-    });
-    child.once("close", (code, killed) => {
-      if (code === 0) return resolve(printed);
-      const reason =
-        complaint
-          .split("\n")
-          .findLast((line) => /\w/.test(line))
-          ?.trim() ?? "";
-      const end = killed === null ? `exit code ${code}` : `signal ${killed}`;
-      reject(failed(plugin, reason === "" ? `it ended with ${end}` : `it ended with ${end}: ${reason}`));
-    });
+async function outputOf(call: ExecPluginCall, file: string, isInteractive: boolean): Promise<string> {
+  const { plugin, host, signal: stop } = call;
+  const ran = await runProgram(file, plugin.args, {
+    cwd: host.cwd,
+    env: { ...host.env, ...plugin.env, KUBERNETES_EXEC_INFO: execInfo(call, isInteractive) },
+    ...(isInteractive && { stdin: "terminal" }),
+    onStderr: (chunk) => host.stderr.write(chunk),
+    limitMs: LIMIT_MS,
+    graceMs: 0,
+    stop,
+  }).catch((error: unknown) => {
+    if (stop.aborted) throw stop.reason;
+    throw failed(plugin, describeError(error));
   });
+  if (ran.code === 0) return ran.stdout.toString("utf8");
+  const lastLine = ran.stderr.split("\n").findLast((line) => /\w/.test(line));
+  const end = ran.signal === null ? `exit code ${ran.code}` : `signal ${ran.signal}`;
+  throw failed(plugin, lastLine === undefined ? `it ended with ${end}` : `it ended with ${end}: ${lastLine.trim()}`);
 }
-
-const MOST_COMPLAINT = 4_096;
 
 function execInfo({ plugin, server }: ExecPluginCall, interactive: boolean): string {
   const caData = server.caPem === undefined ? undefined : Buffer.from(server.caPem).toString("base64");

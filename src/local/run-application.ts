@@ -64,7 +64,7 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
     if (sidecar === undefined) return signalCode(signals);
     try {
       const named = await namedEnvoy(config, host.env);
-      const listeners = { named, stderr: host.stderr, log: hasOwnLog ? log : silentLogger };
+      const listeners = { named, env: host.env, stderr: host.stderr, log: hasOwnLog ? log : silentLogger };
       return await runBeside(sidecar, { ...options, file, listeners }, { host, log, signals });
     } finally {
       over.abort();

@@ -1,8 +1,7 @@
-import { execFile } from "node:child_process";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { AgentError, describeError, FileProblem, isAbsent, readTextFile, Secret } from "../base/index.ts";
+import { runProgram } from "../host/index.ts";
 
 /** How somebody shows a registry who they are. */
 export type Credentials =
@@ -125,7 +124,6 @@ function readEntry({ auth, username, password, identitytoken }: Record<string, u
 }
 
 const HELPER_LIMIT_MS = 30_000;
-const MOST_HELPER_BYTES = 1_048_576;
 /** A helper that has nothing says so and ends with 1. Source: github.com/docker/docker-credential-helpers credentials/error.go. */
 const NOT_FOUND = /credentials not found/i;
 /** The user name that marks an identity token. */
@@ -138,18 +136,15 @@ async function askHelper(
   env: DockerConfigOptions["env"],
   stop: AbortSignal,
 ): Promise<Credentials | undefined> {
-  const words = { env: { ...env }, signal: stop, timeout: HELPER_LIMIT_MS, maxBuffer: MOST_HELPER_BYTES };
-  const running = promisify(execFile)(`docker-credential-${helper}`, ["get"], words);
-  running.child.stdin?.on("error", () => undefined).end(server); // one that never reads has its own failure
-  try {
-    return readHelper((await running).stdout);
-  } catch (error) {
-    const { code, stdout = "", stderr = "" } = error as { code?: unknown; stdout?: string; stderr?: string };
-    if (NOT_FOUND.test(stdout)) return undefined;
-    if (code === "ENOENT") throw new Error("it is not on PATH");
-    if (stdout + stderr === "") throw error;
-    throw new Error((stderr.trim() || stdout.trim()).slice(0, 200)); // a failed helper prints its error, not a secret
-  }
+  const options = { env, stop, limitMs: HELPER_LIMIT_MS, stdin: { text: server } };
+  const ran = await runProgram(`docker-credential-${helper}`, ["get"], options).catch((error: unknown) => {
+    throw error instanceof AgentError && error.code === "PROGRAM_NOT_FOUND" ? new Error("it is not on PATH") : error;
+  });
+  const stdout = ran.stdout.toString("utf8");
+  if (ran.code === 0) return readHelper(stdout);
+  if (NOT_FOUND.test(stdout)) return undefined;
+  const said = ran.stderr.trim() || stdout.trim(); // a failed helper prints its error, not a secret
+  throw new Error(said.slice(0, 200) || `it exited with ${ran.code ?? ran.signal}`);
 }
 
 function readHelper(stdout: string): Credentials | undefined {

@@ -39,7 +39,7 @@ async function observe(binary: string) {
     return {
       answers,
       state: JSON.parse(info).state,
-      versions: [await askVersion(binary), versionOf(info)],
+      versions: [await askVersion(binary, {}), versionOf(info)],
       end: await ended,
     };
   } finally {

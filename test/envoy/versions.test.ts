@@ -37,7 +37,7 @@ describe.concurrent.each([
     const hash = createHash("sha256");
     await pipeline(createReadStream(path), hash);
     expect(hash.digest("hex")).toBe(ENVOY_LOCK.versions[version]?.[thisPlatform()]?.pypi?.executableSha256);
-    expect(await askVersion(path)).toBe(version);
+    expect(await askVersion(path, {})).toBe(version);
   });
 
   test("takes every argument that the table lets through, and refuses the one that it keeps back", async () => {

@@ -97,6 +97,20 @@ export const MUTATIONS: readonly Mutation[] = [
     caught,
   })),
   {
+    rule: "onlyStartersImportChildProcess",
+    what: "a room that starts a program itself",
+    file: "src/oci/planted.ts",
+    text: 'import { execFile } from "node:child_process";\nexecFile("true");',
+    caught: "src/oci/planted.ts -> node:child_process",
+  },
+  {
+    rule: "onlyStartersImportChildProcess",
+    what: "the same by the name without a scheme, loaded late",
+    file: "src/envoy/planted.ts",
+    text: 'export const load = () => import("child_process");',
+    caught: "src/envoy/planted.ts -> child_process",
+  },
+  {
     rule: "pathsOfIstioStandOnce",
     what: "a path of the pod, written out",
     file: "src/node/planted.ts",

@@ -106,6 +106,14 @@ export const onlyTheDoorsTouchTheProcess: Rule = (sources) =>
       return [...uses.map((name) => `${file}: process.${name}`), ...imported.map(show)];
     });
 
+/** Who starts processes: the one runner of programs, Envoy's supervisor, and the application of `run`. */
+const STARTERS = ["src/host/run-program.ts", "src/envoy/supervisor/child.ts", "src/application/start-application.ts"];
+
+export const onlyStartersImportChildProcess: Rule = (sources) =>
+  arrowsOf(sources)
+    .filter(({ from, to, isTypeOnly }) => /^(node:)?child_process$/.test(to) && !isTypeOnly && !STARTERS.includes(from))
+    .map(show);
+
 /** The paths that Istio's injector and packages agree on are values of `src/istio/paths.ts`. */
 export const pathsOfIstioStandOnce: Rule = (sources) =>
   [...sources].flatMap(([file, text]) =>
@@ -128,6 +136,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   noFileIsPartOfACircle,
   noFolderIsPartOfACircle,
   onlyTheDoorsTouchTheProcess,
+  onlyStartersImportChildProcess,
   pathsOfIstioStandOnce,
 };
 

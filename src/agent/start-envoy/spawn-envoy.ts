@@ -96,7 +96,7 @@ export async function planEnvoy(parts: PlanParts): Promise<EnvoyPlan> {
   };
   // an Envoy whose version nobody knows is asked only when something depends on it
   const isVersionWanted = wanted.fileFlushMinSizeKb > 0 || wanted.isHotRestart;
-  const version = envoyBinary.version ?? (isVersionWanted ? await askVersion(envoyBinary.path) : undefined);
+  const version = envoyBinary.version ?? (isVersionWanted ? await askVersion(envoyBinary.path, host.env) : undefined);
   const features = featuresOf(version);
   if (wanted.isHotRestart && !features.hasSocketPath) throw cannotHotRestart(version);
   const { list, warnings } = envoyArguments(wanted, features);

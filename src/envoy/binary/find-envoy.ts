@@ -1,8 +1,7 @@
-import { execFile } from "node:child_process";
 import { access, constants, stat } from "node:fs/promises";
 import { basename, delimiter, isAbsolute, join, resolve } from "node:path";
-import { promisify } from "node:util";
 import { AgentError, systemCode } from "../../base/index.ts";
+import { runProgram } from "../../host/index.ts";
 import { cacheFolder, type Env } from "./cache.ts";
 import { imageOfName, isImageName } from "./image-name.ts";
 import { readImageRecord } from "./image-record.ts";
@@ -73,10 +72,10 @@ function foldersOfPath(env: Env): string[] {
 }
 
 /** Runs `envoy --version`; undefined when it does not answer as Envoy does. */
-export async function askVersion(path: string): Promise<string | undefined> {
+export async function askVersion(path: string, env: Env): Promise<string | undefined> {
   try {
-    const { stdout } = await promisify(execFile)(path, ["--version"], { timeout: VERSION_LIMIT_MS });
-    return parseVersion(stdout);
+    const { code, stdout } = await runProgram(path, ["--version"], { env, limitMs: VERSION_LIMIT_MS });
+    return code === 0 ? parseVersion(stdout.toString("utf8")) : undefined;
   } catch {
     return undefined; // not an Envoy, or not for this machine
   }
@@ -99,7 +98,7 @@ async function findOnPath({ env, version, usual }: FindOptions): Promise<FoundEn
   const onPath = foldersOfPath(env).map((folder) => join(folder, "envoy"));
   for (const path of [...(usual === undefined ? [] : [usual]), ...onPath]) {
     if (!(await isExecutable(path))) continue;
-    const found = await askVersion(path);
+    const found = await askVersion(path, env);
     if (found !== undefined && wanted.includes(found)) return { path, version: found, origin: "path" };
   }
   return undefined;

@@ -1,8 +1,8 @@
 import { mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { pause } from "../../base/index.ts";
+import { AgentError, pause } from "../../base/index.ts";
+import { type ProgramOptions, type Ran, runProgram } from "../../host/index.ts";
 import { thisPlatform } from "./lock.ts";
-import { runProgram } from "./run-program.ts";
 import type { SourceRequest } from "./source-request.ts";
 
 /**
@@ -56,15 +56,23 @@ async function runPip(args: readonly string[], { folder, env, stop }: SourceRequ
     PIP_REQUIRE_VIRTUALENV: "0", // that setting guards installations, and nothing is installed
   };
   for (const [file, ...before] of PIP_COMMANDS) {
-    const ran = await runProgram(file, [...before, ...args], { env: pipEnv, cwd, stop });
-    if (ran.kind === "missing" || isNoPip(ran)) continue;
+    const ran = await runIfPresent(file, [...before, ...args], { env: pipEnv, cwd, stop, mostBytes: 0 });
+    if (ran === undefined || isNoPip(ran)) continue;
     if (ran.code === 0) return;
     const said = ran.stderr.trim() || "it said nothing";
     const lines = said.split("\n").slice(-KEPT_LINES);
-    const head = `"${[file, ...before].join(" ")}" ended with ${ran.code}${describeIndex(env)}; its last words:`;
+    const head = `"${[file, ...before].join(" ")}" ended with ${ran.code ?? ran.signal}${describeIndex(env)}; its last words:`;
     throw new Error([head, ...lines.map((line) => `    ${line.trim()}`)].join("\n"));
   }
   throw new Error("there is no pip on PATH (tried pip3, pip and python3 -m pip)");
+}
+
+/** Undefined when there is no program of that name. */
+async function runIfPresent(file: string, args: string[], options: ProgramOptions): Promise<Ran | undefined> {
+  return runProgram(file, args, options).catch((error: unknown) => {
+    if (error instanceof AgentError && error.code === "PROGRAM_NOT_FOUND") return undefined;
+    throw error;
+  });
 }
 
 /** Where pip looks when somebody has said so by a variable, without user and password. */
@@ -73,7 +81,7 @@ function describeIndex({ PIP_INDEX_URL = "" }: SourceRequest["env"]): string {
 }
 
 /** Version managers put commands on PATH that only say that there is nothing behind them. */
-function isNoPip({ code, stderr }: { readonly code: number | string; readonly stderr: string }): boolean {
+function isNoPip({ code, stderr }: Ran): boolean {
   return code === 126 || code === 127 || stderr.includes("No module named pip");
 }
 

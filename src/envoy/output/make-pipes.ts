@@ -1,9 +1,8 @@
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, fchownSync, fstatSync, openSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { describeError, type Owner } from "../../base/index.ts";
+import { runProgram } from "../../host/index.ts";
 import { pipeOfLibc } from "./libc.ts";
 
 /** Descriptors of both ends: reading does not block, writing does. */
@@ -82,13 +81,10 @@ async function namedPipes(folder: string, { path, owner }: PipeOptions): Promise
 /** Node has no call for it. */
 async function mkfifo(names: readonly string[], path: string | undefined): Promise<void> {
   const env = { PATH: [path, "/usr/bin", "/bin"].filter(Boolean).join(":") };
-  try {
-    const limit = { timeout: MKFIFO_LIMIT_MS, killSignal: "SIGKILL" } as const;
-    await promisify(execFile)("mkfifo", ["-m", "600", ...names], { env, ...limit });
-  } catch (error) {
-    const [complaint] = String((error as { stderr?: string }).stderr ?? "").split("\n");
-    throw new Error(complaint || describeError(error));
-  }
+  const args = ["-m", "600", ...names];
+  const { code, signal, stderr } = await runProgram("mkfifo", args, { env, limitMs: MKFIFO_LIMIT_MS, graceMs: 0 });
+  const [complaint] = stderr.split("\n");
+  if (code !== 0) throw new Error(complaint || `mkfifo exited with ${code ?? signal}`);
 }
 
 /** What stands at the name by now may be something else. */

@@ -1,5 +1,5 @@
-import { execFile } from "node:child_process";
 import { createPrivateKey, type KeyObject } from "node:crypto";
+import { runProgram } from "../../host/index.ts";
 
 /** Up to here a key is found in a fraction of a second. */
 const QUICK_RSA_BITS = 2_048;
@@ -19,12 +19,12 @@ const PROGRAM = `process.stdout.write(require("node:crypto").generateKeyPairSync
 }).privateKey)`;
 
 /** An RSA key that another Node has made; `stop` kills it. */
-export function rsaKeyOfChild(bits: number, stop: AbortSignal): Promise<KeyObject> {
-  const options = { encoding: "buffer", env: {}, killSignal: "SIGKILL", signal: stop } as const;
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, ["-e", PROGRAM, String(bits)], options, (error, stdout) => {
-      if (error !== null) reject(new Error(`Cannot make an RSA key of ${bits} bits`, { cause: stop.reason ?? error }));
-      else resolve(createPrivateKey({ key: stdout, format: "der", type: "pkcs8" }));
-    });
+export async function rsaKeyOfChild(bits: number, stop: AbortSignal): Promise<KeyObject> {
+  const failed = (cause: unknown): Error => new Error(`Cannot make an RSA key of ${bits} bits`, { cause });
+  const args = ["-e", PROGRAM, String(bits)];
+  const ran = await runProgram(process.execPath, args, { env: {}, graceMs: 0, stop }).catch((error: unknown) => {
+    throw failed(error);
   });
+  if (ran.code !== 0) throw failed(new Error(`the process exited with ${ran.code ?? ran.signal}: ${ran.stderr}`));
+  return createPrivateKey({ key: ran.stdout, format: "der", type: "pkcs8" });
 }

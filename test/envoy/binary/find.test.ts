@@ -152,8 +152,8 @@ test.each([
 });
 
 test("a real Envoy tells the version that it was fetched as", async () => {
-  expect(await askVersion(await realEnvoy())).toBe(DEFAULT_ENVOY_VERSION);
-  expect(await askVersion("/nowhere")).toBeUndefined();
+  expect(await askVersion(await realEnvoy(), {})).toBe(DEFAULT_ENVOY_VERSION);
+  expect(await askVersion("/nowhere", {})).toBeUndefined();
 });
 
 test.each([
