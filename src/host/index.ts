@@ -9,7 +9,7 @@ export {
   workingDirectory,
   xdgFolder,
 } from "./places.ts";
-export { type PortHolder, portHolders, portsOf } from "./port-holders.ts";
+export { type PortHolder, portHolders, portSharers } from "./port-holders.ts";
 export { commandLineOf, ownerOf, startOf, wasStartedWith } from "./process-identity.ts";
 export { type ProgramOptions, type ProgramOutput, type Ran, runProgram } from "./run-program.ts";
 export { isForRuntime } from "./runtime-variables.ts";
