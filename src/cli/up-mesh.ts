@@ -9,6 +9,7 @@ import { openDesk } from "./control-plane-token.ts";
 import { checkNamedFolder } from "./named-path.ts";
 import { parsePort, parseServicePort } from "./parse-port.ts";
 import { showFetch } from "./progress-line.ts";
+import { good, nameTable, plain, stdoutOf, type Text, wrap } from "./terminal/index.ts";
 import { createMeshNews, curlLine, describeEnvoyNews, nothingToTry, shorten } from "./up-news.ts";
 
 export interface UpOptions {
@@ -23,7 +24,7 @@ export interface UpOptions {
 
 /** Starts a mesh of one and tells how far it is, until a signal. Resolves with the exit code. */
 export async function up({ folder, ...flags }: UpOptions, host: Host): Promise<number> {
-  const { stop } = host.signals;
+  const terminal = stdoutOf(host);
   const print = (line: string): void => void host.stdout.write(`${line}\n`);
   const isVerbose = flags.verbose;
   const write = (line: string): void => void (isVerbose && host.stderr.write(line));
@@ -47,7 +48,7 @@ export async function up({ folder, ...flags }: UpOptions, host: Host): Promise<n
     onEnvoyNews: (news: EnvoyNews) => print(escapeLine(describeEnvoyNews(news))),
     onStep(step: string, result: string, ms: number) {
       steppedMs = performance.now();
-      print(stepLine(step, result, ms));
+      terminal.print(stepLine(step, result, ms, terminal.width));
     },
   };
   const mesh = await startLocalMesh(options, news.onNews).catch((error: unknown) => {
@@ -57,7 +58,7 @@ export async function up({ folder, ...flags }: UpOptions, host: Host): Promise<n
   if (mesh === undefined) return 0;
   await using _ = mesh;
   await using _desk = await openDesk(mesh.controlPlane, host, options.log);
-  const isReady = await reportReady(mesh, print, steppedMs, stop);
+  const isReady = await reportReady(mesh, host, steppedMs);
   if (isReady) printAddresses(mesh, { port: news.target(mesh.ports.outbound), path }, host, print);
   const end = await mesh.agent.ended;
   if (end.kind === "envoy") {
@@ -69,14 +70,11 @@ export async function up({ folder, ...flags }: UpOptions, host: Host): Promise<n
   return 0;
 }
 
-async function reportReady(
-  mesh: LocalMesh,
-  print: (line: string) => void,
-  sinceMs: number,
-  stop: AbortSignal,
-): Promise<boolean> {
+async function reportReady(mesh: LocalMesh, host: Host, sinceMs: number): Promise<boolean> {
+  const terminal = stdoutOf(host);
   const late = new AbortController();
-  void explainWaiting(mesh, print, AbortSignal.any([late.signal, stop]));
+  const print = (line: string): void => terminal.print(`${line}\n`);
+  void explainWaiting(mesh, print, AbortSignal.any([late.signal, host.signals.stop]));
   try {
     await mesh.agent.ready;
   } catch {
@@ -84,21 +82,30 @@ async function reportReady(
   } finally {
     late.abort();
   }
-  print(`${stepLine("ready", "", performance.now() - sinceMs)}\n`);
+  terminal.print([stepLine(good("ready"), "", performance.now() - sinceMs, terminal.width), "\n"]);
   return true;
 }
 
-function stepLine(step: string, result: string, ms: number): string {
-  return `  ${step.padEnd(14)} ${result.padEnd(44)} ${ms.toFixed(0).padStart(6)} ms`;
+const STEP_COLUMNS = 14;
+const RESULT_COLUMNS = 44;
+const WHOLE_LINE = 71;
+
+/** What was done, and how long it took; on a narrow terminal the result goes below. */
+function stepLine(step: Text, result: string, ms: number, width = WHOLE_LINE): Text {
+  const pad = " ".repeat(Math.max(0, STEP_COLUMNS - plain(step).length));
+  const took = `${ms.toFixed(0).padStart(6)} ms\n`;
+  if (width >= WHOLE_LINE) return ["  ", step, pad, ` ${result.padEnd(RESULT_COLUMNS)} ${took}`];
+  return ["  ", step, pad, took, result === "" ? [] : wrap(result, width - 4).map((line) => ["    ", line, "\n"])];
 }
 
 /** `target` is where to send requests to, when there is such a listener. */
 function printAddresses(
   { agent, ports, controlPlane, folder, resources }: LocalMesh,
   { port, path }: { readonly port: number | undefined; readonly path: string },
-  { env }: Host,
+  host: Pick<Host, "stdout" | "env">,
   print: (line: string) => void,
 ): void {
+  const { env } = host;
   const command = env.npm_command === undefined ? "pilotboat" : "npx pilotboat"; // npm has no more of it on PATH
   const rows = [
     ...(port === undefined ? [] : [["listener", `http://127.0.0.1:${port}`] as const]),
@@ -110,7 +117,8 @@ function printAddresses(
     ["folder", folder],
     ["more", `${command} status --run-folder ${folder}`],
   ] as const;
-  for (const [name, value] of rows) print(`${name.padEnd(14)} ${value}`);
+  const terminal = stdoutOf(host);
+  terminal.print(nameTable(rows, { width: terminal.width }));
   print(port === undefined ? `\n${nothingToTry()}` : `\nTry:  ${curlLine(port, path)}`);
   print("Ctrl-C stops everything.");
 }
