@@ -12,6 +12,8 @@ export interface Reason {
   readonly why: string;
   /** It has nothing to do with the input: an input counts as equal all the same. */
   readonly isUniversal?: boolean;
+  /** It depends on the runtime: on some it does not show, and the row stays all the same. */
+  readonly isOfRuntime?: boolean;
 }
 
 export interface Explained {

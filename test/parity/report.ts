@@ -26,7 +26,7 @@ function describe({ area, path, reference, pilotboat }: Difference): string {
 /** Rows of the table that explain nothing. */
 export function unusedReasons(results: readonly Result[], reasons: readonly Reason[]): Reason[] {
   const used = new Set(allDifferences(results).map(({ reason }) => reason));
-  return reasons.filter((reason) => !used.has(reason));
+  return reasons.filter((reason) => !used.has(reason) && reason.isOfRuntime !== true);
 }
 
 /** One line for each area. */

@@ -55,6 +55,7 @@ const CLASSES: readonly (readonly [string, RegExp])[] = [
   ["Envoy ended", /\[ENVOY_ENDED\]/],
   ["no Envoy to run", /\[ENVOY_NOT_(FOUND|EXECUTABLE)\]/],
   ["a file in the way", /\[ADDRESS_IN_USE\]/],
+  ["post-quantum keys", /no TLS with X25519MLKEM768/],
   ["a port twice", /Cannot use port \d+ twice/],
 ];
 

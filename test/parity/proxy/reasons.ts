@@ -103,6 +103,13 @@ export const REASONS: readonly Reason[] = [
     why: "pilot-agent fails later, whenever it asks for a certificate; pilotboat refuses them and names the variable",
   },
   {
+    name: "post-quantum keys on an older Node",
+    at: ["exit"],
+    when: turns("Envoy started, 0", /^no Envoy, 2, post-quantum keys$/),
+    why: "Node before 24 has no TLS with X25519MLKEM768, which COMPLIANCE_POLICY=pqc asks for: pilotboat says so; the executable has it",
+    isOfRuntime: true,
+  },
+  {
     name: "there is no Envoy",
     at: ["exit"],
     when: turns("no Envoy, 0", /^no Envoy, 1, no Envoy to run$/),
