@@ -1,7 +1,7 @@
 export { withLog } from "./log-sink.ts";
 export type { AgentContext, AgentEnd, AgentReport } from "./parts/index.ts";
 export type { ReloadReport } from "./reload/index.ts";
-export { closeWithin, runProxy } from "./run-agent.ts";
+export { closeWithin, describeTimeout, runProxy } from "./run-agent.ts";
 export type { RunningAgent } from "./running-agent.ts";
 export { startAgent } from "./start-agent.ts";
 export { type Listeners, tellEnvoyEnd } from "./tell-envoy-end.ts";

@@ -81,7 +81,7 @@ async function openFile(path: string): Promise<number> {
     return openSync(path, TO_LOG, 0o644);
   } catch (error) {
     if (error instanceof AgentError) throw error;
-    const why = systemCode(error) === "ENXIO" ? "it is a FIFO or a socket that nobody reads" : describeError(error);
+    const why = systemCode(error) === "ENXIO" ? "it is a FIFO or a socket without a reader" : describeError(error);
     throw new AgentError("FILE_UNWRITABLE", `Cannot open log target "${path}": ${why}`, { cause: error });
   }
 }

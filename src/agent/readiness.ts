@@ -25,5 +25,5 @@ export async function waitUntilReady(board: ReadinessBoard, ended: Promise<unkno
     return false;
   };
   const isReady = await poll(look, { stop: over.signal });
-  if (!isReady) throw new AgentError("STOPPED", "The agent ended before it was ready");
+  if (!isReady) throw new AgentError("STOPPED", "The agent exited before it was ready");
 }

@@ -16,6 +16,7 @@ import { VERSION } from "../version.ts";
 import { withLog } from "./log-sink.ts";
 import { type AgentContext, plannedPorts } from "./parts/index.ts";
 import { freePortsFor, portDefaults } from "./ports/index.ts";
+import type { RunningAgent } from "./running-agent.ts";
 import { startAgent } from "./start-agent.ts";
 import { namedEnvoy } from "./start-envoy/index.ts";
 import { tellEnvoyEnd } from "./tell-envoy-end.ts";
@@ -58,12 +59,16 @@ async function runAgent(config: AgentConfig, context: AgentContext): Promise<num
   const end = await agent.ended;
   if (end.kind === "asked") log.info(`Ending: ${end.reason}`);
   const isClosed = await closeWithin(agent, signals.force);
-  if (!isClosed) log.error("The agent could not close all of its parts, leaving anyway");
+  if (!isClosed) log.error(describeTimeout(agent));
   if (end.kind === "asked") {
     log.info("Agent has successfully terminated");
     return 0;
   }
   return tellEnvoyEnd(end.end, { named: await namedEnvoy(config, host.env), env: host.env, stderr: host.stderr, log });
+}
+
+export function describeTimeout(agent: Pick<RunningAgent, "stillOpen">): string {
+  return `Shutdown timed out; exiting with these still open: ${agent.stillOpen().join(", ") || "Envoy"}`;
 }
 
 /** Closing waits for Envoy's drain as long as that takes; a third signal does not wait any more. */

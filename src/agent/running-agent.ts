@@ -25,4 +25,6 @@ export interface RunningAgent extends AsyncDisposable {
   /** `POST /drain`: Envoy drains and runs on; disposal then ends it without waiting. */
   drain(): Promise<void>;
   identity(): IdentityStatus | undefined;
+  /** What disposal has not closed yet, by the names of its parts, the next one to close first. */
+  stillOpen(): readonly string[];
 }

@@ -37,6 +37,7 @@ export async function serveAgent({ around, parts, life, close }: ServeOptions): 
     envoyPid: () => envoy.pid(),
     drain: () => envoy.drain(),
     identity: () => identity.status(),
+    stillOpen: () => life.open,
     [Symbol.asyncDispose]: close,
   };
 }

@@ -16,7 +16,7 @@ export interface Listeners {
 export async function tellEnvoyEnd(end: EnvoyEnd, { named, env, stderr, log }: Listeners): Promise<number> {
   const stranger = await strangerError(end, named, env);
   const error = stranger ?? endError(end);
-  if (error === undefined) log.info(end.by === "us" ? "Envoy was ended" : end.message);
+  if (error === undefined) log.info(end.by === "us" ? "Envoy was terminated" : end.message);
   else {
     logFailure(error, log);
     const hint = error.hint === undefined ? "" : `  hint: ${escapeLine(error.hint)}\n`;
@@ -38,9 +38,9 @@ async function strangerError(
   if (end.lastLines.some((line) => LIKE_ENVOY.test(line))) return undefined;
   if ((await askVersion(named, env)) !== undefined) return undefined;
   const said = end.lastLines.at(-1)?.trim() ?? "";
-  const text = `Cannot run "${named}" as Envoy: it ended at once (${describeEnd(end.run.end)})${said === "" ? "" : `: ${said}`}`;
+  const text = `Cannot run "${named}" as Envoy: it exited at once (${describeEnd(end.run.end)})${said === "" ? "" : `: ${said}`}`;
   return new AgentError("ENVOY_NOT_EXECUTABLE", text, {
-    hint: "Is this an Envoy? It does not answer --version as one does",
+    hint: "Is this an Envoy? Its --version output is not Envoy's",
   });
 }
 

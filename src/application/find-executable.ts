@@ -25,7 +25,7 @@ export async function findExecutable(command: string, { path, cwd }: SearchOptio
   if (passedOver !== undefined) {
     throw new AgentError("APPLICATION_NOT_EXECUTABLE", `Cannot run "${passedOver}": it is not executable`);
   }
-  const where = isPath ? "there is no such file" : "it is not on PATH";
+  const where = isPath ? "no such file" : "it is not on PATH";
   throw new AgentError("APPLICATION_NOT_FOUND", `Cannot run "${command}": ${where}`);
 }
 

@@ -12,11 +12,10 @@ interface CatalogueEntry {
 
 /** Every error code of the product. docs/errors.md is generated from this table. */
 export const ERROR_CATALOGUE = {
-  ADDRESS_IN_USE: { kind: "environment", summary: "A port or socket that the agent must listen on is taken." },
+  ADDRESS_IN_USE: { kind: "environment", summary: "A port or socket that the agent must listen on is in use." },
   ADDRESS_UNUSABLE: {
     kind: "environment",
-    summary:
-      "A port that the agent must listen on is free, but not for it: it lacks the right, or no interface has the address.",
+    summary: "The agent may not listen on a free port: it lacks permission, or no interface has the address.",
   },
   APPLICATION_NOT_EXECUTABLE: {
     kind: "environment",
@@ -28,36 +27,39 @@ export const ERROR_CATALOGUE = {
   },
   CA_ANSWER_INVALID: {
     kind: "peer",
-    summary: "The certificate authority answered with something that cannot be used.",
+    summary: "The certificate authority sent an unusable answer.",
   },
   CA_FOLDER_INVALID: {
     kind: "usage",
-    summary: "The files of a CA that the control plane should sign with are incomplete or do not fit together.",
+    summary: "The CA files for the control plane are incomplete or do not match.",
   },
   CA_REFUSED: { kind: "peer", summary: "The certificate authority refused to sign the workload's certificate." },
-  CA_UNREACHABLE: { kind: "peer", summary: "The certificate authority did not answer; trying again may help." },
+  CA_UNREACHABLE: { kind: "peer", summary: "The certificate authority did not answer; a retry may help." },
   CONFIG_INVALID: {
     kind: "usage",
-    summary: "The configuration has problems; all of them are listed with their origin.",
+    summary: "The configuration has problems; the message lists each with its origin.",
   },
   CONTROL_PLANE_UNREACHABLE: {
     kind: "peer",
-    summary: "The control plane is not connected, and what was asked for needs its configuration.",
+    summary: "The control plane is not connected, and the request needs its configuration.",
   },
   CSR_INVALID: { kind: "peer", summary: "A certificate request cannot be signed." },
   ENVOY_ADMIN_UNREACHABLE: { kind: "peer", summary: "Envoy's admin API does not answer, or not with 200." },
-  ENVOY_ENDED: { kind: "peer", summary: "Envoy ended by itself; the exit code is Envoy's own, or 128 and the signal." },
+  ENVOY_ENDED: {
+    kind: "peer",
+    summary: "Envoy exited by itself; the exit code is Envoy's own, or 128 plus the signal.",
+  },
   ENVOY_FETCH_FAILED: { kind: "environment", summary: "Envoy's executable could not be fetched." },
   ENVOY_HASH_MISMATCH: {
     kind: "peer",
-    summary: "An Envoy is not the one that envoy.lock.json pins. One that was just fetched is deleted.",
+    summary: "An Envoy differs from the one that envoy.lock.json pins. A freshly fetched one is deleted.",
   },
   ENVOY_LACKS_EXTENSION: {
     kind: "environment",
     summary: "Envoy does not have an extension of Istio's Envoy that its bootstrap asks for, and would not start.",
   },
   ENVOY_NOT_EXECUTABLE: { kind: "environment", summary: "The file named as Envoy cannot be executed on this machine." },
-  ENVOY_NOT_FOUND: { kind: "environment", summary: "There is no Envoy executable where one is wanted." },
+  ENVOY_NOT_FOUND: { kind: "environment", summary: "There is no Envoy executable at the given place." },
   ENVOY_START_FAILED: { kind: "environment", summary: "Envoy's process could not be started." },
   FILE_UNREADABLE: { kind: "environment", summary: "A file that must be read is missing or not readable." },
   FILE_UNWRITABLE: { kind: "environment", summary: "A file or folder that must be written cannot be." },
@@ -70,7 +72,7 @@ export const ERROR_CATALOGUE = {
     kind: "peer",
     summary: "An image is what its digest says, and lacks what is wanted of it: a platform, a file, a known form.",
   },
-  INTERNAL: { kind: "bug", summary: "Something happened that the agent's own logic rules out." },
+  INTERNAL: { kind: "bug", summary: "The agent met a state that its own logic rules out." },
   KUBECONFIG_INVALID: {
     kind: "usage",
     summary: "The kubeconfig is missing, cannot be read, or does not have what was asked for.",
@@ -105,10 +107,10 @@ export const ERROR_CATALOGUE = {
     kind: "peer",
     summary: "A registry did not answer, or not to the end; trying again may help.",
   },
-  REQUEST_FAILED: { kind: "peer", summary: "A request to Envoy or the agent got no answer, or a refusal." },
+  REQUEST_FAILED: { kind: "peer", summary: "Envoy or the agent refused a request or did not answer." },
   RESOURCES_INVALID: {
     kind: "usage",
-    summary: "A file of the control plane's folder cannot be used; file, line and field are named.",
+    summary: "A file in the control plane's folder is invalid; the message names file, line and field.",
   },
   ROOT_CA_UNUSABLE: {
     kind: "environment",
@@ -116,7 +118,7 @@ export const ERROR_CATALOGUE = {
   },
   RUN_FOLDER_IN_USE: {
     kind: "environment",
-    summary: "Another agent runs in the folder that this one should run in; its pid is named.",
+    summary: "Another agent already runs in this folder; the message names its pid.",
   },
   SDS_SOCKET_MISSING: {
     kind: "environment",
@@ -124,11 +126,11 @@ export const ERROR_CATALOGUE = {
   },
   SECRET_FILE_INVALID: { kind: "environment", summary: "A certificate, key or root file cannot be used." },
   SECRET_UNAVAILABLE: { kind: "environment", summary: "Nothing provides the workload certificate that was asked for." },
-  SECRET_UNKNOWN: { kind: "peer", summary: "A secret was asked for under a name that does not exist." },
+  SECRET_UNKNOWN: { kind: "peer", summary: "Envoy requested a secret that does not exist." },
   SOCKET_PATH_TOO_LONG: { kind: "usage", summary: "A UNIX socket path is longer than the platform allows." },
-  STOPPED: { kind: "environment", summary: "The work was given up because a stop was requested." },
-  TIMEOUT: { kind: "environment", summary: "A wait took longer than its limit." },
-  TOKEN_UNREADABLE: { kind: "environment", summary: "The token that authenticates the agent cannot be obtained." },
+  STOPPED: { kind: "environment", summary: "The work stopped because a stop was requested." },
+  TIMEOUT: { kind: "environment", summary: "A wait timed out." },
+  TOKEN_UNREADABLE: { kind: "environment", summary: "The agent cannot obtain its token." },
   UNAUTHENTICATED: { kind: "peer", summary: "A caller did not prove who it is." },
   UNTRUSTED_PATH: {
     kind: "environment",
@@ -179,7 +181,7 @@ export function describeError(error: unknown): string {
 /** What failed after `stop` aborted, told as STOPPED with the stop's reason; before that, the failure as it is. */
 export function stoppedOr(error: unknown, stop: AbortSignal): unknown {
   if (!stop.aborted || isStopped(error)) return error;
-  return new AgentError("STOPPED", `Gave up: ${describeError(stop.reason)}`, { cause: error });
+  return new AgentError("STOPPED", `Stopped: ${describeError(stop.reason)}`, { cause: error });
 }
 
 export function isStopped(error: unknown): boolean {

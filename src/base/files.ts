@@ -138,5 +138,5 @@ function unwritable(path: string, error: unknown): AgentError {
 /** What helps when the machine refuses to write. */
 export function writeHint(error: unknown): string {
   const isFull = ["ENOSPC", "EDQUOT"].includes(systemCode(error) ?? "");
-  return isFull ? "Make room on that file system" : "Give this user write access there";
+  return isFull ? "Free space on that file system" : "Give this user write access there";
 }

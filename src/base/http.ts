@@ -148,7 +148,7 @@ function responseTo(call: ClientRequest, body: string | undefined): Promise<Inco
   return new Promise((resolve, reject) => {
     call.once("response", resolve);
     call.on("error", reject); // stays: a failure after the response is the body's, too
-    call.once("close", () => reject(new Error("the connection ended without an answer")));
+    call.once("close", () => reject(new Error("the connection closed without an answer")));
     call.end(body);
   });
 }
@@ -177,6 +177,6 @@ async function* pieces(response: IncomingMessage, limit: Limit): AsyncGenerator<
     }
   } catch (error) {
     if (limit.signal.aborted) throw limit.signal.reason;
-    throw new Error(`the answer broke off: ${describeError(error)}`, { cause: error });
+    throw new Error(`the answer ended early: ${describeError(error)}`, { cause: error });
   }
 }

@@ -169,5 +169,5 @@ function tcpListenError(error: Error, shown: string): AgentError {
 const LISTEN_HINTS: Readonly<Record<string, string>> = {
   EACCES: "Ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one",
   EADDRNOTAVAIL: "No interface of this machine has the address; choose one that `ip address` lists",
-  EAFNOSUPPORT: "This machine has no such version of IP; choose an address of the other",
+  EAFNOSUPPORT: "This machine lacks that IP version; choose an address of the other one",
 };

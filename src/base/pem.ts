@@ -100,7 +100,7 @@ export function parsePrivateKey(pem: string | Uint8Array): ParsedKey | string {
     const key = createPrivateKey({ key: block.bytes, format: "der", type: form });
     return { key, pem: Buffer.from(endLike(pemBlock(KEY_LABELS[form], block.bytes), pem)) };
   } catch {
-    return "it holds no private key that can be read, wanted PKCS#8, PKCS#1 or SEC 1"; // no cause: it could quote the key
+    return "it has no readable private key; expected PKCS#8, PKCS#1 or SEC 1"; // no cause: it could quote the key
   }
 }
 

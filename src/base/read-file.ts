@@ -26,7 +26,7 @@ export class FileProblem extends Error {
   }
 }
 
-/** Whether the failure of a read means that there is no such file, so that a default may hold. */
+/** Whether the failure of a read means that no such file, so that a default may hold. */
 export function isAbsent(error: unknown): boolean {
   return error instanceof FileProblem && error.kind === "absent";
 }
@@ -131,7 +131,7 @@ async function explainOpen(path: string, error: unknown): Promise<FileProblem> {
     case "ENOTDIR":
       return new FileProblem("absent", code, "no such file: a part of its path is not a folder");
     case "ELOOP":
-      return new FileProblem("unusable", code, "its links lead round in a circle");
+      return new FileProblem("unusable", code, "its links form a loop");
     case "ENXIO":
       return notRegular((await kindAt(path)) ?? "a device");
     case "EACCES":

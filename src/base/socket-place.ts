@@ -53,8 +53,8 @@ export function socketInUse(path: string, inTheWay: string | undefined): AgentEr
     inTheWay === undefined
       ? ["in use, another process answers on it", "Stop the other agent, or start this one in another folder"]
       : [
-          `${inTheWay} is in the way`,
-          "Remove it, or choose another place; the agent removes only sockets that nobody listens on",
+          `${inTheWay} blocks the path`,
+          "Remove it, or choose another place; the agent removes only sockets without a listener",
         ];
   return new AgentError("ADDRESS_IN_USE", `Cannot listen on socket "${path}": ${what}`, { hint });
 }
@@ -81,7 +81,7 @@ async function lookThroughLink(path: string): Promise<SocketPlace> {
   const target = await readlink(path).catch(() => "?");
   const found = await stat(path).catch(() => undefined); // leads nowhere, or in a circle
   const what = (leadsTo: string): SocketPlace => ({ kind: "other", what: `a link to "${target}", ${leadsTo},` });
-  if (found === undefined) return what("which leads nowhere");
+  if (found === undefined) return what("whose target does not exist");
   if (!found.isSocket()) return what(kindOfPlace(found) ?? "a regular file");
   const refusal = await probe(path);
   return refusal === undefined ? { kind: "alive" } : what(`a socket that does not answer (${refusal.text})`);

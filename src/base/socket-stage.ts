@@ -80,7 +80,7 @@ async function moveTo(staged: string, target: string): Promise<void> {
   } catch (error) {
     if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "ENOSYS"].includes(systemCode(error) ?? "")) throw error;
     const isThere = await lstat(target).then(Boolean, () => false);
-    if (isThere) throw Object.assign(new Error("the name is taken"), { code: "EEXIST" });
+    if (isThere) throw Object.assign(new Error("the name is in use"), { code: "EEXIST" });
     await rename(staged, target); // a file system without second names
   }
 }

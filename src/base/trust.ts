@@ -86,7 +86,7 @@ export function whyUntrusted(found: Pick<Stats, "uid" | "gid" | "mode">, trusted
 
 export function untrusted(path: string, why: string): AgentError {
   return new AgentError("UNTRUSTED_PATH", `Cannot rely on "${path}": it ${why}`, {
-    hint: "Use a place that only this user and root can write, all the way up",
+    hint: "Use a path that only this user and root can write, including every parent folder",
   });
 }
 
@@ -168,7 +168,7 @@ class Walk {
   async #follow(path: string, shown: string, found: Stats): Promise<void> {
     const why = this.#trusted.has(found.uid) ? this.#whyNoLinks : `belongs to uid ${found.uid}`;
     if (why !== undefined) throw untrusted(this.#path, this.#where(shown, why));
-    if (++this.#links > MOST_LINKS) throw untrusted(this.#path, "leads round in a circle");
+    if (++this.#links > MOST_LINKS) throw untrusted(this.#path, "forms a loop");
     const target = await readlink(path);
     this.#parts.push(...partsOf(target));
     if (isAbsolute(target)) await this.#enter("/", "/");

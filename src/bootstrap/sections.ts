@@ -20,7 +20,7 @@ export function sectionsOf(options: BootstrapOptions, node: NodeDescription, war
   const isWaypoint = node.id.startsWith("waypoint~");
   const xdsType = options.isDeltaXds || isWaypoint ? "DELTA_GRPC" : "GRPC";
   const wantsDiscovery = node.typed.METADATA_DISCOVERY === true || isWaypoint;
-  if (wantsDiscovery && xdsType === "GRPC") warn("Metadata discovery needs delta xDS and is switched off");
+  if (wantsDiscovery && xdsType === "GRPC") warn("Metadata discovery needs delta xDS; turning it off");
   const text = (name: string): string => String(node.typed[name] ?? "");
   return {
     ...options,

@@ -85,8 +85,8 @@ interface Check {
 async function check({ config, file, cwd, overlay }: Check, isVerbose: boolean, host: Host): Promise<number> {
   const envoy = await findEnvoy({ ...wantedEnvoy(config), env: host.env });
   if (envoy === undefined) {
-    throw new AgentError("ENVOY_NOT_FOUND", "Cannot validate: there is no Envoy here", {
-      hint: 'Run "pilotboat envoy fetch", or name one with --envoy',
+    throw new AgentError("ENVOY_NOT_FOUND", "Cannot validate: no Envoy found", {
+      hint: 'Run "pilotboat envoy fetch", or give one with --envoy',
     });
   }
   const command = {

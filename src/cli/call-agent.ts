@@ -26,7 +26,7 @@ export async function callAgent(host: Host, place: AgentPlace, call: AgentCall):
     return await onFirstHost(loopbackHosts(statusAddress), (at) => send(at, statusPort, call));
   } catch (error) {
     const text = `Cannot ask the agent at port ${statusPort} (pid ${pid}): ${describeError(error)}`;
-    throw new AgentError("REQUEST_FAILED", text, { hint: "It may have ended meanwhile" });
+    throw new AgentError("REQUEST_FAILED", text, { hint: "It may have exited meanwhile" });
   }
 }
 
@@ -63,7 +63,7 @@ async function findAgent(runFile: string): Promise<RunFile> {
   const { pid, start } = found;
   if (start === undefined || (await startOf(pid)) === start) return found;
   throw new AgentError("REQUEST_FAILED", `Cannot ask the agent of "${runFile}": the agent with pid ${pid} is gone`, {
-    hint: `It was killed, and its file stayed behind. ${await whoRuns()}`,
+    hint: `It was killed and left its file behind. ${await whoRuns()}`,
   });
 }
 
@@ -87,10 +87,10 @@ const MOST_NAMED = 8;
 /** The agents that run, with the words to name them by. */
 async function whoRuns(): Promise<string> {
   const agents = await findAgents();
-  if (agents.length === 0) return "Name the folder in which it runs";
+  if (agents.length === 0) return "Give the folder in which it runs";
   const named = agents.slice(0, MOST_NAMED).map(({ pid, runFolder }) => `--run-folder ${runFolder} (pid ${pid})`);
   const more = agents.length > MOST_NAMED ? `, and ${agents.length - MOST_NAMED} more` : "";
-  return `Name the folder in which it runs: ${named.join(", ")}${more}`;
+  return `Give the folder in which it runs: ${named.join(", ")}${more}`;
 }
 
 async function send(host: string, port: number, { method, path, limitMs }: AgentCall): Promise<AgentAnswer> {

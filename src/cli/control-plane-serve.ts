@@ -98,7 +98,7 @@ function startService(port: number): ReturnType<typeof startExampleService> {
     const code = isTaken ? "ADDRESS_IN_USE" : "ADDRESS_UNUSABLE";
     const why = isTaken ? "in use by another process" : describeError(error);
     throw new AgentError(code, `Cannot start the example service on port ${port}: ${why}`, {
-      hint: "Name another port with --set APP_PORT=N, or leave --with-service out: the service may run already",
+      hint: "Choose another port with --set APP_PORT=N, or drop --with-service if the service already runs",
       cause: error,
     });
   });
@@ -111,7 +111,7 @@ async function keepFresh(write: () => Promise<void>, log: Logger, stop: AbortSig
     await pause(REFRESH_MS, stop);
     if (stop.aborted) return;
     await write().catch((error: unknown) => {
-      log.error("Cannot renew the credentials, trying again later", { error: describeError(error) });
+      log.error("Cannot renew the credentials; retrying", { error: describeError(error) });
     });
   }
 }

@@ -74,7 +74,7 @@ function choose(running: readonly RunningControlPlane[], wanted: string | undefi
   const others = running.map((one) => `port ${one.port} (pid ${one.pid})`).join(", ");
   if (only !== undefined) {
     throw new AgentError("USAGE", `Cannot tell which control plane is meant: ${others}`, {
-      hint: "Name it with --port",
+      hint: "Choose it with --port",
     });
   }
   const at = port === undefined ? "" : ` at port ${port}`;

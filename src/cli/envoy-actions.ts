@@ -44,7 +44,7 @@ export async function fetchOne(flags: FetchFlags, host: Host): Promise<number> {
     return 0;
   } catch (error) {
     if (!stop.aborted) throw error;
-    throw new AgentError("STOPPED", "Gave up fetching Envoy; nothing is left of it", { cause: error });
+    throw new AgentError("STOPPED", "Stopped fetching Envoy; nothing was left behind", { cause: error });
   }
 }
 

@@ -16,7 +16,7 @@ interface RunFlags {
 export async function runEnvoy(flags: RunFlags, words: readonly string[], host: Host): Promise<number> {
   const args = [...(flags.config === undefined ? [] : ["-c", flags.config]), ...withoutDashes(words)];
   if (args.length === 0) {
-    throw new AgentError("USAGE", "Cannot run Envoy without a configuration", { hint: "Name one with -c FILE" });
+    throw new AgentError("USAGE", "Cannot run Envoy without a configuration", { hint: "Give one with -c FILE" });
   }
   if (flags.config !== undefined) await checkNamedFile(resolve(host.cwd, flags.config), "-c");
   const { path } = await findBinary(flags, host);
@@ -30,7 +30,7 @@ export async function runEnvoy(flags: RunFlags, words: readonly string[], host: 
   pass = (signal) => envoy.pass(signal);
   for (const signal of early) envoy.pass(signal);
   const end = await envoy.ended;
-  if (end.kind === "signal") host.stderr.write(`Envoy was ended by ${describeApplicationEnd(end)}\n`);
+  if (end.kind === "signal") host.stderr.write(`Envoy was stopped by ${describeApplicationEnd(end)}\n`);
   return applicationExitCode(end);
 }
 
@@ -53,7 +53,7 @@ async function findBinary(flags: RunFlags, host: Host) {
     return await findOrFetchEnvoy({ ...wanted, onNote, onProgress: progress.show }, signals.stop);
   } catch (error) {
     if (!signals.stop.aborted) throw error;
-    throw new AgentError("STOPPED", "Gave up fetching Envoy; nothing is left of it", { cause: error });
+    throw new AgentError("STOPPED", "Stopped fetching Envoy; nothing was left behind", { cause: error });
   } finally {
     progress.clear();
   }

@@ -13,7 +13,7 @@ export async function checkNamedFolder(path: string, word: string): Promise<void
   if (found?.isDirectory() === false) throw new AgentError("USAGE", `Cannot use "${path}" (${word}): it is no folder`);
 }
 
-/** Rejects with USAGE when there is no such file, or a folder; it is not opened. `word` is what named it. */
+/** Rejects with USAGE when no such file, or a folder; it is not opened. `word` is what named it. */
 export async function checkNamedFile(path: string, word: string): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     if (isAbsent(error)) throw missing("file", path, word);
@@ -55,7 +55,7 @@ async function readPipe(path: string): Promise<string> {
     }
     if (read === undefined) await systemClock.sleep(PIPE_POLL_MS);
     else if (read.bytesRead === 0 && total > 0) return Buffer.concat(chunks).toString("utf8");
-    else if (read.bytesRead === 0) throw new Error("it is a FIFO, and nobody writes to it");
+    else if (read.bytesRead === 0) throw new Error("it is a FIFO without a writer");
     else chunks.push(read.buffer.subarray(0, read.bytesRead));
     total += read?.bytesRead ?? 0;
   }

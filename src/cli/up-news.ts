@@ -31,7 +31,7 @@ export function createMeshNews(print: (line: string) => void, path = "/hello"): 
       if (news.kind === "read") {
         listeners = news.listeners;
         if (!news.isAgain) return;
-        print("files read again, Envoy gets what has changed");
+        print("files read again; sending changes to Envoy");
         tellTarget();
       } else if (news.kind === "not read") {
         const hint = news.error instanceof AgentError && news.error.hint !== undefined ? `; ${news.error.hint}` : "";
@@ -54,8 +54,8 @@ export function describeEnvoyNews(news: EnvoyNews): string {
   const { pid, reason, evidence } = news.crash;
   const where = evidence === undefined ? "" : `; evidence in ${evidence}`;
   const seconds = Math.ceil((news.restartInMs ?? 0) / 1_000);
-  const then = news.restartInMs === undefined ? "" : `; starting it again ${seconds === 0 ? "now" : `in ${seconds} s`}`;
-  return `Envoy ended: ${reason}, pid ${pid}${where}${then}`;
+  const then = news.restartInMs === undefined ? "" : `; restarting it ${seconds === 0 ? "now" : `in ${seconds} s`}`;
+  return `Envoy exited: ${reason}, pid ${pid}${where}${then}`;
 }
 
 export function curlLine(port: number, path: string): string {

@@ -39,7 +39,7 @@ export const command = defineCommand({
     const { stop } = host.signals;
     await waitUntilReady(wait, log, stop).catch((error: unknown) => {
       if (!stop.aborted) throw error;
-      throw new AgentError("STOPPED", `Gave up waiting for the proxy: ${describeError(error)}`);
+      throw new AgentError("STOPPED", `Stopped waiting for the proxy: ${describeError(error)}`);
     });
     return 0;
   },
@@ -95,7 +95,7 @@ function urlOf(flags: Input<typeof FLAGS>["flags"], host: Host): () => Promise<U
     const url = parseUrl(flags.url || DEFAULT_URL);
     return async () => url;
   }
-  if (flags.url) throw new AgentError("USAGE", "Cannot wait for two: give --url or --run-folder");
+  if (flags.url) throw new AgentError("USAGE", "Cannot wait for two targets: give either --url or --run-folder");
   const place = placeOf(flags);
   return async () => {
     const { agentUrl } = await import("./call-agent.ts");

@@ -254,7 +254,7 @@ export const CATALOGUE = {
     default: "",
     help: "Name of a plugin for the authentication of xDS",
     room: "identity",
-    withoutEffect: "nothing reads it, in Istio's agent either",
+    withoutEffect: "neither pilotboat nor Istio's agent reads it",
   }),
   istiodSan: string({
     env: "ISTIOD_SAN",
@@ -280,7 +280,7 @@ export const CATALOGUE = {
     default: "GoogleComputeEngine",
     help: "Name of an identity provider",
     room: "identity",
-    withoutEffect: "nothing reads it, in Istio's agent either",
+    withoutEffect: "neither pilotboat nor Istio's agent reads it",
   }),
   provCert: string({
     env: "PROV_CERT",
@@ -354,7 +354,7 @@ export const CATALOGUE = {
   keepaliveTimeoutMs: durationMs({
     env: "GRPC_KEEPALIVE_TIMEOUT",
     default: 10_000,
-    help: "Wait for the answer to it",
+    help: "Wait until it answers",
     room: "xds",
   }),
   maxXdsClients: int({
@@ -507,7 +507,7 @@ export const CATALOGUE = {
     type: "string",
     parser: oneOf("never", "on-failure", "always"),
     default: "never",
-    help: "What happens when Envoy ends by itself: never, on-failure or always",
+    help: "What happens when Envoy exits by itself: never, on-failure or always",
     room: "envoy",
   } as Setting<"never" | "on-failure" | "always">,
   stopDeadlineMs: durationMs({
@@ -537,7 +537,7 @@ export const CATALOGUE = {
   hasWatchdog: bool({
     env: "PILOTBOAT_WATCHDOG",
     default: false,
-    help: "End an Envoy whose admin stays silent (asked every 10 s, three times in a row 5 s long) as hung; then the restart policy decides. On with up and run",
+    help: "Terminate an Envoy as hung when its admin does not answer (three times in a row, every 10 s, 5 s each); then the restart policy decides. On with up and run",
     room: "envoy",
   }),
   crashFolder: string({

@@ -64,7 +64,7 @@ export function addAnnotated(layers: LayeredConfig, annotations: ReadonlyMap<str
     const source = `annotation ${DISCOVERY_ANNOTATION}`;
     layers.set("discoveryAddress", address, source);
     const message = discoveryTrouble(address);
-    const hint = "Give it host:port, or remove the annotation";
+    const hint = "Set it to host:port, or remove the annotation";
     if (message !== undefined) problems.push({ name: "discoveryAddress", origin: { source }, message, hint });
   }
   const port = annotations.get(STATUS_PORT_ANNOTATION);
@@ -94,7 +94,7 @@ export function deprecations(proxy: ProxyConfig, layers: LayeredConfig): Problem
     warn("envoyMetricsServiceAddress", "is deprecated, use envoyMetricsService");
   }
   if (proxy.proxyMetadata.ISTIO_META_DNS_AUTO_ALLOCATE !== undefined) {
-    warn("proxyMetadata", "ISTIO_META_DNS_AUTO_ALLOCATE is deprecated, the control plane allocates by itself");
+    warn("proxyMetadata", "ISTIO_META_DNS_AUTO_ALLOCATE is deprecated; the control plane allocates addresses");
   }
   return warnings;
 }

@@ -49,11 +49,11 @@ export const FIELD_HELP: Readonly<Record<keyof ProxyConfig, string>> = {
 
 /** Fields that change nothing, with what follows: a warning where they are set, after "has no effect: ". */
 export const FIELDS_WITHOUT_EFFECT: Readonly<Partial<Record<keyof ProxyConfig, string>>> = {
-  discoveryRefreshDelay: "nothing reads it, in Istio's agent either",
+  discoveryRefreshDelay: "neither pilotboat nor Istio's agent reads it",
   zipkinAddress: "no traces are sent there: set tracing.zipkin.address",
   availabilityZone:
-    "nothing reads it, in Istio's agent either: set the label topology.istio.io/locality, or what the platform says counts",
-  statNameLength: "Envoy has no such limit any more",
+    "neither pilotboat nor Istio's agent reads it: set the label topology.istio.io/locality, or what the platform says counts",
+  statNameLength: "Envoy no longer has this limit",
   sds: "certificates always come over SDS",
   caCertificatesPem:
     "the agent takes additional roots from the control plane only (PROXY_CONFIG_XDS_AGENT): add them to the file of the root certificate",

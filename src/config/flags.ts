@@ -116,7 +116,7 @@ export const PROXY_FLAGS = [
     name: "restart",
     type: "string",
     default: "",
-    help: "What happens when Envoy ends by itself: never, on-failure or always; beats PILOTBOAT_RESTART",
+    help: "What happens when Envoy exits by itself: never, on-failure or always; beats PILOTBOAT_RESTART",
     value: "never|on-failure|always",
     setting: "restart",
   },
@@ -153,7 +153,7 @@ export const PROXY_FLAGS = [
     name: "free-ports",
     type: "bool",
     default: false,
-    help: "Choose another port where one that nobody has set is taken",
+    help: "Choose another port where an unset one is in use",
   },
   {
     name: "watch",

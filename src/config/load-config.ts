@@ -152,7 +152,7 @@ function flagProblems(errors: FlagsReading["errors"]): Problem[] {
 /** Unknown flags are passed over; one that looks like one of ours was meant for us. */
 function passedOverFlags(unknown: readonly string[], tellsEvery: boolean): Problem[] {
   const known = ALL_FLAGS.map(({ name }) => name);
-  const message = "unknown flag, passed over";
+  const message = "unknown flag, ignored";
   return [...new Set(unknown)].flatMap((flag) => {
     const close = flag.startsWith("--") ? nearest(flag.slice(2), known) : undefined;
     const problem = { name: flag, origin: { source: flag }, message };

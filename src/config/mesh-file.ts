@@ -57,5 +57,5 @@ async function misplaced(mesh: Tree, locate: Overlay["locate"]): Promise<Problem
   if (mesh.default_config === undefined) return [];
   const name = "default_config";
   const origin = await locate([name]);
-  return [{ name, origin, ...mismatch(showFound(mesh.default_config), '"defaultConfig"; it is passed over') }];
+  return [{ name, origin, ...mismatch(showFound(mesh.default_config), '"defaultConfig"; it is ignored') }];
 }

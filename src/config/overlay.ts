@@ -62,7 +62,7 @@ export async function readTree(source: Source): Promise<TreeReading | { readonly
 
 /** What the reference passes over in silence. */
 export function restWarning(name: string, origin: Origin): Problem {
-  return { name, origin, message: "from here on the text is passed over: only the first document counts" };
+  return { name, origin, message: "the rest of the text is ignored: only the first document counts" };
 }
 
 export function isTree(value: unknown): value is Tree {
@@ -103,7 +103,7 @@ export class Findings implements DecodeSink {
     if (this.#unknown.length === MOST_FINDINGS) return;
     const close = nearest(String(path.at(-1)), known);
     const hint = close === undefined ? {} : { hint: `Did you mean "${close}"?` };
-    this.#unknown.push({ path, message: "unknown field, passed over", ...hint });
+    this.#unknown.push({ path, message: "unknown field, ignored", ...hint });
   }
 
   problems(locate: Overlay["locate"]): Promise<Problem[]> {

@@ -12,6 +12,6 @@ export async function readYamlText(path: string): Promise<string> {
     const even = bytes.subarray(0, bytes.length - (bytes.length % 2));
     return (mark === "fffe" ? even : even.swap16()).toString("utf16le");
   }
-  if (!isUtf8(bytes)) throw new Error("it is no UTF-8 text");
+  if (!isUtf8(bytes)) throw new Error("it is not UTF-8 text");
   return bytes.toString("utf8");
 }

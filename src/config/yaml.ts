@@ -9,7 +9,7 @@ import { resolvePlain } from "./yaml-scalar.ts";
 /**
  * Reads YAML 1.1 the way the reference does before JSON decoding: yes/no/on/off are booleans, 010 is octal, dates and
  * 12:30:45 stay text, keys become text, the last of duplicate keys wins. Only the first document counts, and what cannot
- * belong to it is passed over. The library gives the tree and its positions; what an unquoted scalar means is our own
+ * belong to it is ignored. The library gives the tree and its positions; what an unquoted scalar means is our own
  * table. Source: sigs.k8s.io/yaml, go-yaml v2.
  */
 export function readYaml(text: string, source: string): DocumentReading {

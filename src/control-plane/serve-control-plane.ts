@@ -46,7 +46,7 @@ export async function serveControlPlane(
   });
   const tellRead = ({ listeners, counts }: Snapshot, isAgain: boolean): void => {
     if (Object.keys(counts).length === 0)
-      log.warn("There are no resources: whoever connects gets none", { folder: source.name });
+      log.warn("There are no resources; clients will get none", { folder: source.name });
     onNews({ kind: "read", isAgain, listeners });
   };
   const reload = async (): Promise<void> => {
@@ -103,7 +103,7 @@ async function reloadOrKeep(
     await reload();
     log.info("Reloaded the resources");
   } catch (error) {
-    log.error("Cannot reload the resources, keeping what is served", { error: describeError(error) });
+    log.error("Cannot reload the resources; serving the previous ones", { error: describeError(error) });
     onNews({ kind: "not read", error });
   }
 }

@@ -136,6 +136,6 @@ function readLine(connection: Socket, mostCharacters: number): Promise<string> {
       if (length > mostCharacters) fail("the line is too long")();
       else if (chunk.includes("\n")) resolve(parts.join(""));
     });
-    connection.once("error", reject).once("close", fail("the connection ended without an answer"));
+    connection.once("error", reject).once("close", fail("the connection closed without an answer"));
   });
 }

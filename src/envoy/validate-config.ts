@@ -36,7 +36,7 @@ export async function validateConfig(
     if (code === null) throw new Error("it was killed");
     return { isValid: code === 0, output: await text.whole() };
   } catch (error) {
-    if (stop.aborted) throw new AgentError("STOPPED", "The validation by Envoy was given up", { cause: stop.reason });
+    if (stop.aborted) throw new AgentError("STOPPED", "Stopped waiting for Envoy's validation", { cause: stop.reason });
     if (error instanceof AgentError && error.code === "TIMEOUT") {
       throw new AgentError("TIMEOUT", `Envoy did not finish validating within ${limitMs / 1_000} s`);
     }

@@ -45,7 +45,7 @@ export function registerNames({ registerResolver, statusOrFromError, statusOrFro
     }
 
     destroy(): void {
-      this.#pending?.abort(new Error("not needed any more"));
+      this.#pending?.abort(new Error("no longer needed"));
       this.#pending = undefined;
       this.#isFound = false;
     }

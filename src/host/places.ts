@@ -47,7 +47,7 @@ export async function makeTemporaryFolder({ folder, from }: TemporaryPlace, pref
     return await mkdtemp(join(folder, prefix));
   } catch (error) {
     const text = `Cannot make a temporary folder in "${folder}" (${from}): ${describeError(error)}`;
-    const hint = "Make room or give access there, or let TMPDIR name an existing folder that you can write to";
+    const hint = "Free space or grant access there, or set TMPDIR to a writable folder";
     throw new AgentError("FILE_UNWRITABLE", text, { hint, cause: error });
   }
 }

@@ -130,7 +130,7 @@ function upgradedOr(asked: ClientRequest): Promise<Upgraded> {
   return new Promise((resolve, reject) => {
     asked.once("upgrade", (response, socket, head) => resolve({ socket, head, response }));
     asked.on("error", reject);
-    asked.once("close", () => reject(new Error("the connection ended without an answer")));
+    asked.once("close", () => reject(new Error("the connection closed without an answer")));
     asked.once("response", (response: IncomingMessage) => {
       readBody(response)
         .then((bytes) => resolve({ status: response.statusCode ?? 0, body: bytes.toString("utf8") }))

@@ -39,7 +39,7 @@ export async function endApplication(parts: EndParts): Promise<void> {
     await pause(Math.min(HURRY_LIMIT_MS, untilMs - systemClock.now()), AbortSignal.any([gone.signal, force]));
   }
   if (!gone.signal.aborted) {
-    log.warn("Killing the application, it did not end", { signal: "SIGKILL", pid: application.pid });
+    log.warn("Application did not exit in time; sending SIGKILL", { signal: "SIGKILL", pid: application.pid });
     application.kill();
   }
   await application.ended;

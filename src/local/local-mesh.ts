@@ -149,7 +149,7 @@ async function findService(appPort: number | undefined): Promise<Service> {
 async function whatIsWrong(port: number): Promise<string> {
   const [isThere, isOnIpv6] = await Promise.all([isAnswered("127.0.0.1", port), isAnswered("::1", port)]);
   if (isThere) return "";
-  return isOnIpv6 ? "; it listens on ::1 only, let it listen on 127.0.0.1" : "; nothing listens there yet";
+  return isOnIpv6 ? "; it listens only on ::1; make it listen on 127.0.0.1" : "; no process listens there yet";
 }
 
 function isAnswered(host: string, port: number): Promise<boolean> {

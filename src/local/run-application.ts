@@ -1,5 +1,12 @@
 import { constants } from "node:os";
-import { type AgentContext, closeWithin, type Listeners, tellEnvoyEnd, withLog } from "../agent/index.ts";
+import {
+  type AgentContext,
+  closeWithin,
+  describeTimeout,
+  type Listeners,
+  tellEnvoyEnd,
+  withLog,
+} from "../agent/index.ts";
 import { namedEnvoy } from "../agent/start-envoy/index.ts";
 import {
   applicationExitCode,
@@ -68,10 +75,10 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
       return await runBeside(sidecar, { ...options, file, listeners }, { host, log, signals });
     } finally {
       over.abort();
-      signals.beginEnd("the application has ended");
+      signals.beginEnd("the application exited");
       await beginDrain(sidecar, signals.hurry);
       const isClosed = await closeWithin(sidecar, signals.force);
-      if (!isClosed) log.error("The agent could not close all of its parts, leaving anyway");
+      if (!isClosed) log.error(describeTimeout(sidecar.agent));
     }
   };
   return withLog(logPlaceOf(args, host.cwd), host, work, { tellsFailure: hasOwnLog });
@@ -135,12 +142,12 @@ async function runBeside(
   log.info("The application runs", { pid: application.pid });
   const first = await firstEnd(application, sidecar, signals.stop);
   const sinceMs = systemClock.now();
-  if (first.kind === "envoy") log.warn("Envoy is gone, ending the application");
+  if (first.kind === "envoy") log.warn("Envoy is gone; stopping the application");
   const envoyCode = first.kind === "envoy" ? await tellEnvoyEnd(first.end, options.listeners) : 0;
   if (first.kind !== "application") await endApplication({ application, sidecar, signals, log });
   const end = await application.ended;
-  log.info(`The application has ended: ${describeApplicationEnd(end)}`);
-  signals.beginEnd("the application has ended");
+  log.info(`The application exited: ${describeApplicationEnd(end)}`);
+  signals.beginEnd("the application exited");
   if (first.kind !== "envoy") await waitUntilQuiet({ sidecar, signals, log }, sinceMs);
   return envoyCode || applicationExitCode(end);
 }
@@ -165,13 +172,13 @@ async function waitUntilReady(
   ]).finally(() => enough.abort());
   if (answer === "ready" || signals.stop.aborted) return undefined;
   if (answer === "late") {
-    const reason = (await agent.whyNotReady()) ?? "it became ready this moment";
+    const reason = (await agent.whyNotReady()) ?? "it has just become ready";
     const seconds = readyTimeoutMs / 1_000;
     throw new AgentError(
       "TIMEOUT",
-      `Cannot start "${command[0]}": the proxy is not ready after ${seconds} s: ${reason}`,
+      `Cannot start "${command[0]}": the proxy was not ready within ${seconds} s: ${reason}`,
       {
-        hint: "Give it longer with --ready-timeout, or see what it does with --verbose",
+        hint: "Raise --ready-timeout, or add --verbose to see what the sidecar does",
       },
     );
   }

@@ -189,7 +189,7 @@ export const MESH_DEFAULTS: Readonly<Record<string, string>> = {
 /** An Envoy that neither answers nor ends by then is looked after by `ready`. */
 const BIND_LIMIT_MS = 10_000;
 
-/** Why Envoy has ended, where that is one of the ports that we chose. */
+/** Why Envoy exited, where that is one of the ports that we chose. */
 async function whyNotBound({ agent, ports }: Started, ours: readonly number[]): Promise<string | undefined> {
   const over = new AbortController();
   const ready = agent.ready.catch(() => agent.ended); // it ends

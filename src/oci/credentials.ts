@@ -15,7 +15,7 @@ export type FindCredentials = (registry: string, stop: AbortSignal) => Promise<C
 export interface DockerConfigOptions {
   /** `DOCKER_CONFIG` names its folder, else `~/.docker`; PATH leads to the credential helpers. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Told when a helper fails; the registry is asked as nobody then, as Docker does. */
+  /** Told when a helper fails; the registry is asked without credentials then, as Docker does. */
   readonly onNote: (line: string) => void;
 }
 
@@ -32,7 +32,7 @@ export function dockerCredentials({ env, onNote }: DockerConfigOptions): FindCre
     const found = await askHelper(helper, serverName(registry), env, stop).catch((error: unknown) => {
       stop.throwIfAborted();
       onNote(
-        `Warning: docker-credential-${helper} failed, so "${registry}" is asked as nobody: ${describeError(error)}`,
+        `Warning: docker-credential-${helper} failed, so "${registry}" is asked without credentials: ${describeError(error)}`,
       );
       return undefined;
     });

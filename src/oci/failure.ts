@@ -60,7 +60,7 @@ function hintFor(error: unknown, registry: string): string | undefined {
     case 404:
       return "Check registry, repository and tag";
     case 429:
-      return `Wait, or run "docker login ${registry}": whoever is known may fetch more`;
+      return `Wait, or run "docker login ${registry}": registries allow more to a known user`;
     default:
       return undefined;
   }

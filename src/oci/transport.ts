@@ -53,7 +53,7 @@ export function createTransport({ proxy, roots, silenceMs = SILENCE_MS }: Transp
       const socket = through === undefined ? undefined : await reach(url, through, { silenceMs, stop });
       const words = { ...call, socket, roots: trusted, silenceMs, signal: stop, mostBytes: Number.POSITIVE_INFINITY };
       const silent = (error: unknown): unknown =>
-        error instanceof NoAnswerError ? new Error(`"${url.host}" was silent for ${silenceMs}ms`) : error;
+        error instanceof NoAnswerError ? new Error(`"${url.host}" sent nothing for ${silenceMs}ms`) : error;
       const response = await httpStream(url, words).catch((error: unknown) => {
         throw silent(error);
       });

@@ -71,7 +71,7 @@ export function reloadRoute(reload: ReloadCall | undefined): Route {
 
 const ENDING = {
   outcome: "refused",
-  reason: "the agent is ending",
+  reason: "the agent is stopping",
   changes: [],
   warnings: [],
   drainLeftSeconds: 0,

@@ -85,7 +85,7 @@ export async function openUpstream({ variant, upstream, keepalive, log }: OpenOp
 function until<T>(deadlineMs: number, promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const leftMs = Math.max(0, deadlineMs - performance.now());
-    const late = (): void => reject(new Error(`not there within ${Math.ceil(leftMs / 100) / 10}s`));
+    const late = (): void => reject(new Error(`timed out after ${Math.ceil(leftMs / 100) / 10}s`));
     const limit = setTimeout(late, leftMs);
     promise.then(resolve, reject).finally(() => clearTimeout(limit));
   });

@@ -92,14 +92,14 @@ test("a body that breaks off, and a connection that ends without an answer, are 
   await using breaking = await serve((_request, response) => {
     response.writeHead(200, { "content-length": "100" }).write("half", () => response.destroy());
   });
-  await expect(httpRequest(place(breaking.port), { timeoutMs: 10_000 })).rejects.toThrow("the answer broke off: ");
+  await expect(httpRequest(place(breaking.port), { timeoutMs: 10_000 })).rejects.toThrow("the answer ended early: ");
   await using switching = await opened(
     createTcpServer(
       (socket) => void socket.resume().end("HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"),
     ),
   );
   const asked = httpRequest(place(switching.port), { timeoutMs: 10_000 });
-  await expect(asked).rejects.toThrow("the connection ended without an answer");
+  await expect(asked).rejects.toThrow("the connection closed without an answer");
 });
 
 test("nobody there is the system's failure, with its code", async () => {

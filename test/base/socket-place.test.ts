@@ -21,13 +21,13 @@ afterEach(async () => {
 
 /** What may stand where our socket should be; all of it stays as it is. */
 const IN_THE_WAY: readonly (readonly [string, () => Promise<unknown>, string])[] = [
-  ["a regular file", () => writeFile(path, "mine"), "a regular file is in the way"],
-  ["an empty file", () => writeFile(path, ""), "a regular file is in the way"],
-  ["a folder", () => mkdir(path), "a folder is in the way"],
-  ["a FIFO", async () => execFileSync("mkfifo", [path]), "a FIFO is in the way"],
-  ["a link to nowhere", () => symlink("gone", path), 'a link to "gone", which leads nowhere, is in the way'],
-  ["a link to a device", () => symlink("/dev/null", path), 'a link to "/dev/null", a device, is in the way'],
-  ["a link to a file", () => linkedFile(), "a regular file, is in the way"],
+  ["a regular file", () => writeFile(path, "mine"), "a regular file blocks the path"],
+  ["an empty file", () => writeFile(path, ""), "a regular file blocks the path"],
+  ["a folder", () => mkdir(path), "a folder blocks the path"],
+  ["a FIFO", async () => execFileSync("mkfifo", [path]), "a FIFO blocks the path"],
+  ["a link to nowhere", () => symlink("gone", path), 'a link to "gone", whose target does not exist, blocks the path'],
+  ["a link to a device", () => symlink("/dev/null", path), 'a link to "/dev/null", a device, blocks the path'],
+  ["a link to a file", () => linkedFile(), "a regular file, blocks the path"],
   ["a link to a dead socket", () => linkedDead(), "a socket that does not answer"],
   ["a live program's socket", () => listenAt(path), "in use, another process answers on it"],
   ["a link to a live program's socket", () => linkedLive(), "in use, another process answers on it"],

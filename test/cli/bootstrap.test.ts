@@ -111,7 +111,7 @@ test.each([
   const { code, stdout, stderr } = await pilotboat(args, STOCK);
   expect([code, stderr.includes("Error")]).toEqual([0, false]);
   expect(stdout).not.toBe("");
-  const told = [...stderr.matchAll(/^warning: (-\S+): unknown flag, passed over$/gm)].map(([, flag]) => flag);
+  const told = [...stderr.matchAll(/^warning: (-\S+): unknown flag, ignored$/gm)].map(([, flag]) => flag);
   expect(told).toEqual(OLD_FLAGS.filter((word) => word.startsWith("-")).map((word) => word.replace(/=.*/, "")));
 });
 
@@ -124,7 +124,7 @@ test.each([
 ])("reality 12: %j: a flag that looks like one of ours is passed over, too, with the nearest name", async (args) => {
   const { code, stderr } = await pilotboat(args, STOCK);
   expect(code).toBe(0);
-  expect(stderr).toContain('warning: --concurency: unknown flag, passed over. Did you mean "--concurrency"?\n');
+  expect(stderr).toContain('warning: --concurency: unknown flag, ignored. Did you mean "--concurrency"?\n');
 });
 
 const STATIC = "node: {id: mine, cluster: c}\nadmin: {address: {pipe: {path: ./admin}}}\n";

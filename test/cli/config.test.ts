@@ -47,7 +47,7 @@ test("what is suspicious in the same document is told with the problems", async 
       '    found "x", wanted a whole number',
       "and 1 warning",
       "  PROXY_CONFIG:1:18: discoveryAdress",
-      "    unknown field, passed over",
+      "    unknown field, ignored",
       '    hint: Did you mean "discoveryAddress"?',
       "",
     ].join("\n"),
@@ -129,7 +129,7 @@ test("warnings go to stderr", async () => {
   const { code, stderr } = await pilotboat(["config"], { PROXY_CONFIG: "drainDuraton: 1s", SECRET_TTL: "soon" });
   expect(code).toBe(0);
   expect(stderr).toContain(
-    'warning: PROXY_CONFIG:1:15: drainDuraton: unknown field, passed over. Did you mean "drainDuration"?',
+    'warning: PROXY_CONFIG:1:15: drainDuraton: unknown field, ignored. Did you mean "drainDuration"?',
   );
   expect(stderr).toContain("warning: SECRET_TTL: Invalid environment variable value `soon`");
 });

@@ -60,7 +60,7 @@ describe.each(runtimes())("pilotboat control-plane on $name", (runtime) => {
     await empty.waitFor(
       /^resources {6}none in ".*empty": YAML files \(\.yaml, \.yml\) that are put there are read at once$/m,
     );
-    await empty.waitFor(/warn.*There are no resources: whoever connects gets none.*folder=.*empty/);
+    await empty.waitFor(/warn.*There are no resources; clients will get none.*folder=.*empty/);
     await writeFile(join(folder, "empty/mesh.yml"), "clusters: [{ name: a }, { name: b }]\nlisteners: []\n");
     await empty.waitFor(/Reloaded the resources/);
     await rm(join(folder, "empty/mesh.yml"));

@@ -136,14 +136,14 @@ test("wait gives up with the last error, the readiness reason included", async (
   await expect(wait(["--timeoutSeconds=0"], hostWith())).rejects.toThrow("Last error: <nil>");
 });
 
-test("wait ends at once when it is told to stop", async () => {
+test("wait ends at once when it gets a stop signal", async () => {
   const stop = new AbortController();
   const host = { ...hostWith(), signals: { stop: stop.signal, hurry: never, force: never } };
   const waiting = wait(["--periodMillis=60000"], host);
   stop.abort(new Error("received signal SIGTERM"));
   await expect(waiting).rejects.toMatchObject({
     code: "STOPPED",
-    message: "Gave up waiting for the proxy: received signal SIGTERM",
+    message: "Stopped waiting for the proxy: received signal SIGTERM",
   });
 });
 

@@ -58,7 +58,7 @@ test.each(["ls", "true"])("%s is said to be no Envoy, whatever code it ends with
     env: { PATH: process.env.PATH, HOME: folder },
   });
   expect(code).toBe(1);
-  expect(stderr).toContain(`Error: Cannot run "/bin/${name}" as Envoy: it ended at once`);
+  expect(stderr).toContain(`Error: Cannot run "/bin/${name}" as Envoy: it exited at once`);
   expect(stderr).toMatch(/\[ENVOY_NOT_EXECUTABLE\]\n {2}hint: Is this an Envoy\?/);
 });
 
@@ -75,10 +75,10 @@ describe("what is told of the resources", () => {
     news.onNews(read(true, { name: "mine", port: 7 }));
     news.onNews(read(true, { name: "mine", port: 9 }));
     expect(lines.map((line) => line.split(":")[0])).toEqual([
-      "files read again, Envoy gets what has changed",
+      "files read again; sending changes to Envoy",
       "the listener has another port now",
-      "files read again, Envoy gets what has changed",
-      "files read again, Envoy gets what has changed",
+      "files read again; sending changes to Envoy",
+      "files read again; sending changes to Envoy",
       "Nothing to try",
     ]);
     expect(lines[1]).toContain("curl http://127.0.0.1:7/hello");

@@ -45,7 +45,7 @@ test("where unknown flags are not tolerated they are errors", () => {
 test("an unknown flag that looks like one of ours is a warning, others are passed over in silence", async () => {
   const args = ["--runfolder", "x", "--controlPlaneAuthPolicy", "NONE", "-x"];
   const { warnings } = await loadConfig({ args, env: { POD_NAMESPACE: "a", SERVICE_ACCOUNT: "b" }, cwd: "/dev/null" });
-  expect(warnings.map(formatProblem)).toEqual(['--runfolder: unknown flag, passed over. Did you mean "--run-folder"?']);
+  expect(warnings.map(formatProblem)).toEqual(['--runfolder: unknown flag, ignored. Did you mean "--run-folder"?']);
 });
 
 test("a mesh file that is named and not there is a warning", async () => {

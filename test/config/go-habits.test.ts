@@ -152,7 +152,7 @@ describe("reality 9: files", () => {
 
   test("bytes that are no UTF-8 are refused, and not read as question marks", async () => {
     const loading = loadWith(MESH, Buffer.from([...Buffer.from("# caf"), 0xe9, ...Buffer.from("\ndefaultConfig: {}")]));
-    await expect(loading).rejects.toThrow('cannot read "./etc/istio/config/mesh": it is no UTF-8 text');
+    await expect(loading).rejects.toThrow('cannot read "./etc/istio/config/mesh": it is not UTF-8 text');
   });
 
   test("an override that would unfold without end is passed over, with a warning", async () => {
@@ -172,7 +172,7 @@ describe("reality 9: files", () => {
     const { config, warnings } = await loadConfig({ args: [], env: { POD_NAMESPACE: "a", PROXY_CONFIG: text }, cwd });
     expect(config.proxy).toMatchObject({ configPath: "a", statusPort: 15_020 });
     expect(warnings.map(({ origin, message }) => [origin.line, message])).toEqual([
-      [line, "from here on the text is passed over: only the first document counts"],
+      [line, "the rest of the text is ignored: only the first document counts"],
     ]);
   });
 

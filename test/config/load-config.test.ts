@@ -545,7 +545,7 @@ test("every layer of a field is kept, with its place", async () => {
   expect(origins.get("concurrency")).toEqual({ source: "--concurrency" });
 });
 
-test("a mesh file with the snake_case key is told that it is passed over", async () => {
+test("a mesh file with the snake_case key is told that it is ignored", async () => {
   await put("etc/istio/config/mesh", "default_config: {proxyAdminPort: 1234}\nenableTracin: true\nfromTheFuture: 1");
   const { warnings } = await loadConfig({ args: [], env: IDENTITY, cwd });
   expect(warnings.map(({ name, origin }) => [name, origin.line])).toEqual([

@@ -340,7 +340,7 @@ describe("Istio's own types", () => {
     stream.cancel();
   });
 
-  test("health is kept and not answered, and before the node is known it is passed over", async () => {
+  test("health is kept and not answered, and before the node is known it is ignored", async () => {
     const stream = rig.sotw(token);
     const errorDetail = { code: 500, message: "probe failed" } as never;
     stream.send({ typeUrl: HEALTH_TYPE, errorDetail });

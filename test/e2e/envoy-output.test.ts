@@ -156,7 +156,7 @@ describe.each(runtimes())("Envoy's output on $name", (runtime) => {
       });
       await agent.waitFor(/Readiness succeeded/);
       expect(await sandbox.reload()).toMatchObject({ outcome: "replaced" });
-      await agent.waitFor(/The Envoy before has ended/);
+      await agent.waitFor(/Previous Envoy exited/);
       agent.kill("SIGTERM");
       expect((await agent.ended).code).toBe(0);
       expect(agent.stderr()).toContain("caught ENVOY_SIGTERM"); // what else it says is passed on

@@ -65,7 +65,7 @@ describe.each(runtimes())("$name", (runtime) => {
     await writeFile(join(cwd, "dies"), "#!/bin/sh\nkill -KILL $$\n", { mode: 0o755 });
     const killed = await run(runtime, envoyRun("--envoy", "dies", "-c", "bad.yaml"), { cwd });
     expect(killed.code).toBe(137);
-    expect(killed.stderr).toBe("Envoy was ended by SIGKILL\n");
+    expect(killed.stderr).toBe("Envoy was stopped by SIGKILL\n");
     await writeFile(join(cwd, "seven"), '#!/bin/sh\necho "$@" >words\nexit 7\n', { mode: 0o755 });
     const own = await run(runtime, envoyRun("--envoy", "./seven", "-x", "1", "--", "a", "--", "-c"), { cwd });
     expect(own.code).toBe(7);

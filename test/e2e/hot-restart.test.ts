@@ -208,7 +208,7 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
   test("with --watch a changed file is enough; the next reload waits for the drain, and says so", async () => {
     await using rig = await startRig(runtime, { args: ["--watch"] });
     await rig.change({ concurrency: 1 });
-    await rig.proxy.waitFor(/Reload: the next Envoy serves/);
+    await rig.proxy.waitFor(/Reload: the next Envoy is active/);
     expect(await rig.envoy()).toMatchObject({ epoch: 1 });
     await rig.change({ concurrency: 2 });
     await rig.proxy.waitFor(/Reload: waiting for an earlier Envoy/);

@@ -34,14 +34,14 @@ describe.each(runtimes())("reality 6: on $name", (runtime) => {
       "etc/istio/proxy/XDS",
       (path) => writeFile(path, "mine"),
       1,
-      "a regular file is in the way",
+      "a regular file blocks the path",
     ],
     [
       "a link as xDS socket",
       "etc/istio/proxy/XDS",
       (path) => symlink("gone", path),
       1,
-      "which leads nowhere, is in the way",
+      "whose target does not exist, blocks the path",
     ],
   ])("%s ends the start at once, and stays", async (_what, place, make, code, words) => {
     const { folder, command } = await startWith(runtime, place, make);

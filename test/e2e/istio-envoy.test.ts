@@ -302,7 +302,7 @@ describe.runIf(hasRegistry).each(runtimes())("Istio's Envoy on $name", (runtime)
     command.kill("SIGINT");
     expect(await command.ended).toEqual({ code: 1, signal: null });
     expect(command.stderr()).toContain(
-      "Gave up fetching Envoy; nothing is left of it: received signal SIGINT [STOPPED]",
+      "Stopped fetching Envoy; nothing was left behind: received signal SIGINT [STOPPED]",
     );
     expect(await left()).toEqual([]);
   });

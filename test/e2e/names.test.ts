@@ -62,7 +62,7 @@ describe.skipIf(skipped !== undefined).each(runtimes())(title, (runtime) => {
     expect((await command.ended).code).toBe(code);
     expect(performance.now() - sinceMs).toBeLessThan(ONE_TRY_MS);
     expect(command.stdout()).toBe(""); // nothing that looks like the answer
-    if (code === 1) expect(command.stderr()).toBe(`Error: Gave up: received signal ${signal} [STOPPED]\n`);
+    if (code === 1) expect(command.stderr()).toBe(`Error: Stopped: received signal ${signal} [STOPPED]\n`);
   });
 
   test("reality 4: SIGTERM to a sidecar that was ready, and looks for a control plane that is gone, ends it at once", async () => {

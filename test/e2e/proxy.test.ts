@@ -149,7 +149,7 @@ describe.each(runtimes())("pilotboat proxy on $name", (runtime) => {
     const pid = await childOf(proxy.pid);
     process.kill(pid, "SIGKILL");
     expect((await proxy.ended).code).toBe(137);
-    expect(proxy.stderr()).toContain("Envoy ended by itself: signal: killed");
+    expect(proxy.stderr()).toContain("Envoy exited by itself: signal: killed");
     expect(isAlive(pid)).toBe(false);
   });
 });

@@ -34,7 +34,7 @@ describe.each(runtimes())("a configuration that is edited while it runs, $name",
     async () => {
       await using rig = await startRun(runtime, ["--watch"]);
       await rig.write({ concurrency: 1 });
-      const [, pid = ""] = await rig.command.waitFor(/Reload: the next Envoy serves\tpid=(\d+)/);
+      const [, pid = ""] = await rig.command.waitFor(/Reload: the next Envoy is active\tpid=(\d+)/);
       expect(rig.command.stderr()).toContain('Reload: + arguments.--concurrency: "1"');
       expect(isAlive(Number(pid))).toBe(true);
     },

@@ -88,7 +88,7 @@ describe.each(runtimes())("the run folder on $name", (runtime) => {
     expect(isAlive(stale)).toBe(true);
 
     await using next = await startProxy(runtime);
-    await next.waitFor(new RegExp(`Ended the Envoy that an earlier agent left behind\\tpid=${stale}\\b`));
+    await next.waitFor(new RegExp(`Stopped the Envoy that an earlier agent left behind\\tpid=${stale}\\b`));
     expect(isAlive(stale)).toBe(false);
     const fresh = await envoyOf(next.pid);
     expect(isAlive(fresh)).toBe(true);

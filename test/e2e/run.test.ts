@@ -88,7 +88,7 @@ describe.each(runtimes())("pilotboat run on $name", (runtime) => {
     command.kill("SIGTERM");
     expect((await command.ended).code).toBe(3);
     expect(command.stdout()).toContain("[503,200,200,200,200,200]"); // not ready, and yet of use
-    expect(command.stderr()).toMatch(/Drain requested.*SIGTERM arrived.*The application has ended.*Ending Envoy/s);
+    expect(command.stderr()).toMatch(/Drain requested.*SIGTERM arrived.*The application exited.*Ending Envoy/s);
     await expectNothingLeft(envoy);
   });
 
@@ -100,7 +100,7 @@ describe.each(runtimes())("pilotboat run on $name", (runtime) => {
     const client = connect(Number(new URL(world.outbound).port), "127.0.0.1");
     await once(client, "connect");
     command.kill("SIGTERM");
-    await command.waitFor(/The application has ended.*Connections are still open/s);
+    await command.waitFor(/The application exited.*Connections are still open/s);
     client.destroy();
     expect((await command.ended).code).toBe(143);
     await expectNothingLeft();
@@ -134,7 +134,7 @@ describe.each(runtimes())("pilotboat run on $name", (runtime) => {
     await command.waitFor(/waiting/);
     command.kill("SIGTERM");
     expect((await command.ended).code).toBe(137);
-    expect(command.stderr()).toContain("Killing the application, it did not end");
+    expect(command.stderr()).toContain("Application did not exit in time; sending SIGKILL");
     await expectNothingLeft();
   });
 
@@ -187,7 +187,7 @@ describe.each(runtimes())("pilotboat run on $name", (runtime) => {
     await command.waitFor(/waiting/);
     process.kill(await envoyOf(command.pid), "SIGKILL");
     expect((await command.ended).code).toBe(137);
-    expect(command.stderr()).toMatch(/Envoy ended by itself: signal: killed.* \[ENVOY_ENDED\]/);
+    expect(command.stderr()).toMatch(/Envoy exited by itself: signal: killed.* \[ENVOY_ENDED\]/);
   });
 
   test("a job that calls /quitquitquit keeps Envoy until it has ended", async () => {
@@ -205,7 +205,7 @@ describe.each(runtimes())("pilotboat run on $name", (runtime) => {
     const env = { PROXY_CONFIG: JSON.stringify(proxyConfig) };
     await using command = go("console.log('started')", ["--ready-timeout", "1500ms"], env);
     expect((await command.ended).code).toBe(1);
-    expect(command.stderr()).toMatch(/the proxy is not ready after 1\.5 s: .*(ECONNREFUSED|refused).* \[TIMEOUT\]/);
+    expect(command.stderr()).toMatch(/the proxy was not ready within 1\.5 s: .*(ECONNREFUSED|refused).* \[TIMEOUT\]/);
     expect(command.stdout()).toBe("");
     await expectNothingLeft();
 

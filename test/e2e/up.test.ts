@@ -50,7 +50,7 @@ describe.each(runtimes())("pilotboat up on $name", (runtime) => {
     expect(await asked()).not.toMatch(/restarts|last crash/);
     process.kill(envoyPid, "SIGSEGV");
     const [, reason, evidence = ""] = await command.waitFor(
-      new RegExp(`^Envoy ended: (signal: .*), pid ${envoyPid}; evidence in (\\S+); starting it again now$`, "m"),
+      new RegExp(`^Envoy exited: (signal: .*), pid ${envoyPid}; evidence in (\\S+); restarting it now$`, "m"),
     );
     expect(reason).toBe("signal: segmentation fault");
     expect(JSON.parse(await readFile(join(evidence, "report.json"), "utf8"))).toMatchObject({ pid: envoyPid });
@@ -131,7 +131,7 @@ describe.each(runtimes())("pilotboat up on $name", (runtime) => {
     const [appPort = 0] = await freePorts(1);
     const words = ["up", "--app-port", String(appPort)];
     await using command = start(runtime, words, { cwd: temporary, env: { TMPDIR: temporary } });
-    await command.waitFor(new RegExp(`service +127\\.0\\.0\\.1:${appPort}, yours; nothing listens there yet`));
+    await command.waitFor(new RegExp(`service +127\\.0\\.0\\.1:${appPort}, yours; no process listens there yet`));
     const { curl } = await addresses(command);
     expect(curl).toMatch(/:\d+\/$/);
     expect((await fetch(curl)).status).toBe(503);

@@ -51,7 +51,7 @@ test("what was left behind is ended, with one line", async () => {
   await endStaleEnvoy(await markOf(pid), log);
   expect(isAlive(pid)).toBe(false);
   expect(lines).toEqual([
-    `info Ended the Envoy that an earlier agent left behind pid=${pid} signal=SIGTERM binary=${binary}`,
+    `info Stopped the Envoy that an earlier agent left behind pid=${pid} signal=SIGTERM binary=${binary}`,
   ]);
 });
 

@@ -44,7 +44,7 @@ function loggedAt(agent: RunningCommand, phrase: string): number {
 
 const MOMENTS = [/Version/, /Envoy command/, /Opening status port/, /Starting SDS server/, /generated new workload/];
 
-fault("the agent is told to stop at any step of its start", async () => {
+fault("the agent gets a stop signal at any step of its start", async () => {
   const times: number[] = [];
   const codes = new Set<number | null>();
   for (const moment of MOMENTS) {
@@ -62,7 +62,7 @@ fault("the agent is told to stop at any step of its start", async () => {
   return { exit: [...codes][0] ?? null, seen: `${times.length} steps, ended after ${times.join(", ")} ms` };
 });
 
-fault("the agent is told to stop at any millisecond of its start", async () => {
+fault("the agent gets a stop signal at any millisecond of its start", async () => {
   const codes = new Set<number | string | null>();
   const moments = [80, 110, 140, 170, 200, 230, 260, 300];
   for (const waitMs of moments) {
@@ -78,7 +78,7 @@ fault("the agent is told to stop at any millisecond of its start", async () => {
   return { exit: 0, seen: `after ${moments.join(", ")} ms: nothing stayed behind` };
 });
 
-fault("the agent is told to stop a second time", async () => {
+fault("the agent gets a stop signal a second time", async () => {
   await using serving = await rig.startServing(LONG_DRAIN);
   serving.agent.kill("SIGTERM");
   await serving.agent.waitFor(/Stopping: /);
@@ -89,7 +89,7 @@ fault("the agent is told to stop a second time", async () => {
   return { exit: result.code, seen: `a drain of 60 s ended ${ms} ms after the second signal` };
 });
 
-fault("the agent is told to stop a third time", async () => {
+fault("the agent gets a stop signal a third time", async () => {
   await using agent = await rig.startWithFake("deaf", LONG_DRAIN);
   await agent.waitFor(/Start: .*ready/);
   agent.kill("SIGTERM");
@@ -103,7 +103,7 @@ fault("the agent is told to stop a third time", async () => {
   return { exit: result.code, seen: `an Envoy deaf to SIGTERM was killed, ended after ${ms} ms` };
 });
 
-fault("the agent is told to stop while it serves", async () => {
+fault("the agent gets a stop signal while it serves", async () => {
   const REQUESTS = 100;
   await using serving = await rig.startServing(LONG_DRAIN);
   serving.agent.kill("SIGTERM");

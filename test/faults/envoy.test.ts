@@ -136,10 +136,10 @@ describe("an end while it serves", () => {
 
   fault("Envoy crashes at every start, with restarts on", async () => {
     await using agent = await rig.startWithFake("crashes", { args: ["--restart", "on-failure"] });
-    await agent.waitFor(/Starting Envoy again.*attempt=4/);
+    await agent.waitFor(/Restarting Envoy.*attempt=4/);
     agent.kill("SIGTERM");
     const { ms, result } = await timed(agent.ended);
-    const waits = [...agent.stdout().matchAll(/Starting Envoy again.*waitMs=(\d+)/g)].map(([, wait]) => Number(wait));
+    const waits = [...agent.stdout().matchAll(/Restarting Envoy.*waitMs=(\d+)/g)].map(([, wait]) => Number(wait));
     expect(waits.at(-1)).toBeGreaterThan(2 * (waits[0] ?? 0)); // each may be 10 % off
     return { exit: result.code, seen: `waits of ${waits.join(", ")} ms; SIGTERM in between ended it in ${ms} ms` };
   });
@@ -169,7 +169,7 @@ describe("an Envoy that does not do as it should", () => {
     return { exit: (await serving.agent.ended).code, seen: `requests answered ${ms} ms after it went on` };
   });
 
-  fault("Envoy is frozen when the agent is told to stop", async () => {
+  fault("Envoy is frozen when the agent gets a stop signal", async () => {
     await using serving = await rig.startServing({ proxyConfig: { terminationDrainDuration: "60s" } });
     process.kill(serving.envoyPid, "SIGSTOP");
     serving.agent.kill("SIGTERM");

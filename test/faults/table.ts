@@ -43,7 +43,7 @@ export const FAULTS = {
   },
   "Envoy ignores SIGTERM": { agent: "kills it after 2 s", traffic: "none", exit: 0 },
   "Envoy freezes for a while": { agent: "goes on, its status port answers", traffic: "waits, then goes on", exit: 0 },
-  "Envoy is frozen when the agent is told to stop": {
+  "Envoy is frozen when the agent gets a stop signal": {
     agent: "answers 503; the second signal cuts the drain, SIGKILL follows after 2 s",
     traffic: "waits, then broken off",
     exit: 0,
@@ -52,19 +52,27 @@ export const FAULTS = {
   "Envoy never gets ready": { agent: "is not ready, and says why", traffic: "none", exit: 0 },
   "Envoy closes its stdout and stderr": { agent: "goes on", traffic: GOES_ON, exit: 0 },
   "the agent is killed": { agent: "is gone; the kernel ends Envoy", traffic: ENDS_WITH_ENVOY, exit: "SIGKILL" },
-  "the agent is told to stop at any step of its start": {
+  "the agent gets a stop signal at any step of its start": {
     agent: "ends, and Envoy with it",
     traffic: NEVER_BEGAN,
     exit: 0,
   },
-  "the agent is told to stop at any millisecond of its start": {
+  "the agent gets a stop signal at any millisecond of its start": {
     agent: "ends, and Envoy with it; before it listens for signals it dies of SIGTERM, nothing being started",
     traffic: NEVER_BEGAN,
     exit: 0,
   },
-  "the agent is told to stop while it serves": { agent: "drains; not ready from then on", traffic: GOES_ON, exit: 0 },
-  "the agent is told to stop a second time": { agent: "cuts the drain short", traffic: "goes on until then", exit: 0 },
-  "the agent is told to stop a third time": { agent: "kills Envoy", traffic: "goes on until then", exit: 0 },
+  "the agent gets a stop signal while it serves": {
+    agent: "drains; not ready from then on",
+    traffic: GOES_ON,
+    exit: 0,
+  },
+  "the agent gets a stop signal a second time": {
+    agent: "cuts the drain short",
+    traffic: "goes on until then",
+    exit: 0,
+  },
+  "the agent gets a stop signal a third time": { agent: "kills Envoy", traffic: "goes on until then", exit: 0 },
   "the agent gets SIGHUP": { agent: "drains and ends", traffic: "goes on until then", exit: 0 },
   "the agent is frozen for a while": { agent: "goes on afterwards", traffic: GOES_ON, exit: 0 },
   "another agent is started in the same folder": {

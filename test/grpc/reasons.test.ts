@@ -36,6 +36,6 @@ test.each([
   ["Name resolution failed for target dns:istiod:15012", true],
   ["self-signed certificate in certificate chain", false],
   ["authentication failure", false],
-])("%s: nobody answers there: %s", (reason, expected) => {
+])("%s: no process answers there: %s", (reason, expected) => {
   expect(isUnreachable(reason)).toBe(expected);
 });

@@ -144,7 +144,7 @@ test("hostile 14: another identity than we asked for is served if a setting says
     options: { identity },
   });
   await rig.leaf();
-  expect(rig.world.lines.join("")).toMatch(/the CA gave another identity than we asked for\tasked=spiffe:\/\/td/);
+  expect(rig.world.lines.join("")).toMatch(/the CA issued another identity than requested\tasked=spiffe:\/\/td/);
 });
 
 test.each([

@@ -59,7 +59,7 @@ test("typed signals never stop a run, until its end has begun", () => {
   const { signals, arrive, stages } = rig(true);
   arrive("SIGINT", "SIGINT", "SIGQUIT", "SIGINT");
   expect(stages()).toEqual([false, false, false]);
-  signals.beginEnd("the application has ended");
+  signals.beginEnd("the application exited");
   arrive("SIGINT");
   expect(stages()).toEqual([true, true, false]);
 });

@@ -128,8 +128,8 @@ describe("what is tried again", () => {
     expect((await blobOf(fake, options)).equals(BLOB)).toBe(true);
     expect(notes.map((line) => line.replace(/.*\w{64}: /, ""))).toEqual([
       "it ended after 10 of 100000 bytes",
-      expect.stringMatching(/^"127.*" was silent for 200ms$/),
-      expect.stringMatching(/^"127.*" was silent for 200ms$/),
+      expect.stringMatching(/^"127.*" sent nothing for 200ms$/),
+      expect.stringMatching(/^"127.*" sent nothing for 200ms$/),
     ]);
   });
 

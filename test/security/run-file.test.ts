@@ -51,7 +51,7 @@ const OURS = { [RUN_VARIABLE]: SECRET };
 test("hostile 2: an Envoy of the run is ended: by the secret in its environment", async () => {
   await using victim = await lookalike({ env: OURS });
   await forge(victim);
-  expect(await claim()).toContain("Ended the Envoy that an earlier agent left behind");
+  expect(await claim()).toContain("Stopped the Envoy that an earlier agent left behind");
   expect(isAlive(victim.pid)).toBe(false);
 });
 
@@ -98,7 +98,7 @@ test.skipIf(process.platform !== "linux")("hostile 2: a forged base id removes n
     const mark = { pid: 2 ** 22 + 2, start: "x", uid: 0, run: SECRET, binary: "/e", configFile: "c", baseId };
     await writeFile(runFile, JSON.stringify({ pid: 2 ** 22 + 1, start: "long ago", envoys: [mark] }));
     await chmod(configPath, 0o777);
-    expect(await claim()).toContain("Passing over what an earlier agent may have left");
+    expect(await claim()).toContain("Ignoring files that an earlier agent may have left");
     expect((await stat(memory)).size).toBe(104);
   } finally {
     await rm(memory, { force: true });

@@ -33,7 +33,7 @@ test.each([
   ["a mapped address", { host: "[::ffff:127.0.0.1]:PORT" }],
   ["a name", { host: "localhost:PORT" }],
   ["a name with other capitals and its root", { host: "LocalHost.:PORT" }],
-  ["a name below localhost, which leads nowhere else", { host: "agent.localhost:PORT" }],
+  ["a name below localhost, whose target does not exist else", { host: "agent.localhost:PORT" }],
   ["a host without a port", { host: "localhost" }],
   ["a page of its own", { host: "localhost:PORT", origin: "http://localhost:PORT", site: "same-origin" }],
   ["a page of its own at the IPv6 address", { host: "[::1]:PORT", origin: "http://[::1]:PORT" }],

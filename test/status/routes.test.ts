@@ -146,7 +146,7 @@ test.each(["before", "while"])("a reload is refused when the agent begins to end
   expect({ status, ...JSON.parse(text) }).toMatchObject({
     status: 409,
     outcome: "refused",
-    reason: "the agent is ending",
+    reason: "the agent is stopping",
   });
   expect(hasBegun).toBe(when === "while");
 });

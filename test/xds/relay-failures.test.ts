@@ -97,7 +97,7 @@ test("credentials that cannot be had are UNAUTHENTICATED, TLS that cannot be pre
   });
   expect(await hanging.connect().open("delta").ended).toMatchObject({
     code: 16,
-    details: "cannot get credentials: not there within 0.1s",
+    details: "cannot get credentials: timed out after 0.1s",
   });
   await using noTls = await startRig(1, { upstream: { credentials: { tls: failing, metadata: async () => [] } } });
   expect(await noTls.connect().open("delta").ended).toMatchObject({ code: 14 });

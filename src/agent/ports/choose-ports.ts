@@ -40,7 +40,7 @@ export async function checkWantedPort(port: number): Promise<void> {
   await tryLoopback(port).catch((error: unknown) => {
     if (!(error instanceof AgentError)) throw error;
     throw new AgentError(error.code, `Cannot use port ${port} for the listener "outbound"`, {
-      hint: "Name another one with --port, or none: then a free one is chosen",
+      hint: "Choose another one with --port, or leave it out to use a free one",
       cause: error,
     });
   });

@@ -17,7 +17,7 @@ export function describePorts(ports: readonly PlannedPort[]): string {
     const other = ports.slice(0, at).find((earlier) => earlier.port === port);
     if (other === undefined) continue;
     const text = `Cannot use port ${port} twice, for ${other.use} (${other.from}) and for ${use} (${from})`;
-    throw new AgentError("CONFIG_INVALID", text, { hint: "Give one of them another port" });
+    throw new AgentError("CONFIG_INVALID", text, { hint: "Change one of the two ports" });
   }
   return ports.map(({ port, use }) => `${port} ${use}`).join(", ");
 }
@@ -79,7 +79,7 @@ async function describeTaken(taken: readonly TakenPort[]): Promise<AgentError> {
   });
   const [first = "", ...more] = lines.map((line, at) => (at === 0 ? line : line.replace("Cannot listen on ", "")));
   return new AgentError("ADDRESS_IN_USE", [first, ...more].join("; "), {
-    hint: `End what listens there, choose others with --free-ports, or set ${settersOf(taken)}`,
+    hint: `Stop the process that listens there, choose other ports with --free-ports, or set ${settersOf(taken)}`,
     cause: taken[0]?.error.cause,
   });
 }

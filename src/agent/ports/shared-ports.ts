@@ -9,7 +9,7 @@ export async function warnOfSharedPorts(envoyPid: number, log: Logger): Promise<
   for (const [port, others] of await portSharers(envoyPid)) {
     const who = others.map(({ pid, program }) => `${program} (pid ${pid})`).join(" and ");
     log.warn(`Envoy shares port ${port} with ${who}: a connection reaches either of them`, {
-      hint: "Give one of the two agents other listeners, or end it",
+      hint: "Give one of the two agents other listeners, or stop it",
     });
   }
 }

@@ -94,10 +94,10 @@ export class Reloader implements AsyncDisposable {
       ms: Math.round(performance.now() - startedMs),
     };
     const { pid, ms, reason } = report;
-    if (report.outcome === "replaced") context.log.info("Reload: the next Envoy serves", { pid, ms });
+    if (report.outcome === "replaced") context.log.info("Reload: the next Envoy is active", { pid, ms });
     if (report.outcome === "refused") {
       const isServing = envoy.state().kind === "running";
-      context.log.error(`Reload refused${isServing ? ", the old Envoy serves on" : ""}: ${reason}`);
+      context.log.error(`Reload refused${isServing ? "; the previous Envoy stays active" : ""}: ${reason}`);
     }
     return report;
   }
@@ -175,7 +175,7 @@ export class Reloader implements AsyncDisposable {
         await this.#file[Symbol.asyncDispose](); // of another form: nobody is started with it again
       }
     } catch (error) {
-      this.#parts.context.log.warn("A cold start will not find its bootstrap", { error: describeError(error) });
+      this.#parts.context.log.warn("A cold start will not find the bootstrap", { error: describeError(error) });
     }
     this.#file = file;
   }
@@ -265,8 +265,8 @@ async function waitForEarlierEpochs({ envoy, stop, context }: ReloadParts): Prom
   if (envoy.count() <= 1) return false;
   const patienceMs = envoy.drainLeftMs() + PATIENCE_RESERVE_MS;
   const until = systemClock.now() + patienceMs;
-  context.log.info("Reload: waiting for an earlier Envoy to end its drain", { atMostMs: patienceMs });
+  context.log.info("Reload: waiting for a previous Envoy to finish draining", { atMostMs: patienceMs });
   while (envoy.count() > 1 && systemClock.now() < until) await systemClock.sleep(LOOK_MS, stop);
-  if (envoy.count() > 1) throw new AgentError("TIMEOUT", "An earlier Envoy does not end");
+  if (envoy.count() > 1) throw new AgentError("TIMEOUT", "A previous Envoy does not exit");
   return true;
 }

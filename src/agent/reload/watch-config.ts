@@ -29,7 +29,7 @@ export async function watchConfig(
   return watchPaths({
     paths,
     onChange: () => void run(),
-    onTrouble: (error) => log.warn("Cannot watch every file, looking now and then", { error: describeError(error) }),
+    onTrouble: (error) => log.warn("Cannot watch every file; polling every 30 s", { error: describeError(error) }),
   });
 }
 

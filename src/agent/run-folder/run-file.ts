@@ -143,7 +143,7 @@ class RunFolder implements ClaimedFolder {
         this.#content = await next();
         await this.write(false);
       } catch (error) {
-        this.#log.warn("Cannot keep the run file up to date", { path: this.#path, error: describeError(error) });
+        this.#log.warn("Cannot update the run file", { path: this.#path, error: describeError(error) });
       }
     });
   }
@@ -154,7 +154,7 @@ async function readEarlier(path: string, owners: Trusted, log: Logger): Promise<
     return await readRunFile(path, owners);
   } catch (error) {
     if (await isThere(path))
-      log.warn("Passing over what an earlier agent may have left", { path, reason: describeError(error) });
+      log.warn("Ignoring files that an earlier agent may have left", { path, reason: describeError(error) });
     return undefined;
   }
 }

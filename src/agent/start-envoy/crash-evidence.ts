@@ -41,7 +41,7 @@ function crashFacts(
   const { binary, args, cwd } = spawn;
   return {
     what: verdict(run),
-    reason: run.wasHung === true ? "the admin did not answer any more" : describeEnd(end),
+    reason: run.wasHung === true ? "the admin stopped answering" : describeEnd(end),
     ...{ pid, startedMs, endedMs, wasLive, lastLines, threads, binary, args, cwd },
     exitCode: end.kind === "code" ? exitCodeOf(end) : undefined,
     signal: end.kind === "signal" ? end.signal : undefined,

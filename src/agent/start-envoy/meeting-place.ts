@@ -47,7 +47,7 @@ export async function makeMeetingPlace(config: AgentConfig, { host, log }: Aroun
       return await meetIn(await make(), config.cwd, owner);
     } catch (error) {
       first ??= error;
-      log.info("Hot restart's sockets have to be elsewhere", { reason: describeError(error) });
+      log.info("Hot restart's sockets need another folder", { reason: describeError(error) });
     }
   }
   throw first;

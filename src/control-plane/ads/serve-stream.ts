@@ -47,7 +47,7 @@ export function serveStream<Request extends AnyRequest, Response>(
   };
   const receive = async (request: Request): Promise<void> => {
     if (take !== undefined) take(request);
-    else if (request.typeUrl === HEALTH_TYPE) log.warn("Passed over a health report before the first request");
+    else if (request.typeUrl === HEALTH_TYPE) log.warn("Ignored a health report before the first request");
     else await admit(request);
   };
   call.on("data", (request: Request) => {

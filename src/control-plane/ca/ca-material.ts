@@ -27,7 +27,7 @@ export async function writeCaMaterial(folder: string, material: CaMaterial): Pro
   await writeFileAtomically(join(folder, FILES.roots), material.roots);
 }
 
-/** A file's text; undefined when there is no such file. Rejects with FILE_UNREADABLE. */
+/** A file's text; undefined when no such file. Rejects with FILE_UNREADABLE. */
 export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readTextFile(path);

@@ -43,8 +43,7 @@ export function checkCaFiles(files: CaFiles, nowMs: number): CaMaterial | string
   const key = parsePrivateKey(files.key);
   if (typeof key === "string") return `"${FILES.key}" is no private key: ${key}`;
   if (!signer.checkPrivateKey(key.key)) return `"${FILES.key}" is not the key of "${FILES.certificate}"`;
-  if (!canSign(key.key))
-    return `"${FILES.key}" is a key of another kind than RSA, P-256 or P-384, with which nothing is signed`;
+  if (!canSign(key.key)) return `"${FILES.key}" is a key of another kind than RSA, P-256 or P-384, which cannot sign`;
   const isValid = (one: X509Certificate): boolean => isWithin(one, nowMs);
   const start = [{ certificate: signer, file: FILES.certificate }];
   const { way, isWhole } = findWay(start, [...chain].sort(byTruth(isValid)), [...roots].sort(byTruth(isValid)));

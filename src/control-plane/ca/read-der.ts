@@ -8,12 +8,12 @@ export interface DerNode {
 /** The first value in `bytes`. Throws when it is not complete. */
 export function readDer(bytes: Buffer): DerNode {
   const [tag, first] = bytes;
-  if (tag === undefined || first === undefined) throw new Error("the DER ends too early");
+  if (tag === undefined || first === undefined) throw new Error("the DER is truncated");
   const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
-  if (lengthBytes > 4 || first === 0x80) throw new Error("the DER has a length that is none");
+  if (lengthBytes > 4 || first === 0x80) throw new Error("the DER has an invalid length");
   const start = 2 + lengthBytes;
   const length = lengthBytes === 0 ? first : bytes.readUIntBE(2, lengthBytes);
-  if (start + length > bytes.length) throw new Error("the DER ends too early");
+  if (start + length > bytes.length) throw new Error("the DER is truncated");
   return { tag, content: bytes.subarray(start, start + length), whole: bytes.subarray(0, start + length) };
 }
 

@@ -35,7 +35,7 @@ async function authenticateToken(
   trustDomain: string,
 ): Promise<Authentication> {
   if (!hasToken(metadata))
-    return { ok: false, reason: "there is neither a client certificate of this mesh nor a token" };
+    return { ok: false, reason: "the caller has neither a client certificate of this mesh nor a token" };
   const workload = await tokens.check(String(metadata.get("authorization")[0]).slice(SCHEME.length));
   if (typeof workload === "string") return { ok: false, reason: `the token is refused: ${workload}` };
   const domain = trustDomain.replaceAll("@", ".");

@@ -52,7 +52,7 @@ export function createTokenIssuer(key: Secret, settings: TokenSettings = {}): To
       try {
         const options = { issuer, audience, algorithms: [ALGORITHM], requiredClaims: ["exp"] };
         const { payload } = await jwtVerify(token, publicKey, options);
-        if (!Array.isArray(payload.aud)) return "its audience is no list";
+        if (!Array.isArray(payload.aud)) return "its audience is not a list";
         return workloadOf(payload.sub ?? "") ?? `its subject "${payload.sub}" is no service account`;
       } catch (error) {
         return describeError(error);

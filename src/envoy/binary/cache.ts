@@ -62,7 +62,7 @@ export function judgeCache(folder: string): Promise<void> {
 
 /** The error for a cache that is full, read-only or not ours. */
 export function cacheUnwritable(folder: string, cause: unknown): AgentError {
-  const hint = "Make room or give access there, or let XDG_CACHE_HOME name another folder";
+  const hint = "Free space or grant access there, or set XDG_CACHE_HOME to another folder";
   return new AgentError("FILE_UNWRITABLE", `Cannot write "${folder}" in Envoy's cache`, { hint, cause });
 }
 

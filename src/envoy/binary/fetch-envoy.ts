@@ -111,7 +111,7 @@ function decide(options: FetchOptions): Order {
   if (platformTag === undefined) {
     const served = Object.keys(platforms).join(", ");
     throw new AgentError("ENVOY_FETCH_FAILED", `Cannot fetch ${what}: it is there for ${served} only`, {
-      hint: "Put an envoy on PATH, or name one with --envoy",
+      hint: "Put an envoy on PATH, or give one with --envoy",
     });
   }
   const locked = lock.versions[version]?.[platform]?.[source];
@@ -153,7 +153,7 @@ function compare(file: string, found: string, wanted: string, wantedFile: string
   throw new AgentError(
     "ENVOY_HASH_MISMATCH",
     `Cannot use the fetched "${file}": its SHA-256 is ${found}, envoy.lock.json wants ${wanted} for "${wantedFile}"`,
-    { hint: "It was deleted; find out where it came from before you fetch again" },
+    { hint: "The file was deleted; find out where it came from before you fetch again" },
   );
 }
 
@@ -168,7 +168,7 @@ function explain(error: unknown, { version, platform, source, folder }: Order): 
   if (full !== undefined) return full;
   const command = `pilotboat envoy fetch --version ${version} --platform ${platform}`;
   return new AgentError("ENVOY_FETCH_FAILED", `Cannot fetch Envoy ${version} for ${platform} from ${source}`, {
-    hint: `Put an envoy on PATH, or name one with --envoy PATH, or run "${command}" where there is a network and copy the file it names to "${join(folder, "envoy")}"`,
+    hint: `Put an envoy on PATH, or give one with --envoy PATH, or run "${command}" where there is a network and copy the file it names to "${join(folder, "envoy")}"`,
     cause: error,
   });
 }

@@ -130,7 +130,7 @@ function isExecutable(path: string): Promise<boolean> {
 async function checkExecutable(path: string, from: string): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     const isMissing = ["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "");
-    throw isMissing ? notFound(path, from) : notExecutable(path, from, "it cannot be looked at", error);
+    throw isMissing ? notFound(path, from) : notExecutable(path, from, "it cannot be inspected", error);
   });
   if (!found.isFile()) throw notExecutable(path, from, "it is not a file");
   await access(path, constants.X_OK).catch((error: unknown) => {
@@ -140,7 +140,7 @@ async function checkExecutable(path: string, from: string): Promise<void> {
   if (why !== undefined) throw notExecutable(path, from, why);
 }
 
-const HINT = 'Name another path, or none and run "pilotboat envoy fetch"';
+const HINT = 'Give another path, or none and run "pilotboat envoy fetch"';
 
 function notFound(path: string, from: string): AgentError {
   return new AgentError("ENVOY_NOT_FOUND", `Cannot find Envoy at "${path}" (${from})`, { hint: HINT });

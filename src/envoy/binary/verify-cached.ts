@@ -106,10 +106,10 @@ function asNumbers({ uid, gid, mode }: BigIntStats) {
 }
 
 function mismatch(path: string, found: string, wanted: readonly string[], isPinned: boolean): AgentError {
-  const by = isPinned ? "envoy.lock.json wants" : "when it was fetched it was";
+  const by = isPinned ? "envoy.lock.json wants" : "at fetch time it was";
   return new AgentError(
     "ENVOY_HASH_MISMATCH",
     `Cannot run the cached "${path}": its SHA-256 is ${found}, ${by} ${wanted.join(" or ")}`,
-    { hint: 'Find out who changed it, then run "pilotboat envoy fetch" to replace it' },
+    { hint: 'Find out what changed it, then run "pilotboat envoy fetch" to replace it' },
   );
 }

@@ -103,7 +103,7 @@ async function entriesOf(archive: FileHandle): Promise<Entry[]> {
   const tail = await readAt(archive, Math.max(0, size - END_BYTES - LONGEST_COMMENT), size);
   let at = tail.length - END_BYTES;
   while (at >= 0 && tail.readUInt32LE(at) !== END_SIGNATURE) at--;
-  if (at < 0) throw new Error("the archive has no end record: it was cut off, or is no zip");
+  if (at < 0) throw new Error("the archive has no end record: it is truncated or not a zip");
   const bytes = tail.readUInt32LE(at + 12);
   const offset = tail.readUInt32LE(at + 16);
   if (offset === IN_ZIP64 || bytes === IN_ZIP64) throw new Error(ZIP64);
@@ -140,7 +140,7 @@ async function dataOffset(archive: FileHandle, { headerOffset, name }: Entry): P
 async function readAt(archive: FileHandle, start: number, end: number): Promise<Buffer> {
   const buffer = Buffer.alloc(end - start);
   const { bytesRead } = await archive.read(buffer, 0, buffer.length, start);
-  if (bytesRead !== buffer.length) throw new Error("the archive was cut off");
+  if (bytesRead !== buffer.length) throw new Error("the archive is truncated");
   return buffer;
 }
 

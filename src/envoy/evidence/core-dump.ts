@@ -30,9 +30,9 @@ const DUMPING: readonly string[] = [
  */
 export async function findCoreDump(options: CoreDumpOptions): Promise<CoreDump> {
   const { signal, pid, binary, cwd, startedMs, root = "/" } = options;
-  if (signal === undefined || !DUMPING.includes(signal)) return { kind: "no", why: "the end was not of that kind" };
+  if (signal === undefined || !DUMPING.includes(signal)) return { kind: "no", why: "the exit was not of that kind" };
   const pattern = await line(join(root, "proc/sys/kernel/core_pattern"));
-  if (pattern === undefined) return { kind: "perhaps", why: "this system does not say where it would be" };
+  if (pattern === undefined) return { kind: "perhaps", why: "this system has no such place" };
   if (pattern.startsWith("|")) return { kind: "perhaps", why: `dumps go to the program ${pattern.slice(1)}` };
   const name = fillPattern(pattern, pid, binary);
   if (name === undefined) return { kind: "perhaps", why: `it would be named ${pattern}` };

@@ -88,8 +88,8 @@ function memoryVerdict({ signal, oomKillsBefore, oomKillsAfter }: CrashFacts): M
 
 function memoryHint(facts: CrashFacts): string | undefined {
   const verdict = memoryVerdict(facts);
-  if (verdict === "likely") return "The kernel killed for want of memory meanwhile: raise the memory limit";
-  return verdict === "unknown" ? "Perhaps for want of memory: look at the limits of the container" : undefined;
+  if (verdict === "likely") return "The kernel killed a process for lack of memory; raise the memory limit";
+  return verdict === "unknown" ? "Possibly out of memory; check the container's memory limit" : undefined;
 }
 
 async function write(folder: string, own: string, facts: CrashFacts, log: Logger): Promise<boolean> {
@@ -111,7 +111,7 @@ async function write(folder: string, own: string, facts: CrashFacts, log: Logger
     if (facts.threads !== undefined) await put("threads.txt", clean(facts.threads));
     return true;
   } catch (error) {
-    log.warn("Cannot keep all evidence of Envoy's end", { folder: own, error: describeError(error) });
+    log.warn("Cannot keep all evidence of Envoy's exit", { folder: own, error: describeError(error) });
     if (!isReported) await removeFolders(folder, [basename(own)]).catch(() => undefined); // an empty one helps nobody
     return isReported;
   }

@@ -47,7 +47,7 @@ export async function watchForHang(options: WatchdogOptions): Promise<HangReport
       if (silent !== undefined) log.info("Envoy's admin answers again", { after: silent.failures });
       silent = undefined;
     } else if (asked.absentMs > options.timeoutMs / 2) {
-      log.debug("The agent was away while it waited for Envoy's admin", { absentMs: Math.round(asked.absentMs) });
+      log.debug("The agent was suspended while it waited for Envoy's admin", { absentMs: Math.round(asked.absentMs) });
       silent = undefined;
     } else {
       silent = { failures: (silent?.failures ?? 0) + 1, sinceMs: silent?.sinceMs ?? sinceMs, reason: asked.result };

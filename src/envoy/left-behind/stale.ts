@@ -63,15 +63,15 @@ export async function endStaleEnvoy(mark: EnvoyMark, log: Logger, clock: Clock =
       process.kill(pid, signal);
     } catch (error) {
       if (!(await isSameEnvoy(mark))) break; // it ended between the look and the signal
-      log.warn("Cannot end the Envoy that an earlier agent left behind", { pid, error: describeError(error) });
+      log.warn("Cannot stop the Envoy that an earlier agent left behind", { pid, error: describeError(error) });
       return;
     }
     if (await isGone(mark, limitMs, clock)) {
-      log.info("Ended the Envoy that an earlier agent left behind", { pid, signal, binary });
+      log.info("Stopped the Envoy that an earlier agent left behind", { pid, signal, binary });
       return;
     }
   }
-  if (await isSameEnvoy(mark)) log.warn("The Envoy that an earlier agent left behind does not end", { pid, binary });
+  if (await isSameEnvoy(mark)) log.warn("The Envoy that an earlier agent left behind does not exit", { pid, binary });
 }
 
 async function isGone({ pid, start }: EnvoyMark, limitMs: number, clock: Clock): Promise<boolean> {

@@ -87,7 +87,7 @@ export class OutputSource implements AsyncDisposable {
     const fate = this.#reopenableStdout() === undefined ? "is lost" : "does not pass through the agent";
     this.#options.log.warn(
       `Cannot make pipes for Envoy's output: what it writes to /dev/stdout ${fate}, and it cannot open /dev/stderr`,
-      { error, hint: "Have the program mkfifo on PATH, and a writable run folder or /tmp" },
+      { error, hint: "Install mkfifo on PATH, and make the run folder or /tmp writable" },
     );
   }
 }

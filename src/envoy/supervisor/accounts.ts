@@ -45,12 +45,12 @@ export class Accounts {
     }
     if (attempt === undefined) return;
     metrics.count(ENVOY_RESTARTS);
-    log.warn("Starting Envoy again", { attempt, waitMs: Math.round(waitMs) });
+    log.warn("Restarting Envoy", { attempt, waitMs: Math.round(waitMs) });
   }
 
   noteRestart(pid: number): void {
     this.#restarts++;
-    this.#options.log.info("Envoy was started again", { pid });
+    this.#options.log.info("Envoy restarted", { pid });
     this.#writing = this.#writing.then(() => this.#options.onNews?.({ kind: "restarted", pid }));
   }
 

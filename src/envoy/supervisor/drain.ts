@@ -51,7 +51,7 @@ export async function requestDrain(
     log.debug("Drain requested", { path, body });
     return true;
   } catch (error) {
-    log.warn("Cannot request the drain, going on", { path, error: describeError(error) });
+    log.warn("Cannot request the drain; continuing", { path, error: describeError(error) });
     return false;
   }
 }
@@ -101,7 +101,7 @@ async function finishRequests(
       if (active === 0) return;
       await pause(FINISH_POLL_MS, cut, clock);
     }
-    if (!cut.aborted) log.info("Requests are still open at the end of the drain");
+    if (!cut.aborted) log.info("Requests are still open when the drain ends");
   } catch (error) {
     if (!cut.aborted) log.debug("Cannot wait for the last requests", { error: describeError(error) });
   }
@@ -129,16 +129,16 @@ async function waitForZero(until: number, cut: AbortSignal, options: DrainParts)
   let failures = 0;
   for (; !cut.aborted; await pause(Math.min(POLL_MS, until - clock.now()), cut, clock)) {
     if (clock.now() >= until) {
-      log.warn("Connections are still open at the end of the drain");
+      log.warn("Connections are still open when the drain ends");
       return;
     }
     try {
       const limitMs = Math.min(POLL_LIMIT_MS, until - clock.now());
       const { active, odd } = countConnections(await admin.get(CONNECTIONS_PATH, limitMs, cut), drain.ownPorts);
-      for (const line of odd) log.warn("Cannot understand a statistic of Envoy", { line });
+      for (const line of odd) log.warn("Cannot parse a statistic of Envoy", { line });
       failures = 0;
       if (active <= 0) {
-        log.info(active < 0 ? "Envoy counts no connections" : "No connection is open any more");
+        log.info(active < 0 ? "Envoy does not count connections" : "All connections are closed");
         return;
       }
       log.info("Connections are still open", { active });

@@ -46,7 +46,7 @@ const SIZE = 104;
 
 /**
  * Takes back the note that an epoch is coming up. One that dies before it is live leaves it set, and every later epoch
- * would refuse to start. Does nothing where there is no such file, or one of another shape or of another user than `uid`:
+ * would refuse to start. Does nothing where no such file, or one of another shape or of another user than `uid`:
  * anybody may write into /dev/shm.
  */
 export async function forgetFailedEpoch(baseId: number, uid?: number): Promise<void> {

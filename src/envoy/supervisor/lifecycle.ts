@@ -52,7 +52,7 @@ const TABLE: Table = {
     replace: refuse("Envoy is still starting"),
     stop: (now, event, context) =>
       also(
-        isUnseen(now) ? [{ kind: "not replaced", reason: "the agent is ending" }] : [],
+        isUnseen(now) ? [{ kind: "not replaced", reason: "the agent is stopping" }] : [],
         beginStop(now, now.state.child, event, context),
       ),
     drained: stay,
@@ -82,7 +82,7 @@ const TABLE: Table = {
     live: takeOver,
     exited: (now, { id, end }, context) =>
       id === now.state.next?.id
-        ? backToOld(now, `the next Envoy ended: ${describe(end)}`, context)
+        ? backToOld(now, `the next Envoy exited: ${describe(end)}`, context)
         : oldIsGone(now, end, context),
     hung: stay, // the old one's admin closes when the next one comes up
     "time is up": giveUpNext,
@@ -124,7 +124,7 @@ const TABLE: Table = {
     exited: (now, _event, context) => leave(now, now.retiring, { by: "us" }, context),
     hung: stay,
     "time is up": stay,
-    replace: refuse("the agent is ending"),
+    replace: refuse("the agent is stopping"),
     stop: stay,
     drained: (now, _event, context) => leave(now, [now.state.child, ...now.retiring], { by: "us" }, context),
   },
@@ -138,7 +138,7 @@ const TABLE: Table = {
       next: now,
       effects: [{ kind: "signal", children: now.state.children, signal: "SIGKILL" }],
     }),
-    replace: refuse("the agent is ending"),
+    replace: refuse("the agent is stopping"),
     stop: stay,
     drained: stay,
   },
@@ -149,7 +149,7 @@ const TABLE: Table = {
     exited: stay,
     hung: stay,
     "time is up": stay,
-    replace: refuse("Envoy has ended"),
+    replace: refuse("Envoy exited"),
     stop: stay,
     drained: stay,
   },
@@ -184,7 +184,7 @@ function serves(now: At<"starting">, child: Child, { nowMs }: Context): Step {
 function endWhileStarting(now: At<"starting">, { end }: Of<"exited">, context: Context): Step {
   const { child } = now.state;
   if (!isUnseen(now)) return ownEnd(now, child, end, { wasLive: false }, context);
-  const reason = `the next Envoy took over and ended: ${describe(end)}`;
+  const reason = `the next Envoy took over and exited: ${describe(end)}`;
   const over = ownEnd(now, child, end, { wasLive: false, wasReplacing: true }, context);
   return also([{ kind: "not replaced", reason }], over);
 }
@@ -249,7 +249,7 @@ function oldIsGone(now: At<"replacing">, end: ChildEnd, context: Context): Step 
     next: over.next,
     effects: [
       ...(next === undefined ? [] : [{ kind: "signal", children: [next], signal: "SIGKILL" } as const]),
-      { kind: "not replaced", reason: `the Envoy that serves ended: ${describe(end)}` },
+      { kind: "not replaced", reason: `the active Envoy exited: ${describe(end)}` },
       ...over.effects,
     ],
   };
@@ -268,7 +268,7 @@ function stopWithoutNext(now: At<"replacing">, event: Of<"stop">, context: Conte
     ? leave({ ...now, retiring }, retiring, { by: "us" }, context)
     : beginStop({ ...now, retiring }, child, event, context);
   const killed: Effect[] = next === undefined ? [] : [{ kind: "signal", children: [next], signal: "SIGKILL" }];
-  return also([...killed, { kind: "not replaced", reason: "the agent is ending" }], begun);
+  return also([...killed, { kind: "not replaced", reason: "the agent is stopping" }], begun);
 }
 
 function oneIsGone(now: At<"stopping">, { id }: Of<"exited">): Step {

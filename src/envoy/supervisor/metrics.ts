@@ -1,3 +1,3 @@
 import { counter } from "../../base/index.ts";
 
-export const ENVOY_RESTARTS = counter("envoy_restarts_total", "Starts of Envoy after one that ended by itself.");
+export const ENVOY_RESTARTS = counter("envoy_restarts_total", "Restarts of Envoy after it exited by itself.");

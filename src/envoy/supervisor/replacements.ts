@@ -84,7 +84,7 @@ export class Replacements {
     await admin.get("/ready", ADMIN_LIMIT_MS).catch((error: unknown) => {
       serving.isAdminLost = true;
       const fields = { error: describeError(error) };
-      log.warn("The Envoy that serves has no admin API any more, until it is replaced", fields);
+      log.warn("Active Envoy lost its admin API; a successful hot restart restores it", fields);
     });
   }
 
@@ -103,7 +103,7 @@ export class Replacements {
     ] as const) {
       await pause(afterMs, gone.signal, clock);
       if (gone.signal.aborted) return;
-      log.warn("Ending the Envoy before, nobody else did", { pid, signal });
+      log.warn("Previous Envoy outlived its parent-shutdown time; sending SIGTERM", { pid, signal });
       running.spawned.kill(signal);
     }
   }

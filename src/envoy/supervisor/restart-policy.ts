@@ -38,10 +38,10 @@ export function decideRestart(
   random: () => number = Math.random,
 ): RestartDecision {
   const last = history.at(-1);
-  if (last === undefined || policy === "never") return { kind: "give-up", reason: "restarts are off" };
+  if (last === undefined || policy === "never") return { kind: "give-up", reason: "restarts are disabled" };
   const isFailure =
     last.end.kind === "signal" || last.end.code !== 0 || last.spawnFailure !== undefined || last.wasReplacing;
-  if (policy === "on-failure" && !isFailure) return { kind: "give-up", reason: "Envoy ended well" };
+  if (policy === "on-failure" && !isFailure) return { kind: "give-up", reason: "Envoy exited with code 0" };
   if (couldNotStart(last) && history.length === 1 && last.wasReplacing !== true) {
     return { kind: "give-up", reason: `Envoy cannot start (${describeEnd(last.end)})` };
   }

@@ -28,15 +28,15 @@ function isComplaint(line: string): boolean {
 }
 
 function headline(run: RunRecord): string {
-  if (run.wasHung === true) return "Envoy did not answer any more and was ended";
-  return couldNotStart(run) ? "Envoy could not start" : "Envoy ended by itself";
+  if (run.wasHung === true) return "Envoy stopped responding and was terminated";
+  return couldNotStart(run) ? "Envoy could not start" : "Envoy exited by itself";
 }
 
 /** Whether the kernel killed it for want of memory says the evidence, which has asked the kernel. */
 export function logRun(run: RunRecord, log: Logger): void {
   const { end, wasLive, pid, spawnFailure } = run;
   if (spawnFailure !== undefined) {
-    log.error("Cannot start Envoy again", { reason: spawnFailure });
+    log.error("Cannot restart Envoy", { reason: spawnFailure });
     return;
   }
   const fields = { reason: describeEnd(end), pid, wasLive };
@@ -50,7 +50,7 @@ export function agentExitCode(end: EnvoyEnd): number {
   return end.run.spawnFailure === undefined ? exitCodeOf(end.run.end) : 1;
 }
 
-/** The error that a command ends with after Envoy ended by itself with a failure. */
+/** The error that a command ends with after Envoy exited by itself with a failure. */
 export function endError(end: EnvoyEnd): AgentError | undefined {
   return end.by === "us" || isGood(end.run) ? undefined : new AgentError("ENVOY_ENDED", end.message);
 }

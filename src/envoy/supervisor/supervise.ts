@@ -66,7 +66,7 @@ class Supervisor implements SupervisedEnvoy {
   }
 
   state(): State {
-    if (this.#life === undefined) throw new Error("asked before the start");
+    if (this.#life === undefined) throw new Error("requested before the start");
     return this.#life.state;
   }
 
@@ -145,7 +145,7 @@ class Supervisor implements SupervisedEnvoy {
         this.#spawn = this.#replacements.succeed(effect.child, effect.old) ?? this.#spawn;
         break;
       case "retired":
-        this.#options.log.info("The Envoy before has ended", {
+        this.#options.log.info("Previous Envoy exited", {
           pid: effect.child.pid,
           reason: describeEnd(effect.end),
         });

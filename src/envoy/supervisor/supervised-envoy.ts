@@ -51,7 +51,7 @@ export type EnvoyNews =
 
 /** What one agent's Envoys went through. */
 export interface EnvoyHistory {
-  /** How often Envoy was started again after it had ended by itself. */
+  /** How often Envoy restarted after it had ended by itself. */
   readonly restarts: number;
   readonly lastCrash?: EnvoyCrash;
 }

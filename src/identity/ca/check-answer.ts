@@ -85,7 +85,7 @@ function checkIdentity(leaf: X509Certificate, identity: string): void {
   const uris = uriNames(leaf.subjectAltName ?? "");
   const [uri = ""] = uris;
   if (uris.length === 1 && (uri === identity || uri === withoutAt(identity))) return;
-  const found = uris.length === 0 ? "it names no identity" : `it is for another identity, "${uris.join(", ")}"`;
+  const found = uris.length === 0 ? "it has no identity" : `it is for another identity, "${uris.join(", ")}"`;
   const words = uris.length === 1 ? differing(uri, identity) : [];
   const which = words.length === 0 ? "" : ` (look at ${words.join(" and ")})`;
   throw unusable(

@@ -83,7 +83,11 @@ async function waitUntilServed(path: string, { waitMs = 0, clock = systemClock }
 }
 
 function notServed(path: string, place: SocketPlace): AgentError {
-  const states = { absent: "no socket found", dead: "nobody answers there", alive: "what answers there is no SDS" };
+  const states = {
+    absent: "no socket found",
+    dead: "no process answers there",
+    alive: "the server there does not speak SDS",
+  };
   const state = place.kind === "other" ? `there is ${place.what}` : states[place.kind];
   return new AgentError(
     "SDS_SOCKET_MISSING",

@@ -11,7 +11,7 @@ export async function readCrl(path: string | undefined, log: Logger): Promise<Bu
     const blocks = readPemBlocks(await readRegularFile(path)).filter(({ label }) => label === "X509 CRL");
     const lists = blocks.flatMap(({ bytes }) => (bytes === undefined ? [] : [pemBlock("X509 CRL", bytes)]));
     if (lists.length > 0 && lists.length === blocks.length) return Buffer.from(lists.join(""));
-    log.error("certificate revocation list is left out, it is not PEM", { file: path });
+    log.error("ignoring the certificate revocation list: not PEM", { file: path });
   } catch (error) {
     if (!isAbsent(error)) {
       log.error("certificate revocation list cannot be read", { file: path, error: describeError(error) });

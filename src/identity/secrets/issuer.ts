@@ -83,7 +83,7 @@ async function issueLogged(
       ttl: `${Math.round((issued.notAfterMs - issued.createdAtMs) / 1_000)}s`,
     });
     if (parts.isIdentityKnown && issued.leaf.subjectAltName !== `URI:${parts.identity}`) {
-      log.warn("the CA gave another identity than we asked for", {
+      log.warn("the CA issued another identity than requested", {
         asked: parts.identity,
         got: issued.leaf.subjectAltName ?? "none",
       });

@@ -47,7 +47,7 @@ export async function keepCredentials(options: KeepOptions, stop: AbortSignal): 
     current: () => keeper.current,
     failure: () => keeper.failure,
     async [Symbol.asyncDispose]() {
-      ending.abort(new Error("the credentials are not needed any more"));
+      ending.abort(new Error("the credentials are no longer needed"));
       await running;
     },
   };

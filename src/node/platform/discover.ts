@@ -95,7 +95,7 @@ async function detect(words: PlatformWords, { places, gceBase, awsBase, limit }:
   return gcp ? "gcp" : aws ? "aws" : undefined;
 }
 
-/** Undefined where there is no such file. */
+/** Undefined where no such file. */
 function readWord(path: string): Promise<string | undefined> {
   return readTextFile(path).catch(() => undefined);
 }

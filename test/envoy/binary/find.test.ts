@@ -157,8 +157,8 @@ test("a real Envoy tells the version that it was fetched as", async () => {
 });
 
 test.each([
-  ["text without a first line that says by what it is run", "exit 0\n", "it is no program"],
-  ["nothing", "", "it is no program"],
+  ["text without a first line that says by what it is run", "exit 0\n", "not an executable for this platform"],
+  ["nothing", "", "not an executable for this platform"],
   [
     "a program for another machine",
     elfHeader(process.arch === "x64" ? 183 : 62),

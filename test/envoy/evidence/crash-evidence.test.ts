@@ -110,7 +110,7 @@ test("a folder that cannot be made is one warning, and the message is still said
   expect(await keepEvidence(folder, factsOf(), { log })).toBeUndefined();
   expect(lines).toEqual([
     expect.stringMatching(
-      /^warn Cannot keep all evidence of Envoy's end folder=.* error=.*(EEXIST|ENOTDIR|is no folder)/,
+      /^warn Cannot keep all evidence of Envoy's exit folder=.* error=.*(EEXIST|ENOTDIR|is no folder)/,
     ),
     "error Envoy crashed: signal: segmentation fault after 3 m 2 s, pid 12",
   ]);
@@ -122,9 +122,9 @@ test.skipIf(process.platform !== "linux")("a file system that refuses is one war
 });
 
 test.each([
-  ["SIGKILL", 1, 2, ["The kernel killed for want of memory meanwhile: raise the memory limit"]],
+  ["SIGKILL", 1, 2, ["The kernel killed a process for lack of memory; raise the memory limit"]],
   ["SIGKILL", 1, 1, []],
-  ["SIGKILL", undefined, undefined, ["Perhaps for want of memory: look at the limits of the container"]],
+  ["SIGKILL", undefined, undefined, ["Possibly out of memory; check the container's memory limit"]],
   ["SIGSEGV", 1, 2, []],
 ] as const)("after %s with %s, then %s kills for memory, this is added: %j", (signal, before, after, added) => {
   const facts = factsOf({ signal, oomKillsBefore: before, oomKillsAfter: after });

@@ -145,7 +145,7 @@ test("an admin port that is closed is a warning, and the wait goes on to its dea
   await new Promise((done) => closed.close(done));
   const { stop, said } = await start(OBEDIENT, port, { drain: { deadlineMs: 50 } });
   await stop();
-  expect(said()).toContain("Cannot request the drain, going on");
+  expect(said()).toContain("Cannot request the drain; continuing");
 });
 
 test("what was drained before is ended without another drain", async () => {
@@ -195,7 +195,7 @@ test("waiting for the last connection survives failures and ends at zero", async
   });
   const { stop, said } = await start(OBEDIENT, admin.port, { drain: { isExitOnZeroConnections: true } });
   await stop();
-  expect(said()).toMatch(/Cannot count connections[\s\S]*still open[\s\S]*No connection is open any more/);
+  expect(said()).toMatch(/Cannot count connections[\s\S]*still open[\s\S]*All connections are closed/);
 });
 
 test("waiting for the last connection is bounded", async () => {
@@ -205,7 +205,7 @@ test("waiting for the last connection is bounded", async () => {
   const drain = { isExitOnZeroConnections: true, terminationMs: 100 };
   const { stop, said } = await start(OBEDIENT, admin.port, { drain });
   await stop();
-  expect(said()).toContain("Connections are still open at the end of the drain");
+  expect(said()).toContain("Connections are still open when the drain ends");
 });
 
 test("without a connection the wait is over at the first look", async () => {
@@ -213,7 +213,7 @@ test("without a connection the wait is over at the first look", async () => {
   const { stop, said } = await start(OBEDIENT, admin.port, { drain: { isExitOnZeroConnections: true } });
   await stop();
   expect(admin.calls.filter((call) => call.includes("downstream_cx_active"))).toHaveLength(1);
-  expect(said()).toContain("Envoy counts no connections");
+  expect(said()).toContain("Envoy does not count connections");
 });
 
 test("the plan says what will happen, with its times", () => {
@@ -242,5 +242,5 @@ test("one that never ends is not waited for longer than a second, or than the de
   );
   const { stop, said } = await start(OBEDIENT, admin.port, { drain: { terminationMs: 0, deadlineMs: 100 } });
   await stop();
-  expect(said()).toContain("Requests are still open at the end of the drain");
+  expect(said()).toContain("Requests are still open when the drain ends");
 });

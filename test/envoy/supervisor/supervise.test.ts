@@ -67,8 +67,8 @@ async function supervise(
 test.each([
   ["exit 0", 0, undefined],
   ["exit 7", 7, "Envoy could not start: exit status 7"],
-  ["kill -SEGV $$", 139, "Envoy ended by itself: signal: segmentation fault"],
-  ["kill -KILL $$", 137, "Envoy ended by itself: signal: killed"],
+  ["kill -SEGV $$", 139, "Envoy exited by itself: signal: segmentation fault"],
+  ["kill -KILL $$", 137, "Envoy exited by itself: signal: killed"],
   [
     'echo "[critical] error initializing configuration: bad" >&2; exit 1',
     1,
@@ -148,14 +148,14 @@ test("one that hangs is aborted with its traces kept, killed if it is deaf, and 
   expect(await readFile(join(folder, "runs"), "utf8")).toBe("x\nx\n");
 });
 
-test("a hang is the end where restarts are off, and its code is the signal's", async () => {
+test("a hang is the end where restarts are disabled, and its code is the signal's", async () => {
   await using envoy = await supervise("while :; do sleep 0.02; done", "never", {
     admin: content,
     watchForHang: async () => "",
   });
   const end = await envoy.ended;
   expect(agentExitCode(end)).toBe(134);
-  expect(endError(end)?.message).toBe("Envoy did not answer any more and was ended: signal: aborted");
+  expect(endError(end)?.message).toBe("Envoy stopped responding and was terminated: signal: aborted");
 });
 
 test("without hot restart nothing is replaced", async () => {
