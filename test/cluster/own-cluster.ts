@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Lifetime } from "../../src/base/index.ts";
 import { cachedCluster } from "./binaries.ts";
+import { type Cluster, enterCluster } from "./enter-cluster.ts";
 import { runCluster } from "./run-cluster.ts";
 import type { Istiod } from "./run-istiod.ts";
-import { type Cluster, enterCluster } from "./start-cluster.ts";
 
 /** A cluster that no other test file uses, so that its istiod may be taken away. Disposing ends it. */
 export interface OwnCluster extends AsyncDisposable {

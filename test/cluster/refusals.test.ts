@@ -1,14 +1,13 @@
-import { createPrivateKey } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeJwt, decodeProtectedHeader, type JWTHeaderParameters, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeFileAtomically } from "../../src/base/index.ts";
 import { PATHS } from "../../src/istio/index.ts";
 import { run, runtimes } from "../support/pilotboat.ts";
 import { createTestCa } from "../support/test-ca.ts";
 import { type AgentOptions, startAgent } from "./mesh-proxy.ts";
+import { signedToken } from "./signed-token.ts";
 import { type Cluster, hasCluster, startCluster } from "./start-cluster.ts";
 
 // istiod says only that it refuses; the log, readiness and status say what is different from what was asked for.
@@ -41,11 +40,11 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
       ),
   },
   "a token that is over": {
-    token: (cluster) => signed(cluster, { iat: 1_700_000_000, nbf: 1_700_000_000, exp: 1_700_003_600 }),
+    token: (cluster) => signedToken(cluster, "web", { iat: 1_700_000_000, nbf: 1_700_000_000, exp: 1_700_003_600 }),
     reason: () => /UNAUTHENTICATED: .*; the token expired at 2023-11-14T23:13:20Z and was not replaced/,
   },
   "a token of another issuer": {
-    token: (cluster) => signed(cluster, { iss: "https://other.example.com" }),
+    token: (cluster) => signedToken(cluster, "web", { iss: "https://other.example.com" }),
     reason: () => /UNAUTHENTICATED: .*from issuer "https:\/\/other\.example\.com"\) must be valid to the API server of/,
   },
   "a cluster that istiod does not know": {
@@ -107,12 +106,4 @@ function options(cluster: Cluster, folder: string, env: Readonly<Record<string, 
     INSTANCE_IP: "127.0.0.1",
   };
   return { folder, args: ["sidecar"], env: { ...workload, ISTIO_META_CLUSTER_ID: "Kubernetes", ...env } };
-}
-
-/** A token that the API server would not issue, signed with its key. */
-async function signed(cluster: Cluster, claims: Readonly<Record<string, unknown>>): Promise<string> {
-  const token = await cluster.token("web");
-  const key = createPrivateKey(await readFile(cluster.accountsKey, "utf8"));
-  const header = decodeProtectedHeader(token) as JWTHeaderParameters;
-  return new SignJWT({ ...decodeJwt(token), ...claims }).setProtectedHeader(header).sign(key);
 }
