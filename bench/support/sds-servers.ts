@@ -2,8 +2,9 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { bindUnix, createMetrics, silentLogger } from "../../src/base/index.ts";
-import { type SecretItem, type Secrets, serveSds, startSecrets, startTokens } from "../../src/identity/index.ts";
+import { type Secrets, serveSds, startSecrets, startTokens } from "../../src/identity/index.ts";
 import { keySpec, planIdentity, startKeyGeneration } from "../../src/identity/prepare/index.ts";
+import type { SecretItem } from "../../src/identity/secrets/secret-item.ts";
 import { PATHS } from "../../src/istio/index.ts";
 import { createMovableClock } from "../../test/support/movable-clock.ts";
 

@@ -1,5 +1,5 @@
 export { withLog } from "./log-sink.ts";
-export type { AgentContext, AgentEnd, AgentReport } from "./parts/index.ts";
+export type { AgentContext, AgentReport } from "./parts/index.ts";
 export type { ReloadReport } from "./reload/index.ts";
 export { closeWithin, describeTimeout, runProxy } from "./run-agent.ts";
 export type { RunningAgent } from "./running-agent.ts";

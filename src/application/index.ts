@@ -1,7 +1,5 @@
 export { findExecutable } from "./find-executable.ts";
 export {
-  type ApplicationEnd,
-  type ApplicationOptions,
   applicationExitCode,
   describeApplicationEnd,
   type RunningApplication,

@@ -1,11 +1,6 @@
 import { type Clock, systemClock } from "./clock.ts";
 import { AgentError } from "./errors.ts";
 
-/** A part that can end by itself: `ended` settles once with the reason and never rejects. */
-export interface Ending<Reason> {
-  readonly ended: Promise<Reason>;
-}
-
 interface Owned {
   readonly name: string;
   readonly part: AsyncDisposable;

@@ -43,8 +43,6 @@ export interface MetricsRegistry extends Metrics {
   render(): string;
 }
 
-export const noMetrics: Metrics = { count: () => undefined, gauge: () => undefined, observe: () => undefined };
-
 interface Observations {
   readonly buckets: readonly number[];
   readonly counts: number[];

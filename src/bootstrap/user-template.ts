@@ -60,7 +60,7 @@ export async function renderUserTemplate(
 }
 
 /** The root object of a template. A variable whose condition is not met is not there. */
-export function templateValues(sections: Sections, { xdsRoot }: TemplateWords): Record<string, unknown> {
+function templateValues(sections: Sections, { xdsRoot }: TemplateWords): Record<string, unknown> {
   const { node, proxy, family, annotations } = sections;
   const stats = { proxy, annotations, addresses: instanceIps(node), ...flags(sections), warn: sections.warn };
   const { prefixes, suffixes, regexps } = inclusionLists(stats);

@@ -59,7 +59,7 @@ export function showField(name: string, value: unknown): JsonValue {
 }
 
 /** `duration`, `list of string`, `one of NONE, MUTUAL_TLS`. */
-export function typeText(field: FieldType): string {
+function typeText(field: FieldType): string {
   switch (field.kind) {
     case "wrapped":
       return `${field.of} or absent`;

@@ -60,14 +60,3 @@ export const FIELDS_WITHOUT_EFFECT: Readonly<Partial<Record<keyof ProxyConfig, s
   readinessProbe:
     "this version does not check the workload's health and tells istiod nothing: a WorkloadEntry whose group has a probe stays without the condition Healthy and gets no traffic",
 };
-
-/** Who acts on the fields that the agent only passes on, or leaves to others. */
-export const FIELDS_OF_OTHERS: Readonly<Partial<Record<keyof ProxyConfig, "control plane" | "injector">>> = {
-  gatewayTopology: "control plane",
-  interceptionMode: "injector",
-  meshId: "injector",
-  proxyHeaders: "control plane",
-  connectionSettings: "control plane",
-  image: "injector",
-  holdApplicationUntilProxyStarts: "injector",
-};

@@ -122,6 +122,6 @@ function place(findings: readonly Finding[], locate: Overlay["locate"]): Promise
 }
 
 /** `tracing.customTags.a`, `extraStatTags[0]`. */
-export function fieldName(path: Path): string {
+function fieldName(path: Path): string {
   return path.map((step, at) => (typeof step === "number" ? `[${step}]` : at === 0 ? step : `.${step}`)).join("");
 }

@@ -6,7 +6,7 @@ const INTEGER = /^([-+]?)(0[xX][\da-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|[1-9]\d*|0)$/
 const FLOAT = /^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$/;
 
 /** A number that JSON cannot carry: the reference refuses the whole document. */
-export class NotFinite extends Error {}
+class NotFinite extends Error {}
 
 /**
  * The value of an unquoted YAML 1.1 scalar: boolean, null, number or text. Whole numbers beyond 2^53 are bigints. Throws

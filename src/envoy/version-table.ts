@@ -39,11 +39,6 @@ export function featuresOf(version: string | undefined): EnvoyFeatures {
   return Object.assign({}, ...rows.map(({ features }) => features)) as EnvoyFeatures;
 }
 
-/** The version in the answer of `/server_info`, such as `1.38.3`, or undefined. */
-export function versionOf(serverInfo: string): string | undefined {
-  return /"version": *"[0-9a-f]+\/(\d+\.\d+\.\d+)/.exec(serverInfo)?.[1];
-}
-
 export interface DrainWish {
   /** Only listeners whose `traffic_direction` is INBOUND. */
   readonly isInboundOnly: boolean;

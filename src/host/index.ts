@@ -9,16 +9,8 @@ export {
   workingDirectory,
   xdgFolder,
 } from "./places.ts";
-export { type PortHolder, portHolders, portSharers } from "./port-holders.ts";
+export { portHolders, portSharers } from "./port-holders.ts";
 export { commandLineOf, ownerOf, startOf, wasStartedWith } from "./process-identity.ts";
 export { type ProgramOptions, type ProgramOutput, type Ran, runProgram } from "./run-program.ts";
 export { isForRuntime } from "./runtime-variables.ts";
-export {
-  descriptorOf,
-  finishOutput,
-  isTerminal,
-  lossyOutput,
-  type ProcessOutput,
-  steadyOutput,
-  writeExact,
-} from "./steady-output.ts";
+export { descriptorOf, finishOutput, isTerminal, lossyOutput, steadyOutput, writeExact } from "./steady-output.ts";

@@ -1,11 +1,8 @@
-export type { SdsOptions } from "./sds/options.ts";
 export type { KeyProvider } from "./sds/response.ts";
 export { serveSds } from "./sds/serve-sds.ts";
 export type { Secrets, SecretsOptions } from "./secrets/options.ts";
-export type { SecretItem } from "./secrets/secret-item.ts";
 export { startSecrets } from "./secrets/secrets.ts";
-export type { CertificateStatus, FileStatus, IdentityStatus } from "./secrets/status.ts";
-export type { ControlPlaneTls, RootSource } from "./tls/control-plane-tls.ts";
-export type { TokenState } from "./tokens/token-state.ts";
+export type { IdentityStatus } from "./secrets/status.ts";
+
 export { startTokens, type Tokens, type TokensOptions } from "./tokens/tokens.ts";
-export { type XdsIdentity, type XdsIdentityOptions, xdsIdentity } from "./xds-identity.ts";
+export { type XdsIdentity, xdsIdentity } from "./xds-identity.ts";

@@ -1,7 +1,6 @@
 export { FIPS_CIPHERS } from "./ciphers.ts";
-export { parseDownwardApi, unquote } from "./downward-api.ts";
+export { parseDownwardApi } from "./downward-api.ts";
 export {
-  type Cleaned,
   hideMetadataSecrets,
   hideSecrets,
   hideSecretsInText,
@@ -10,7 +9,7 @@ export {
   isSecretHeader,
   isSecretName,
 } from "./hide-secrets.ts";
-export { type RefusedWord, refusedKey, refusedProvCert, refusedSocketName } from "./identity-rules.ts";
+export { refusedKey, refusedProvCert, refusedSocketName } from "./identity-rules.ts";
 export { isNamespaceName, isServiceAccountName, KUBERNETES_NAME } from "./kubernetes-names.ts";
 export { METRIC_PREFIX } from "./metric-prefix.ts";
 export { PATHS } from "./paths.ts";

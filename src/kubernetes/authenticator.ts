@@ -152,7 +152,7 @@ function isExpired(token: Secret): boolean {
 }
 
 /** Milliseconds since the epoch, without a look at the signature; undefined for what is no JWT. */
-export function tokenEnd(token: string): number | undefined {
+function tokenEnd(token: string): number | undefined {
   try {
     const claims = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8")) as {
       exp?: unknown;

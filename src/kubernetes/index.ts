@@ -1,3 +1,3 @@
-export { type Cluster, type ClusterOptions, type KubeObject, type ListOptions, openCluster } from "./cluster.ts";
+export { type Cluster, type KubeObject, openCluster } from "./cluster.ts";
 export { nearNames } from "./near-names.ts";
 export type { KubeResource } from "./resource.ts";

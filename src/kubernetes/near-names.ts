@@ -20,7 +20,7 @@ function isPart(wanted: string, name: string): boolean {
 }
 
 /** How many letters have to be put in, taken out, replaced or swapped with the next. */
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   const rows = [[...Array(b.length + 1).keys()]];
   for (let i = 1; i <= a.length; i++) {
     const row = [i];

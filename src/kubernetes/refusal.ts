@@ -20,7 +20,7 @@ export interface KubeAttempt {
 const DOING = { get: "read", list: "list", create: "create" } as const;
 
 /** What could not be done: `create a token of service account "web" in namespace "shop"`. */
-export function describeAttempt({ verb, what }: KubeAttempt): string {
+function describeAttempt({ verb, what }: KubeAttempt): string {
   if (what.subresource === "token") return `create a token of ${describeResource(what)}`;
   if (what.subresource === "portforward") return `forward a port to ${describeResource(what)}`;
   return `${DOING[verb]} ${describeResource(what)}`;

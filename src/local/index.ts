@@ -1,2 +1,2 @@
-export { type LocalMesh, type LocalMeshOptions, type MeshChoices, startLocalMesh } from "./local-mesh.ts";
+export { type LocalMesh, startLocalMesh } from "./local-mesh.ts";
 export { type LocalRunOptions, type RunOptions, runApplication } from "./run-application.ts";

@@ -27,7 +27,7 @@ export interface RunSidecar extends AsyncDisposable {
 }
 
 /** What `pilotboat run` states in the place of the defaults of `proxy`. Whatever somebody has set stays. */
-export const RUN_DEFAULTS: Readonly<Record<string, string>> = {
+const RUN_DEFAULTS: Readonly<Record<string, string>> = {
   PILOTBOAT_RESTART: "on-failure",
   PILOTBOAT_WATCHDOG: "true",
   PILOTBOAT_STOCK_ENVOY: "adapt",

@@ -179,7 +179,7 @@ function meshDefaults(
 }
 
 /** What `pilotboat up` and the library state in the place of the defaults of `proxy`, wherever the mesh is. */
-export const MESH_DEFAULTS: Readonly<Record<string, string>> = {
+const MESH_DEFAULTS: Readonly<Record<string, string>> = {
   PILOTBOAT_RESTART: "on-failure",
   PILOTBOAT_WATCHDOG: "true",
   PILOTBOAT_STOCK_ENVOY: "adapt",

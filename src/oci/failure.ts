@@ -31,7 +31,7 @@ export function isTemporary(error: unknown): boolean {
   return !isAboutCertificate(error);
 }
 
-export function isAboutCertificate(error: unknown): boolean {
+function isAboutCertificate(error: unknown): boolean {
   return error instanceof Error && "code" in error && CERTIFICATE.test(String(error.code));
 }
 

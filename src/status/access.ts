@@ -21,7 +21,7 @@ export function refusalOf(access: Access, { socket, headers }: IncomingMessage):
 }
 
 /** Whether a peer address is this machine: 127.0.0.0/8, ::1 and the IPv4-mapped forms. */
-export function isLoopback(address: string | undefined): boolean {
+function isLoopback(address: string | undefined): boolean {
   return address === "::1" || /^(::ffff:)?127\.\d+\.\d+\.\d+$/i.test(address ?? "");
 }
 

@@ -25,14 +25,6 @@ export function grpcBootstrapReadiness(path: string, cwd: string): ReadinessChec
   };
 }
 
-/** Ready once a first name table has been loaded; `hasTable` must not go back to false. */
-export function dnsReadiness(hasTable: () => boolean): ReadinessCheck {
-  return {
-    name: "dns",
-    check: () => (hasTable() ? undefined : "istio DNS capture is turned ON and DNS lookup table is not ready yet"),
-  };
-}
-
 /** The files of the first `file_watcher` certificate provider; none when there is no such provider. */
 function certificateFiles(bootstrap: unknown): string[] {
   const providers = Object.values(objectAt(bootstrap, "certificate_providers"));

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
 import { createParts, plannedPorts } from "../../src/agent/parts/index.ts";
 import { refuseLasting } from "../../src/agent/reload/refuse-lasting.ts";
-import { startOptions } from "../../src/agent/start-envoy/index.ts";
+import { startOptions } from "../../src/agent/start-envoy/options.ts";
 import { createMetrics, createTimeline, silentLogger } from "../../src/base/index.ts";
 import { type AgentConfig, CATALOGUE, loadConfig } from "../../src/config/index.ts";
 import type { Host } from "../../src/host/index.ts";

@@ -10,7 +10,8 @@ import { loadConfig } from "../../src/config/index.ts";
 import { startControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
 import type { Host } from "../../src/host/index.ts";
 import { proxyConfigFromJson } from "../../src/istio/mesh/index.ts";
-import { type LocalMeshOptions, startLocalMesh } from "../../src/local/index.ts";
+import { startLocalMesh } from "../../src/local/index.ts";
+import type { LocalMeshOptions } from "../../src/local/local-mesh.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 import { createTestCa } from "../support/test-ca.ts";
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { createLogger, type LogLevel, type LogOptions, Secret } from "../../src/base/index.ts";
+import { createLogger, type LogLevel, Secret } from "../../src/base/index.ts";
+import type { LogOptions } from "../../src/base/log.ts";
 
 function linesOf(options: Omit<LogOptions, "write">, use: (log: ReturnType<typeof createLogger>) => void): string[] {
   const lines: string[] = [];

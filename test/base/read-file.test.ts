@@ -4,7 +4,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { checkRegularFile, contentDigest, isAbsent, readRegularFile, readTextFile } from "../../src/base/index.ts";
+import { checkRegularFile, isAbsent, readRegularFile, readTextFile } from "../../src/base/index.ts";
+import { contentDigest } from "../../src/base/watch.ts";
 
 let folder: string;
 let path: string;

@@ -2,7 +2,8 @@ import { chmod, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { contentDigest, watchPaths } from "../../src/base/index.ts";
+import { watchPaths } from "../../src/base/index.ts";
+import { contentDigest } from "../../src/base/watch.ts";
 
 let folder: string;
 beforeEach(async () => {

@@ -6,7 +6,9 @@ import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { type BootstrapOptions, renderBootstrap } from "../../src/bootstrap/index.ts";
 import { type JsonObject, proxyConfigFromJson } from "../../src/istio/mesh/index.ts";
-import { describeNode, type NodeFacts, type NodeOptions, UNKNOWN_PLATFORM } from "../../src/node/index.ts";
+import { describeNode, type NodeOptions } from "../../src/node/index.ts";
+import type { NodeFacts } from "../../src/node/node-types.ts";
+import { UNKNOWN_PLATFORM } from "../../src/node/node-types.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 import { differencesOf } from "./differences.ts";
 

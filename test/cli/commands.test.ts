@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { allCommands } from "../../src/cli/commands.ts";
 import type { Command } from "../../src/cli/contract/index.ts";
-import { SOURCES } from "../../src/envoy/binary/index.ts";
+import { SOURCES } from "../../src/envoy/binary/sources.ts";
 import { runInProcess } from "../support/run-cli.ts";
 
 let cwd: string;

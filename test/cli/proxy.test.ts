@@ -2,7 +2,8 @@ import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { runCommand } from "../../src/cli/contract/index.ts";
 import { command } from "../../src/cli/proxy.ts";
-import { ALL_FLAGS, CATALOGUE } from "../../src/config/index.ts";
+import { ALL_FLAGS } from "../../src/config/flags.ts";
+import { CATALOGUE } from "../../src/config/index.ts";
 
 test("--help names every flag, and every variable that has an effect", async () => {
   const stdout = new PassThrough({ encoding: "utf8" });

@@ -1,8 +1,8 @@
 import { Writable } from "node:stream";
 import { expect, test } from "vitest";
-import { columnTable, nameTable, plain, stdoutOf, wrap } from "../../src/cli/terminal/index.ts";
+import { columnTable, nameTable, stdoutOf, wrap } from "../../src/cli/terminal/index.ts";
 import { wantsColour } from "../../src/cli/terminal/terminal.ts";
-import { bad, coloured, good } from "../../src/cli/terminal/text.ts";
+import { bad, coloured, good, plain } from "../../src/cli/terminal/text.ts";
 
 test.each<[Record<string, string>, boolean, boolean]>([
   [{ TERM: "xterm" }, true, true],

@@ -5,12 +5,24 @@ import { join } from "node:path";
 import { parseSync } from "oxc-parser";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeFileAtomically } from "../../src/base/index.ts";
-import { FIELDS_OF_OTHERS, FIELDS_WITHOUT_EFFECT } from "../../src/config/field-help.ts";
-import { ALL_FLAGS, CATALOGUE, loadConfig } from "../../src/config/index.ts";
+import { FIELDS_WITHOUT_EFFECT } from "../../src/config/field-help.ts";
+import { ALL_FLAGS } from "../../src/config/flags.ts";
+import { CATALOGUE, loadConfig } from "../../src/config/index.ts";
 import type { Setting } from "../../src/config/setting.ts";
 import { PROXY_CONFIG } from "../../src/istio/mesh/index.ts";
 
 // Everything that can be set has its effect, or is a warning that says what follows.
+
+/** Who acts on the fields that the agent only passes on, or leaves to others. */
+const FIELDS_OF_OTHERS: Readonly<Partial<Record<keyof typeof PROXY_CONFIG, "control plane" | "injector">>> = {
+  gatewayTopology: "control plane",
+  interceptionMode: "injector",
+  meshId: "injector",
+  proxyHeaders: "control plane",
+  connectionSettings: "control plane",
+  image: "injector",
+  holdApplicationUntilProxyStarts: "injector",
+};
 
 const SETTINGS = Object.entries(CATALOGUE) as unknown as readonly (readonly [string, Setting<unknown>])[];
 const IDENTITY = { POD_NAMESPACE: "default", SERVICE_ACCOUNT: "default" };

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { readProxyFlags } from "../../src/config/flags.ts";
-import { formatProblem, LOG_FLAGS, loadConfig, parseFlags } from "../../src/config/index.ts";
+import { LOG_FLAGS, readProxyFlags } from "../../src/config/flags.ts";
+import { formatProblem, loadConfig, parseFlags } from "../../src/config/index.ts";
 
 test.each<[string, string[], Record<string, unknown>, string[]]>([
   ["nothing", [], { concurrency: 0 }, []],

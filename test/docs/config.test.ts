@@ -3,15 +3,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { allCommands, COMMANDS } from "../../src/cli/commands.ts";
 import type { Command } from "../../src/cli/contract/index.ts";
-import {
-  CATALOGUE,
-  type ConfigEntry,
-  configEntries,
-  type EntryKind,
-  LOG_FLAGS,
-  loadConfig,
-  PROXY_FLAGS,
-} from "../../src/config/index.ts";
+import { LOG_FLAGS, PROXY_FLAGS } from "../../src/config/flags.ts";
+import { CATALOGUE, type ConfigEntry, configEntries, type EntryKind, loadConfig } from "../../src/config/index.ts";
 import { runInProcess } from "../support/run-cli.ts";
 
 // After a change to a table or to a command's help: npx vitest run test/docs -u

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ERROR_CATALOGUE } from "../../src/base/index.ts";
+import { ERROR_CATALOGUE } from "../../src/base/errors.ts";
 
 // After a change to the catalogue: npx vitest run test/docs -u
 test("docs/errors.md lists every code of the catalogue", async () => {

@@ -7,9 +7,10 @@ import { expect, test } from "vitest";
 import { freePorts } from "../../src/base/index.ts";
 import { askVersion } from "../../src/envoy/binary/index.ts";
 import { CONNECTIONS_PATH } from "../../src/envoy/supervisor/connections.ts";
-import { drainCall, featuresOf, versionOf } from "../../src/envoy/version-table.ts";
+import { drainCall, featuresOf } from "../../src/envoy/version-table.ts";
 import { ALL_UPDATE_STATS_PATH, READY_STATS_PATH, UPDATE_STATS_PATH } from "../../src/status/envoy-stats.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
+import { versionOf } from "../support/server-info.ts";
 
 // Tests rely on test/fixtures/fake-envoy where a real one cannot be made to misbehave. What it answers is asked here of
 // the real Envoy, too.

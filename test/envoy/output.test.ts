@@ -6,14 +6,8 @@ import { join } from "node:path";
 import { PassThrough, Readable, Writable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createLogger } from "../../src/base/index.ts";
-import {
-  type OutputSource,
-  type PassOptions,
-  passOn,
-  settleOutput,
-  Tail,
-  withoutClosingStreams,
-} from "../../src/envoy/output/index.ts";
+import { type OutputSource, passOn, settleOutput, Tail, withoutClosingStreams } from "../../src/envoy/output/index.ts";
+import type { PassOptions } from "../../src/envoy/output/pass-on.ts";
 import { readStream } from "../../src/envoy/output/read-output.ts";
 import { openFiles } from "../faults/rig.ts";
 import { outputSource } from "../support/output.ts";

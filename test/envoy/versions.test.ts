@@ -8,14 +8,16 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { freePorts, noMetrics, silentLogger } from "../../src/base/index.ts";
+import { freePorts, silentLogger } from "../../src/base/index.ts";
 import { askVersion, ENVOY_LOCK, thisPlatform } from "../../src/envoy/binary/index.ts";
 import { type ArgumentsOptions, createAdminClient, envoyArguments, featuresOf } from "../../src/envoy/index.ts";
 import { agentExitCode, type SupervisedEnvoy, superviseEnvoy } from "../../src/envoy/supervisor/index.ts";
-import { drainCall, versionOf } from "../../src/envoy/version-table.ts";
+import { drainCall } from "../../src/envoy/version-table.ts";
+import { noMetrics } from "../support/no-metrics.ts";
 import { outputSource } from "../support/output.ts";
 import { isAlive } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
+import { versionOf } from "../support/server-info.ts";
 
 const DRAIN_SECONDS = 2;
 const LIMIT_MS = 5_000;

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { expect, test } from "vitest";
-import { lossyOutput, type ProcessOutput, steadyOutput } from "../../src/host/index.ts";
+import { lossyOutput, steadyOutput } from "../../src/host/index.ts";
+import type { ProcessOutput } from "../../src/host/steady-output.ts";
 
 /** As Node gives a process its outputs: one stream per descriptor, here one that fails whatever is written. */
 function failingOutput(fd: number): ProcessOutput {

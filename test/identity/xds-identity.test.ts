@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { xdsIdentity } from "../../src/identity/index.ts";
-import type { ConnectionPlan } from "../../src/identity/prepare/index.ts";
+import type { ConnectionPlan } from "../../src/identity/prepare/plan.ts";
 import { PATHS } from "../../src/istio/index.ts";
 import { createTestCa, type TestCa } from "../support/test-ca.ts";
 import { createWorld, type World } from "./world.ts";

@@ -1,14 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { parseDownwardApi } from "../../src/istio/index.ts";
 import { proxyConfigFromJson } from "../../src/istio/mesh/index.ts";
-import {
-  describeNode,
-  type NodeDescription,
-  type NodeFacts,
-  type NodeOptions,
-  UNKNOWN_PLATFORM,
-} from "../../src/node/index.ts";
+import { describeNode, type NodeDescription, type NodeOptions } from "../../src/node/index.ts";
 import { canonicalIp, ipModeOf, isUsableAddress, proxyAddresses } from "../../src/node/ip.ts";
+import type { NodeFacts } from "../../src/node/node-types.ts";
+import { UNKNOWN_PLATFORM } from "../../src/node/node-types.ts";
 import { serviceClusterOf } from "../../src/node/service-cluster.ts";
 
 interface Words {

@@ -5,8 +5,9 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createLogger, silentLogger } from "../../src/base/index.ts";
-import { gatherFacts, UNKNOWN_PLATFORM } from "../../src/node/index.ts";
+import { gatherFacts } from "../../src/node/index.ts";
 import { isUsableAddress } from "../../src/node/ip.ts";
+import { UNKNOWN_PLATFORM } from "../../src/node/node-types.ts";
 import { discoverPlatform, type PlatformWords } from "../../src/node/platform/discover.ts";
 import { localityOfZone } from "../../src/node/platform/gcp.ts";
 

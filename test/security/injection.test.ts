@@ -8,7 +8,7 @@ import type { AgentReport } from "../../src/agent/index.ts";
 import { AgentError, counter, createLogger, createMetrics } from "../../src/base/index.ts";
 import { printError } from "../../src/cli/index.ts";
 import { describeReport } from "../../src/cli/status.ts";
-import { plain } from "../../src/cli/terminal/index.ts";
+import { plain } from "../../src/cli/terminal/text.ts";
 import { createMeshNews } from "../../src/cli/up-news.ts";
 import { ConfigError, formatProblem } from "../../src/config/index.ts";
 import { keepEvidence } from "../../src/envoy/evidence/crash-evidence.ts";

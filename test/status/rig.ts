@@ -10,19 +10,19 @@ import {
 import {
   createReadinessBoard,
   drainRoute,
-  type EnvoyStatsSource,
   jsonRoute,
   metricsRoutes,
   profileRoute,
   quitRoute,
   type ReadinessBoard,
   type ReadinessCheck,
-  type ReloadCall,
   type Route,
   readyRoute,
   reloadRoute,
   serveStatus,
 } from "../../src/status/index.ts";
+import type { ReloadCall } from "../../src/status/routes-for-parts.ts";
+import type { EnvoyStatsSource } from "../../src/status/scrape.ts";
 
 export interface Answer {
   readonly status: number | undefined;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Metric } from "../../src/base/index.ts";
+import type { Metric } from "../../src/base/metrics.ts";
 import { readSources } from "./source-graph.ts";
 
 const DECLARES = /\b(?:counter|gauge|histogram)\(\s*"/;

@@ -67,6 +67,13 @@ export const MUTATIONS: readonly Mutation[] = [
     caught: "src/agent/planted.ts -> src/identity/secrets/secrets.ts",
   },
   {
+    rule: "roomsAreEnteredByAnIndex",
+    what: "a room inside a room, past its own index",
+    file: "src/local/planted.ts",
+    text: 'import { Child } from "../envoy/supervisor/child.ts";\nnew Child();',
+    caught: "src/local/planted.ts -> src/envoy/supervisor/child.ts",
+  },
+  {
     rule: "noFileIsPartOfACircle",
     what: "two files that import each other",
     file: "src/base/clock.ts",
@@ -123,5 +130,26 @@ export const MUTATIONS: readonly Mutation[] = [
     file: "src/cli/planted.ts",
     text: "export const at = (name: string) => `/etc/istio/proxy/${name}`;",
     caught: "src/cli/planted.ts: /etc/istio/proxy/",
+  },
+  {
+    rule: "everyExportIsUsed",
+    what: "an export that nothing uses",
+    file: "src/main.ts",
+    text: "export const forgotten = 1;",
+    caught: "src/main.ts: forgotten",
+  },
+  {
+    rule: "everyExportIsUsed",
+    what: "one that only an index shows, which nobody asks for it",
+    file: "src/application/index.ts",
+    text: 'export { startApplication } from "./start-application.ts";\nexport { forgotten } from "./find-executable.ts";',
+    caught: "src/application/index.ts: forgotten",
+  },
+  {
+    rule: "everyExportIsUsed",
+    what: "a file that nothing imports",
+    file: "src/node/planted.ts",
+    text: "console.log(1);",
+    caught: "src/node/planted.ts",
   },
 ];

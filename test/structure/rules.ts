@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { unusedExports } from "./exports.ts";
 import { type Arrow, arrowsOf, processUses, type Sources, stringsOf } from "./source-graph.ts";
 
 /** A rule of docs/architecture.md: what breaks it, one line each. */
@@ -129,6 +130,42 @@ const NOT_RELATIVE_TO_A_RUN = [
   "src/kubernetes/in-cluster.ts: /var/run/secrets/kubernetes.io/serviceaccount",
 ];
 
+/** Every export is used outside its file, and every file by another; tests do not count. The published library is a door. */
+export const everyExportIsUsed: Rule = (sources) => {
+  const imported = new Set(ownArrows(sources).map(({ to }) => to));
+  return [
+    ...unusedExports(sources).filter((one) => !one.startsWith("src/index.ts: ") && !FOR_TESTS.includes(one)),
+    ...[...sources.keys()].filter((file) => !imported.has(file) && !/^src\/(main|index)\.ts$|\.d\.ts$/.test(file)),
+  ];
+};
+
+/** Parts of a file that tests ask directly, because through the whole they would need a terminal, a crash, a cloud, or minutes. */
+const FOR_TESTS = [
+  "src/agent/run-agent.ts: freePortDefaults",
+  "src/application/terminal.ts: parseTerminal",
+  "src/base/errors.ts: ERROR_CATALOGUE", // docs/errors.md is generated from it
+  "src/base/watch.ts: contentDigest",
+  "src/cli/progress-line.ts: describeProgress",
+  "src/cli/terminal/terminal.ts: wantsColour",
+  "src/config/bootstrap-override.ts: replaceHostIp",
+  "src/config/flags.ts: PROXY_FLAGS", // docs/config.md is generated from it
+  "src/control-plane/ads/resource-types.ts: LISTENER_TYPE",
+  "src/control-plane/ads/resource-types.ts: ROUTE_TYPE",
+  "src/envoy/arguments.ts: splitLogLevel",
+  "src/envoy/binary/find-envoy.ts: parseVersion",
+  "src/envoy/evidence/crash-evidence.ts: describeCrash",
+  "src/envoy/supervisor/drain.ts: describePlan",
+  "src/envoy/supervisor/restart-policy.ts: RESTART_BACKOFF", // the bench takes the wait from its figure
+  "src/envoy/supervisor/restart-policy.ts: RESTART_BUDGET",
+  "src/host/process-identity.ts: startTicks",
+  "src/istio/downward-api.ts: unquote",
+  "src/istio/mesh/index.ts: proxyConfigFromJson",
+  "src/node/ip.ts: canonicalIp",
+  "src/node/ip.ts: isIpv6",
+  "src/node/platform/gcp.ts: localityOfZone",
+  "src/status/reply.ts: chooseEncoding",
+];
+
 export const RULES: Readonly<Record<string, Rule>> = {
   arrowsPointDown,
   nothingFromOutside,
@@ -138,6 +175,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   onlyTheDoorsTouchTheProcess,
   onlyStartersImportChildProcess,
   pathsOfIstioStandOnce,
+  everyExportIsUsed,
 };
 
 /** `src/main.ts` and the other files beside the rooms are rooms of their own. */

@@ -62,6 +62,75 @@ function targetOf(from: string, specifier: string): string {
   return specifier.startsWith(".") ? posix.join(dirname(from), specifier) : specifier;
 }
 
+export interface Export {
+  /** `*` for everything of another file. */
+  readonly name: string;
+  /** The file that it is exported again from; undefined for one of its own. */
+  readonly from: string | undefined;
+  /** Its name there; `*` for all of it. */
+  readonly original: string;
+}
+
+/** What a file exports. */
+export const exportsOf = oncePerText((file: string, text: string): Export[] =>
+  parseSync(file, text).module.staticExports.flatMap(({ entries }) =>
+    entries.map(({ exportName, importName, moduleRequest }) => ({
+      name: exportName.kind === "None" ? "*" : (exportName.name ?? "default"),
+      from: moduleRequest === null ? undefined : targetOf(file, moduleRequest.value),
+      original: importName.kind === "Name" ? (importName.name ?? "*") : "*",
+    })),
+  ),
+);
+
+export interface ImportedName {
+  readonly from: string;
+  /** `*` where a file is taken as a whole. */
+  readonly name: string;
+}
+
+/** What a file imports by name, statically, dynamically and inside types; what it only exports again is not in it. */
+export const importedNames = oncePerText((file: string, text: string): ImportedName[] => {
+  const { module, program } = parseSync(file, text);
+  const found: ImportedName[] = module.staticImports.flatMap(({ moduleRequest, entries }) =>
+    entries.map(({ importName }) => ({
+      from: targetOf(file, moduleRequest.value),
+      name: importName.kind === "Default" ? "default" : (importName.name ?? "*"),
+    })),
+  );
+  const known = new Set<unknown>();
+  const add = (call: unknown, names: readonly string[]): void => {
+    const source = isNode(call) && isNode(call.source) ? call.source.value : undefined;
+    if (typeof source !== "string" || known.has(call)) return;
+    known.add(call);
+    for (const name of names) found.push({ from: targetOf(file, source), name });
+  };
+  visit(program, (node) => {
+    if (node.type === "VariableDeclarator")
+      for (const [call, names] of takenApart(node.id, node.init)) add(call, names);
+    if (node.type === "ImportExpression") add(node, ["*"]);
+    if (node.type === "TSImportType") add(node, [firstName(node.qualifier)]);
+  });
+  return found;
+});
+
+/** `const { a, b } = await import(…)`, and the same of several by `Promise.all`: which names are taken of which call. */
+function takenApart(pattern: unknown, value: unknown): [Node, string[]][] {
+  if (!isNode(pattern) || !isNode(value)) return [];
+  if (value.type === "AwaitExpression") return takenApart(pattern, value.argument);
+  if (value.type === "CallExpression" && pattern.type === "ArrayPattern") {
+    const [list] = value.arguments as unknown[];
+    const calls = isNode(list) && list.type === "ArrayExpression" ? (list.elements as unknown[]) : [];
+    return calls.flatMap((call, at) => takenApart((pattern.elements as unknown[])[at], call));
+  }
+  if (value.type !== "ImportExpression" || pattern.type !== "ObjectPattern") return [];
+  return [[value, (pattern.properties as { key?: { name?: string } }[]).map(({ key }) => key?.name ?? "*")]];
+}
+
+function firstName(qualifier: unknown): string {
+  if (!isNode(qualifier)) return "*";
+  return qualifier.type === "TSQualifiedName" ? firstName(qualifier.left) : String(qualifier.name);
+}
+
 /** How `process` is used in a file: the names read of it, and `process` itself where it is handed on as a whole. */
 export const processUses = oncePerText((file: string, text: string): string[] => {
   const uses: string[] = [];

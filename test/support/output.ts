@@ -1,6 +1,7 @@
 import { tmpdir } from "node:os";
 import { silentLogger } from "../../src/base/index.ts";
-import { OutputSource, type OutputSourceOptions } from "../../src/envoy/output/index.ts";
+import { OutputSource } from "../../src/envoy/output/index.ts";
+import type { OutputSourceOptions } from "../../src/envoy/output/output-source.ts";
 
 /** Outputs for a child as the agent makes them. */
 export function outputSource(options: Partial<OutputSourceOptions> = {}): OutputSource {

@@ -2,7 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bindUnix, createLogger, createMetrics, Lifetime, type LogLevel } from "../../src/base/index.ts";
-import { serveXdsRelay, type UpstreamCredentials, type XdsRelay, type XdsRelayOptions } from "../../src/xds/index.ts";
+import { serveXdsRelay, type XdsRelay, type XdsRelayOptions } from "../../src/xds/index.ts";
+import type { UpstreamCredentials } from "../../src/xds/types.ts";
 import { type AdsClient, connectAds } from "../support/ads-client.ts";
 
 export const CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster";

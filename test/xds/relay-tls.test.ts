@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { Secret } from "../../src/base/index.ts";
-import type { UpstreamTls } from "../../src/xds/index.ts";
+import type { UpstreamTls } from "../../src/xds/types.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeIstiod } from "../support/fake-istiod.ts";
 import { createTestCa } from "../support/test-ca.ts";

@@ -9,7 +9,7 @@ import { type ReportFrame, StatusPart, statusPorts } from "./status.ts";
 import { XdsPart, type XdsReport } from "./xds.ts";
 
 export { closeParts } from "./close-parts.ts";
-export type { AgentContext, AgentEnd, Part, Serving, Surroundings } from "./part.ts";
+export type { AgentContext, AgentEnd, Part, Surroundings } from "./part.ts";
 
 /** What `pilotboat status` shows of a running agent. Without secrets: a certificate's facts, never its key. */
 export type AgentReport = ReportFrame & EnvoyReport & XdsReport & IdentityReport;

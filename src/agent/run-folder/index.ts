@@ -1,4 +1,4 @@
-export { type FoundAgent, findAgents } from "./find-agents.ts";
+export { findAgents } from "./find-agents.ts";
 export { makeRunFolder } from "./make-run-folder.ts";
 export { inRunFolder, runAs, socketAccess, xdsSocketPath } from "./paths.ts";
 export { type RunFile, readOwnRunFile, runFilePath } from "./read-run-file.ts";

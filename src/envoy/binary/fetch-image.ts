@@ -48,7 +48,7 @@ const LIMIT_MS = 15 * 60 * 1_000;
 const ARCHITECTURES: Readonly<Record<Platform, string>> = { "linux-x64": "amd64", "linux-arm64": "arm64" };
 
 /** The platforms that there is an Envoy of Istio's for. */
-export const IMAGE_PLATFORMS: readonly Platform[] = Object.keys(ARCHITECTURES) as Platform[];
+const IMAGE_PLATFORMS: readonly Platform[] = Object.keys(ARCHITECTURES) as Platform[];
 
 /**
  * Makes sure that the cache has the Envoy of an image, whole and verified. Without a network when it is there already; a

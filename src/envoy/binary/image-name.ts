@@ -12,7 +12,7 @@ export interface EnvoyImage {
 }
 
 /** Where Istio publishes its images. */
-export const DEFAULT_HUB = "docker.io/istio";
+const DEFAULT_HUB = "docker.io/istio";
 
 const IMAGE = "proxyv2";
 const ISTIO = "istio-";

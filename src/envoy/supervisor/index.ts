@@ -6,11 +6,4 @@ export { couldNotStart, type RestartPolicy, type RunRecord } from "./restart-pol
 export { agentExitCode, type EnvoyEnd, endError } from "./run-report.ts";
 export type { State as EnvoyState } from "./states.ts";
 export { superviseEnvoy } from "./supervise.ts";
-export type {
-  EnvoyHistory,
-  EnvoyNews,
-  Replacement,
-  SupervisedEnvoy,
-  SuperviseOptions,
-  Traces,
-} from "./supervised-envoy.ts";
+export type { EnvoyHistory, EnvoyNews, SupervisedEnvoy, Traces } from "./supervised-envoy.ts";

@@ -53,7 +53,7 @@ function mustBeKnown(claims: TokenClaims, { clusterId }: AskedOfToken): string {
 const quoted = (text: string): string => `"${text}"`;
 
 /** `namespace/name` of a Kubernetes account; undefined for another subject. */
-export function accountOf({ subject }: TokenClaims): string | undefined {
+function accountOf({ subject }: TokenClaims): string | undefined {
   const [, namespace, name] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(subject) ?? [];
   return namespace === undefined ? undefined : `${namespace}/${name}`;
 }

@@ -217,4 +217,3 @@ export const PROXY_CONFIG = {
 export type ProxyConfig = MessageOf<typeof PROXY_CONFIG>;
 export type ClientTlsSettings = MessageOf<typeof CLIENT_TLS_SETTINGS>;
 export type RemoteService = MessageOf<typeof REMOTE_SERVICE>;
-export type Tracing = MessageOf<typeof TRACING>;

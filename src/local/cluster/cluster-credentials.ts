@@ -29,7 +29,7 @@ export interface ClusterCredentials {
   readonly root: MeshRoot;
 }
 
-export const ISTIO_AUDIENCE = "istio-ca";
+const ISTIO_AUDIENCE = "istio-ca";
 export const ISTIO_NAMESPACE = "istio-system";
 const DEFAULT_SECONDS = 43_200;
 

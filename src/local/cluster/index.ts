@@ -3,9 +3,7 @@ export {
   type CredentialsOptions,
   credentialFiles,
   fetchCredentials,
-  ISTIO_AUDIENCE,
-  ISTIO_NAMESPACE,
   writeCredentialFiles,
 } from "./cluster-credentials.ts";
-export { forwardIstiod, type IstiodForward, type IstiodForwardOptions } from "./forward-istiod.ts";
-export { type KeepOptions, type KeptCredentials, keepCredentials } from "./keep-credentials.ts";
+export { forwardIstiod, type IstiodForward } from "./forward-istiod.ts";
+export { keepCredentials } from "./keep-credentials.ts";

@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { describeError } from "../../../src/base/index.ts";
+import type { FetchOptions } from "../../../src/envoy/binary/fetch-envoy.ts";
 import {
   cacheFolder,
   DEFAULT_ENVOY_VERSION,
   ENVOY_LOCK,
-  type FetchOptions,
   fetchEnvoy,
   findOrFetchEnvoy,
   thisPlatform,

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { describeError } from "../../../src/base/index.ts";
-import { type FetchOptions, fetchEnvoy } from "../../../src/envoy/binary/index.ts";
+import type { FetchOptions } from "../../../src/envoy/binary/fetch-envoy.ts";
+import { fetchEnvoy } from "../../../src/envoy/binary/index.ts";
 import { envoyScript, sha256 } from "../../support/fake-pip.ts";
 
 const never = new AbortController().signal;

@@ -2,10 +2,12 @@ import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcp } from "node:net";
 import { Writable } from "node:stream";
 import { expect, test } from "vitest";
-import { createLogger, noMetrics } from "../../../src/base/index.ts";
+import { createLogger } from "../../../src/base/index.ts";
 import { createAdminClient, featuresOf } from "../../../src/envoy/index.ts";
 import { type DrainOptions, describePlan } from "../../../src/envoy/supervisor/drain.ts";
-import { type SuperviseOptions, superviseEnvoy } from "../../../src/envoy/supervisor/index.ts";
+import { superviseEnvoy } from "../../../src/envoy/supervisor/index.ts";
+import type { SuperviseOptions } from "../../../src/envoy/supervisor/supervised-envoy.ts";
+import { noMetrics } from "../../support/no-metrics.ts";
 import { outputSource } from "../../support/output.ts";
 
 const DRAIN: DrainOptions = {

@@ -4,17 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { freePorts, noMetrics, silentLogger } from "../../../src/base/index.ts";
+import { freePorts, silentLogger } from "../../../src/base/index.ts";
 import { createAdminClient, featuresOf } from "../../../src/envoy/index.ts";
 import {
   agentExitCode,
   endError,
   type RestartPolicy,
   type RunRecord,
-  type SuperviseOptions,
   superviseEnvoy,
   type Traces,
 } from "../../../src/envoy/supervisor/index.ts";
+import type { SuperviseOptions } from "../../../src/envoy/supervisor/supervised-envoy.ts";
+import { noMetrics } from "../../support/no-metrics.ts";
 import { outputSource } from "../../support/output.ts";
 import { isAlive } from "../../support/processes.ts";
 
