@@ -55,6 +55,7 @@ export {
   untrusted,
   whyUntrusted,
 } from "./trust.ts";
+export { utcTime } from "./utc-time.ts";
 export { VERIFIED_TLS } from "./verified-tls.ts";
 export { watchPaths } from "./watch.ts";
 export { MOST_YAML_DEPTH, tooDeepAt } from "./yaml-depth.ts";

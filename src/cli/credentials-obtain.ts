@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
-import { AgentError, createLogger } from "../base/index.ts";
+import { AgentError, createLogger, utcTime } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { isServiceAccountName, KUBERNETES_NAME } from "../istio/index.ts";
 import type { Cluster } from "../kubernetes/index.ts";
@@ -81,11 +81,11 @@ function describe({ cluster, namespace, serviceAccount }: CredentialsOptions, cr
     namespace,
     serviceAccount,
     audience: credentials.audience,
-    expiresAt: new Date(credentials.expiresAtMs).toISOString().replace(/\.\d+Z$/, "Z"),
+    expiresAt: utcTime(credentials.expiresAtMs),
     root: {
       from: credentials.root.from,
       sha256: fingerprint256.replaceAll(":", "").toLowerCase(),
-      expiresAt: new Date(validTo).toISOString().replace(/\.\d+Z$/, "Z"),
+      expiresAt: utcTime(Date.parse(validTo)),
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { AgentReport } from "../agent/index.ts";
-import { escapeLine } from "../base/index.ts";
+import { escapeLine, utcTime } from "../base/index.ts";
 import { readAnswer } from "./agent-answer.ts";
 import { AGENT_FLAGS, AGENT_FOLDER, JSON_FLAG, placeOf } from "./agent-place.ts";
 import { defineCommand } from "./contract/index.ts";
@@ -94,11 +94,11 @@ function certificateRows(identity: AgentReport["identity"], nowMs: number): Row[
       ["certificate", subjectAltName],
       ["issuer", issuer.replaceAll("\n", ", ")],
       ["serial", serialNumber],
-      ["valid", [`${iso(notBeforeMs)} to ${iso(notAfterMs)}, `, left(notAfterMs, nowMs)]],
+      ["valid", [`${utcTime(notBeforeMs)} to ${utcTime(notAfterMs)}, `, left(notAfterMs, nowMs)]],
     );
   }
   if (identity?.nextRotationMs !== undefined) {
-    rows.push(["next rotation", `${iso(identity.nextRotationMs)}, in ${span(identity.nextRotationMs - nowMs)}`]);
+    rows.push(["next rotation", `${utcTime(identity.nextRotationMs)}, in ${span(identity.nextRotationMs - nowMs)}`]);
   }
   if (identity !== undefined && "leftMs" in identity.token) {
     rows.push(["token", [`${identity.token.kind}, `, left(identity.token.expiresAtMs, nowMs), tokenFacts(identity)]]);
@@ -115,10 +115,6 @@ function tokenFacts({ tokenClaims }: NonNullable<AgentReport["identity"]>): stri
 
 function left(untilMs: number, nowMs: number): Text {
   return untilMs > nowMs ? `${span(untilMs - nowMs)} left` : bad(`expired ${span(nowMs - untilMs)} ago`);
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }
 
 /** The two largest units: `11h58m`, `4m3s`, `7s`. */

@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { AgentError, describeError, readTextFile, Secret } from "../base/index.ts";
+import { AgentError, describeError, readTextFile, Secret, utcTime } from "../base/index.ts";
 import { type ExecCredential, runExecPlugin } from "./exec-plugin.ts";
 import type { KubeHost, KubeServer, KubeUser, SecretSource, TextSource } from "./kubeconfig.ts";
 
@@ -131,8 +131,7 @@ function explainRefusal(user: KubeUser, { headers, certificate }: Credentials) {
   const expired = bearer === undefined ? certificateEnd(certificate?.chain) : tokenEnd(bearer);
   const what = bearer === undefined ? "client certificate" : "token";
   if (expired !== undefined && expired < Date.now()) {
-    const when = new Date(expired).toISOString().replace(/\.\d+Z$/, "Z");
-    return { reason: `the ${what} of ${whose} has expired at ${when}`, hint: renewHint(user) };
+    return { reason: `the ${what} of ${whose} has expired at ${utcTime(expired)}`, hint: renewHint(user) };
   }
   const nothing = header === undefined && certificate === undefined;
   return {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatGoDuration, formatProtoDuration, parseGoDuration } from "../../src/base/index.ts";
+import { formatGoDuration, formatProtoDuration, parseGoDuration, utcTime } from "../../src/base/index.ts";
 
 test.each([
   ["1h30m", 5_400_000_000_000n],
@@ -39,4 +39,13 @@ test.each([
   const duration = parseGoDuration(text) ?? -1n;
   expect(formatGoDuration(duration)).toBe(go);
   expect(formatProtoDuration(duration)).toBe(proto);
+});
+
+test.each([
+  [1_000, "1970-01-01T00:00:01Z"],
+  [1e308, "+275760-09-13T00:00:00Z"],
+  [Number.NEGATIVE_INFINITY, "-271821-04-20T00:00:00Z"],
+  [Number.NaN, "1970-01-01T00:00:00Z"],
+])("hostile fuzz: %d ms since the epoch, as others may say them, is shown as %s", (ms, shown) => {
+  expect(utcTime(ms)).toBe(shown);
 });

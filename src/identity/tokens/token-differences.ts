@@ -1,3 +1,4 @@
+import { utcTime } from "../../base/index.ts";
 import type { TokenClaims } from "./jwt.ts";
 
 /** What the agent says of itself beside the token. */
@@ -41,7 +42,7 @@ function accountTrouble(claims: TokenClaims, { namespace, serviceAccount }: Aske
 
 function clockTrouble({ notBeforeMs }: TokenClaims, nowMs: number): string | undefined {
   if (notBeforeMs === undefined || notBeforeMs <= nowMs) return undefined;
-  return `holds only from ${new Date(notBeforeMs).toISOString()} on: compare this machine's clock with the cluster's`;
+  return `holds only from ${utcTime(notBeforeMs)} on: compare this machine's clock with the cluster's`;
 }
 
 function mustBeKnown(claims: TokenClaims, { clusterId }: AskedOfToken): string {

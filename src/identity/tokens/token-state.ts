@@ -1,3 +1,4 @@
+import { utcTime } from "../../base/index.ts";
 import type { JwtTimes, TokenClaims } from "./jwt.ts";
 
 /**
@@ -32,15 +33,13 @@ export function tokenState(reading: TokenReading, nowMs: number): TokenState {
   return { kind, expiresAtMs, leftMs };
 }
 
-/** One sentence for a log line or a readiness report; undefined when nothing is wrong. */
+/**
+ * One sentence for a log line or a readiness report; undefined when nothing is wrong. It names the moment, not how long ago
+ * that was: a reason that stays the same is told once.
+ */
 export function describeTokenTrouble(state: TokenState): string | undefined {
   if (state.kind === "missing") return state.reason;
-  if (state.kind === "expired") return `the token expired at ${iso(state.expiresAtMs)} and was not replaced`;
-  if (state.kind === "expiring") return `the token expires at ${iso(state.expiresAtMs)} and was not replaced yet`;
+  if (state.kind === "expired") return `the token expired at ${utcTime(state.expiresAtMs)} and was not replaced`;
+  if (state.kind === "expiring") return `the token expires at ${utcTime(state.expiresAtMs)} and was not replaced yet`;
   return undefined;
-}
-
-/** The moment, not how long ago it was: a reason that stays the same is told once. */
-function iso(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }

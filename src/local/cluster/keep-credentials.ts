@@ -1,4 +1,4 @@
-import { type Clock, describeError, type Logger, systemClock } from "../../base/index.ts";
+import { type Clock, describeError, type Logger, systemClock, utcTime } from "../../base/index.ts";
 import {
   type ClusterCredentials,
   type CredentialsOptions,
@@ -104,7 +104,7 @@ class Keeper {
     const now = this.#clock.now();
     if (isToken) this.#tokenDueMs = this.#halfWay();
     this.#rootDueMs = now + ROOT_CHECK_MS;
-    const fields = { until: new Date(this.current.expiresAtMs).toISOString() };
+    const fields = { until: utcTime(this.current.expiresAtMs) };
     if (this.#failures > 0)
       this.#options.log.info("Credentials are renewed again", { ...fields, failures: this.#failures });
     else if (isToken) this.#options.log.info("Credentials are renewed", fields);
