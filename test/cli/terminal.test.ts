@@ -6,10 +6,10 @@ import { bad, coloured, good, plain } from "../../src/cli/terminal/text.ts";
 
 test.each<[Record<string, string>, boolean, boolean]>([
   [{ TERM: "xterm" }, true, true],
-  [{}, true, true],
+  [{}, true, false],
   [{ TERM: "xterm" }, false, false],
-  [{ NO_COLOR: "1" }, true, false],
-  [{ NO_COLOR: "" }, true, true],
+  [{ NO_COLOR: "1", TERM: "xterm" }, true, false],
+  [{ NO_COLOR: "", TERM: "xterm" }, true, true],
   [{ TERM: "dumb" }, true, false],
   [{ FORCE_COLOR: "1" }, false, true],
   [{ FORCE_COLOR: "" }, false, true],
@@ -41,7 +41,10 @@ function print(env: Record<string, string>, as: { isTTY?: boolean; columns?: num
 
 test("a pipe gets plain text as wide as it likes; a terminal says its width, and COLUMNS says it for both", () => {
   expect(print({})).toEqual({ chunks: ["ab"], width: undefined });
-  expect(print({}, { isTTY: true, columns: 72 })).toEqual({ chunks: ["\u001b[32ma\u001b[39mb"], width: 72 });
+  expect(print({ TERM: "xterm" }, { isTTY: true, columns: 72 })).toEqual({
+    chunks: ["\u001b[32ma\u001b[39mb"],
+    width: 72,
+  });
   expect(print({}, { isTTY: true, columns: 0 }).width).toBeUndefined();
   expect(print({ COLUMNS: "40" }).width).toBe(40);
   expect(print({ COLUMNS: "40" }, { isTTY: true, columns: 72 }).width).toBe(40);

@@ -46,7 +46,7 @@ const INTRODUCTION = [
   "| `PILOTBOAT_ENVOY_HUB` | where Istio's images are: registry and path before `/proxyv2`, default `docker.io/istio` |",
   "| `HTTPS_PROXY`, `NO_PROXY` | the way to a registry |",
   "| `DOCKER_CONFIG` | folder of `config.json`, by which a registry knows us, default `~/.docker` |",
-  "| `NO_COLOR`, `TERM=dumb` | no colours; without them a terminal gets some, and a pipe none |",
+  "| `NO_COLOR`; `TERM=dumb`, or no `TERM` | no colours; otherwise a terminal gets some, and a pipe none |",
   "| `FORCE_COLOR` | colours also in a pipe, `0` or `false`: none; beats `NO_COLOR` |",
   "| `COLUMNS` | width of tables and help pages; default: the terminal's |",
   "| `PATH` | where `envoy`, `pip` and `setpriv` are looked for |",

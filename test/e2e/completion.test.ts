@@ -149,7 +149,12 @@ describe.each(runtimes())("what $name shows in a terminal", (runtime) => {
     const line = 'Unknown command "stauts"';
     const shown = await runInTerminal(runtime, ["stauts"], { env: { TERM: "xterm" } });
     expect(shown).toMatchObject({ code: 2, screen: expect.stringContaining(`${RED} ${line}`) });
-    for (const env of [{ TERM: "dumb" }, { NO_COLOR: "1" }, { FORCE_COLOR: "0" }] as Record<string, string>[]) {
+    for (const env of [
+      {},
+      { TERM: "dumb" },
+      { TERM: "xterm", NO_COLOR: "1" },
+      { TERM: "xterm", FORCE_COLOR: "0" },
+    ] as Record<string, string>[]) {
       expect((await runInTerminal(runtime, ["stauts"], { env })).screen).toContain(`Error: ${line}`);
     }
     expect((await run(runtime, ["stauts"])).stderr).toMatch(/^Error: Unknown/);

@@ -30,11 +30,11 @@ function createTerminal(output: Output, env: Host["env"]): Terminal {
 
 /**
  * Whether an output gets colours: a terminal does. Exceptions, the first that applies: `FORCE_COLOR` (`0` and `false`: none; else
- * always), `NO_COLOR` that is not empty, `TERM=dumb`. Sources: no-color.org; Node's `tty.WriteStream.getColorDepth`.
+ * always), `NO_COLOR` that is not empty, `TERM` that is `dumb` or not set. Sources: no-color.org; Node's `tty.WriteStream.getColorDepth`.
  */
 export function wantsColour({ FORCE_COLOR, NO_COLOR, TERM }: Host["env"], isTerminal: boolean): boolean {
   if (FORCE_COLOR !== undefined) return FORCE_COLOR !== "0" && FORCE_COLOR !== "false";
-  return isTerminal && !NO_COLOR && TERM !== "dumb";
+  return isTerminal && !NO_COLOR && TERM !== undefined && TERM !== "dumb"; // as git decides it
 }
 
 /** Narrower than this nothing can be laid out. */
