@@ -46,7 +46,7 @@ test("reality 34: a misspelt field of proxyConfig is told in the log", async () 
   });
   const told = lines.filter((line) => /\twarn\tPROXY_CONFIG/.test(line));
   expect(told).toEqual([
-    expect.stringContaining('concurency: unknown field, passed over. Did you mean "concurrency"?'),
+    expect.stringContaining('concurency: unknown field, ignored. Did you mean "concurrency"?'),
   ]);
 });
 

@@ -211,9 +211,9 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     await rig.proxy.waitFor(/Reload: the next Envoy is active/);
     expect(await rig.envoy()).toMatchObject({ epoch: 1 });
     await rig.change({ concurrency: 2 });
-    await rig.proxy.waitFor(/Reload: waiting for an earlier Envoy/);
+    await rig.proxy.waitFor(/Reload: waiting for a previous Envoy/);
     await rig.change({ concurrency: 3 }); // the last word counts, also while it waits
-    await rig.proxy.waitFor(/Reload: ~ arguments.--concurrency: "1" -> "3"[\s\S]*the next Envoy serves/);
+    await rig.proxy.waitFor(/Reload: ~ arguments.--concurrency: "1" -> "3"[\s\S]*the next Envoy is active/);
     expect(rig.proxy.stdout()).toContain('Reload: + arguments.--concurrency: "1"');
     const { code, stderr } = await run(runtime, ["reload", "--run-folder", rig.sandbox.folder]);
     expect([code, stderr]).toEqual([0, expect.stringContaining("an earlier Envoy still drains")]);

