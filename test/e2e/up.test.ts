@@ -65,7 +65,7 @@ describe.each(runtimes())("pilotboat up on $name", (runtime) => {
     );
     command.kill("SIGINT");
     expect(await command.ended).toEqual({ code: 0, signal: null });
-    expect(command.stdout().match(/Envoy ended|Envoy runs again/g)).toHaveLength(2); // its orderly end is none
+    expect(command.stdout().match(/Envoy exited|Envoy runs again/g)).toHaveLength(2); // its orderly end is none
   });
 
   test("reality 24: the folder that is printed is the one whose edits Envoy follows", async () => {
