@@ -49,6 +49,9 @@ export interface HttpStream extends Disposable {
 /** No answer, or not all of it, came within the limit. */
 export class NoAnswerError extends Error {}
 
+/** The server closed the connection before its answer was whole. */
+export class CutAnswerError extends Error {}
+
 /**
  * One HTTP exchange over a connection of its own; any status is an answer, and no redirect is followed. Rejects with
  * NoAnswerError, the reason of `signal`, or an Error of what failed: that of the system where no connection came about.
@@ -148,7 +151,7 @@ function responseTo(call: ClientRequest, body: string | undefined): Promise<Inco
   return new Promise((resolve, reject) => {
     call.once("response", resolve);
     call.on("error", reject); // stays: a failure after the response is the body's, too
-    call.once("close", () => reject(new Error("the connection closed without an answer")));
+    call.once("close", () => reject(new CutAnswerError("the connection closed without an answer")));
     call.end(body);
   });
 }
@@ -177,6 +180,6 @@ async function* pieces(response: IncomingMessage, limit: Limit): AsyncGenerator<
     }
   } catch (error) {
     if (limit.signal.aborted) throw limit.signal.reason;
-    throw new Error(`the answer ended early: ${describeError(error)}`, { cause: error });
+    throw new CutAnswerError(`the answer ended early: ${describeError(error)}`, { cause: error });
   }
 }

@@ -18,7 +18,15 @@ export {
 export { parseGoBool } from "./go-bool.ts";
 export { escapeGoJson, goJson } from "./go-json.ts";
 export { dropUnderscores, parseGoFloat } from "./go-number.ts";
-export { type HttpAnswer, type HttpOptions, type HttpStream, httpRequest, httpStream, NoAnswerError } from "./http.ts";
+export {
+  CutAnswerError,
+  type HttpAnswer,
+  type HttpOptions,
+  type HttpStream,
+  httpRequest,
+  httpStream,
+  NoAnswerError,
+} from "./http.ts";
 export { allSettled, Lifetime } from "./lifetime.ts";
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts";
 export { lookupForSocket, lookupHost } from "./lookup-host.ts";

@@ -1,6 +1,6 @@
 import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import type { Duplex } from "node:stream";
-import { httpRequest, NoAnswerError, readBody, systemClock, systemCode } from "../base/index.ts";
+import { CutAnswerError, httpRequest, NoAnswerError, readBody, systemClock, systemCode } from "../base/index.ts";
 import type { Authenticator } from "./authenticator.ts";
 import type { Dial } from "./dial.ts";
 import { startLimit } from "./limit.ts";
@@ -68,8 +68,8 @@ export async function send(line: Line, call: KubeCall): Promise<KubeAnswer> {
 }
 
 function isCut(error: unknown): boolean {
-  const isBrokenOff = error instanceof Error && /ended without an answer|broke off/.test(error.message);
-  return !(error instanceof NoAnswerError) && (isBrokenOff || CUT.includes(systemCode(error) ?? ""));
+  if (error instanceof NoAnswerError) return false;
+  return error instanceof CutAnswerError || CUT.includes(systemCode(error) ?? "");
 }
 
 async function sendOnce(line: Line, call: KubeCall & { readonly headers: Headers }, signal: AbortSignal) {
@@ -130,7 +130,7 @@ function upgradedOr(asked: ClientRequest): Promise<Upgraded> {
   return new Promise((resolve, reject) => {
     asked.once("upgrade", (response, socket, head) => resolve({ socket, head, response }));
     asked.on("error", reject);
-    asked.once("close", () => reject(new Error("the connection closed without an answer")));
+    asked.once("close", () => reject(new CutAnswerError("the connection closed without an answer")));
     asked.once("response", (response: IncomingMessage) => {
       readBody(response)
         .then((bytes) => resolve({ status: response.statusCode ?? 0, body: bytes.toString("utf8") }))
