@@ -94,24 +94,10 @@ async function fetchBody(url: URL, { method, body, stop }: What): Promise<string
 }
 
 async function checkPort(port: number, env: Host["env"]): Promise<void> {
-  if (ALLOWED_PORTS.includes(port) || (await configuredPorts(env)).includes(port)) return;
+  if (ALLOWED_PORTS.includes(port)) return;
+  const { configuredPorts } = await import("./configured-ports.ts"); // reads YAML, which the usual ports do not need
+  if (configuredPorts(env).includes(port)) return;
   throw new AgentError("USAGE", `debug port ${port} is not in allowed list [${ALLOWED_PORTS.join(" ")}]`, {
     hint: "Ports that PROXY_CONFIG (proxyAdminPort, statusPort) or ENVOY_STATUS_PORT name are allowed as well",
   });
-}
-
-/** The agent's ports where they were moved: Istio's own list would make the drain hook of such a pod fail. */
-async function configuredPorts(env: Host["env"]): Promise<number[]> {
-  const { parse } = await import("yaml");
-  const ports = [Number(env.ENVOY_STATUS_PORT)];
-  try {
-    const config: unknown = parse(env.PROXY_CONFIG ?? "{}");
-    if (typeof config === "object" && config !== null) {
-      if ("proxyAdminPort" in config) ports.push(Number(config.proxyAdminPort));
-      if ("statusPort" in config) ports.push(Number(config.statusPort));
-    }
-  } catch {
-    // an unreadable PROXY_CONFIG allows nothing; the proxy command is the one that reports it
-  }
-  return ports;
 }

@@ -81,8 +81,8 @@ test("a helper that has nothing is silent, one that fails is told, and what the 
   expect(await find("c.example", never)).toBeUndefined();
   expect(await find("d.example", never)).toBeUndefined();
   expect(notes).toEqual([
-    'Warning: docker-credential-broken failed, so "b.example" is asked as nobody: no session',
-    'Warning: docker-credential-missing failed, so "c.example" is asked as nobody: it is not on PATH',
+    'Warning: docker-credential-broken failed, so "b.example" is asked without credentials: no session',
+    'Warning: docker-credential-missing failed, so "c.example" is asked without credentials: it is not on PATH',
   ]);
 });
 
