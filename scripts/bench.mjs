@@ -1,7 +1,6 @@
-// Runs benchmarks: `npm run bench -- start sds`. Each is bundled first, because Node 20 runs no TypeScript.
-import { spawnSync } from "node:child_process";
+// Runs benchmarks: `npm run bench -- start sds`.
 import { existsSync, readdirSync } from "node:fs";
-import { build } from "esbuild";
+import { runBundled } from "./run-bundled.mjs";
 
 const known = readdirSync("bench")
   .filter((file) => file.endsWith(".ts"))
@@ -14,20 +13,6 @@ if (wanted.length === 0 || unknown.length > 0) {
   process.exit(2);
 }
 for (const name of wanted) {
-  const outdir = `dist/bench/${name}`; // split, as the product is: some modules must load after others
-  await build({
-    entryPoints: [`bench/${name}.ts`],
-    outdir,
-    splitting: true,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    packages: "external",
-    loader: { ".yaml": "text" },
-  });
-  const { status } = spawnSync(process.execPath, ["--expose-gc", `${outdir}/${name}.js`, ...flags], {
-    stdio: "inherit",
-  });
-  if (status !== 0) process.exit(status ?? 1);
+  const status = await runBundled(`bench/${name}.ts`, `dist/bench/${name}`, { args: flags, nodeArgs: ["--expose-gc"] });
+  if (status !== 0) process.exit(status);
 }

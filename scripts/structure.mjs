@@ -1,16 +1,4 @@
-// Prints the import graph as text: `npm run structure`, or `npm run structure -- files`. Bundled first, because Node 20 runs no TypeScript.
-import { spawnSync } from "node:child_process";
-import { build } from "esbuild";
+// Prints the import graph as text: `npm run structure`, or `npm run structure -- files`.
+import { runBundled } from "./run-bundled.mjs";
 
-const outfile = "dist/bench/structure.js";
-await build({
-  entryPoints: ["test/structure/print.ts"],
-  outfile,
-  bundle: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  packages: "external",
-});
-const { status } = spawnSync(process.execPath, [outfile, ...process.argv.slice(2)], { stdio: "inherit" });
-process.exit(status ?? 1);
+process.exit(await runBundled("test/structure/print.ts", "dist/structure", { args: process.argv.slice(2) }));
