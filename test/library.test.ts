@@ -45,9 +45,7 @@ test("reality 34: a misspelt field of proxyConfig is told in the log", async () 
     onLog: (line) => void lines.push(line),
   });
   const told = lines.filter((line) => /\twarn\tPROXY_CONFIG/.test(line));
-  expect(told).toEqual([
-    expect.stringContaining('concurency: unknown field, ignored. Did you mean "concurrency"?'),
-  ]);
+  expect(told).toEqual([expect.stringContaining('concurency: unknown field, ignored. Did you mean "concurrency"?')]);
 });
 
 test.each([

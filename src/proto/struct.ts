@@ -2,6 +2,9 @@ import { bytesOf, fieldOf, readFields, textOf } from "./wire.ts";
 
 // A `google.protobuf.Struct` as it is on the wire: JSON without descriptors. Source: google/protobuf/struct.proto.
 
+/** Full names of the messages that hold another one's configuration as a Struct. */
+export const TYPED_STRUCTS: ReadonlySet<string> = new Set(["xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"]);
+
 /** A member as an encoded `Value`; of several names the last that is there. Throws on bytes that are not protobuf. */
 export function memberOf(struct: Uint8Array, ...names: readonly string[]): Uint8Array | undefined {
   let found: Uint8Array | undefined;

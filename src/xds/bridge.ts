@@ -159,7 +159,7 @@ class Bridge {
     const facts = this.#peek(message);
     if (facts === undefined) return;
     this.#noteVerdict(facts);
-    this.#rejections.noteRequest(facts, message);
+    if (this.#responses.handles(facts.typeUrl)) this.#rejections.noteRequest(facts, message);
     this.#responses.noteRequest(facts.typeUrl, message);
     if (facts.typeUrl === LISTENER_TYPE && this.#speaksForAgent()) this.#own.subscribeOnce();
   }

@@ -1,3 +1,4 @@
+import { TYPED_STRUCTS } from "../proto/struct.ts";
 import { bytesOf, nameIn, readFields, rewriteFields, textOf, typeOf } from "../proto/wire.ts";
 import type { Variant } from "./variant.ts";
 
@@ -42,7 +43,6 @@ type FilterKind = keyof typeof FILTER_FIELDS;
 const CONNECTION_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const TLS_CONTEXT = /^envoy\.extensions\.transport_sockets\.tls\.v3\.(Upstream|Downstream)TlsContext$/;
-const TYPED_STRUCTS: ReadonlySet<string> = new Set(["xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"]);
 
 /** A field's new bytes by its number; a field that is not named stays. */
 type Rewrites = Readonly<Record<number, (value: Uint8Array) => Uint8Array | undefined>>;

@@ -48,6 +48,11 @@ export class ResponsePath {
     this.#options = options;
   }
 
+  /** Whether a hook sees, and may refuse, responses of this type. */
+  handles(typeUrl: string): boolean {
+    return this.#options.hooks.some((hook) => hook.handles(typeUrl));
+  }
+
   noteRequest(typeUrl: string, message: Uint8Array): void {
     for (const hook of this.#options.hooks) if (hook.handles(typeUrl)) hook.noteRequest?.(typeUrl, message);
   }

@@ -1,6 +1,7 @@
-import { describeError, type Logger } from "../base/index.ts";
+import type { Logger } from "../base/index.ts";
 import { readFields } from "../proto/wire.ts";
 import type { ResponseHook, StreamHook } from "./response-hooks.ts";
+import { rewritten } from "./rewritten.ts";
 import { TYPE_PREFIX } from "./types.ts";
 import type { Variant } from "./variant.ts";
 import { substituteWasm, type WasmSubstitute } from "./wasm-substitute.ts";
@@ -41,14 +42,9 @@ export class WasmModules implements ResponseHook {
   }
 
   #adapt(variant: Variant, message: Buffer): Buffer {
-    try {
-      const bytes = new Uint8Array(message.buffer, message.byteOffset, message.length); // a Buffer is cut much more slowly
-      const adapted = substituteWasm(bytes, variant, (name, substitute) => this.#note(name, substitute));
-      return adapted === bytes ? message : Buffer.from(adapted.buffer, adapted.byteOffset, adapted.length);
-    } catch (error) {
-      this.#log.debug("response cannot be read and is passed on", { reason: describeError(error) });
-      return message;
-    }
+    return rewritten(message, this.#log, (bytes) =>
+      substituteWasm(bytes, variant, (name, substitute) => this.#note(name, substitute)),
+    );
   }
 
   #note(name: string, substitute: WasmSubstitute | undefined): void {

@@ -1,4 +1,4 @@
-import { memberOf, valueIn } from "../proto/struct.ts";
+import { memberOf, TYPED_STRUCTS, valueIn } from "../proto/struct.ts";
 import { bytesOf, encodeFields, fieldOf, nameIn, readFields, rewriteFields, textOf, typeOf } from "../proto/wire.ts";
 import type { Variant } from "./variant.ts";
 
@@ -33,7 +33,6 @@ export function substituteWasm(message: Uint8Array, { response }: Variant, onExt
 
 const ANY_TYPE_URL = 1;
 const ANY_VALUE = 2;
-const TYPED_STRUCTS: ReadonlySet<string> = new Set(["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"]);
 
 /** By the message that configures the Wasm filter: the RBAC filter of the same kind, and where its statistics prefix is. */
 const FILTERS: ReadonlyMap<string, { readonly rbac: string; readonly statPrefix: number }> = new Map([
