@@ -24,6 +24,8 @@ export interface RunningAgent extends AsyncDisposable {
   envoyPid(): number | undefined;
   /** `POST /drain`: Envoy drains and runs on; disposal then ends it without waiting. */
   drain(): Promise<void>;
+  /** Disposal then ends Envoy without waiting, whatever state it is in: nobody needs it any more. */
+  skipDrain(): void;
   identity(): IdentityStatus | undefined;
   /** What disposal has not closed yet, by the names of its parts, the next one to close first. */
   stillOpen(): readonly string[];

@@ -36,6 +36,7 @@ export async function serveAgent({ around, parts, life, close }: ServeOptions): 
     statusPort: status.port,
     envoyPid: () => envoy.pid(),
     drain: () => envoy.drain(),
+    skipDrain: () => envoy.skipDrain(),
     identity: () => identity.status(),
     stillOpen: () => life.open,
     [Symbol.asyncDispose]: close,

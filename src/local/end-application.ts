@@ -46,7 +46,7 @@ export async function endApplication(parts: EndParts): Promise<void> {
 }
 
 /** Asks Envoy to drain, so that its own end waits for nothing more. Resolves when it has answered, or after a second. */
-export async function beginDrain({ agent, drain }: RunSidecar, cut: AbortSignal): Promise<void> {
+async function beginDrain({ agent, drain }: RunSidecar, cut: AbortSignal): Promise<void> {
   if (agent.envoyPid() === undefined) return;
   const answered = new AbortController();
   const isAnswered = (): void => answered.abort();

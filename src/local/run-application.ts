@@ -19,7 +19,7 @@ import { AgentError, type Logger, silentLogger, systemClock } from "../base/inde
 import { type AgentConfig, formatProblem, logPlaceOf } from "../config/index.ts";
 import type { EnvoyEnd } from "../envoy/supervisor/index.ts";
 import { findSetpriv, type Host } from "../host/index.ts";
-import { beginDrain, endApplication, waitUntilQuiet } from "./end-application.ts";
+import { endApplication, waitUntilQuiet } from "./end-application.ts";
 import type { LocalMeshOptions } from "./local-mesh.ts";
 import {
   isGiven,
@@ -76,7 +76,7 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
     } finally {
       over.abort();
       signals.beginEnd("the application exited");
-      await beginDrain(sidecar, signals.hurry);
+      sidecar.agent.skipDrain(); // what is still open leads to nobody
       const isClosed = await closeWithin(sidecar, signals.force);
       if (!isClosed) log.error(describeTimeout(sidecar.agent));
     }

@@ -182,6 +182,21 @@ describe.each(runtimes())("pilotboat run on $name", (runtime) => {
     expect((await command.ended).code).toBe(143);
   });
 
+  test("an Envoy that was still starting when the end began is not waited for once the application is gone", async () => {
+    await using command = go(`
+      process.on("SIGTERM", async () => {
+        const status = () => fetch("${world.outbound}/last").then((answer) => answer.status, () => 0);
+        while ((await status()) !== 200) await new Promise((done) => setTimeout(done, 20));
+        setTimeout(() => process.exit(0), 700); // by then the agent knows that Envoy is live
+      });
+      ${WAIT}`);
+    await command.waitFor(/waiting/);
+    process.kill(await envoyOf(command.pid), "SIGKILL");
+    command.kill("SIGTERM");
+    expect((await command.ended).code).toBe(0);
+    expect(command.stderr()).not.toContain("Connections are still open");
+  });
+
   test("an Envoy that is given up ends the application, with Envoy's code", async () => {
     await using command = go(`process.on("SIGTERM", () => process.exit(0)); ${WAIT}`, ["--restart=never"]);
     await command.waitFor(/waiting/);

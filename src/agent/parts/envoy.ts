@@ -91,6 +91,11 @@ export class EnvoyPart implements Part {
     await this.#envoy?.drain();
   }
 
+  /** The end then waits for nothing, whatever state Envoy is in. */
+  skipDrain(): void {
+    this.#envoy?.skipDrain();
+  }
+
   lasting(config: AgentConfig): Record<string, unknown> {
     return lastingEnvoyOptions(config);
   }
@@ -182,7 +187,7 @@ export class EnvoyPart implements Part {
     const { quit, context } = this.#around;
     const { drainRoute, quitRoute, reloadRoute } = await import("../../status/index.ts");
     const quitAtOnce = (): void => {
-      this.#envoy?.skipDrain();
+      this.skipDrain();
       quit("/quitquitquit called");
     };
     return [quitRoute(quitAtOnce, context.log), drainRoute(() => this.drain(), context.log), reloadRoute(this.#reload)];
