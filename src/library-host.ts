@@ -1,6 +1,5 @@
-import { Writable } from "node:stream";
 import { escapeLine } from "./base/index.ts";
-import { type Host, workingDirectory } from "./host/index.ts";
+import { type Host, nowhere, workingDirectory } from "./host/index.ts";
 
 /** What a person should see although nobody takes the log: why a first start takes long. */
 export function tellUser(line: string): void {
@@ -9,7 +8,6 @@ export function tellUser(line: string): void {
 
 /** The process as a library sees it: its environment, no output, and one signal in place of the process's own. */
 export function libraryHost(signal: AbortSignal | undefined): Host {
-  const nowhere = (): Writable => new Writable({ write: (_chunk, _encoding, done) => done() });
   const never = new AbortController().signal;
   return {
     env: process.env,

@@ -13,16 +13,16 @@ import type { Host } from "../host/index.ts";
 import { hideSecrets } from "../istio/index.ts";
 import { proxyConfigToJson } from "../istio/mesh/index.ts";
 import { VERSION } from "../version.ts";
+import { judgeEnvoyEnd, type RunOutcome } from "./judge-envoy-end.ts";
 import { withLog } from "./log-sink.ts";
 import { type AgentContext, plannedPorts } from "./parts/index.ts";
 import { freePortsFor, portDefaults } from "./ports/index.ts";
 import type { RunningAgent } from "./running-agent.ts";
 import { startAgent } from "./start-agent.ts";
 import { namedEnvoy } from "./start-envoy/index.ts";
-import { tellEnvoyEnd } from "./tell-envoy-end.ts";
 
-/** What `pilotboat proxy` does: reads the words, runs until the end, and resolves with the exit code. */
-export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Promise<number> {
+/** What `pilotboat proxy` does: reads the words and runs until the end. Rejects as `loadConfig` and `startAgent` do. */
+export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Promise<RunOutcome> {
   return withLog(logPlaceOf(words.args, host.cwd), host, async (log) => {
     const { stop } = host.signals;
     const read = (defaults: readonly ConfigDefaults[] = []): Promise<LoadedConfig> =>
@@ -47,7 +47,9 @@ export async function freePortDefaults(config: AgentConfig): Promise<readonly Co
 /** Longest time that closing may take after a third signal: Envoy is killed at once, and the other parts have 10 s. */
 const FORCED_LIMIT_MS = 15_000;
 
-async function runAgent(config: AgentConfig, context: AgentContext): Promise<number> {
+const GOOD: RunOutcome = { exitCode: 0, failure: undefined };
+
+async function runAgent(config: AgentConfig, context: AgentContext): Promise<RunOutcome> {
   const { host, log } = context;
   const { signals } = host;
   const agent = await startAgent(config, context).catch((error: unknown) => {
@@ -55,16 +57,16 @@ async function runAgent(config: AgentConfig, context: AgentContext): Promise<num
     log.info("Agent has successfully terminated", { reason: describeError(error) }); // asked to stop while it started
     return undefined;
   });
-  if (agent === undefined) return 0;
+  if (agent === undefined) return GOOD;
   const end = await agent.ended;
   if (end.kind === "asked") log.info(`Ending: ${end.reason}`);
   const isClosed = await closeWithin(agent, signals.force);
   if (!isClosed) log.error(describeTimeout(agent));
   if (end.kind === "asked") {
     log.info("Agent has successfully terminated");
-    return 0;
+    return GOOD;
   }
-  return tellEnvoyEnd(end.end, { named: await namedEnvoy(config, host.env), env: host.env, stderr: host.stderr, log });
+  return judgeEnvoyEnd(end.end, { named: await namedEnvoy(config, host.env), env: host.env, log });
 }
 
 export function describeTimeout(agent: Pick<RunningAgent, "stillOpen">): string {

@@ -8,13 +8,13 @@ import { type AgentConfig, formatProblem, PROXY_ROLES, parseFlags } from "../con
 import { findEnvoy } from "../envoy/binary/index.ts";
 import { validateConfig } from "../envoy/index.ts";
 import { OutputSource } from "../envoy/output/index.ts";
-import { findSetpriv, type Host, makeTemporaryFolder, temporaryPlace, writeExact } from "../host/index.ts";
+import { findSetpriv, type Host, makeTemporaryFolder, temporaryPlace } from "../host/index.ts";
 import type { JsonValue } from "../istio/mesh/index.ts";
 import { type Input, PROXY_FLAGS } from "./contract/index.ts";
 import { checkNamedFile, readNamedFile } from "./named-path.ts";
 import { printWarnings } from "./print-error.ts";
 import { loadProxyWords } from "./proxy-words.ts";
-import { good, stdoutOf, warning } from "./terminal/index.ts";
+import { good, stdoutOf, warning, writeExact } from "./terminal/index.ts";
 
 /** Prints the bootstrap that these words of `proxy` give. */
 export async function printBootstrap(args: readonly string[], host: Host): Promise<number> {

@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
-import { type Host, writeExact } from "../host/index.ts";
+import type { Host } from "../host/index.ts";
 import { type Command, defineCommand, PROXY_TYPE } from "./contract/index.ts";
 import { printWarnings } from "./print-error.ts";
+import { writeExact } from "./terminal/index.ts";
 
 const FLAGS = [
   { name: "output", shorthand: "o", type: "string", default: "yaml", help: "Form of the output", value: "yaml|json" },

@@ -1,3 +1,4 @@
+import type { RunOutcome } from "../agent/index.ts";
 import { AgentError, describeError, type ErrorCode, escapeLine } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { bad, faint, stderrOf, type Text, warning } from "./terminal/index.ts";
@@ -7,6 +8,12 @@ type Stderr = Pick<Host, "stderr" | "env">;
 /** What a failed command prints: the message and its code, then the hint; for a bug the stack as well. */
 export function printError(host: Stderr, error: unknown): void {
   stderrOf(host).print([bad("Error:"), " ", errorText(error)]);
+}
+
+/** Prints why a run failed, if it did, and gives the exit code. */
+export function reportOutcome(host: Stderr, { failure, exitCode }: RunOutcome): number {
+  if (failure !== undefined) printError(host, failure);
+  return exitCode;
 }
 
 /** One line per warning, to be continued with. */

@@ -1,5 +1,6 @@
 import { finishOutput, lossyOutput } from "../host/index.ts";
 import { defineCommand, flagHelp, PROXY_FLAGS, PROXY_TYPE, type Section } from "./contract/index.ts";
+import { reportOutcome } from "./print-error.ts";
 
 /** The drop-in for pilot-agent: its words are read by `config`, as pflag does it. */
 export const command = defineCommand({
@@ -36,7 +37,7 @@ export const command = defineCommand({
     // a reader that is slow must not hold up Envoy, whose lines go the same way
     const [stdout, stderr] = [lossyOutput(host.stdout), lossyOutput(host.stderr)];
     try {
-      return await runProxy({ args: words }, { ...host, stdout, stderr });
+      return reportOutcome({ ...host, stderr }, await runProxy({ args: words }, { ...host, stdout, stderr }));
     } finally {
       await Promise.all([finishOutput(stdout), finishOutput(stderr)]); // before the reason of a failure is printed
     }

@@ -1,9 +1,10 @@
 import type { AgentReport } from "../agent/index.ts";
 import { AgentError, describeError } from "../base/index.ts";
-import { type Host, writeExact } from "../host/index.ts";
+import type { Host } from "../host/index.ts";
 import { readAnswer } from "./agent-answer.ts";
 import { AGENT_FLAGS, type AgentPlace, placeOf } from "./agent-place.ts";
 import { defineCommand, type Input } from "./contract/index.ts";
+import { writeExact } from "./terminal/index.ts";
 
 /** Source: istio/istio pilot/cmd/pilot-agent/app/request.go. */
 const ALLOWED_PORTS = [15000, 15004, 15020, 15021];

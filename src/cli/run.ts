@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
 import { type AgentError, parseGoDuration, toMs } from "../base/index.ts";
 import { finishOutput, type Host, lossyOutput } from "../host/index.ts";
-import type { LocalRunOptions, RunOptions } from "../local/index.ts";
+import type { LocalRunOptions, ReadyProxy, RunOptions } from "../local/index.ts";
 import { defineCommand, type Input, PROXY_FLAGS } from "./contract/index.ts";
+import { printError } from "./print-error.ts";
 
 const OWN_FLAGS = [
   {
@@ -90,7 +91,10 @@ export const command = defineCommand({
     const [{ runApplication }, options] = await Promise.all([import("../local/index.ts"), readOptions(input, host)]);
     const stderr = lossyOutput(host.stderr); // an unread log must not hold up Envoy
     try {
-      return await runApplication({ ...options, command: [file, ...rest] }, { ...host, stderr });
+      const own: Host = { ...host, stderr };
+      const onReady = (proxy: ReadyProxy): void => printAddresses(own, proxy);
+      const onFailure = (failure: AgentError): void => printError(own, failure);
+      return await runApplication({ ...options, onReady, onFailure, command: [file, ...rest] }, own);
     } finally {
       await finishOutput(stderr); // before the reason of a failure is printed
     }
@@ -99,7 +103,12 @@ export const command = defineCommand({
 
 type Words = Input<typeof OWN_FLAGS>;
 
-async function readOptions(input: Words, host: Host): Promise<Omit<RunOptions, "command">> {
+function printAddresses({ stderr }: Host, { addresses, readyMs }: ReadyProxy): void {
+  stderr.write(`pilotboat: the proxy is ready after ${Math.round(readyMs)} ms\n`);
+  for (const [name, address] of addresses) stderr.write(`  ${name.padEnd(14)} ${address}\n`);
+}
+
+async function readOptions(input: Words, host: Host): Promise<Omit<RunOptions, "command" | "onReady" | "onFailure">> {
   const { flags, given, usage } = input;
   for (const name of ["resources", "app-port"]) {
     if (given.has(name) && !flags.local) throw usage(`--${name} needs --local`);

@@ -1,13 +1,14 @@
 import { resolve } from "node:path";
-import { tellEnvoyEnd } from "../agent/index.ts";
+import { judgeEnvoyEnd } from "../agent/index.ts";
 import { createLogger, escapeLine, isStopped, pause, silentLogger } from "../base/index.ts";
 import type { EnvoyNews } from "../envoy/supervisor/index.ts";
-import type { Host } from "../host/index.ts";
+import { type Host, nowhere } from "../host/index.ts";
 import { type LocalMesh, startLocalMesh } from "../local/index.ts";
 import { VERSION } from "../version.ts";
 import { openDesk } from "./control-plane-token.ts";
 import { checkNamedFolder } from "./named-path.ts";
 import { parsePort, parseServicePort } from "./parse-port.ts";
+import { reportOutcome } from "./print-error.ts";
 import { showFetch } from "./progress-line.ts";
 import { good, nameTable, plain, stdoutOf, type Text, wrap } from "./terminal/index.ts";
 import { createMeshNews, curlLine, describeEnvoyNews, nothingToTry, shorten } from "./up-news.ts";
@@ -42,7 +43,7 @@ export async function up({ folder, ...flags }: UpOptions, host: Host): Promise<n
     ...appPort,
     ...(flags.envoy === undefined ? {} : { envoy: flags.envoy }),
     ...(flags.envoyVersion === undefined ? {} : { envoyVersion: flags.envoyVersion }),
-    host: isVerbose ? host : { ...host, stdout: quiet(host.stdout), stderr: quiet(host.stderr) },
+    host: isVerbose ? host : { ...host, stdout: nowhere(), stderr: nowhere() },
     log: createLogger({ write, levels: new Map([["default", isVerbose ? "info" : "none"]]) }),
     onFetch: showFetch(host, (line) => print(`  ${line}`)),
     onEnvoyNews: (news: EnvoyNews) => print(escapeLine(describeEnvoyNews(news))),
@@ -64,7 +65,7 @@ export async function up({ folder, ...flags }: UpOptions, host: Host): Promise<n
   if (end.kind === "envoy") {
     const named = flags.envoy ?? host.env.ENVOY_BIN;
     const path = named ? resolve(host.cwd, named) : undefined;
-    return tellEnvoyEnd(end.end, { named: path, env: host.env, stderr: host.stderr, log: silentLogger });
+    return reportOutcome(host, await judgeEnvoyEnd(end.end, { named: path, env: host.env, log: silentLogger }));
   }
   if (isReady) print(`${end.reason}: draining and ending`);
   return 0;
@@ -140,9 +141,4 @@ async function explainWaiting(mesh: LocalMesh, print: (line: string) => void, st
     print(reason === told.reason ? `  still waiting, ${seconds} s` : `  still waiting: ${reason}`);
     told = { reason, atMs: nowMs };
   }
-}
-
-/** A stream that takes everything and shows nothing. */
-function quiet(like: NodeJS.WritableStream): NodeJS.WritableStream {
-  return Object.assign(Object.create(like) as NodeJS.WritableStream, { write: () => true, fd: undefined });
 }

@@ -13,4 +13,12 @@ export { portHolders, portSharers } from "./port-holders.ts";
 export { commandLineOf, ownerOf, startOf, wasStartedWith } from "./process-identity.ts";
 export { type ProgramOptions, type ProgramOutput, type Ran, runProgram } from "./run-program.ts";
 export { isForRuntime } from "./runtime-variables.ts";
-export { descriptorOf, finishOutput, isTerminal, lossyOutput, steadyOutput, writeExact } from "./steady-output.ts";
+export {
+  descriptorOf,
+  finishOutput,
+  isTerminal,
+  lossyOutput,
+  nowhere,
+  outputUntil,
+  steadyOutput,
+} from "./steady-output.ts";

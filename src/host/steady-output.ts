@@ -109,13 +109,19 @@ export function lossyOutput(
   return Object.assign(lossy, { fd: descriptorOf(output), isTTY: isTerminal(output) });
 }
 
-export function isTerminal(output: NodeJS.WritableStream): boolean {
-  return (output as Partial<ProcessOutput>).isTTY === true;
+/** The same output for a writer whose lines are of no use once `over` aborts. */
+export function outputUntil(output: NodeJS.WritableStream, over: AbortSignal): NodeJS.WritableStream {
+  const write = (chunk: string | Uint8Array): boolean => over.aborted || output.write(chunk);
+  return Object.assign(Object.create(output) as NodeJS.WritableStream, { write });
 }
 
-/** A document or an answer: on a terminal escaped as all text, elsewhere exact. */
-export function writeExact(output: NodeJS.WritableStream, text: string): void {
-  output.write(isTerminal(output) ? text : Buffer.from(text));
+/** Takes everything and shows nothing. */
+export function nowhere(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() });
+}
+
+export function isTerminal(output: NodeJS.WritableStream): boolean {
+  return (output as Partial<ProcessOutput>).isTTY === true;
 }
 
 /** The descriptor of the process that what is written to `output` ends up on, where it is one. */

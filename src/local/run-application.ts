@@ -3,8 +3,8 @@ import {
   type AgentContext,
   closeWithin,
   describeTimeout,
-  type Listeners,
-  tellEnvoyEnd,
+  type EndContext,
+  judgeEnvoyEnd,
   withLog,
 } from "../agent/index.ts";
 import { namedEnvoy } from "../agent/start-envoy/index.ts";
@@ -18,7 +18,7 @@ import {
 import { AgentError, type Logger, silentLogger, systemClock } from "../base/index.ts";
 import { type AgentConfig, formatProblem, logPlaceOf } from "../config/index.ts";
 import type { EnvoyEnd } from "../envoy/supervisor/index.ts";
-import { findSetpriv, type Host } from "../host/index.ts";
+import { findSetpriv, type Host, outputUntil } from "../host/index.ts";
 import { endApplication, waitUntilQuiet } from "./end-application.ts";
 import type { LocalMeshOptions } from "./local-mesh.ts";
 import {
@@ -42,6 +42,15 @@ export interface RunOptions {
   readonly isVerbose: boolean;
   /** Bring a control plane and an example service along, as `pilotboat up` does. */
   readonly local: LocalRunOptions | undefined;
+  /** The proxy is ready, and the application starts next. */
+  readonly onReady: (proxy: ReadyProxy) => void;
+  /** Envoy failed for good. The application may still be running, and gets its time to exit. */
+  readonly onFailure: (failure: AgentError) => void;
+}
+
+export interface ReadyProxy extends Pick<RunSidecar, "addresses"> {
+  /** Since the agent's start. */
+  readonly readyMs: number;
 }
 
 export type LocalRunOptions = Pick<LocalMeshOptions, "resources" | "appPort" | "onFetch">;
@@ -62,8 +71,10 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
     const read = await runConfigReader(args, host);
     const { config, warnings } = await read();
     if (options.local === undefined) for (const warning of warnings) log.warn(formatProblem(warning));
+    // never to stdout, which is the application's; and nothing of the lines that only say that Envoy exits
+    const envoyOutput = options.isVerbose ? host.stderr : outputUntil(host.stderr, over.signal);
     const sidecar = await startSidecar(options, config, {
-      host: { ...host, ...envoyStreams(host.stderr, options.isVerbose ? undefined : over.signal) },
+      host: { ...host, stdout: envoyOutput, stderr: envoyOutput },
       log,
       signals,
       readAgain: read,
@@ -71,8 +82,8 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
     if (sidecar === undefined) return signalCode(signals);
     try {
       const named = await namedEnvoy(config, host.env);
-      const listeners = { named, env: host.env, stderr: host.stderr, log: hasOwnLog ? log : silentLogger };
-      return await runBeside(sidecar, { ...options, file, listeners }, { host, log, signals });
+      const endContext = { named, env: host.env, log: hasOwnLog ? log : silentLogger };
+      return await runBeside(sidecar, { ...options, file, endContext }, { host, log, signals });
     } finally {
       over.abort();
       signals.beginEnd("the application exited");
@@ -88,13 +99,6 @@ interface Surroundings {
   readonly host: Host;
   readonly log: Logger;
   readonly signals: RunSignals;
-}
-
-/** Where Envoy's lines go: never to stdout, which is the application's; nowhere for those that only say that it ends. */
-function envoyStreams(stderr: NodeJS.WritableStream, over: AbortSignal | undefined): Pick<Host, "stdout" | "stderr"> {
-  const write = (chunk: string | Uint8Array): boolean => over?.aborted === true || stderr.write(chunk);
-  const stream = Object.assign(Object.create(stderr) as NodeJS.WritableStream, { write });
-  return { stdout: stream, stderr: stream };
 }
 
 /** Undefined when a signal came first. */
@@ -123,14 +127,15 @@ async function startSidecar(
 
 async function runBeside(
   sidecar: RunSidecar,
-  options: RunOptions & { readonly file: string; readonly listeners: Listeners },
+  options: RunOptions & { readonly file: string; readonly endContext: EndContext },
   around: Surroundings,
 ): Promise<number> {
   const { host, log, signals } = around;
   const failed = await waitUntilReady(sidecar, options, signals);
-  if (failed !== undefined) return (await tellEnvoyEnd(failed, options.listeners)) || 1; // a run without its application is no success
+  if (failed !== undefined) return (await reportEnd(failed, options)) || 1; // a run without its application is no success
   if (signals.stop.aborted) return signalCode(signals);
-  printAddresses(sidecar, host);
+  const { agent, addresses } = sidecar;
+  options.onReady({ addresses, readyMs: agent.timeline.marks.get("ready") ?? 0 });
   const application = await startApplication({
     file: options.file,
     args: options.command.slice(1),
@@ -143,7 +148,7 @@ async function runBeside(
   const first = await firstEnd(application, sidecar, signals.stop);
   const sinceMs = systemClock.now();
   if (first.kind === "envoy") log.warn("Envoy is gone; stopping the application");
-  const envoyCode = first.kind === "envoy" ? await tellEnvoyEnd(first.end, options.listeners) : 0;
+  const envoyCode = first.kind === "envoy" ? await reportEnd(first.end, options) : 0;
   if (first.kind !== "application") await endApplication({ application, sidecar, signals, log });
   const end = await application.ended;
   log.info(`The application exited: ${describeApplicationEnd(end)}`);
@@ -205,10 +210,13 @@ async function firstEnd(application: RunningApplication, { agent }: RunSidecar, 
   return Promise.race([application.ended.then((): FirstEnd => ({ kind: "application" })), stopped, gaveUp]);
 }
 
-function printAddresses({ agent, addresses }: RunSidecar, { stderr }: Host): void {
-  const ms = Math.round(agent.timeline.marks.get("ready") ?? 0);
-  stderr.write(`pilotboat: the proxy is ready after ${ms} ms\n`);
-  for (const [name, address] of addresses) stderr.write(`  ${name.padEnd(14)} ${address}\n`);
+async function reportEnd(
+  end: EnvoyEnd,
+  { onFailure, endContext }: Pick<RunOptions, "onFailure"> & { readonly endContext: EndContext },
+): Promise<number> {
+  const { failure, exitCode } = await judgeEnvoyEnd(end, endContext);
+  if (failure !== undefined) onFailure(failure);
+  return exitCode;
 }
 
 /** A signal came before the application was there. */

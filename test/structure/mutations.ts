@@ -103,6 +103,23 @@ export const MUTATIONS: readonly Mutation[] = [
     text,
     caught,
   })),
+  ...(
+    [
+      ["an output of the host", 'export const tell = (host) => host.stderr.write("ready\\n");', "stderr.write"],
+      [
+        "an output taken apart, under another name",
+        "export const tell = ({ stdout: out }) => out.write(1);",
+        "out.write",
+      ],
+      [
+        "an output in a variable",
+        'export const tell = (host) => {\n  const to = host["stderr"];\n  to?.end(1);\n};',
+        "to.end",
+      ],
+      ["a stream by its type", "export const tell = (to: NodeJS.WritableStream) => to.write(1);", "to.write"],
+      ["the console", "export const tell = () => console.error(1);", "console.error"],
+    ] as const
+  ).map(([what, text, caught]) => ({ rule: "onlyCommandsPrint", what, file: "src/local/planted.ts", text, caught })),
   {
     rule: "onlyStartersImportChildProcess",
     what: "a room that starts a program itself",

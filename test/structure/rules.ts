@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { unusedExports } from "./exports.ts";
-import { type Arrow, arrowsOf, processUses, type Sources, stringsOf } from "./source-graph.ts";
+import { type Arrow, arrowsOf, outputWrites, processUses, type Sources, stringsOf } from "./source-graph.ts";
 
 /** A rule of docs/architecture.md: what breaks it, one line each. */
 export type Rule = (sources: Sources) => string[];
@@ -107,6 +107,20 @@ export const onlyTheDoorsTouchTheProcess: Rule = (sources) =>
       return [...uses.map((name) => `${file}: process.${name}`), ...imported.map(show)];
     });
 
+/** Only commands print. Below them a floor returns facts or calls a callback, so that a library's user sees nothing unasked. */
+export const onlyCommandsPrint: Rule = (sources) =>
+  [...sources]
+    .filter(([file]) => roomOf(file) !== "cli" && !DOORS.includes(file) && !Object.hasOwn(PASSES_ON, file))
+    .flatMap(([file, text]) => outputWrites(file, text).map((name) => `${file}: ${name}`));
+
+/** What is written there is no text of ours for people, or is the log, which has its own targets and formats. */
+const PASSES_ON: Readonly<Record<string, string>> = {
+  "src/agent/log-sink.ts": "the log",
+  "src/envoy/output/pass-on.ts": "Envoy's lines",
+  "src/host/steady-output.ts": "the outputs themselves",
+  "src/kubernetes/exec-plugin.ts": "the lines of a kubeconfig's credential plugin, as kubectl shows them",
+};
+
 /** Who starts processes: the one runner of programs, Envoy's supervisor, and the application of `run`. */
 const STARTERS = ["src/host/run-program.ts", "src/envoy/supervisor/child.ts", "src/application/start-application.ts"];
 
@@ -173,6 +187,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   noFileIsPartOfACircle,
   noFolderIsPartOfACircle,
   onlyTheDoorsTouchTheProcess,
+  onlyCommandsPrint,
   onlyStartersImportChildProcess,
   pathsOfIstioStandOnce,
   everyExportIsUsed,

@@ -146,6 +146,43 @@ export const processUses = oncePerText((file: string, text: string): string[] =>
   return uses;
 });
 
+/**
+ * Where a file writes to an output of the process, or to a stream of that name: `host.stderr.write(…)`, the same by a
+ * variable, a field taken apart, a parameter of that type or a name in brackets, and `console`.
+ */
+export const outputWrites = oncePerText((file: string, text: string): string[] => {
+  const { program } = parseSync(file, text);
+  const outputs = new Set(OUTPUTS);
+  const isOutput = (node: unknown): boolean => {
+    if (!isNode(node)) return false;
+    if (node.type === "MemberExpression") return OUTPUTS.includes(nameIn(node.property));
+    return node.type === "Identifier" && outputs.has(nameIn(node));
+  };
+  visit(program, (node) => {
+    if (node.type === "VariableDeclarator" && isNode(node.id) && isOutput(node.init)) outputs.add(nameIn(node.id));
+    if (node.type === "Property" && OUTPUTS.includes(nameIn(node.key))) outputs.add(nameIn(node.value));
+    const isStream = JSON.stringify(node.typeAnnotation ?? null).includes('"WritableStream"');
+    if (node.type === "Identifier" && isStream) outputs.add(nameIn(node));
+  });
+  const found: string[] = [];
+  visit(program, (node) => {
+    if (node.type !== "MemberExpression" || !isNode(node.object)) return;
+    const [owner, method] = [node.object, nameIn(node.property)];
+    if (nameIn(owner) === "console" && owner.type === "Identifier") found.push(`console.${method}`);
+    if (["write", "end"].includes(method) && isOutput(owner)) {
+      found.push(`${nameIn(owner.type === "Identifier" ? owner : owner.property)}.${method}`);
+    }
+  });
+  return found;
+});
+
+const OUTPUTS = ["stdout", "stderr"];
+
+/** Of an identifier or a string. */
+function nameIn(node: unknown): string {
+  return isNode(node) ? String(node.name ?? node.value ?? "") : "";
+}
+
 /** The text of every string and of every fixed part of a template in a file. */
 export const stringsOf = oncePerText((file: string, text: string): string[] => {
   const found: string[] = [];

@@ -1,3 +1,4 @@
+export { writeExact } from "./exact.ts";
 export { columnTable, nameTable, type Row, wrap } from "./table.ts";
 export { stderrOf, stdoutOf } from "./terminal.ts";
 export { bad, faint, good, plain, strong, type Text, warning } from "./text.ts";

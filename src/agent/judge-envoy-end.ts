@@ -1,28 +1,30 @@
-import { AgentError, escapeLine, type Logger } from "../base/index.ts";
+import { AgentError, type Logger } from "../base/index.ts";
 import { askVersion } from "../envoy/binary/index.ts";
 import { agentExitCode, describeEnd, type EnvoyEnd, endError, type RunRecord } from "../envoy/supervisor/index.ts";
 import { logFailure } from "./log-sink.ts";
 
-export interface Listeners {
-  /** Absolute path of an executable that somebody named: one that ended at once, and not as Envoy does, may be none. */
+/** How a run ended, for the command that started it. */
+export interface RunOutcome {
+  readonly exitCode: number;
+  /** Why the run failed; the log already has it. Undefined when it ended well. */
+  readonly failure: AgentError | undefined;
+}
+
+export interface EndContext {
+  /** Absolute path of the executable that the user chose. If it exited at once and not as Envoy does, it may not be an Envoy. */
   readonly named: string | undefined;
-  /** For that executable, when it is asked what it is. */
+  /** Environment in which that executable is asked for its version. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly stderr: NodeJS.WritableStream;
   readonly log: Logger;
 }
 
-/** Says on stderr and in the log why there is no Envoy any more, and resolves with the exit code. */
-export async function tellEnvoyEnd(end: EnvoyEnd, { named, env, stderr, log }: Listeners): Promise<number> {
+/** Logs why Envoy ended, and resolves with what that means for the run: ENVOY_ENDED, or ENVOY_NOT_EXECUTABLE. */
+export async function judgeEnvoyEnd(end: EnvoyEnd, { named, env, log }: EndContext): Promise<RunOutcome> {
   const stranger = await strangerError(end, named, env);
-  const error = stranger ?? endError(end);
-  if (error === undefined) log.info(end.by === "us" ? "Envoy was terminated" : end.message);
-  else {
-    logFailure(error, log);
-    const hint = error.hint === undefined ? "" : `  hint: ${escapeLine(error.hint)}\n`;
-    stderr.write(`Error: ${escapeLine(error.message)} [${error.code}]\n${hint}`);
-  }
-  return stranger === undefined ? agentExitCode(end) : 1; // the exit code of another program says nothing
+  const failure = stranger ?? endError(end);
+  if (failure === undefined) log.info(end.by === "us" ? "Envoy was terminated" : end.message);
+  else logFailure(failure, log);
+  return { failure, exitCode: stranger === undefined ? agentExitCode(end) : 1 }; // the exit code of another program says nothing
 }
 
 /** Envoy's own lines, in the forms of its log and of its command line. */
@@ -31,7 +33,7 @@ const LIKE_ENVOY = /\[(critical|error|warning|info|debug|trace)\]|\t(critical|er
 async function strangerError(
   end: EnvoyEnd,
   named: string | undefined,
-  env: Listeners["env"],
+  env: EndContext["env"],
 ): Promise<AgentError | undefined> {
   if (named === undefined || end.by === "us" || end.run.wasLive || end.run.spawnFailure !== undefined) return undefined;
   if (isKilled(end.run.end)) return undefined;
@@ -44,7 +46,7 @@ async function strangerError(
   });
 }
 
-/** Somebody else did that: the kernel for want of memory, the kubelet, a person. It says nothing of the program. */
+/** The kernel (out of memory), the kubelet or a person did that. It says nothing about the program. */
 function isKilled(end: RunRecord["end"]): boolean {
   return end.kind === "signal" && ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"].includes(end.signal);
 }
