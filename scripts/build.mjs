@@ -21,14 +21,19 @@ if (process.argv.includes("--if-stale") && isFresh()) process.exit(0);
 execFileSync(process.execPath, ["scripts/build-descriptors.mjs"], { stdio: "inherit" });
 for (const made of ["chunks", "types"]) rmSync(join("dist", made), { recursive: true, force: true });
 
-// On Node 24 `import "node:http"` reads every export of it, and so loads the fetch library: 15 ms. `require` does not.
+// On Node 24 an import of node:http, dynamic ones too, reads every export of it, and so loads the fetch library: 15 ms
+// and 5 MB. `require` does not. A dynamic import is of a module with names, of which only these are used.
 const requireHttp = {
   name: "require-http",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:http$/ }, ({ path, kind }) =>
-      kind === "import-statement" ? { path, namespace: "require" } : undefined,
-    );
-    onLoad({ filter: /^/, namespace: "require" }, ({ path }) => ({ contents: `module.exports = require("${path}");` }));
+    onResolve({ filter: /^node:http$/ }, ({ path, kind }) => {
+      if (kind === "import-statement") return { path, namespace: "require" };
+      return kind === "dynamic-import" ? { path, namespace: "require-names" } : undefined;
+    });
+    const load = (namespace, contents) =>
+      onLoad({ filter: /^/, namespace }, ({ path }) => ({ contents: contents(path) }));
+    load("require", (path) => `module.exports = require("${path}");`);
+    load("require-names", (path) => `export const { createServer, request } = require("${path}");`);
   },
 };
 
