@@ -6,8 +6,15 @@ import type { ReadinessBoard } from "../status/index.ts";
 const READY_TELL_MS = 10_000;
 const READY_TELL_AGAIN_MS = 60_000;
 
+export interface ReadyOptions {
+  readonly ended: Promise<unknown>;
+  /** Aborts when it may be ready at any moment; undefined: from the start. */
+  readonly soon: AbortSignal | undefined;
+  readonly log: Logger;
+}
+
 /** Asks until all is ready. Rejects with STOPPED when the agent ends first. */
-export async function waitUntilReady(board: ReadinessBoard, ended: Promise<unknown>, log: Logger): Promise<void> {
+export async function waitUntilReady(board: ReadinessBoard, { ended, soon, log }: ReadyOptions): Promise<void> {
   const over = new AbortController();
   void ended.then(() => over.abort());
   const startedMs = performance.now();
@@ -24,6 +31,6 @@ export async function waitUntilReady(board: ReadinessBoard, ended: Promise<unkno
     }
     return false;
   };
-  const isReady = await poll(look, { stop: over.signal });
+  const isReady = await poll(look, { stop: over.signal, soon });
   if (!isReady) throw new AgentError("STOPPED", "The agent exited before it was ready");
 }

@@ -21,7 +21,9 @@ export async function serveAgent({ around, parts, life, close }: ServeOptions): 
   const readiness = createReadinessBoard({ checks, stop, log });
   for (const part of list) await part.serve?.({ life, node, readiness });
   const ended = firstEnd(stop, list);
-  const ready = waitUntilReady(readiness, ended, log).then(() => {
+  const hints = list.flatMap(({ readySoon }) => readySoon ?? []);
+  const soon = hints.length === 0 ? undefined : AbortSignal.any(hints);
+  const ready = waitUntilReady(readiness, { ended, soon, log }).then(() => {
     noteReady(timeline, log);
     for (const part of list) part.noteReady?.();
   });

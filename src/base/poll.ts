@@ -14,11 +14,16 @@ export interface PollPace {
  */
 const BOOT_PACE: PollPace = { firstMs: 10, hurryMs: 1_000, factor: 1.2, mostMs: 1_000 };
 
+/** Each look costs the boot some 2 ms of processor time, so there are few that cannot succeed. */
+const IDLE_MS = 100;
+
 export interface PollOptions {
   /** Ends the polling; a look that is under way is for `look` to end. */
   readonly stop: AbortSignal;
   /** Default: that of a boot. */
   readonly pace?: PollPace;
+  /** Aborts when what is awaited may come at any moment; until then looks are rare. Default: at once. */
+  readonly soon?: AbortSignal | undefined;
   readonly clock?: Clock;
 }
 
@@ -27,7 +32,11 @@ export interface PollOptions {
  * does: what is only "not yet" is for `look` to tell.
  */
 export async function poll(look: () => Promise<boolean>, options: PollOptions): Promise<boolean> {
-  const { stop, pace = BOOT_PACE, clock = systemClock } = options;
+  const { stop, pace = BOOT_PACE, soon, clock = systemClock } = options;
+  while (soon?.aborted === false && !stop.aborted) {
+    if (await look()) return true;
+    await pause(IDLE_MS, AbortSignal.any([stop, soon]), clock);
+  }
   const hurryUntilMs = clock.now() + pace.hurryMs;
   for (let waitMs = pace.firstMs; !stop.aborted; ) {
     if (await look()) return true;

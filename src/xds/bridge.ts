@@ -45,6 +45,8 @@ export interface BridgeOptions {
   readonly metrics: Metrics;
   /** Called for each request that leaves for the control plane. */
   readonly onRequest?: (() => void) | undefined;
+  /** Called each time that Envoy accepts listeners. */
+  readonly onListeners?: (() => void) | undefined;
   readonly clock: Clock;
 }
 
@@ -200,9 +202,12 @@ class Bridge {
   }
 
   #noteVerdict({ typeUrl, nonce, versionInfo, rejection }: RequestFacts): void {
-    const { id } = this.#options;
+    const { id, onListeners } = this.#options;
     if (rejection !== undefined) this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: oneLine(rejection) });
-    else if (nonce !== "") this.#watch.accepted(id, typeUrl);
+    else if (nonce !== "") {
+      this.#watch.accepted(id, typeUrl);
+      if (typeUrl === LISTENER_TYPE) onListeners?.();
+    }
   }
 
   #send(message: Buffer): void {

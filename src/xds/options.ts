@@ -33,6 +33,8 @@ export interface XdsRelayOptions {
   readonly told?: ToldReasons;
   /** Called for each request that leaves for the control plane. */
   readonly onRequest?: (() => void) | undefined;
+  /** Called each time that Envoy accepts listeners. */
+  readonly onListeners?: (() => void) | undefined;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock?: Clock;

@@ -75,8 +75,19 @@ class Streams {
   }
 
   take(variant: Variant, downstream: Downstream): void {
-    const { upstream, intercept, watches, hooks, log, metrics, clock, maxRequestBytes, envoys, onRequest } =
-      this.#options;
+    const {
+      upstream,
+      intercept,
+      watches,
+      hooks,
+      log,
+      metrics,
+      clock,
+      maxRequestBytes,
+      envoys,
+      onRequest,
+      onListeners,
+    } = this.#options;
     const stream = this.#live.enter();
     const running = bridge(
       downstream,
@@ -95,6 +106,7 @@ class Streams {
         log,
         metrics,
         onRequest,
+        onListeners,
         clock,
       },
       stream.cut,

@@ -93,7 +93,7 @@ test("Envoy's command is told without secrets; what cannot be removed at the end
     await rm(bootstrap);
     await mkdir(bootstrap);
     stop.abort(new Error("received signal SIGTERM"));
-    expect(await running).toBe(0);
+    expect(await running).toEqual({ exitCode: 0, failure: undefined });
     await expect.poll(() => printed).toContain("Agent has successfully terminated");
     expect(printed.split("\n").filter((line) => /\twarn\tCannot close/.test(line))).toEqual([
       expect.stringMatching(/Cannot close "bootstrap file": .*envoy-rev\.json/),

@@ -24,3 +24,16 @@ test("what stops it ends the wait, and a failure of the look is the caller's", a
   expect(await polling).toBe(false);
   await expect(poll(() => Promise.reject(new Error("odd")), { stop: never })).rejects.toThrow("odd");
 });
+
+test("looks are rare until what is awaited may come, and the next one is at once when it may", async () => {
+  const clock = createMovableClock(0);
+  const soon = new AbortController();
+  const looks: number[] = [];
+  const polling = poll(async () => looks.push(clock.now()) > 14, { stop: never, clock, soon: soon.signal });
+  await clock.advance(950);
+  expect(looks).toEqual([0, 100, 200, 300, 400, 500, 600, 700, 800, 900]);
+  soon.abort();
+  await clock.advance(50);
+  expect(looks.slice(10)).toEqual([950, 960, 970, 980, 990]);
+  expect(await polling).toBe(true);
+});

@@ -52,6 +52,8 @@ export interface Part {
   spawn?(life: Lifetime): Promise<void>;
   /** What must be so before `/healthz/ready` says 200. Asked for once, before anything is served. */
   readiness?(node: NodeDescription): Promise<readonly ReadinessCheck[]>;
+  /** Aborts when what readiness waits for may come at any moment; the boot is asked rarely until then. */
+  readonly readySoon?: AbortSignal | undefined;
   /** Loads and serves; resolves when it answers. In the order of the parts. */
   serve?(serving: Serving): Promise<void>;
   /** Called once, when everything is ready for the first time. */

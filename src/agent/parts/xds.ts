@@ -27,12 +27,17 @@ export interface XdsNeeds {
 export class XdsPart implements Part {
   readonly #around: Surroundings;
   readonly #needs: XdsNeeds;
+  readonly #hasListeners = new AbortController();
+  /** Undefined when Envoy may become ready without asking the relay for anything. */
+  readonly readySoon: AbortSignal | undefined;
   #socket: BoundSocket | undefined;
   #relay: XdsRelay | undefined;
 
   constructor(around: Surroundings, needs: XdsNeeds) {
     this.#around = around;
     this.#needs = needs;
+    const { settings } = around.config;
+    this.readySoon = hasOwnDocument(around.config) && !settings.isEnvoyDisabled ? this.#hasListeners.signal : undefined;
   }
 
   lasting(config: AgentConfig): Record<string, unknown> {
@@ -66,6 +71,7 @@ export class XdsPart implements Part {
       envoys: () => (isProxyless(config, node) ? 0 : Math.max(1, envoys())),
       ...(identity.told === undefined ? {} : { told: identity.told }),
       onRequest: () => timeline.mark("first xds request"),
+      onListeners: () => this.#hasListeners.abort(),
       log: context.log,
       metrics,
     };
