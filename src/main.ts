@@ -2,9 +2,11 @@
 import { describeError } from "./base/index.ts";
 import { printError, runCli } from "./cli/index.ts";
 import {
+  createStopStages,
   finishOutput,
   type Host,
   isForRuntime,
+  STOP_SIGNALS,
   type StopSignals,
   steadyOutput,
   workingDirectory,
@@ -49,9 +51,7 @@ async function takeEnvironment(): Promise<Host["env"]> {
   return env;
 }
 
-const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-const OTHER_SIGNALS = ["SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH"] as const;
-const ALL_SIGNALS = [...STOP_SIGNALS, ...OTHER_SIGNALS];
+const ALL_SIGNALS: readonly NodeJS.Signals[] = [...STOP_SIGNALS, "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH"];
 
 const listeners = new Set<(signal: NodeJS.Signals) => void>();
 
@@ -70,22 +70,17 @@ interface Listening {
 }
 
 function listenForSignals(): Listening {
-  const stages = [new AbortController(), new AbortController(), new AbortController()] as const;
-  const [stop, hurry, force] = stages;
+  const stages = createStopStages((name) => STOP_SIGNALS.includes(name));
   const failed = new AbortController();
   process.on("SIGUSR1", () => undefined); // by default Node opens its inspector, for whoever can send it
-  for (const name of STOP_SIGNALS) {
-    process.on(name, () => {
-      stages.find(({ signal }) => !signal.aborted)?.abort(new Error(`received signal ${name}`));
-    });
-  }
+  for (const name of STOP_SIGNALS) process.on(name, () => stages.receive(name));
   return {
-    signals: { stop: stop.signal, hurry: hurry.signal, force: force.signal, failed: failed.signal },
+    signals: { ...stages, failed: failed.signal },
     fail(error) {
       failed.abort(error);
-      if (stop.signal.aborted) return;
-      stop.abort(new Error(`internal failure: ${describeError(error)}`));
-      for (const listener of listeners) listener("SIGTERM"); // who sorts the signals itself does not look at the stages
+      if (stages.stop.aborted) return;
+      stages.beginEnd(`internal failure: ${describeError(error)}`);
+      for (const listener of listeners) listener("SIGTERM"); // `run` sorts the signals itself, and has stages of its own
     },
   };
 }

@@ -1,56 +1,37 @@
 import type { RunningApplication } from "../application/index.ts";
-import type { Host, StopSignals } from "../host/index.ts";
+import { createStopStages, type Host, STOP_SIGNALS, type StopStages } from "../host/index.ts";
 
 /** The stop signals of a run: not every signal that arrives asks the run to stop. */
-export interface RunSignals extends StopSignals {
-  /** Those that asked for it, in their order. */
-  readonly received: readonly NodeJS.Signals[];
-  /** From now on signals that do not ask for a stop are passed on. */
+export interface RunSignals extends StopStages {
+  /** From now on the application gets the signals that do not ask for a stop. */
   attach(application: SignalledApplication): void;
-  /** The end has begun without a signal: the first one now hurries. */
-  beginEnd(reason: string): void;
 }
 
 export type SignalledApplication = Pick<RunningApplication, "isInTerminal" | "isTyped" | "pass">;
-
-const STOPPING: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"];
 
 /**
  * Sorts signals. Ctrl-C and Ctrl-\ reach an application in a terminal by themselves and are its own matter: a shell or
  * a debugger under `run` does not end by them. Without a terminal SIGHUP asks a server to read its files again.
  */
 export function sortSignals(host: Pick<Host, "signals" | "onSignal">): RunSignals {
-  const stages = [new AbortController(), new AbortController(), new AbortController()] as const;
-  const [stop, hurry, force] = stages;
-  const received: NodeJS.Signals[] = [];
   let application: SignalledApplication | undefined;
-
   const isApplicationsOwn = (name: NodeJS.Signals): boolean => {
-    if (!STOPPING.includes(name)) return true;
-    if (application === undefined || stop.signal.aborted) return false;
+    if (application === undefined || stages.stop.aborted) return false;
     return application.isTyped(name) || (name === "SIGHUP" && !application.isInTerminal);
   };
+  const stages = createStopStages((name) => STOPPING.includes(name) && !isApplicationsOwn(name));
   listen(host, (name) => {
-    if (isApplicationsOwn(name)) {
-      application?.pass(name);
-      return;
-    }
-    received.push(name);
-    stages.find(({ signal }) => !signal.aborted)?.abort(new Error(`received signal ${name}`));
+    if (!stages.receive(name)) application?.pass(name);
   });
   return {
-    stop: stop.signal,
-    hurry: hurry.signal,
-    force: force.signal,
-    received,
+    ...stages,
     attach(running) {
       application = running;
     },
-    beginEnd(reason) {
-      if (!stop.signal.aborted) stop.abort(new Error(reason));
-    },
   };
 }
+
+const STOPPING: readonly NodeJS.Signals[] = [...STOP_SIGNALS, "SIGQUIT"];
 
 /** A library has no process of its own: there every stage is the polite signal. */
 function listen({ signals, onSignal }: Pick<Host, "signals" | "onSignal">, listener: (name: NodeJS.Signals) => void) {
