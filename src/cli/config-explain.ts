@@ -11,6 +11,7 @@ import {
   showField,
 } from "../config/index.ts";
 import type { Host } from "../host/index.ts";
+import { statedDefaults } from "../local/defaults/index.ts";
 import { isSet, valueText } from "./config-print.ts";
 import { type FoundCommand, findCommand, type Input, PROXY_FLAGS, PROXY_ROLES } from "./contract/index.ts";
 import { printWarnings } from "./print-error.ts";
@@ -87,7 +88,7 @@ function describe(entry: ConfigEntry, { config, broken, env }: Values, width: nu
     broken === undefined
       ? [["value", valueText(entry.value)], ...sources(entry, config, env)]
       : [["value", warning(`unknown: ${broken}`)]];
-  const rows: Row[] = [["type", entry.type], ["default", valueText(entry.default)], ...values];
+  const rows: Row[] = [["type", entry.type], ...defaults(entry), ...values];
   const help = entry.help === "" ? [] : wrap(escapeLine(entry.help), width && width - 2);
   return [
     strong(entry.name),
@@ -95,6 +96,13 @@ function describe(entry: ConfigEntry, { config, broken, env }: Values, width: nu
     help.map((line) => ["  ", line, "\n"]),
     nameTable(rows, { width, indent: 2 }),
   ];
+}
+
+/** The default of `proxy`, then those of `run` and `up` that differ. */
+function defaults(entry: ConfigEntry): Row[] {
+  const usual = valueText(entry.default);
+  const others = statedDefaults(entry.name).filter(({ value }) => value !== usual);
+  return [["default", usual], ...others.map(({ command, value }): Row => [`of ${command}`, value])];
 }
 
 /** What set it, first to last: the last one counts. */

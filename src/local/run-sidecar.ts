@@ -1,15 +1,14 @@
 import { join } from "node:path";
 import { type AgentContext, type RunningAgent, startAgent } from "../agent/index.ts";
-import { choosePorts, portDefaults } from "../agent/ports/index.ts";
+import { choosePorts } from "../agent/ports/index.ts";
 import { inRunFolder } from "../agent/run-folder/index.ts";
 import { drainOptions } from "../agent/start-envoy/index.ts";
-import { formatGoDuration } from "../base/index.ts";
 import { type AgentConfig, type LoadedConfig, loadConfig } from "../config/index.ts";
 import { type AdminClient, createAdminClient } from "../envoy/index.ts";
 import type { DrainOptions } from "../envoy/supervisor/index.ts";
 import type { Host } from "../host/index.ts";
 import { PATHS } from "../istio/index.ts";
-import { DEFAULT_PROXY_CONFIG } from "../istio/mesh/index.ts";
+import { type ChosenPorts, RUN_LOG_FLAGS, runDefaults } from "./defaults/index.ts";
 import { type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
 
 /** The sidecar of an application, and what there is to say about it. */
@@ -26,15 +25,6 @@ export interface RunSidecar extends AsyncDisposable {
   readonly variables: Readonly<Record<string, string>>;
 }
 
-/** What `pilotboat run` states in the place of the defaults of `proxy`. Whatever somebody has set stays. */
-const RUN_DEFAULTS: Readonly<Record<string, string>> = {
-  PILOTBOAT_RESTART: "on-failure",
-  PILOTBOAT_WATCHDOG: "true",
-  PILOTBOAT_STOCK_ENVOY: "adapt",
-  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
-  MINIMUM_DRAIN_DURATION: "0s",
-};
-
 /**
  * Reads what `proxy` would read, with other defaults: an Envoy that crashed is started again, one without Istio's filters
  * is sent its configuration without them, the end waits for connections instead of a fixed time, and outside a pod, whose
@@ -42,31 +32,20 @@ const RUN_DEFAULTS: Readonly<Record<string, string>> = {
  */
 export async function runConfigReader(args: readonly string[], host: Host): Promise<() => Promise<LoadedConfig>> {
   const isPod = (host.env.KUBERNETES_SERVICE_HOST ?? "") !== "";
-  const { terminationDrainDuration } = DEFAULT_PROXY_CONFIG;
-  // whoever asks for the wait decides about its bound; where `run` asks, its bound is the fixed time of `proxy`
-  const bound = host.env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS
-    ? {}
-    : { terminationDrainDuration: formatGoDuration(terminationDrainDuration ?? 0n) };
-  const defaults = [
-    { source: RUN, variables: RUN_DEFAULTS, proxyConfig: bound },
-    ...(isPod ? [] : [portDefaults(RUN, await chooseRunPorts())]),
-  ];
+  const defaults = runDefaults(host.env, isPod ? undefined : await chooseRunPorts());
   return () => loadConfig({ args, env: host.env, cwd: host.cwd, stop: host.signals.stop, defaults });
 }
 
-const RUN = "pilotboat run";
-
-async function chooseRunPorts(): Promise<Readonly<Record<string, number>>> {
-  const names = ["proxyAdminPort", "statusPort", "ENVOY_STATUS_PORT", "ENVOY_PROMETHEUS_PORT"];
-  const ports = await choosePorts(names.length);
-  return Object.fromEntries(names.map((name, at) => [name, ports[at] ?? 0]));
+async function chooseRunPorts(): Promise<ChosenPorts> {
+  const [proxyAdminPort = 0, statusPort = 0, ENVOY_STATUS_PORT = 0, ENVOY_PROMETHEUS_PORT = 0] = await choosePorts(4);
+  return { proxyAdminPort, statusPort, ENVOY_STATUS_PORT, ENVOY_PROMETHEUS_PORT };
 }
 
 /** The flags with those of the log that `run` adds: to stderr, and only from `warn`. */
 export function withLogFlags(flags: readonly string[], isVerbose: boolean): readonly string[] {
   return [
-    ...(isGiven(flags, "log_target") ? [] : ["--log_target=stderr"]),
-    ...(isVerbose ? [] : ["--log_output_level=all:warn,grpc:none"]),
+    ...(isGiven(flags, "log_target") ? [] : [`--log_target=${RUN_LOG_FLAGS.log_target}`]),
+    ...(isVerbose ? [] : [`--log_output_level=${RUN_LOG_FLAGS.log_output_level}`]),
     ...flags,
   ];
 }

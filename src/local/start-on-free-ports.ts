@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type AgentContext, type RunningAgent, startAgent } from "../agent/index.ts";
 import { choosePorts, portThatWasTaken } from "../agent/ports/index.ts";
 import { AgentError, describeError, Lifetime, type Logger, poll } from "../base/index.ts";
-import { type ConfigDefaults, formatProblem, type LoadedConfig, loadConfig } from "../config/index.ts";
+import { formatProblem, type LoadedConfig, loadConfig } from "../config/index.ts";
 import {
   type ControlPlane,
   type ControlPlaneOptions,
@@ -11,6 +11,7 @@ import {
 } from "../control-plane/index.ts";
 import { createAdminClient } from "../envoy/index.ts";
 import { type Host, xdgFolder } from "../host/index.ts";
+import { meshDefaults } from "./defaults/index.ts";
 
 /** Told what becomes of the resources while they are edited. */
 export type OnNews = NonNullable<ControlPlaneOptions["onNews"]>;
@@ -110,12 +111,23 @@ async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifeti
   const starting = startControlPlane({ resources, values, log, ...(onNews && { onNews }) }, host.signals.stop);
   const controlPlane = await step("control plane", life.own("control plane", starting), ({ address }) => address);
   await writeCredentials(controlPlane, folder, identity);
+  const defaults = meshDefaults({
+    ...identity,
+    ports: {
+      proxyAdminPort: ports.admin,
+      statusPort: ports.status,
+      ENVOY_STATUS_PORT: ports.envoyStatus,
+      ENVOY_PROMETHEUS_PORT: ports.prometheus,
+    },
+    controlPlanePort: controlPlane.port,
+    crashFolder: join(xdgFolder(host.env, "XDG_STATE_HOME", ".local/state"), "pilotboat/crashes"),
+  });
   const readAgain = (): Promise<LoadedConfig> =>
     loadConfig({
       args: ["sidecar", "--envoy", parts.envoy],
       cwd: folder,
       env: wordsOf(parts),
-      defaults: [meshDefaults(parts, identity, ports, controlPlane.port)],
+      defaults,
     });
   const { config, warnings } = await readAgain();
   for (const warning of warnings) log.warn(formatProblem(warning));
@@ -148,43 +160,6 @@ function wordsOf({ host, env, proxyConfig }: MeshParts): Readonly<Record<string,
   const fields = proxyConfig === undefined ? {} : { PROXY_CONFIG: JSON.stringify(proxyConfig) };
   return { ...Object.fromEntries(others), ...fields, ...env };
 }
-
-/** What an injected pod would be told, for this machine. */
-function meshDefaults(
-  { host }: MeshParts,
-  { namespace, serviceAccount }: { readonly namespace: string; readonly serviceAccount: string },
-  ports: Ports,
-  controlPlanePort: number,
-): ConfigDefaults {
-  return {
-    source: "the local mesh",
-    variables: {
-      POD_NAME: `${serviceAccount}-local`,
-      POD_NAMESPACE: namespace,
-      SERVICE_ACCOUNT: serviceAccount,
-      INSTANCE_IP: "127.0.0.1",
-      ISTIO_META_CLUSTER_ID: "Kubernetes",
-      ENVOY_STATUS_PORT: String(ports.envoyStatus),
-      ENVOY_PROMETHEUS_PORT: String(ports.prometheus),
-      PILOTBOAT_CRASH_FOLDER: join(xdgFolder(host.env, "XDG_STATE_HOME", ".local/state"), "pilotboat/crashes"), // the run folder does not outlive the run
-      ...MESH_DEFAULTS,
-    },
-    proxyConfig: {
-      discoveryAddress: `localhost:${controlPlanePort}`,
-      proxyAdminPort: ports.admin,
-      statusPort: ports.status,
-      terminationDrainDuration: "0s", // nobody else is connected, and Ctrl-C should be quick
-    },
-  };
-}
-
-/** What `pilotboat up` and the library state in the place of the defaults of `proxy`, wherever the mesh is. */
-const MESH_DEFAULTS: Readonly<Record<string, string>> = {
-  PILOTBOAT_RESTART: "on-failure",
-  PILOTBOAT_WATCHDOG: "true",
-  PILOTBOAT_STOCK_ENVOY: "adapt",
-  PILOTBOAT_LOOPBACK_ONLY: "true",
-};
 
 /** An Envoy that neither answers nor ends by then is looked after by `ready`. */
 const BIND_LIMIT_MS = 10_000;

@@ -153,6 +153,19 @@ describe("config explain", () => {
     expect(stdout).toMatch(/value +5s\n +set by +PILOTBOAT_STOP_DEADLINE\n +then by +--stop-deadline\n/);
   });
 
+  test.each([
+    ["PILOTBOAT_RESTART", "never", ["of run +on-failure", "of up +on-failure"]],
+    ["MINIMUM_DRAIN_DURATION", "5s", ["of run +0s"]],
+    ["terminationDrainDuration", "5s", ["of up +0s"]],
+    ["statusPort", "15020", ["of run +a free port, outside a pod", "of up +a free port"]],
+    ["log_target", '\\["stdout"\\]', ["of run +stderr"]],
+    ["drainDuration", "45s", []],
+  ])("tells the defaults of run and up beside that of proxy: %s", async (name, usual, others) => {
+    const { stdout } = await pilotboat(["config", "explain", name]);
+    const lines = [`default +${usual}`, ...others, "value .*"].map((line) => ` +${line}\n`);
+    expect(stdout).toMatch(new RegExp(lines.join("")));
+  });
+
   test.each(["--domain", "domain"])("knows the flag %s", async (name) => {
     expect((await pilotboat(["config", "explain", name])).stdout).toContain("--domain: flag of proxy\n");
   });

@@ -5,6 +5,7 @@ import { allCommands, COMMANDS } from "../../src/cli/commands.ts";
 import type { Command } from "../../src/cli/contract/index.ts";
 import { LOG_FLAGS, PROXY_FLAGS } from "../../src/config/flags.ts";
 import { CATALOGUE, type ConfigEntry, configEntries, type EntryKind, loadConfig } from "../../src/config/index.ts";
+import { statedDefaults } from "../../src/local/defaults/index.ts";
 import { runInProcess } from "../support/run-cli.ts";
 
 // After a change to a table or to a command's help: npx vitest run test/docs -u
@@ -176,6 +177,12 @@ function page(entries: readonly ConfigEntry[]): string {
     "Values: durations are Go's (`30s`, `1h30m`, `500ms`), booleans are `1 t T TRUE true True 0 f F FALSE false False`.",
     "ProxyConfig documents are YAML 1.1 or JSON, names in lowerCamelCase or snake_case.",
     "",
+    "## Other defaults of `run` and `up`",
+    "",
+    "Whatever you set beats these, too; an empty cell is as `proxy`. `up` stands for `run --local` and the library as well.",
+    "",
+    ...table(["name", "`proxy`", "`run`", "`up`"], entries.flatMap(otherDefaults)),
+    "",
     "## Flags of `proxy`",
     "",
     "`--name=value` or `--name value`; booleans take a value only after `=`. Unknown flags are passed over.",
@@ -216,6 +223,13 @@ function page(entries: readonly ConfigEntry[]): string {
 
 function row({ name, type, default: fallback, help }: ConfigEntry): string[] {
   return [`\`${name}\``, type.startsWith("{") ? "message" : type, shown(fallback), help];
+}
+
+function otherDefaults({ name, default: fallback }: ConfigEntry): string[][] {
+  const usual = shown(fallback);
+  const stated = statedDefaults(name).filter(({ value }) => `\`${value}\`` !== usual);
+  const of = (command: string): string => stated.find((one) => one.command === command)?.value ?? "";
+  return stated.length === 0 ? [] : [[`\`${name}\``, usual, of("run"), of("up")]];
 }
 
 function shown(value: ConfigEntry["default"]): string {

@@ -12,9 +12,9 @@ export async function freePortsFor(
   return Object.fromEntries(taken.flatMap((from, at) => (free[at] === undefined ? [] : [[from, free[at]]])));
 }
 
-/** Ports as defaults, by what sets them: a variable, or a field of ProxyConfig. */
-export function portDefaults(source: string, ports: Readonly<Record<string, number>>): ConfigDefaults {
-  const isVariable = ([from]: readonly [string, number]): boolean => /^[A-Z_]+$/.test(from);
+/** Ports as defaults, by what sets them: a variable, or a field of ProxyConfig. A port may be words, to be shown. */
+export function portDefaults(source: string, ports: Readonly<Record<string, number | string>>): ConfigDefaults {
+  const isVariable = ([from]: readonly [string, number | string]): boolean => /^[A-Z_]+$/.test(from);
   const all = Object.entries(ports);
   return {
     source,

@@ -1,0 +1,104 @@
+import { portDefaults } from "../../agent/ports/index.ts";
+import { formatGoDuration } from "../../base/index.ts";
+import type { ConfigDefaults } from "../../config/index.ts";
+import type { Host } from "../../host/index.ts";
+import { DEFAULT_PROXY_CONFIG } from "../../istio/mesh/index.ts";
+
+// What a person's commands state in place of the defaults of `proxy`. Whatever somebody has set counts more.
+
+const RUN = "pilotboat run";
+
+/** A number, or words for one that a start chooses. */
+type Port = number | string;
+
+/** The ports that a start chooses, by the setting of each. */
+export type ChosenPorts = Readonly<
+  Record<"proxyAdminPort" | "statusPort" | "ENVOY_STATUS_PORT" | "ENVOY_PROMETHEUS_PORT", Port>
+>;
+
+/** Flags of `proxy`. The second one stays away with --verbose. */
+export const RUN_LOG_FLAGS = { log_target: "stderr", log_output_level: "all:warn,grpc:none" } as const;
+
+/** `ports` is undefined inside a pod: its probes and its redirection name the usual ones. */
+export function runDefaults(env: Host["env"], ports: ChosenPorts | undefined): readonly ConfigDefaults[] {
+  const variables = {
+    PILOTBOAT_RESTART: "on-failure",
+    PILOTBOAT_WATCHDOG: "true",
+    PILOTBOAT_STOCK_ENVOY: "adapt",
+    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
+    MINIMUM_DRAIN_DURATION: "0s",
+  };
+  const { terminationDrainDuration } = DEFAULT_PROXY_CONFIG;
+  // whoever asks for the wait decides about its bound; where `run` asks, its bound is the fixed time of `proxy`
+  const bound = env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS
+    ? {}
+    : { terminationDrainDuration: formatGoDuration(terminationDrainDuration ?? 0n) };
+  return [{ source: RUN, variables, proxyConfig: bound }, ...(ports === undefined ? [] : [portDefaults(RUN, ports)])];
+}
+
+export interface MeshFacts {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly ports: ChosenPorts;
+  readonly controlPlanePort: Port;
+  /** Absolute. It outlives the run folder. */
+  readonly crashFolder: string;
+}
+
+/** `up`, `run --local` and the library: what an injected pod would be told, for this machine. */
+export function meshDefaults(mesh: MeshFacts): readonly ConfigDefaults[] {
+  const { namespace, serviceAccount, ports, controlPlanePort, crashFolder } = mesh;
+  const source = "the local mesh";
+  const variables = {
+    POD_NAME: `${serviceAccount}-local`,
+    POD_NAMESPACE: namespace,
+    SERVICE_ACCOUNT: serviceAccount,
+    INSTANCE_IP: "127.0.0.1",
+    ISTIO_META_CLUSTER_ID: "Kubernetes",
+    PILOTBOAT_CRASH_FOLDER: crashFolder,
+    PILOTBOAT_RESTART: "on-failure",
+    PILOTBOAT_WATCHDOG: "true",
+    PILOTBOAT_STOCK_ENVOY: "adapt",
+    PILOTBOAT_LOOPBACK_ONLY: "true",
+  };
+  const proxyConfig = {
+    discoveryAddress: `localhost:${controlPlanePort}`,
+    terminationDrainDuration: "0s", // nobody else is connected, and Ctrl-C should be quick
+  };
+  return [{ source, variables, proxyConfig }, portDefaults(source, ports)];
+}
+
+/** A default that differs from that of `proxy`. */
+export interface StatedDefault {
+  readonly command: "run" | "up";
+  /** As text; words where only a start knows it. */
+  readonly value: string;
+}
+
+/** What `run` and `up` state for a variable, a flag or a field of ProxyConfig; it may be what `proxy` has, too. */
+export function statedDefaults(name: string): readonly StatedDefault[] {
+  const mesh: MeshFacts = {
+    namespace: "default",
+    serviceAccount: "quickstart",
+    ports: portsInWords("a free port"),
+    controlPlanePort: "PORT",
+    crashFolder: "~/.local/state/pilotboat/crashes",
+  };
+  const found = (command: StatedDefault["command"], defaults: readonly ConfigDefaults[]): StatedDefault[] =>
+    defaults.flatMap(({ variables = {}, proxyConfig = {} }) => {
+      const value = variables[name] ?? proxyConfig[name];
+      return value === undefined ? [] : [{ command, value: String(value) }];
+    });
+  const flags = Object.fromEntries(Object.entries(RUN_LOG_FLAGS).map(([flag, value]) => [`--${flag}`, value]));
+  return [
+    ...found("run", [
+      { source: RUN, variables: flags },
+      ...runDefaults({}, portsInWords("a free port, outside a pod")),
+    ]),
+    ...found("up", meshDefaults(mesh)),
+  ];
+}
+
+function portsInWords(port: string): ChosenPorts {
+  return { proxyAdminPort: port, statusPort: port, ENVOY_STATUS_PORT: port, ENVOY_PROMETHEUS_PORT: port };
+}
