@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
+import type { ReloadReport } from "../../src/agent/index.ts";
 import { freePorts, Lifetime } from "../../src/base/index.ts";
 import { type Load, startLoad } from "../support/load.ts";
 import { type Runtime, run } from "../support/pilotboat.ts";
@@ -24,6 +25,8 @@ export interface WebAndClient extends AsyncDisposable {
   readonly both: readonly MeshProxy[];
   /** Sends requests through both of them, all the time. */
   startLoad(): MeshLoad;
+  /** Starts the next Envoy of one of them in the place of the active one. */
+  reload(proxy: MeshProxy): Promise<ReloadReport>;
   /** The headers of one request as the application sees them; empty when it was not answered with 200. */
   headers(): Promise<Readonly<Record<string, string>>>;
 }
@@ -64,6 +67,10 @@ export async function startWebAndClient(
     return {
       ...{ web, client, both: [web, client] },
       startLoad: () => failFast(startLoad({ port, authority: host })),
+      async reload({ folder: at }) {
+        const words = ["reload", "--force", "--run-folder", at, "--config-path", "proxy", "-o", "json"];
+        return JSON.parse((await run(runtime, words)).stdout) as ReloadReport;
+      },
       headers: async () => (await answer()).headers,
       [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
     };
