@@ -30,6 +30,7 @@ async function main(): Promise<void> {
     cwd: workingDirectory(process.cwd),
     stdout,
     stderr,
+    openStdin: () => process.stdin,
     signals,
     onSignal: listenForAll,
   });

@@ -97,6 +97,10 @@ export const ERROR_CATALOGUE = {
     summary:
       "The Kubernetes API server gave no answer: no connection, a certificate that is not trusted, or a time-out.",
   },
+  NOT_CONFIRMED: {
+    kind: "usage",
+    summary: "The cluster looks like production, and the question whether it is meant was not answered with yes.",
+  },
   PROGRAM_FAILED: {
     kind: "environment",
     summary: "A program that the agent needs could not be started, or printed more than the agent reads.",

@@ -1,8 +1,9 @@
-import { AgentError, parseGoDuration, toMs } from "../base/index.ts";
+import { AgentError, escapeLine, parseGoDuration, toMs } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { isNamespaceName, KUBERNETES_NAME } from "../istio/index.ts";
 import type { Cluster } from "../kubernetes/index.ts";
 import type { FlagValues } from "./contract/index.ts";
+import { askLine } from "./terminal/index.ts";
 
 /** The flags by which people name a cluster, as with kubectl. */
 export const CLUSTER_FLAGS = [
@@ -30,6 +31,14 @@ export const CLUSTER_FLAGS = [
   },
 ] as const;
 
+/** Of commands that ask before they touch what looks like production. */
+export const YES_FLAG = {
+  name: "yes",
+  type: "bool",
+  default: false,
+  help: "Do not ask when the context looks like production",
+} as const;
+
 export type ClusterWords = FlagValues<typeof CLUSTER_FLAGS>;
 
 /** Rejects with USAGE or KUBECONFIG_INVALID. Nothing is sent yet. */
@@ -39,6 +48,44 @@ export async function openNamedCluster(words: ClusterWords, host: Host): Promise
   const requestLimitMs = parseDuration("--request-timeout", words["request-timeout"]);
   const { openCluster } = await import("../kubernetes/index.ts");
   return openCluster({ context, kubeconfig, host, requestLimitMs });
+}
+
+/**
+ * Asks before `action` (an infinitive: `clone pod "web"`) when the cluster looks like production. Rejects with NOT_CONFIRMED
+ * for every answer but yes, and for none, as when standard input is closed; or with the stop signal's reason.
+ */
+export async function confirmCluster(
+  { context, server }: Pick<Cluster, "context" | "server">,
+  action: string,
+  { yes }: { readonly yes: boolean },
+  host: Host,
+): Promise<void> {
+  if (yes || !looksLikeProduction(context, server)) return;
+  const question = escapeLine(`Context "${context}" (${server}) looks like production. Really ${action}? [y/N] `);
+  const answer = await askLine(question, host, host.signals.stop);
+  if (answer !== undefined && /^y(es)?$/i.test(answer.trim())) return;
+  const found = answer === undefined ? "there was no answer" : "the answer was not yes";
+  throw new AgentError("NOT_CONFIRMED", `Did not ${action}: context "${context}" looks like production, and ${found}`, {
+    hint: "Add --yes, or name another context with --context",
+  });
+}
+
+/** `prod`, `prd2`, `production`, `live` as a word of the context's name or of the API server's host; `non-prod` and `preprod` are none. */
+export function looksLikeProduction(context: string, server: string): boolean {
+  return [context, hostOf(server)].some((name) => {
+    const words = name
+      .replaceAll(/([a-z\d])([A-Z])/g, "$1-$2")
+      .toLowerCase()
+      .split(/[^a-z\d]+/);
+    return words.some((word, at) => PRODUCTION.test(word) && !NOT_YET.has(words[at - 1] ?? ""));
+  });
+}
+
+const PRODUCTION = /^(prod|prd|production|live)\d*$/;
+const NOT_YET = new Set(["non", "not", "no", "pre"]);
+
+function hostOf(server: string): string {
+  return URL.canParse(server) ? new URL(server).hostname : "";
 }
 
 /** Throws USAGE. */

@@ -5,6 +5,8 @@ export interface Host {
   readonly cwd: string;
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
+  /** Standard input, for a question. Until it is called an application that is started gets all of it. Absent where nobody can be asked. */
+  readonly openStdin?: () => NodeJS.ReadableStream;
   readonly signals: StopSignals;
   /**
    * Gives these signals to `listener`; default: every one that can be meant for an application, the stop signals

@@ -1,3 +1,4 @@
+export { askLine } from "./ask.ts";
 export { writeExact } from "./exact.ts";
 export { columnTable, nameTable, type Row, wrap } from "./table.ts";
 export { stderrOf, stdoutOf } from "./terminal.ts";
