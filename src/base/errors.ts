@@ -97,6 +97,10 @@ export const ERROR_CATALOGUE = {
     summary:
       "The Kubernetes API server gave no answer: no connection, a certificate that is not trusted, or a time-out.",
   },
+  LOCAL_ISTIOD_IN_USE: {
+    kind: "environment",
+    summary: "The Service of istiod leads to an istiod on a machine already; the message names which.",
+  },
   NOT_CONFIRMED: {
     kind: "usage",
     summary: "The cluster looks like production, and the question whether it is meant was not answered with yes.",

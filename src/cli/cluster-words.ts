@@ -71,7 +71,7 @@ export async function confirmCluster(
 }
 
 /** `prod`, `prd2`, `production`, `live` as a word of the context's name or of the API server's host; `non-prod` and `preprod` are none. */
-export function looksLikeProduction(context: string, server: string): boolean {
+function looksLikeProduction(context: string, server: string): boolean {
   return [context, hostOf(server)].some((name) => {
     const words = name
       .replaceAll(/([a-z\d])([A-Z])/g, "$1-$2")

@@ -16,7 +16,8 @@ export interface Line {
 }
 
 export interface KubeCall {
-  readonly method: "GET" | "POST";
+  /** PATCH: a JSON merge patch (RFC 7386). */
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** With the query. */
   readonly path: string;
   readonly body?: unknown;
@@ -26,6 +27,8 @@ export interface KubeCall {
 export interface KubeAnswer {
   readonly status: number;
   readonly body: string;
+  /** Of its `Date` header. */
+  readonly dateMs?: number | undefined;
 }
 
 /** An API server that is busy, or cuts the connection, is asked again: three times in all. */
@@ -79,16 +82,24 @@ async function sendOnce(line: Line, call: KubeCall & { readonly headers: Headers
   try {
     const answer = await httpRequest(url, {
       ...{ method, socket, signal, timeoutMs: line.limitMs, mostBytes: MOST_BYTES },
-      headers: body === undefined ? headers : { ...headers, "Content-Type": "application/json" },
+      headers: body === undefined ? headers : { ...headers, "Content-Type": CONTENT_TYPES[method] },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const seconds = Number(answer.headers["retry-after"] ?? Number.NaN);
     const retryAfterMs = seconds >= 0 ? seconds * 1_000 : undefined;
-    return { status: answer.status, body: answer.body.toString("utf8"), retryAfterMs };
+    const dateMs = answer.headers.date === undefined ? undefined : Date.parse(String(answer.headers.date));
+    return { status: answer.status, body: answer.body.toString("utf8"), retryAfterMs, dateMs };
   } finally {
     socket.destroy();
   }
 }
+
+const CONTENT_TYPES: Readonly<Record<KubeCall["method"], string>> = {
+  GET: "application/json",
+  POST: "application/json",
+  PATCH: "application/merge-patch+json",
+  DELETE: "application/json",
+};
 
 /** Of a list. */
 const MOST_BYTES = 64 * 2 ** 20;

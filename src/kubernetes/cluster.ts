@@ -24,9 +24,19 @@ export type KubeObject = Readonly<Record<string, unknown>> & {
     readonly namespace?: string;
     readonly uid?: string;
     readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly resourceVersion?: string;
+    readonly ownerReferences?: readonly { readonly controller?: boolean }[];
     readonly deletionTimestamp?: string;
   };
 };
+
+export interface ServerFacts {
+  /** `v1.36.1`. */
+  readonly version: string;
+  /** By its clock, to the second; undefined when it does not say. */
+  readonly dateMs: number | undefined;
+}
 
 export interface ListOptions {
   /** `app=istiod`. */
@@ -48,6 +58,15 @@ export interface Cluster {
   get(what: KubeResource, signal: AbortSignal): Promise<KubeObject>;
   list(what: KubeResource, options: ListOptions, signal: AbortSignal): Promise<readonly KubeObject[]>;
   create(what: KubeResource, body: unknown, signal: AbortSignal): Promise<KubeObject>;
+  /**
+   * Changes fields by a JSON merge patch (RFC 7386). With `metadata.resourceVersion` in it a change by somebody else in
+   * between is KUBE_CONFLICT; so is the repetition of a patch whose answer was lost: then read what there is.
+   */
+  patch(what: KubeResource, fields: unknown, signal: AbortSignal): Promise<KubeObject>;
+  /** What is not there any more is deleted. */
+  delete(what: KubeResource, signal: AbortSignal): Promise<void>;
+  /** What the API server says of itself to everybody who may log in. */
+  about(signal: AbortSignal): Promise<ServerFacts>;
   /**
    * A connection to a port of a pod: bytes of both directions, each with its own end. It is one connection to the API
    * server, so a reader that stops stops the pod's writer and nobody else. What the kubelet reports destroys it.
@@ -81,14 +100,16 @@ function clusterOf(context: KubeContext, host: KubeHost, limitMs: number): Clust
   const authenticator = createAuthenticator(user, server, host);
   const line: Line = { url: server.url, authenticator, dial: createDial(server, authenticator, host), limitMs };
   const who: KubeIdentity = { context: name, server: server.url, explain: authenticator.explain };
-  const ask = async (attempt: KubeAttempt, call: KubeCall): Promise<unknown> => {
+  const askFor = async (attempt: KubeAttempt, call: KubeCall): Promise<KubeAnswer> => {
     const answer = await send(line, call).catch((error: unknown) => {
       throw call.signal.aborted ? call.signal.reason : unreachable(attempt, error, who);
     });
     if (answer.status === 404) throw await notFound(attempt, answer, call.signal);
     if (answer.status < 200 || answer.status > 299) throw refusal(attempt, answer, who);
-    return parse(attempt, answer.body, who);
+    return answer;
   };
+  const ask = async (attempt: KubeAttempt, call: KubeCall): Promise<unknown> =>
+    parse(attempt, (await askFor(attempt, call)).body, who);
   const namesNear = async (what: KubeResource, signal: AbortSignal): Promise<readonly string[]> => {
     const { name: wanted = "", apiVersion, resource, namespace } = what;
     const path = `${pathOf({ resource, namespace, ...(apiVersion && { apiVersion }) })}?limit=500`;
@@ -118,6 +139,20 @@ function clusterOf(context: KubeContext, host: KubeHost, limitMs: number): Clust
     },
     create: async (what, body, signal) =>
       entryOf(await ask({ verb: "create", what }, { method: "POST", path: pathOf(what), body, signal })) as KubeObject,
+    patch: async (what, fields, signal) =>
+      entryOf(
+        await ask({ verb: "patch", what }, { method: "PATCH", path: pathOf(what), body: fields, signal }),
+      ) as KubeObject,
+    async delete(what, signal) {
+      await ask({ verb: "delete", what }, { method: "DELETE", path: pathOf(what), signal }).catch((error: unknown) => {
+        if (!(error instanceof AgentError) || error.code !== "KUBE_NOT_FOUND") throw error;
+      });
+    },
+    async about(signal) {
+      const attempt = { verb: "get", what: { resource: "version" } } as const;
+      const answer = await askFor(attempt, { method: "GET", path: "/version", signal });
+      return { version: text(entryOf(parse(attempt, answer.body, who)).gitVersion) ?? "", dateMs: answer.dateMs };
+    },
     forward: (pod, port, signal) => forwardPort({ line, who, pod, port }, signal),
   };
 }

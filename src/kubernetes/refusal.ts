@@ -13,11 +13,11 @@ export interface KubeIdentity {
 
 export interface KubeAttempt {
   /** As RBAC names it. */
-  readonly verb: "get" | "list" | "create";
+  readonly verb: "get" | "list" | "create" | "patch" | "delete";
   readonly what: KubeResource;
 }
 
-const DOING = { get: "read", list: "list", create: "create" } as const;
+const DOING = { get: "read", list: "list", create: "create", patch: "change", delete: "delete" } as const;
 
 /** What could not be done: `create a token of service account "web" in namespace "shop"`. */
 function describeAttempt({ verb, what }: KubeAttempt): string {

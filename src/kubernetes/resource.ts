@@ -25,6 +25,8 @@ const WORDS: Readonly<Record<string, string>> = {
   serviceaccounts: "service account",
   pods: "pod",
   services: "service",
+  endpoints: "Endpoints",
+  endpointslices: "EndpointSlice",
   namespaces: "namespace",
 };
 

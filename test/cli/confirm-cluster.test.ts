@@ -1,6 +1,6 @@
 import { PassThrough, Writable } from "node:stream";
 import { expect, test } from "vitest";
-import { confirmCluster, looksLikeProduction } from "../../src/cli/cluster-words.ts";
+import { confirmCluster } from "../../src/cli/cluster-words.ts";
 import type { Host } from "../../src/host/index.ts";
 
 const SERVER = "https://10.0.0.1:6443";
@@ -22,8 +22,14 @@ test.each([
   ["preproduction", SERVER, false],
   ["delivery", SERVER, false],
   ["test", "not a URL", false],
-])("context %s at %s looks like production: %s", (context, server, expected) => {
-  expect(looksLikeProduction(context, server)).toBe(expected);
+])("context %s at %s looks like production: %s", async (context, server, expected) => {
+  const { host, input } = person();
+  input.end();
+  const isAsked = await confirmCluster({ context, server }, 'clone pod "web"', { yes: false }, host).then(
+    () => false,
+    () => true,
+  );
+  expect(isAsked).toBe(expected);
 });
 
 test.each(["y\n", "yes\n", "Yes \n", "y\r\n"])("the answer %j is a yes", async (answer) => {

@@ -1,0 +1,292 @@
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type RunningCommand, run, runtimes, start } from "../support/pilotboat.ts";
+import { type Fault, type FaultyApi, startFaultyApi } from "./faulty-api.ts";
+import type { KubeObject } from "./kube-api.ts";
+import { type Cluster, hasCluster, startCluster } from "./start-cluster.ts";
+
+/** A Service whose endpoints a controller writes, and one whose endpoints somebody wrote by hand. */
+const SELECTED = [] as const;
+const MANUAL = ["--revision", "manual"] as const;
+const ADDRESS = "10.77.0.1";
+
+const FAULTS: readonly (readonly [name: string, fault: Fault])[] = [
+  ["cut", "cut"],
+  ["cut in the middle of each answer", "half"],
+  ["refused with 409", status(409, "the object has been modified")],
+  ["refused with 500", status(500, "etcd is away")],
+];
+
+/** The calls of a run, in their order. */
+const CALLS: readonly RegExp[] = [
+  /^GET .*\/services\/istiod-manual$/,
+  /^GET .*\/endpointslices\?/,
+  /^GET .*\/endpoints\//,
+  /^PATCH .*\/services\//,
+  /^POST .*\/endpointslices$/,
+  /^DELETE .*\/endpoints\//,
+  /^DELETE .*\/endpointslices\//,
+];
+
+describe.runIf(hasCluster()).each(runtimes())(
+  "an istiod Service that leads to this machine, on $name",
+  { timeout: 180_000 },
+  (runtime) => {
+    let cluster: Cluster;
+    let api: FaultyApi;
+    let folder: string;
+    let env: Record<string, string>;
+    let before: Readonly<Record<"istiod" | "istiod-manual", Place>>;
+
+    beforeAll(async () => {
+      cluster = await startCluster();
+      api = await startFaultyApi(cluster);
+      folder = await mkdtemp(join(tmpdir(), "pb-local-istiod-"));
+      env = { KUBECONFIG: join(folder, "kubeconfig"), XDG_STATE_HOME: join(folder, "state") };
+      await writeFile(join(folder, "kubeconfig"), api.kubeconfig, { mode: 0o600 });
+      for (const object of objects()) await cluster.apply(object);
+      await cluster.api.until(slicesPath(cluster, "istiod"), ({ items }) => items[0]?.endpoints?.length === 2);
+      before = { istiod: await lookAt(cluster, "istiod"), "istiod-manual": await lookAt(cluster, "istiod-manual") };
+    }, 300_000);
+    afterEach(() => api.mend());
+    afterAll(async () => {
+      await api?.[Symbol.asyncDispose]();
+      await cluster?.[Symbol.asyncDispose]();
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+    });
+
+    const words = (...more: readonly string[]) => [
+      "use-local-istiod",
+      "--istio-namespace",
+      cluster.namespace,
+      "--request-timeout",
+      "2s",
+      ...more,
+    ];
+    const lead = (...more: readonly string[]) =>
+      start(runtime, words("--address", ADDRESS, "-o", "json", ...more), { env });
+    const restore = (...more: readonly string[]) => run(runtime, words("--restore", ...more), { env });
+    const savedFiles = () => readdir(join(folder, "state/pilotboat/local-istiod")).catch(() => []);
+    const expectAsBefore = async () => {
+      for (const name of ["istiod", "istiod-manual"] as const)
+        await expect.poll(() => lookAt(cluster, name), { timeout: 30_000 }).toEqual(before[name]);
+      expect(await savedFiles()).toEqual([]);
+    };
+
+    test.each([
+      ["a controller writes", SELECTED, "istiod"],
+      ["nobody writes again", MANUAL, "istiod-manual"],
+    ] as const)("there and back, with endpoints that %s", async (_name, flags, name) => {
+      await using command = lead("--port", "25012", ...flags);
+      await command.waitFor(/^}$/m);
+      expect(JSON.parse(command.stdout())).toMatchObject({
+        service: name,
+        address: ADDRESS,
+        ports: { "https-dns": 25_012 },
+      });
+      const { service, slices, endpoints } = await lookAt(cluster, name);
+      expect(service.spec).toEqual({ ...before[name].service.spec, selector: undefined });
+      expect(slices).toHaveLength(1);
+      expect(slices[0]).toMatchObject({
+        addressType: "IPv4",
+        endpoints: [{ addresses: [ADDRESS], conditions: { ready: true } }],
+        metadata: { labels: { "kubernetes.io/service-name": name } },
+        ports: expect.arrayContaining([expect.objectContaining({ name: "https-dns", port: 25_012 })]),
+      });
+      expect(endpoints).toBeUndefined();
+      const [file = ""] = await savedFiles();
+      expect((await stat(join(folder, "state/pilotboat/local-istiod", file))).mode & 0o777).toBe(0o600);
+      command.kill("SIGINT");
+      expect((await command.ended).code).toBe(0);
+      await expectAsBefore();
+    });
+
+    test.each([
+      ["when it leads here", SELECTED, undefined],
+      ["when it leads here, by hand", MANUAL, undefined],
+      ["when the selector is gone and nothing else is done", SELECTED, /^POST .*\/endpointslices$/],
+      ["before anything is changed", SELECTED, /^PATCH .*\/services\//],
+    ] as const)("killed %s: --restore puts it back, and may be repeated", async (_name, flags, at) => {
+      if (at !== undefined) api.break(at, "hang");
+      await using command = lead("--request-timeout", "60s", ...flags);
+      if (at === undefined) await command.waitFor(/^}$/m);
+      else await expect.poll(() => api.seen.at(-1), { timeout: 30_000 }).toMatch(at);
+      command.kill("SIGKILL");
+      await command.ended;
+      api.mend();
+      expect(await savedFiles()).toHaveLength(1);
+      expect(await restore(...flags)).toMatchObject({ code: 0, stdout: expect.stringMatching(/is as before\n$/) });
+      await expectAsBefore();
+      expect(await restore(...flags)).toMatchObject({ code: 0, stdout: expect.stringMatching(/nothing to put back/) });
+      await expectAsBefore();
+    });
+
+    test("a second one is refused, here and on another machine, and does no harm", async () => {
+      await using first = lead();
+      await first.waitFor(/^}$/m);
+      const led = await lookAt(cluster, "istiod");
+      const elsewhere = { ...env, XDG_STATE_HOME: join(folder, "other") };
+      const here = await run(runtime, words("--address", "10.77.0.2"), { env });
+      expect(here).toMatchObject({ code: 1, stdout: "" });
+      expect(here.stderr).toMatch(
+        /leads to a machine already: this machine has saved .*\[LOCAL_ISTIOD_IN_USE\]\n {2}hint: .*--restore/,
+      );
+      const there = await run(runtime, words("--address", "10.77.0.2"), { env: elsewhere });
+      expect(there.stderr).toMatch(/leads to a machine already: ".+" has it since \d{4}-.*\[LOCAL_ISTIOD_IN_USE\]/);
+      expect((await restore()).stderr).toMatch(new RegExp(`process ${first.pid} of this machine holds it`));
+      const foreign = await run(runtime, words("--restore"), { env: elsewhere });
+      expect(foreign.stderr).toMatch(
+        /what it was is saved there .*\n {2}hint: .*kubectl -n .* patch service istiod .*"app":"istiod"/,
+      );
+      expect(await lookAt(cluster, "istiod")).toEqual(led);
+      await end(first);
+      await expectAsBefore();
+    });
+
+    test("a selector that somebody sets in the meantime ends it, and stays", async () => {
+      await using command = lead();
+      await command.waitFor(/^}$/m);
+      const { service } = before.istiod;
+      await cluster.apply({
+        ...service,
+        metadata: { name: "istiod" },
+        spec: { ...service.spec, selector: { app: "other" } },
+      });
+      expect((await command.ended).code).toBe(1);
+      expect(command.stderr()).toMatch(/does not lead here any more: somebody has put it back .*\[KUBE_CONFLICT\]/);
+      expect((await lookAt(cluster, "istiod")).service.spec.selector).toEqual({ app: "other" });
+      for (const object of objects()) await cluster.apply(object);
+      await expectAsBefore();
+    });
+
+    test("an address that is not known is asked for, and nothing is changed", async () => {
+      const { code, stderr } = await run(runtime, words(), { env });
+      expect({ code, stderr }).toEqual({
+        code: 2,
+        stderr: expect.stringMatching(/Cannot find the address .*\n {2}hint: .*--address/),
+      });
+      await expectAsBefore();
+    });
+
+    test("a context that looks like production is asked about: without an answer nothing is changed", async () => {
+      const production = { ...env, KUBECONFIG: join(folder, "kubeconfig-production") };
+      await writeFile(production.KUBECONFIG, api.kubeconfig.replaceAll('"faulty"', '"prod-eu"'), { mode: 0o600 });
+      const refused = await run(runtime, words("--address", ADDRESS), { env: production });
+      expect(refused).toMatchObject({ code: 2, stdout: "" });
+      expect(refused.stderr).toMatch(
+        /Did not lead Service "istiod" .* to this machine: context "prod-eu" .*\[NOT_CONFIRMED\]/,
+      );
+      await expectAsBefore();
+      await using sure = start(runtime, words("--address", ADDRESS, "--yes", "-o", "json"), { env: production });
+      await sure.waitFor(/^}$/m);
+      await end(sure);
+      await expectAsBefore();
+    });
+
+    describe.each(CALLS)("a call %s", (call) => {
+      test.each(FAULTS)("that is %s leaves all as before, or says how to put it back", async (_name, fault) => {
+        api.break(call, fault);
+        const { code, stderr, stdout } = await run(runtime, words("--address", ADDRESS, "-o", "json", ...MANUAL), {
+          env,
+        });
+        expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+        api.mend();
+        const [, hint = ""] = /hint: Put it back: pilotboat (.*)/.exec(stderr) ?? [];
+        if (hint !== "")
+          expect(await run(runtime, [...hint.split(" "), "--request-timeout", "2s"], { env })).toMatchObject({
+            code: 0,
+          });
+        await expectAsBefore();
+      });
+
+      test("that is cut in the middle of its answer is made again", async () => {
+        api.break(call, "half", 1);
+        await using command = lead(...MANUAL);
+        await command.waitFor(/^}$/m);
+        expect((await lookAt(cluster, "istiod-manual")).slices).toHaveLength(1);
+        await end(command);
+        await expectAsBefore();
+      });
+    });
+
+    function objects(): readonly KubeObject[] {
+      const labels = { app: "istiod" };
+      const ports = [
+        { name: "grpc-xds", port: 15_010, protocol: "TCP", targetPort: 15_010 },
+        { name: "https-dns", port: 15_012, protocol: "TCP", targetPort: 15_012 },
+        { name: "https-webhook", port: 443, protocol: "TCP", targetPort: 15_017 },
+      ];
+      const pod = (name: string): KubeObject => ({
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name, labels },
+        spec: { containers: [{ name: "discovery", image: "none" }] },
+      });
+      return [
+        pod("istiod-0"),
+        pod("istiod-1"),
+        { apiVersion: "v1", kind: "Service", metadata: { name: "istiod", labels }, spec: { selector: labels, ports } },
+        { apiVersion: "v1", kind: "Service", metadata: { name: "istiod-manual" }, spec: { ports: [ports[1]] } },
+        {
+          apiVersion: "v1",
+          kind: "Endpoints",
+          metadata: { name: "istiod-manual" },
+          subsets: [{ addresses: [{ ip: "10.66.0.1" }], ports: [{ name: "https-dns", port: 15_012 }] }],
+        },
+        {
+          apiVersion: "discovery.k8s.io/v1",
+          kind: "EndpointSlice",
+          metadata: { name: "istiod-by-hand", labels: { "kubernetes.io/service-name": "istiod-manual", by: "hand" } },
+          addressType: "IPv4",
+          endpoints: [{ addresses: ["10.66.0.1"] }],
+          ports: [{ name: "https-dns", port: 15_012, protocol: "TCP" }],
+        },
+      ];
+    }
+  },
+);
+
+async function end(command: RunningCommand): Promise<void> {
+  command.kill("SIGTERM");
+  expect(await command.ended).toMatchObject({ code: 0 });
+}
+
+interface Place {
+  readonly service: KubeObject;
+  readonly slices: readonly KubeObject[];
+  readonly endpoints: KubeObject | undefined;
+}
+
+/** A Service and all its endpoints, without what the API server writes at each change, and the slices' own names and uids. */
+async function lookAt(cluster: Cluster, name: string): Promise<Place> {
+  const inside = `/api/v1/namespaces/${cluster.namespace}`;
+  const [service, { items }, endpoints] = await Promise.all([
+    cluster.api.get(`${inside}/services/${name}`),
+    cluster.api.get(slicesPath(cluster, name)),
+    cluster.api.get(`${inside}/endpoints/${name}`).catch(() => undefined),
+  ]);
+  const slices = (items as KubeObject[]).map((slice) => lasting(slice, NEW_AT_CREATION));
+  return {
+    service: lasting(service, []),
+    slices,
+    endpoints: endpoints && lasting(endpoints, ["uid", "creationTimestamp"]),
+  };
+}
+
+const NEW_AT_CREATION = ["name", "uid", "creationTimestamp", "generation"];
+
+function lasting(object: KubeObject, more: readonly string[]): KubeObject {
+  const dropped = ["resourceVersion", "managedFields", ...more];
+  const kept = Object.entries(object.metadata).filter(([name]) => !dropped.includes(name));
+  return { ...object, metadata: Object.fromEntries(kept) as KubeObject["metadata"] };
+}
+
+function slicesPath({ namespace }: Cluster, name: string): string {
+  return `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D${name}`;
+}
+
+function status(code: number, message: string): Fault {
+  return { status: code, body: JSON.stringify({ kind: "Status", apiVersion: "v1", status: "Failure", message, code }) };
+}
