@@ -12,7 +12,10 @@ export interface IstiodOptions {
 
 /** The istiod of one cluster. Only a cluster of the test's own may be left without it. */
 export interface Istiod {
-  /** Where the kubelet mounts the Secret `cacerts`; istiod reads it when it starts. */
+  /**
+   * Where the kubelet mounts the Secret `cacerts`. istiod reads it when it starts, and watches it from then on for a new
+   * intermediate of the same roots; new roots need a restart.
+   */
   readonly cacertsFolder: string;
   /** As a kubelet that has no patience: SIGKILL. Resolves when it is gone. */
   kill(): Promise<void>;

@@ -15,6 +15,8 @@ export interface TestCa extends IssuedCertificate {
     readonly dns?: readonly string[];
     readonly ips?: readonly string[];
     readonly notAfter?: Date;
+    /** An intermediate CA instead of a leaf. */
+    readonly isCa?: boolean;
   }): Promise<IssuedCertificate>;
 }
 
@@ -38,7 +40,7 @@ export async function createTestCa(name = "test root"): Promise<TestCa> {
   return {
     certPem: root.toString("pem"),
     keyPem: await pemOf(keys.privateKey),
-    async issue({ subject = "CN=leaf", dns = [], ips = [], notAfter = new Date(Date.now() + DAY_MS) }) {
+    async issue({ subject = "CN=leaf", dns = [], ips = [], notAfter = new Date(Date.now() + DAY_MS), isCa = false }) {
       const names = [
         ...dns.map((value) => ({ type: "dns" as const, value })),
         ...ips.map((value) => ({ type: "ip" as const, value })),
@@ -53,7 +55,10 @@ export async function createTestCa(name = "test root"): Promise<TestCa> {
         signingAlgorithm: ALGORITHM,
         notBefore: new Date(Date.now() - 2 * DAY_MS),
         notAfter,
-        extensions: names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)],
+        extensions: [
+          ...(isCa ? [new x509.BasicConstraintsExtension(true, undefined, true)] : []),
+          ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
+        ],
       });
       return { certPem: leaf.toString("pem"), keyPem: await pemOf(leafKeys.privateKey) };
     },
