@@ -8,6 +8,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   envoy: () => import("./envoy.ts"),
   credentials: () => import("./credentials.ts"),
   connect: () => import("./connect.ts"),
+  clone: () => import("./clone.ts"),
   "use-local-istiod": () => import("./use-local-istiod.ts"),
   reload: () => import("./reload.ts"),
   "control-plane": () => import("./control-plane.ts"),

@@ -1,9 +1,8 @@
 import { resolve } from "node:path";
-import { type AgentError, parseGoDuration, toMs } from "../base/index.ts";
 import { finishOutput, type Host, lossyOutput } from "../host/index.ts";
-import type { LocalRunOptions, ReadyProxy, RunOptions } from "../local/index.ts";
+import type { LocalRunOptions, RunOptions } from "../local/index.ts";
 import { defineCommand, type Input, PROXY_FLAGS } from "./contract/index.ts";
-import { printError } from "./print-error.ts";
+import { proxyFlags, RUN_FLAGS, readyTimeoutMs, runNews } from "./run-words.ts";
 
 const OWN_FLAGS = [
   {
@@ -26,19 +25,7 @@ const OWN_FLAGS = [
     help: "With --local: port that your program listens on; the inbound side of the mesh leads to it",
     value: "PORT",
   },
-  {
-    name: "ready-timeout",
-    type: "duration",
-    default: "60s",
-    help: "Longest time to wait until the sidecar is ready",
-  },
-  {
-    name: "verbose",
-    shorthand: "v",
-    type: "bool",
-    default: false,
-    help: "Show all log lines of the agent, not only warnings and errors",
-  },
+  ...RUN_FLAGS,
 ] as const;
 
 export const command = defineCommand({
@@ -92,9 +79,7 @@ export const command = defineCommand({
     const stderr = lossyOutput(host.stderr); // an unread log must not hold up Envoy
     try {
       const own: Host = { ...host, stderr };
-      const onReady = (proxy: ReadyProxy): void => printAddresses(own, proxy);
-      const onFailure = (failure: AgentError): void => printError(own, failure);
-      return await runApplication({ ...options, onReady, onFailure, command: [file, ...rest] }, own);
+      return await runApplication({ ...options, ...runNews(own), command: [file, ...rest] }, own);
     } finally {
       await finishOutput(stderr); // before the reason of a failure is printed
     }
@@ -102,11 +87,6 @@ export const command = defineCommand({
 });
 
 type Words = Input<typeof OWN_FLAGS>;
-
-function printAddresses({ stderr }: Host, { addresses, readyMs }: ReadyProxy): void {
-  stderr.write(`pilotboat: the proxy is ready after ${Math.round(readyMs)} ms\n`);
-  for (const [name, address] of addresses) stderr.write(`  ${name.padEnd(14)} ${address}\n`);
-}
 
 async function readOptions(input: Words, host: Host): Promise<Omit<RunOptions, "command" | "onReady" | "onFailure">> {
   const { flags, given, usage } = input;
@@ -117,8 +97,8 @@ async function readOptions(input: Words, host: Host): Promise<Omit<RunOptions, "
   const { showFetch } = await import("./progress-line.ts");
   const onFetch = showFetch(host, (line) => void host.stderr.write(`pilotboat: ${line}\n`));
   return {
-    flags: proxyFlags(given),
-    readyTimeoutMs: readDuration("ready-timeout", flags["ready-timeout"], usage),
+    flags: proxyFlags(given, OWN_FLAGS),
+    readyTimeoutMs: readyTimeoutMs(flags["ready-timeout"], usage),
     isVerbose: flags.verbose,
     local: flags.local ? { ...(await localOptions(flags, host.cwd)), onFetch } : undefined,
   };
@@ -143,17 +123,4 @@ function refuseProxyFlags({ given, usage }: Words): void {
     .filter((name) => given.has(name) && !name.startsWith("log_") && name !== "vklog")
     .filter((name) => !LOCAL_FLAGS.includes(name));
   if (refused.length > 0) throw usage(`${refused.map((name) => `--${name}`).join(", ")} cannot be used with --local`);
-}
-
-function proxyFlags(given: Words["given"]): string[] {
-  return [...given].flatMap(([name, value]) => {
-    if (OWN_FLAGS.some((own) => own.name === name)) return [];
-    return (Array.isArray(value) ? value : [value]).map((one) => `--${name}=${String(one)}`);
-  });
-}
-
-function readDuration(name: string, text: string, usage: (message: string) => AgentError): number {
-  const duration = parseGoDuration(text);
-  if (duration !== undefined && duration > 0n) return toMs(duration);
-  throw usage(`Cannot read --${name} "${text}": expected a duration such as 90s`);
 }

@@ -27,6 +27,7 @@ const WORDS: Readonly<Record<string, string>> = {
   services: "service",
   endpoints: "Endpoints",
   endpointslices: "EndpointSlice",
+  deployments: "deployment",
   namespaces: "namespace",
 };
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { isSocketPathShort, type Logger } from "../base/index.ts";
-import { DEFAULT_TEMPORARY_PLACE, type Host, makeTemporaryFolder, temporaryPlace } from "../host/index.ts";
+import { DEFAULT_TEMPORARY_PLACE, type Host, makeTemporaryFolder, temporaryPlace, xdgFolder } from "../host/index.ts";
 import { PATHS } from "../istio/index.ts";
 import { RUN_FOLDER_PREFIXES, sweepRunFolders } from "./sweep-run-folders.ts";
 
@@ -19,6 +19,11 @@ export function makeLocalRunFolder(host: Pick<Host, "env" | "cwd">, log: Logger)
   if (prefix !== undefined) return makeTemporaryFolder(place, prefix);
   log.info("The run folder is in /tmp: in TMPDIR the paths of its sockets would be too long", { TMPDIR: place.folder });
   return makeTemporaryFolder(DEFAULT_TEMPORARY_PLACE, RUN_FOLDER_PREFIXES[0]);
+}
+
+/** Where evidence of failures goes when the run folder does not outlive the run. */
+export function crashFolder(env: Host["env"]): string {
+  return join(xdgFolder(env, "XDG_STATE_HOME", ".local/state"), "pilotboat/crashes");
 }
 
 /** Removes what killed agents left in the places above. Never rejects. */

@@ -24,6 +24,7 @@ import type { LocalMeshOptions } from "./local-mesh.ts";
 import {
   isGiven,
   type RunSidecar,
+  type RunWorkload,
   runConfigReader,
   startLocalSidecar,
   startOwnSidecar,
@@ -32,8 +33,8 @@ import {
 import { type RunSignals, sortSignals } from "./run-signals.ts";
 
 export interface RunOptions {
-  /** The application's command line. */
-  readonly command: readonly [file: string, ...args: string[]];
+  /** The application's command line. Undefined: the sidecar alone, until a signal. */
+  readonly command: readonly [file: string, ...args: string[]] | undefined;
   /** Flags of `proxy`, as `--name=value`. */
   readonly flags: readonly string[];
   /** Longest time from the start until the application starts. */
@@ -46,6 +47,8 @@ export interface RunOptions {
   readonly onReady: (proxy: ReadyProxy) => void;
   /** Envoy failed for good. The application may still be running, and gets its time to exit. */
   readonly onFailure: (failure: AgentError) => void;
+  /** Takes somebody's place in a mesh before anything else, for as long as the run lasts. Default: what the variables say. */
+  readonly workload?: (log: Logger) => Promise<RunWorkload>;
 }
 
 export interface ReadyProxy extends Pick<RunSidecar, "addresses"> {
@@ -63,12 +66,14 @@ export type LocalRunOptions = Pick<LocalMeshOptions, "resources" | "appPort" | "
 export async function runApplication(options: RunOptions, host: Host): Promise<number> {
   const signals = sortSignals(host);
   const over = new AbortController();
-  const file = await findExecutable(options.command[0], { path: host.env.PATH, cwd: host.cwd });
+  const named = options.command?.[0];
+  const file = named === undefined ? undefined : await findExecutable(named, { path: host.env.PATH, cwd: host.cwd });
   const args = withLogFlags(options.flags, options.isVerbose);
   // stderr has the reason of a failure anyway: the log has it, too, where somebody has chosen a log
   const hasOwnLog = isGiven(options.flags, "log_target") || isGiven(options.flags, "log_as_json");
   const work = async (log: Logger): Promise<number> => {
-    const read = await runConfigReader(args, host);
+    await using workload = await options.workload?.(log);
+    const read = await runConfigReader(args, host, workload);
     const { config, warnings } = await read();
     if (options.local === undefined) for (const warning of warnings) log.warn(formatProblem(warning));
     // never to stdout, which is the application's; and nothing of the lines that only say that Envoy exits
@@ -83,7 +88,7 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
     try {
       const named = await namedEnvoy(config, host.env);
       const endContext = { named, env: host.env, log: hasOwnLog ? log : silentLogger };
-      return await runBeside(sidecar, { ...options, file, endContext }, { host, log, signals });
+      return await runBeside(joined(sidecar, workload), { ...options, file, endContext }, { host, log, signals });
     } finally {
       over.abort();
       signals.beginEnd("the application exited");
@@ -93,6 +98,13 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
     }
   };
   return withLog(logPlaceOf(args, host.cwd), host, work, { tellsFailure: hasOwnLog });
+}
+
+/** With what there is to say of the workload, too. */
+function joined(sidecar: RunSidecar, workload: RunWorkload | undefined): RunSidecar {
+  if (workload === undefined) return sidecar;
+  const addresses = [...workload.addresses, ...sidecar.addresses];
+  return { ...sidecar, addresses, variables: { ...sidecar.variables, ...workload.variables } };
 }
 
 interface Surroundings {
@@ -125,20 +137,19 @@ async function startSidecar(
   });
 }
 
-async function runBeside(
-  sidecar: RunSidecar,
-  options: RunOptions & { readonly file: string; readonly endContext: EndContext },
-  around: Surroundings,
-): Promise<number> {
+type Beside = RunOptions & { readonly file: string | undefined; readonly endContext: EndContext };
+
+async function runBeside(sidecar: RunSidecar, options: Beside, around: Surroundings): Promise<number> {
   const { host, log, signals } = around;
   const failed = await waitUntilReady(sidecar, options, signals);
   if (failed !== undefined) return (await reportEnd(failed, options)) || 1; // a run without its application is no success
   if (signals.stop.aborted) return signalCode(signals);
   const { agent, addresses } = sidecar;
   options.onReady({ addresses, readyMs: agent.timeline.marks.get("ready") ?? 0 });
+  if (options.file === undefined) return runAlone(sidecar, options, signals);
   const application = await startApplication({
     file: options.file,
-    args: options.command.slice(1),
+    args: options.command?.slice(1) ?? [],
     cwd: host.cwd,
     env: { ...host.env, ...sidecar.variables },
     setpriv: await findSetpriv(host.env.PATH),
@@ -157,12 +168,19 @@ async function runBeside(
   return envoyCode || applicationExitCode(end);
 }
 
+/** Until a signal, which is how it is meant to end. */
+async function runAlone(sidecar: RunSidecar, options: Beside, { stop }: RunSignals): Promise<number> {
+  const first = await firstEnd(undefined, sidecar, stop);
+  return first.kind === "envoy" ? (await reportEnd(first.end, options)) || 1 : 0;
+}
+
 /** Resolves with Envoy's end when that comes first. Rejects with TIMEOUT, naming what is still awaited. */
 async function waitUntilReady(
   { agent }: RunSidecar,
   { command, readyTimeoutMs }: RunOptions,
   signals: RunSignals,
 ): Promise<EnvoyEnd | undefined> {
+  const what = command === undefined ? "the sidecar" : `"${command[0]}"`;
   const enough = new AbortController();
   const limit = systemClock.sleep(readyTimeoutMs, AbortSignal.any([enough.signal, signals.stop]));
   const answer = await Promise.race([
@@ -179,17 +197,13 @@ async function waitUntilReady(
   if (answer === "late") {
     const reason = (await agent.whyNotReady()) ?? "it has just become ready";
     const seconds = readyTimeoutMs / 1_000;
-    throw new AgentError(
-      "TIMEOUT",
-      `Cannot start "${command[0]}": the proxy was not ready within ${seconds} s: ${reason}`,
-      {
-        hint: "Raise --ready-timeout, or add --verbose to see what the sidecar does",
-      },
-    );
+    throw new AgentError("TIMEOUT", `Cannot start ${what}: the proxy was not ready within ${seconds} s: ${reason}`, {
+      hint: "Raise --ready-timeout, or add --verbose to see what the sidecar does",
+    });
   }
   const end = await agent.ended;
   if (end.kind === "envoy") return end.end;
-  throw new AgentError("STOPPED", `Cannot start "${command[0]}": ${end.reason}`);
+  throw new AgentError("STOPPED", `Cannot start ${what}: ${end.reason}`);
 }
 
 /** What ends a run: the application by itself, a signal, or an Envoy that is given up. */
@@ -199,7 +213,11 @@ type FirstEnd =
   | { readonly kind: "envoy"; readonly end: EnvoyEnd };
 
 /** `/quitquitquit` is no end: jobs call it when they are done, and keep Envoy until they have ended. */
-async function firstEnd(application: RunningApplication, { agent }: RunSidecar, stop: AbortSignal): Promise<FirstEnd> {
+async function firstEnd(
+  application: RunningApplication | undefined,
+  { agent }: RunSidecar,
+  stop: AbortSignal,
+): Promise<FirstEnd> {
   const stopped = new Promise<FirstEnd>((resolve) => {
     if (stop.aborted) resolve({ kind: "signal" });
     else stop.addEventListener("abort", () => resolve({ kind: "signal" }), { once: true });
@@ -207,7 +225,8 @@ async function firstEnd(application: RunningApplication, { agent }: RunSidecar, 
   const gaveUp = new Promise<FirstEnd>((resolve) => {
     void agent.ended.then((end) => end.kind === "envoy" && resolve(end));
   });
-  return Promise.race([application.ended.then((): FirstEnd => ({ kind: "application" })), stopped, gaveUp]);
+  const own = application?.ended.then((): FirstEnd => ({ kind: "application" }));
+  return Promise.race([...(own === undefined ? [] : [own]), stopped, gaveUp]);
 }
 
 async function reportEnd(

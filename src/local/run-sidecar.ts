@@ -3,7 +3,7 @@ import { type AgentContext, type RunningAgent, startAgent } from "../agent/index
 import { choosePorts } from "../agent/ports/index.ts";
 import { inRunFolder } from "../agent/run-folder/index.ts";
 import { drainOptions } from "../agent/start-envoy/index.ts";
-import { type AgentConfig, type LoadedConfig, loadConfig } from "../config/index.ts";
+import { type AgentConfig, type ConfigDefaults, type LoadedConfig, loadConfig } from "../config/index.ts";
 import { type AdminClient, createAdminClient } from "../envoy/index.ts";
 import type { DrainOptions } from "../envoy/supervisor/index.ts";
 import type { Host } from "../host/index.ts";
@@ -25,15 +25,40 @@ export interface RunSidecar extends AsyncDisposable {
   readonly variables: Readonly<Record<string, string>>;
 }
 
+/** Somebody's place in a mesh, in which a run takes part. It is left when it is disposed of. */
+export interface RunWorkload extends AsyncDisposable {
+  readonly role: "sidecar" | "router";
+  /** Run folder, with its credentials. */
+  readonly folder: string;
+  /** Flags of `proxy`, as `--name=value`; those that somebody typed come after them. */
+  readonly flags: readonly string[];
+  /** Below those of `run`. */
+  readonly defaults: readonly ConfigDefaults[];
+  /** What the shell says, of all that the workload does not say itself. */
+  readonly env: Host["env"];
+  /** Beside those of the sidecar, for people and for the application. */
+  readonly addresses: RunSidecar["addresses"];
+  readonly variables: RunSidecar["variables"];
+}
+
 /**
  * Reads what `proxy` would read, with other defaults: an Envoy that crashed is started again, one without Istio's filters
  * is sent its configuration without them, the end waits for connections instead of a fixed time, and outside a pod, whose
  * probes and redirection name them, ports are free ones. What it gives reads the same once more.
  */
-export async function runConfigReader(args: readonly string[], host: Host): Promise<() => Promise<LoadedConfig>> {
-  const isPod = (host.env.KUBERNETES_SERVICE_HOST ?? "") !== "";
-  const defaults = runDefaults(host.env, isPod ? undefined : await chooseRunPorts());
-  return () => loadConfig({ args, env: host.env, cwd: host.cwd, stop: host.signals.stop, defaults });
+export async function runConfigReader(
+  words: readonly string[],
+  host: Host,
+  workload?: RunWorkload,
+): Promise<() => Promise<LoadedConfig>> {
+  const isPod = workload === undefined && (host.env.KUBERNETES_SERVICE_HOST ?? "") !== "";
+  const { env, args } =
+    workload === undefined
+      ? { env: host.env, args: words }
+      : { env: workload.env, args: [workload.role, `--run-folder=${workload.folder}`, ...workload.flags, ...words] };
+  const own = runDefaults(env, isPod ? undefined : await chooseRunPorts());
+  const defaults = [...(workload?.defaults ?? []), ...own];
+  return () => loadConfig({ args, env, cwd: host.cwd, stop: host.signals.stop, defaults });
 }
 
 async function chooseRunPorts(): Promise<ChosenPorts> {

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { type AgentContext, type RunningAgent, startAgent } from "../agent/index.ts";
 import { choosePorts, portThatWasTaken } from "../agent/ports/index.ts";
 import { AgentError, describeError, Lifetime, type Logger, poll } from "../base/index.ts";
@@ -10,8 +9,9 @@ import {
   writeCredentials,
 } from "../control-plane/index.ts";
 import { createAdminClient } from "../envoy/index.ts";
-import { type Host, xdgFolder } from "../host/index.ts";
+import type { Host } from "../host/index.ts";
 import { meshDefaults } from "./defaults/index.ts";
+import { crashFolder } from "./make-local-folder.ts";
 
 /** Told what becomes of the resources while they are edited. */
 export type OnNews = NonNullable<ControlPlaneOptions["onNews"]>;
@@ -120,7 +120,7 @@ async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifeti
       ENVOY_PROMETHEUS_PORT: ports.prometheus,
     },
     controlPlanePort: controlPlane.port,
-    crashFolder: join(xdgFolder(host.env, "XDG_STATE_HOME", ".local/state"), "pilotboat/crashes"),
+    crashFolder: crashFolder(host.env),
   });
   const readAgain = (): Promise<LoadedConfig> =>
     loadConfig({

@@ -32,8 +32,9 @@ type Names = readonly (readonly [name: string, meaning: string])[];
  * - `passing`: the command's own flags are taken out, wherever they stand; the rest is passed on as it is.
  * - `verbatim`: nothing is taken out.
  * - `program`: flags up to the first word that is none, or up to `--`; then a command line of another program.
+ * - `beside`: as `strict` up to `--`, and after it a command line of another program, which follows the arguments.
  */
-export type WordRule = "strict" | "reference" | "passing" | "verbatim" | "program";
+export type WordRule = "strict" | "reference" | "passing" | "verbatim" | "program" | "beside";
 
 export interface Input<L extends readonly FlagSpec[]> {
   /** The value of every flag of the command, given or default; at `verbatim` always the default. */

@@ -42,11 +42,13 @@ export function readWords(place: Place, args: readonly string[]): Input<readonly
     const { own, rest } = words === "verbatim" ? { own: [], rest: args } : takeOut(flags, args);
     return toInput(place, parseFlags(flags, own, { isLenient: false }), rest);
   }
-  const parsed = parseFlags(flagsOf(place.command), args, { isLenient: false, isInterspersed: words !== "program" });
+  const end = words === "beside" ? args.indexOf("--") : -1;
+  const own = end < 0 ? args : args.slice(0, end);
+  const parsed = parseFlags(flagsOf(place.command), own, { isLenient: false, isInterspersed: words !== "program" });
   const input = toInput(place, parsed, parsed.positionals);
   if (parsed.given.get("help") === true) return "help";
-  if (words === "strict") checkArguments(place.command, input);
-  return input;
+  if (words === "strict" || words === "beside") checkArguments(place.command, input);
+  return end < 0 ? input : { ...input, words: [...input.words, ...args.slice(end + 1)] };
 }
 
 function asksForHelp(args: readonly string[]): boolean {

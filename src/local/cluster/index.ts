@@ -1,3 +1,4 @@
+export { type CloneChange, type ClonePlan, planClone } from "./clone-plan.ts";
 export {
   type ClusterCredentials,
   type CredentialsOptions,
@@ -5,5 +6,8 @@ export {
   fetchCredentials,
   writeCredentialFiles,
 } from "./cluster-credentials.ts";
+export { enterClone } from "./enter-clone.ts";
+export { parseWorkloadName } from "./find-workload.ts";
 export { forwardIstiod, type IstiodForward } from "./forward-istiod.ts";
 export { keepCredentials } from "./keep-credentials.ts";
+export { readClone } from "./read-clone.ts";

@@ -1,5 +1,6 @@
 import { AgentError } from "../../base/index.ts";
 import { type Cluster, type KubeObject, nearNames } from "../../kubernetes/index.ts";
+import { isReady, podOf, stateOf } from "./pod.ts";
 
 /** A place at which istiod answers. */
 export interface IstiodPod {
@@ -32,7 +33,7 @@ export async function readyIstiods(
   const pods = await cluster.list({ resource: "pods", namespace: istioNamespace }, APP, signal);
   const wanted = revision ?? chooseRevision(pods, istioNamespace);
   const fitting = pods.filter((pod) => revisionOf(pod) === wanted);
-  const ready = fitting.filter(isReady);
+  const ready = fitting.filter((pod) => isReady(podOf(pod)));
   if (ready.length > 0) return ready.map((pod) => ({ namespace: istioNamespace, name: nameOf(pod), revision: wanted }));
   throw noneReady(cluster.context, { istioNamespace, revision: wanted, fitting, pods });
 }
@@ -64,7 +65,7 @@ function noneReady(
   const { istioNamespace, revision, fitting, pods } = found;
   const where = `revision "${revision}" in namespace "${istioNamespace}" of context "${context}"`;
   if (fitting.length > 0) {
-    const states = fitting.map((pod) => `"${nameOf(pod)}" ${stateOf(pod)}`).join(", ");
+    const states = fitting.map((pod) => `"${nameOf(pod)}" ${stateOf(podOf(pod))}`).join(", ");
     const hint = `Look with: kubectl -n ${istioNamespace} describe pods -l app=istiod`;
     return new AgentError("KUBE_NOT_FOUND", `Cannot find a ready istiod of ${where}: ${states}`, { hint });
   }
@@ -76,29 +77,6 @@ function noneReady(
   return new AgentError("KUBE_NOT_FOUND", `Cannot find an istiod of ${where}: there is no pod with app=istiod of it`, {
     hint,
   });
-}
-
-interface PodStatus {
-  readonly phase?: string;
-  readonly conditions?: readonly { readonly type: string; readonly status: string }[];
-  readonly containerStatuses?: readonly { readonly state?: { readonly waiting?: { readonly reason?: string } } }[];
-}
-
-function statusOf(pod: KubeObject): PodStatus {
-  return (pod.status ?? {}) as PodStatus;
-}
-
-function isReady(pod: KubeObject): boolean {
-  const { phase, conditions = [] } = statusOf(pod);
-  const isUp = conditions.some(({ type, status }) => type === "Ready" && status === "True");
-  return phase === "Running" && isUp && pod.metadata?.deletionTimestamp === undefined;
-}
-
-function stateOf(pod: KubeObject): string {
-  if (pod.metadata?.deletionTimestamp !== undefined) return "is being deleted";
-  const { phase = "Unknown", containerStatuses = [] } = statusOf(pod);
-  const waiting = containerStatuses.map(({ state }) => state?.waiting?.reason).find((reason) => reason !== undefined);
-  return waiting === undefined ? `is ${phase} and not ready` : `is ${phase} (${waiting})`;
 }
 
 function revisionOf({ metadata }: KubeObject): string {

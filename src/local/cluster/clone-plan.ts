@@ -1,0 +1,217 @@
+import { AgentError } from "../../base/index.ts";
+import type { ConfigDefaults } from "../../config/index.ts";
+import { type ContainerEnv, expandReferences } from "./container-env.ts";
+import type { MeshFacts } from "./mesh-facts.ts";
+import { type Pod, proxyContainerOf } from "./pod.ts";
+import { POD_ONLY_ANNOTATIONS, REGISTERS, type WhyNot, whyNotField, whyNotVariable } from "./pod-only.ts";
+import { workloadOwnerOf } from "./workload-owner.ts";
+
+type Texts = Readonly<Record<string, string>>;
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What is known of the pod and its mesh, read from the cluster. */
+export interface CloneFacts {
+  readonly pod: Pod;
+  /** Of its proxy; undefined for a pod without one. */
+  readonly env: ContainerEnv | undefined;
+  /** Of `PROXY_CONFIG`, or for a pod without a proxy of its annotation `proxy.istio.io/config`. */
+  readonly proxyConfig: Fields;
+  readonly mesh: MeshFacts;
+}
+
+/** Something that the proxy here is not told as the pod's is. */
+export interface CloneChange {
+  /** Variables, fields of ProxyConfig. */
+  readonly names: readonly string[];
+  /** What holds here; undefined when they are left out. */
+  readonly here?: string;
+  readonly why: string;
+}
+
+/** What istiod is going to see. */
+export interface Presented {
+  readonly id: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly labels: Texts;
+  readonly cluster: string;
+  readonly network: string;
+  readonly revision: string | undefined;
+  readonly trustDomain: string;
+  readonly workload: string;
+}
+
+/** Everything that a proxy on this machine takes over from a pod. */
+export interface ClonePlan {
+  readonly presents: Presented;
+  readonly changes: readonly CloneChange[];
+  readonly role: "sidecar" | "router";
+  readonly pod: { readonly name: string; readonly uid: string };
+  /** DNS domain of the node id. */
+  readonly domain: string;
+  readonly annotations: Texts;
+  /** Laid over each other, the last one on top. */
+  readonly defaults: readonly ConfigDefaults[];
+}
+
+export interface CloneOptions {
+  /** Whether a proxy that would register an endpoint may do so. */
+  readonly mayRegister: boolean;
+}
+
+/** Pure. Throws USAGE for a pod whose proxy registers an endpoint, unless that is wanted. */
+export function planClone(facts: CloneFacts, { mayRegister }: CloneOptions): ClonePlan {
+  const { pod, mesh } = facts;
+  const { name = "", namespace = "default", uid = "", labels = {}, annotations = {} } = pod.metadata ?? {};
+  const told = facts.env?.values ?? toldByMesh(pod, mesh);
+  const dropped = new Map<WhyNot, string[]>();
+  const drop = (why: WhyNot, what: string): void => void dropped.set(why, [...(dropped.get(why) ?? []), what]);
+  const meshConfig = facts.env === undefined ? mesh.proxyConfig : {};
+  const variables = keptVariables(told, drop);
+  const fields = [meshConfig, facts.proxyConfig].map((config) => keptFields(config, drop));
+  if (!mayRegister) refuseRegistration([told, ...fields.map(metadataOf)], name);
+  const { role, domain } = wordsOf(pod, told, namespace, mesh.domain);
+  const serviceAccount = pod.spec?.serviceAccountName ?? "default";
+  const address = variables.INSTANCE_IP ?? pod.status?.podIP ?? "127.0.0.1";
+  const identity = {
+    POD_NAME: name,
+    POD_NAMESPACE: namespace,
+    SERVICE_ACCOUNT: serviceAccount,
+    INSTANCE_IP: address,
+    ISTIO_META_INTERCEPTION_MODE: "NONE",
+  };
+  const all: Texts = { ...variables, ...identity };
+  const source = `pod "${name}"`;
+  return {
+    presents: {
+      id: `${role}~${address}~${name}.${namespace}~${domain}`,
+      namespace,
+      serviceAccount,
+      labels: withoutHash(labels),
+      cluster: all.ISTIO_META_CLUSTER_ID ?? "Kubernetes",
+      network: all.ISTIO_META_NETWORK ?? labels["topology.istio.io/network"] ?? "",
+      revision: annotations["istio.io/rev"] ?? labels["istio.io/rev"],
+      trustDomain: all.TRUST_DOMAIN || mesh.trustDomain,
+      workload: all.ISTIO_META_WORKLOAD_NAME ?? "",
+    },
+    changes: [
+      ...replaced(told),
+      ...[...dropped].map(([why, names]) => ({ names: [...new Set(names)], why })),
+      ...unread(facts),
+    ],
+    role,
+    pod: { name, uid },
+    domain,
+    annotations: without(annotations, POD_ONLY_ANNOTATIONS),
+    defaults: [
+      { source: "the mesh", proxyConfig: fields[0] ?? {} },
+      { source, variables: all, proxyConfig: fields[1] ?? {} },
+    ],
+  };
+}
+
+/** What the injector would tell. Source: istio/istio injection template of the sidecar. */
+function toldByMesh(pod: Pod, mesh: MeshFacts): ReadonlyMap<string, string> {
+  const { name, reference } = workloadOwnerOf(pod);
+  const { labels = {} } = pod.metadata ?? {};
+  const containers = (pod.spec?.containers ?? []).filter((one) => one.name !== "istio-proxy");
+  const network = labels["topology.istio.io/network"] ?? mesh.network;
+  return new Map(
+    Object.entries({
+      ISTIO_META_CLUSTER_ID: mesh.clusterId,
+      ISTIO_META_MESH_ID: mesh.meshId,
+      TRUST_DOMAIN: mesh.trustDomain,
+      ISTIO_META_POD_PORTS: JSON.stringify(containers.flatMap(({ ports = [] }) => ports)),
+      ISTIO_META_APP_CONTAINERS: containers.map((one) => one.name).join(","),
+      ISTIO_META_WORKLOAD_NAME: name,
+      ISTIO_META_OWNER: reference,
+      ...(network === "" ? {} : { ISTIO_META_NETWORK: network }),
+      ...(pod.spec?.nodeName === undefined ? {} : { ISTIO_META_NODE_NAME: pod.spec.nodeName }),
+      ...(pod.status?.hostIP === undefined ? {} : { HOST_IP: pod.status.hostIP }),
+    }),
+  );
+}
+
+type Drop = (why: WhyNot, what: string) => void;
+
+function keptVariables(told: ReadonlyMap<string, string>, drop: Drop): Texts {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of told) {
+    const why = whyNotVariable(name, value);
+    if (why !== undefined) drop(why, name);
+    else if (name !== "PROXY_CONFIG") kept[name] = value;
+  }
+  return kept;
+}
+
+/** Entries of `proxyMetadata` are variables. */
+function keptFields(config: Fields, drop: Drop): Fields {
+  const kept: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(config)) {
+    const why = whyNotField(name);
+    if (why !== undefined) drop(why, name);
+    else if (name === "proxyMetadata" || name === "proxy_metadata")
+      kept.proxyMetadata = keptVariables(textsOf(value), drop);
+    else if (name !== "interceptionMode" && name !== "interception_mode") kept[name] = value;
+  }
+  return kept;
+}
+
+function textsOf(value: unknown): ReadonlyMap<string, string> {
+  const entries = typeof value === "object" && value !== null ? Object.entries(value) : [];
+  return new Map(entries.map(([name, text]) => [name, String(text)]));
+}
+
+function metadataOf({ proxyMetadata }: Fields): ReadonlyMap<string, string> {
+  return textsOf(proxyMetadata);
+}
+
+function refuseRegistration(said: readonly ReadonlyMap<string, string>[], pod: string): void {
+  const group = said.map((one) => one.get(REGISTERS)).find((value) => value !== undefined && value !== "");
+  if (group === undefined) return;
+  const text = `Cannot clone pod "${pod}": its proxy registers as an endpoint of WorkloadGroup "${group}", and so would the clone`;
+  throw new AgentError("USAGE", text, {
+    hint: "Requests of others would reach this machine; if you want that, add --register",
+  });
+}
+
+/** The words after `proxy`. */
+function wordsOf(pod: Pod, told: ReadonlyMap<string, string>, namespace: string, clusterDomain: string) {
+  const values = new Map([["POD_NAMESPACE", namespace], ...told]);
+  const args = (proxyContainerOf(pod)?.args ?? []).map((one) => expandReferences(one, values));
+  const at = args.indexOf("--domain");
+  const domain = at >= 0 ? args[at + 1] : args.find((one) => one.startsWith("--domain="))?.slice("--domain=".length);
+  const role: ClonePlan["role"] = args.includes("router") ? "router" : "sidecar";
+  return { role, domain: domain ?? `${namespace}.svc.${clusterDomain}` };
+}
+
+function replaced(told: ReadonlyMap<string, string>): readonly CloneChange[] {
+  const mode = told.get("ISTIO_META_INTERCEPTION_MODE") ?? "REDIRECT";
+  if (mode === "NONE") return [];
+  return [
+    {
+      names: ["ISTIO_META_INTERCEPTION_MODE"],
+      here: "NONE",
+      why: `nothing redirects connections on this machine; the pod has ${mode}`,
+    },
+  ];
+}
+
+function unread({ env }: CloneFacts): readonly CloneChange[] {
+  if (env === undefined) return [];
+  return [
+    ...(env.secret.length === 0 ? [] : [{ names: env.secret, why: "it is in a Secret, which is not read" }]),
+    ...(env.unknown.length === 0
+      ? []
+      : [{ names: env.unknown, why: "only the pod's node knows its value, or it is not there" }]),
+  ];
+}
+
+/** istiod does not see it of a pod either. */
+function withoutHash(labels: Texts): Texts {
+  return without(labels, ["pod-template-hash"]);
+}
+
+function without(texts: Texts, names: readonly string[]): Texts {
+  return Object.fromEntries(Object.entries(texts).filter(([name]) => !names.includes(name)));
+}

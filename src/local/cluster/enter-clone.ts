@@ -1,0 +1,105 @@
+import { join } from "node:path";
+import { choosePorts } from "../../agent/ports/index.ts";
+import { Lifetime, type Logger, removeTree, stoppedOr, writeFileAtomically } from "../../base/index.ts";
+import type { Host } from "../../host/index.ts";
+import { PATHS } from "../../istio/index.ts";
+import type { Cluster } from "../../kubernetes/index.ts";
+import { crashFolder, makeLocalRunFolder, sweepLocalRunFolders } from "../make-local-folder.ts";
+import type { RunWorkload } from "../run-sidecar.ts";
+import type { ClonePlan } from "./clone-plan.ts";
+import { forwardIstiod, type IstiodForward } from "./forward-istiod.ts";
+import { keepCredentials } from "./keep-credentials.ts";
+import { parseYaml } from "./mesh-facts.ts";
+
+export interface EnterCloneOptions {
+  readonly cluster: Cluster;
+  readonly plan: ClonePlan;
+  readonly istioNamespace: string;
+  readonly revision: string | undefined;
+  readonly host: Host;
+  readonly log: Logger;
+}
+
+/** Rejects as `keepCredentials` and `forwardIstiod` do; nothing is left then. */
+export async function enterClone(options: EnterCloneOptions): Promise<RunWorkload> {
+  const { host, log } = options;
+  const life = new Lifetime();
+  try {
+    const sweeping = sweepLocalRunFolders(host, log);
+    const folder = await makeLocalRunFolder(host, log);
+    life.defer("run folder", () => removeTree(folder));
+    const entered = await enterIn(folder, options, life);
+    await sweeping;
+    return { ...entered, folder, [Symbol.asyncDispose]: () => life[Symbol.asyncDispose]() };
+  } catch (error) {
+    await life[Symbol.asyncDispose]();
+    throw stoppedOr(error, host.signals.stop);
+  }
+}
+
+async function enterIn(folder: string, options: EnterCloneOptions, life: Lifetime) {
+  const { cluster, plan, istioNamespace, host, log } = options;
+  const { presents, annotations } = plan;
+  const starting = new AbortController(); // the first signal ends a start, but not what the proxy needs while it drains
+  const stop = (): void => starting.abort(host.signals.stop.reason);
+  if (host.signals.stop.aborted) stop();
+  host.signals.stop.addEventListener("abort", stop);
+  try {
+    await writeFileAtomically(join(folder, PATHS.podLabels), asDownwardApi(presents.labels));
+    await writeFileAtomically(join(folder, PATHS.podAnnotations), asDownwardApi(annotations));
+    const identity = { namespace: presents.namespace, serviceAccount: presents.serviceAccount };
+    const credentials = { cluster, ...identity, istioNamespace, folder, log };
+    await life.own("credentials", keepCredentials(credentials, starting.signal));
+    const choice = { cluster, istioNamespace, revision: options.revision, log };
+    const forward = await life.own("forward", forwardIstiod(choice, starting.signal));
+    return await wordsOf(plan, forward, host);
+  } finally {
+    host.signals.stop.removeEventListener("abort", stop);
+  }
+}
+
+/** Named in the shell these would lead elsewhere. */
+const OWN_VARIABLES = ["CA_ADDR", "CA_ROOT_CA", "XDS_ROOT_CA", "PROV_CERT", "FILE_MOUNTED_CERTS", "ISTIOD_SAN"];
+
+/** What the pod says lies above the shell, because it was printed. */
+async function wordsOf(plan: ClonePlan, forward: IstiodForward, host: Host) {
+  const [httpProxyPort = 0] = await choosePorts(1);
+  const httpProxy = `http://127.0.0.1:${httpProxyPort}`;
+  const own = {
+    source: "pilotboat clone",
+    variables: {
+      ISTIOD_SAN: forward.istiodSan,
+      ISTIO_META_HTTP_PROXY_PORT: String(httpProxyPort),
+      PILOTBOAT_LOOPBACK_ONLY: "true",
+      PILOTBOAT_CRASH_FOLDER: crashFolder(host.env), // the run folder does not outlive the run
+    },
+    proxyConfig: { discoveryAddress: `localhost:${forward.port}` },
+  };
+  const stated = plan.defaults.flatMap(({ variables = {} }) => Object.keys(variables));
+  const hidden = new Set([...stated, ...OWN_VARIABLES]);
+  const env = Object.fromEntries(Object.entries(host.env).filter(([name]) => !hidden.has(name)));
+  const shellConfig = await withoutDiscoveryAddress(host.env.PROXY_CONFIG);
+  return {
+    role: plan.role,
+    flags: [`--domain=${plan.domain}`],
+    defaults: [...plan.defaults, own],
+    env: { ...env, ...shellConfig },
+    addresses: [
+      ["istiod", `localhost:${forward.port}, now pod ${forward.pod()}, revision ${forward.revision}`],
+      ["http proxy", `${httpProxy}  (http_proxy for HTTP services at port 80)`],
+    ] as const,
+    variables: { PILOTBOAT_HTTP_PROXY: httpProxy },
+  };
+}
+
+/** The port-forward is the way; whatever else the shell says of the proxy holds. */
+async function withoutDiscoveryAddress(text = ""): Promise<Record<string, string>> {
+  const { discoveryAddress, ...rest } = await parseYaml(text);
+  return discoveryAddress === undefined ? {} : { PROXY_CONFIG: JSON.stringify(rest) };
+}
+
+function asDownwardApi(texts: Readonly<Record<string, string>>): string {
+  return Object.entries(texts)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}\n`)
+    .join("");
+}
