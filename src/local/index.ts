@@ -1,2 +1,2 @@
 export { type LocalMesh, startLocalMesh } from "./local-mesh.ts";
-export { type LocalRunOptions, type ReadyProxy, type RunOptions, runApplication } from "./run-application.ts";
+export { type LocalRunOptions, type RunOptions, runApplication } from "./run-application.ts";

@@ -51,7 +51,7 @@ export interface RunOptions {
   readonly workload?: (log: Logger) => Promise<RunWorkload>;
 }
 
-export interface ReadyProxy extends Pick<RunSidecar, "addresses"> {
+interface ReadyProxy extends Pick<RunSidecar, "addresses"> {
   /** Since the agent's start. */
   readonly readyMs: number;
 }
