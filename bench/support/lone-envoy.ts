@@ -22,7 +22,7 @@ export function writeLoneBootstrap({ folder, ports }: Sandbox): void {
   writeFileSync(join(folder, LONE_BOOTSTRAP), JSON.stringify(fixed));
 }
 
-export async function startLoneEnvoy({ folder }: Sandbox): Promise<LoneEnvoy> {
+export async function startLoneEnvoy({ folder }: Pick<Sandbox, "folder">): Promise<LoneEnvoy> {
   const child = spawn(await realEnvoy(), ["-c", LONE_BOOTSTRAP, "--disable-hot-restart", "-l", "error"], {
     cwd: folder,
     stdio: "ignore",
