@@ -16,7 +16,6 @@ import {
 const NO_DNS_SERVER = "this version has no DNS server";
 const NO_DNS = `${NO_DNS_SERVER}: names are resolved as on this host, and those that only the mesh knows are not found`;
 const NO_MODULES = "this version fetches no Wasm modules";
-const NO_PROBES = "this version does not pass probes on: those that the injector pointed at the agent fail with 404";
 
 /**
  * Every variable the agent reads, except the prefixes ISTIO_META_, ISTIO_METAJSON_, XDS_HEADER_ and CA_HEADER_.
@@ -570,7 +569,6 @@ export const CATALOGUE = {
     default: "",
     help: "The application's probes, as JSON by path; the injector writes it",
     room: "status",
-    withoutEffect: NO_PROBES,
   }),
   prometheusAnnotations: string({
     env: "ISTIO_PROMETHEUS_ANNOTATIONS",
@@ -584,21 +582,18 @@ export const CATALOGUE = {
     default: true,
     help: "Offer HTTP/2 to HTTPS probes",
     room: "status",
-    withoutEffect: NO_PROBES,
   }),
   isProbingLocalhost: bool({
     env: "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION",
     default: false,
     help: "Probe localhost instead of the pod's address",
     room: "status",
-    withoutEffect: NO_PROBES,
   }),
   isProbeKeepalive: bool({
     env: "ENABLE_PROBE_KEEPALIVE_CONNECTIONS",
     default: false,
     help: "Keep connections of HTTP probes open",
     room: "status",
-    withoutEffect: NO_PROBES,
   }),
   isQueueMetrics: bool({
     env: "ISTIO_ENABLE_CONTROLLER_QUEUE_METRICS",

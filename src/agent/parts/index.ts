@@ -5,6 +5,7 @@ import { findNode } from "../start-envoy/index.ts";
 import { EnvoyPart, type EnvoyReport, envoyPorts } from "./envoy.ts";
 import { IdentityPart, type IdentityReport } from "./identity.ts";
 import type { Part, Surroundings } from "./part.ts";
+import { ProbesPart } from "./probes.ts";
 import { type ReportFrame, StatusPart, statusPorts } from "./status.ts";
 import { XdsPart, type XdsReport } from "./xds.ts";
 
@@ -50,7 +51,7 @@ export function createParts(around: Surroundings): Parts {
   });
   const xds: XdsPart = new XdsPart(around, { identity, envoys: () => envoy.count(), parts: () => list });
   const status = new StatusPart(around, () => list);
-  const list: readonly Part[] = [status, envoy, identity, xds];
+  const list: readonly Part[] = [status, envoy, identity, xds, new ProbesPart(around, node)];
   return { list, status, identity, envoy, node };
 }
 

@@ -160,12 +160,6 @@ export const REASONS: readonly Reason[] = [
     why: "pilot-agent ends, and names no file; pilotboat names it, is not ready, and tries again: the file may be in the making",
   },
   {
-    name: "application probes",
-    at: ["exit"],
-    when: turns("no Envoy, 255, application probes", /^Envoy started, 0$/),
-    why: "pilotboat does not pass probes on yet, and warns that the setting has no effect",
-  },
-  {
     name: "application metrics",
     at: ["exit"],
     when: turns("no Envoy, 255, scrape annotations", /^Envoy started, 0$/),

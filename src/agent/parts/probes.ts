@@ -1,0 +1,79 @@
+import type { AgentConfig } from "../../config/index.ts";
+import type { NodeDescription } from "../../node/index.ts";
+import type { Prober } from "../../probes/index.ts";
+import type { AppProbe } from "../../probes/table/index.ts";
+import type { Route } from "../../status/index.ts";
+import type { Part, Surroundings } from "./part.ts";
+
+/** Asks the application what the kubelet wants to know: the injector has pointed its probes at the status port. */
+export class ProbesPart implements Part {
+  readonly #around: Surroundings;
+  readonly #node: () => Promise<NodeDescription>;
+  #probes: ReadonlyMap<string, AppProbe> = new Map();
+
+  constructor(around: Surroundings, node: () => Promise<NodeDescription>) {
+    this.#around = around;
+    this.#node = node;
+  }
+
+  lasting({ settings, proxy }: AgentConfig): Record<string, unknown> {
+    return {
+      probes: settings.appProbers,
+      ...{ instanceIp: settings.instanceIp, isLocalhost: settings.isProbingLocalhost, statusPort: proxy.statusPort },
+      ...{ offersHttp2: settings.isHttp2Probing, keepsAlive: settings.isProbeKeepalive },
+    };
+  }
+
+  /** Rejects with CONFIG_INVALID. */
+  async bind(): Promise<void> {
+    const { appProbers } = this.#around.config.settings;
+    if (appProbers === "") return;
+    const { parseProbers } = await import("../../probes/table/index.ts");
+    this.#probes = parseProbers(appProbers);
+  }
+
+  async routes(): Promise<readonly Route[]> {
+    if (this.#probes.size === 0) return [];
+    const prober = await this.#prober();
+    const answer: Route["answer"] = async ({ request, path }) => {
+      const gone = new AbortController();
+      const leave = (): void => gone.abort(new Error("the caller has left"));
+      request.socket.once("close", leave);
+      try {
+        const { status, body } = await prober.answer({
+          path: decodeURIComponent(path),
+          rawHeaders: request.rawHeaders,
+          gone: gone.signal,
+        });
+        return { status, body: typeof body === "string" ? body : piecesOf(body) };
+      } finally {
+        request.socket.off("close", leave);
+      }
+    };
+    return ["/app-health/", "/app-lifecycle/"].map((path) => ({ path, access: "anyone", answer }) as const);
+  }
+
+  async #prober(): Promise<Prober> {
+    const { config, context } = this.#around;
+    const { settings, proxy } = config;
+    const { createProber, destinationOf } = await import("../../probes/index.ts");
+    const { typed } = await this.#node();
+    return createProber({
+      probes: this.#probes,
+      destination: destinationOf({
+        instanceIp: settings.instanceIp,
+        addresses: (typed.INSTANCE_IPS ?? []) as readonly string[],
+        isLocalhost: settings.isProbingLocalhost,
+      }),
+      statusPort: proxy.statusPort,
+      offersHttp2: settings.isHttp2Probing,
+      keepsAlive: settings.isProbeKeepalive,
+      log: context.log,
+    });
+  }
+}
+
+/** An application's bytes need not be text. */
+async function* piecesOf(body: Buffer): AsyncGenerator<Buffer> {
+  yield body;
+}

@@ -1,0 +1,160 @@
+import { Agent, type ClientRequest, type IncomingMessage, request } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
+import { Agent as SecureAgent, request as secureRequest } from "node:https";
+import { isIP, type Socket } from "node:net";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import type { Destination } from "./destination.ts";
+import { dial } from "./dial.ts";
+
+/** By lower-case name; several values are several headers. */
+export type HeaderLists = Readonly<Record<string, readonly string[]>>;
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly location: string | undefined;
+  /** Its first 10 KiB. */
+  readonly body: Buffer;
+}
+
+/** Source: istio/istio pilot/cmd/pilot-agent/status/server.go (`maxRespBodyLength`). */
+const MOST_BYTES = 10 * 1_024;
+
+export interface Exchanges {
+  /** One GET. Rejects with what failed on the way, or the reason of `signal`. */
+  get(url: URL, headers: HeaderLists, signal: AbortSignal): Promise<HttpAnswer>;
+}
+
+export interface ExchangeOptions {
+  readonly destination: Destination;
+  /** Whether TLS offers `h2` as well. */
+  readonly offersHttp2: boolean;
+  readonly keepsAlive: boolean;
+}
+
+/** Exchanges with one probe's port. Certificates are not verified: the kubelet does not verify them either. */
+export function createExchanges({ destination, offersHttp2, keepsAlive }: ExchangeOptions): Exchanges {
+  const agents = keepsAlive ? keepAliveAgents(destination) : undefined;
+  return {
+    async get(url, headers, signal) {
+      const isSecure = url.protocol === "https:";
+      const port = Number(url.port || (isSecure ? 443 : 80));
+      if (agents !== undefined) {
+        const words = { host: destination.address, port, path: url.pathname + url.search, headers: headersOf(headers) };
+        const call = isSecure
+          ? secureRequest({ ...words, agent: agents.secure, rejectUnauthorized: false })
+          : request({ ...words, agent: agents.plain });
+        return readAnswer(call, signal);
+      }
+      const plain = await dial(destination, port, signal);
+      try {
+        const socket = isSecure ? await secured(plain, destination.host, offersHttp2, signal) : plain;
+        if (isSecure && (socket as TLSSocket).alpnProtocol === "h2")
+          return await getHttp2(socket, url, headers, signal);
+        return await readAnswer(
+          request({
+            path: url.pathname + url.search,
+            headers: { ...headersOf(headers), connection: "close" },
+            createConnection: () => socket,
+          }),
+          signal,
+        );
+      } finally {
+        plain.destroy();
+      }
+    },
+  };
+}
+
+/** HTTP/1.1 only: a session of HTTP/2 is not kept. */
+function keepAliveAgents({ source }: Destination) {
+  const from = source === undefined ? {} : { localAddress: source, family: isIP(source) };
+  const options = { ...from, keepAlive: true };
+  return { plain: new Agent(options), secure: new SecureAgent({ ...options, ALPNProtocols: ["http/1.1"] }) };
+}
+
+function headersOf(lists: HeaderLists): Record<string, string | string[]> {
+  return Object.fromEntries(
+    Object.entries(lists).map(([name, values]) => [name, values.length === 1 ? String(values[0]) : [...values]]),
+  );
+}
+
+function secured(socket: Socket, host: string, offersHttp2: boolean, signal: AbortSignal): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const secure = connectTls({
+      socket,
+      rejectUnauthorized: false,
+      ALPNProtocols: offersHttp2 ? ["h2", "http/1.1"] : ["http/1.1"],
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+    });
+    const fail = (error: unknown): void => {
+      secure.destroy();
+      reject(error);
+    };
+    signal.addEventListener("abort", () => fail(signal.reason), { once: true });
+    secure.once("error", fail).once("secureConnect", () => resolve(secure));
+    secure.once("close", () => reject(new Error("the connection was closed during the TLS handshake")));
+  });
+}
+
+function readAnswer(call: ClientRequest, signal: AbortSignal): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => {
+      reject(error);
+      call.destroy();
+    };
+    const late = (): void => fail(signal.reason);
+    signal.addEventListener("abort", late, { once: true });
+    call.on("error", fail);
+    call.on("response", (response: IncomingMessage) => {
+      const { statusCode: status = 0 } = response;
+      const { location } = response.headers;
+      collect(response).then((body) => {
+        signal.removeEventListener("abort", late);
+        resolve({ status, location, body });
+      }, fail);
+    });
+    call.end();
+  });
+}
+
+async function collect(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
+  const kept: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of pieces) {
+    kept.push(piece);
+    bytes += piece.length;
+    if (bytes >= MOST_BYTES) break; // the rest is not wanted; it ends the connection
+  }
+  return Buffer.concat(kept).subarray(0, MOST_BYTES);
+}
+
+async function getHttp2(socket: Socket, url: URL, headers: HeaderLists, signal: AbortSignal): Promise<HttpAnswer> {
+  const session = connectHttp2(url.origin, { createConnection: () => socket });
+  try {
+    const { host, connection, ...others } = headers;
+    const call = session.request({
+      ...headersOf(others),
+      ":method": "GET",
+      ":path": url.pathname + url.search,
+      ":authority": host?.[0] ?? url.host,
+    });
+    const failed = new Promise<never>((_, reject) => {
+      if (signal.aborted) reject(signal.reason);
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      session.on("error", reject);
+      call.on("error", reject);
+    });
+    const answered = new Promise<HttpAnswer>((resolve, reject) => {
+      call.on("response", ({ ":status": status = 0, location }) => {
+        collect(call).then(
+          (body) => resolve({ status: Number(status), location: location as string | undefined, body }),
+          reject,
+        );
+      });
+    });
+    call.end();
+    return await Promise.race([answered, failed]);
+  } finally {
+    session.destroy();
+  }
+}

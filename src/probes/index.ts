@@ -1,0 +1,2 @@
+export { destinationOf } from "./destination.ts";
+export { createProber, type Prober } from "./prober.ts";

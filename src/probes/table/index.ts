@@ -1,0 +1,1 @@
+export { type AppProbe, parseProbers } from "./parse-probers.ts";
