@@ -2,13 +2,21 @@ import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
 import { lookAtNode, renderFor, wantedEnvoy } from "../agent/start-envoy/index.ts";
-import { AgentError, describeError, removeTree, silentLogger, writeFileAtomically } from "../base/index.ts";
+import {
+  AgentError,
+  describeError,
+  readTextFile,
+  removeTree,
+  silentLogger,
+  writeFileAtomically,
+} from "../base/index.ts";
 import { describeDifference, diffByPath } from "../bootstrap/index.ts";
 import { type AgentConfig, formatProblem, PROXY_ROLES, parseFlags } from "../config/index.ts";
 import { findEnvoy } from "../envoy/binary/index.ts";
 import { validateConfig } from "../envoy/index.ts";
 import { OutputSource } from "../envoy/output/index.ts";
 import { findSetpriv, type Host, makeTemporaryFolder, temporaryPlace } from "../host/index.ts";
+import { refuseDump } from "../istio/index.ts";
 import type { JsonValue } from "../istio/mesh/index.ts";
 import { type Input, PROXY_FLAGS } from "./contract/index.ts";
 import { checkNamedFile, readNamedFile } from "./named-path.ts";
@@ -44,6 +52,8 @@ export async function validate(args: readonly string[], isVerbose: boolean, host
   const { file, flags } = splitFile(args);
   if (file !== undefined) {
     await checkNamedFile(resolve(host.cwd, file), "the file to validate");
+    // Envoy would pass over every field of a dump; a pipe can be read once only, and is Envoy's
+    refuseDump(await readTextFile(resolve(host.cwd, file)).catch(() => ""), "Cannot validate", file);
     const { config } = await loadProxyWords(flags, host);
     return check({ config, file, cwd: host.cwd, overlay: [] }, isVerbose, host);
   }

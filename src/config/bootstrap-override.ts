@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { describeError, goJson } from "../base/index.ts";
+import { recognizeDump } from "../istio/index.ts";
 import { parseDocument } from "./document.ts";
 import { restWarning } from "./overlay.ts";
 import type { Problem } from "./problem.ts";
@@ -26,6 +27,8 @@ export async function readBootstrapOverride(words: OverrideWords, warnings: Prob
   };
   try {
     const text = replaceHostIp(await readYamlText(resolve(words.cwd, words.path)), words.hostIp);
+    const dump = recognizeDump(text);
+    if (dump !== undefined) return fail(`${dump.found}. ${dump.hint(words.path)}`);
     const reading = await parseDocument({ text, source: words.path });
     const rest = reading.ok ? reading.document.rest : undefined;
     if (rest !== undefined) warnings.push(restWarning(name, rest));

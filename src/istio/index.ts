@@ -1,5 +1,6 @@
 export { FIPS_CIPHERS } from "./ciphers.ts";
 export { parseDownwardApi } from "./downward-api.ts";
+export { recognizeDump, refuseDump } from "./envoy-dump.ts";
 export {
   hideMetadataSecrets,
   hideSecrets,

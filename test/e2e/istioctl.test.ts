@@ -1,11 +1,12 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CLUSTER_TYPE } from "../../src/control-plane/ads/resource-types.ts";
 import { connect, node, streamTo } from "../control-plane/rig.ts";
 import { findIstioctl, runIstioctl } from "../support/istioctl.ts";
-import { type RunningCommand, runtimes } from "../support/pilotboat.ts";
+import { type RunningCommand, run, runtimes } from "../support/pilotboat.ts";
+import { realEnvoy } from "../support/real-envoy.ts";
 import { createSandbox, type Sandbox } from "../support/sandbox.ts";
 
 // What istioctl asks an istiod itself is in test/cluster: it wants a Kubernetes API.
@@ -49,6 +50,44 @@ describe.each(runtimes())("istioctl and an agent on $name", (runtime) => {
         );
         expect(await runIstioctl(istioctl ?? "", words)).toMatch(pattern);
       }
+    },
+  );
+
+  /** By the name of a file: which dump, and what its remedy says. */
+  const dumps = {
+    "dump.json": {
+      text: async () => dump,
+      remedy: /jq '\.configs\[\] \| select\(\.bootstrap\)\.bootstrap' dump\.json/,
+    },
+    ...(istioctl !== undefined && {
+      "shown.json": { text: () => shown("json"), remedy: /jq \.bootstrap shown\.json/ },
+      "shown.yaml": { text: () => shown("yaml"), remedy: /jq \.bootstrap shown\.yaml/ },
+    }),
+  };
+  const shown = (form: string) =>
+    runIstioctl(istioctl ?? "", ["proxy-config", "bootstrap", "--file", join(sandbox.folder, "dump.json"), "-o", form]);
+
+  test.each(Object.entries(dumps))(
+    "%s in place of a bootstrap is refused, with what to do",
+    async (file, { text, remedy }) => {
+      const cwd = await mkdtemp(join(sandbox.folder, "dumped-"));
+      await writeFile(join(cwd, file), await text());
+      const env = { INSTANCE_IP: "127.0.0.1", CLOUD_PLATFORM: "none", ENVOY_BIN: await realEnvoy() };
+      const custom = { ...env, PROXY_CONFIG: JSON.stringify({ customConfigFile: file }) };
+      const template = { ...env, PROXY_CONFIG: JSON.stringify({ proxyBootstrapTemplatePath: file }) };
+      for (const [words, given] of [
+        [["proxy", "sidecar"], custom],
+        [["bootstrap", "render"], custom],
+        [["bootstrap", "validate"], template],
+        [["bootstrap", "validate", file], env],
+      ] as const) {
+        const { code, stdout, stderr } = await run(runtime, words, { cwd, env: given });
+        expect(code).toBe(2);
+        expect(stdout + stderr).toMatch(/it is a dump of Envoy's configuration, as .* prints it, wanted a bootstrap/);
+        expect(stdout + stderr).toMatch(remedy);
+      }
+      const override = { ...env, ISTIO_BOOTSTRAP_OVERRIDE: file };
+      expect((await run(runtime, ["bootstrap", "render"], { cwd, env: override })).stderr).toMatch(remedy);
     },
   );
 

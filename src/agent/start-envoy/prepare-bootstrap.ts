@@ -11,6 +11,7 @@ import {
 } from "../../bootstrap/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
 import { readCgroup } from "../../host/index.ts";
+import { refuseDump } from "../../istio/index.ts";
 import type { JsonObject } from "../../istio/mesh/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import { inRunFolder, runAs } from "../run-folder/index.ts";
@@ -31,6 +32,7 @@ export async function prepareBootstrap(
   const { customConfigFile } = config.proxy;
   const isOurs = customConfigFile === "" && !config.settings.isEnvoyDisabled;
   const rendered = isOurs ? await renderFitting(config, node, envoyPath, log) : undefined; // first: a refused one leaves no file
+  if (customConfigFile !== "") await refuseCustomDump(config);
   for (const warning of rendered?.warnings ?? ignoredHeapLimit(config)) log.warn(warning);
   const { grpcBootstrapPath, outputCerts } = config.settings;
   if (grpcBootstrapPath !== "") {
@@ -72,22 +74,31 @@ export async function renderFor(config: AgentConfig, node: NodeDescription): Pro
     return { content: document, extension: "json", warnings: [...heap.warnings, ...warnings] };
   }
   const { text, extension, warnings } = await renderUserTemplate(template, options.templateWords(config), wanted, node);
+  refuseDump(text, "Cannot start Envoy with the bootstrap template", template);
   return { content: text, extension, warnings: [...ignoredHeapLimit(config), ...warnings] };
 }
 
 /** A bootstrap with many static resources may be large. */
 const MOST_BYTES = 256 * 1_024 * 1_024;
 
+const CUSTOM = "Cannot start Envoy with customConfigFile";
+
 async function readCustomFile(config: AgentConfig): Promise<Rendered> {
   const { customConfigFile: path } = config.proxy;
-  try {
-    const content = await readTextFile(inRunFolder(config, path), { mostBytes: MOST_BYTES });
-    return { content, extension: extname(path) === ".json" ? "json" : "yaml", warnings: ignoredHeapLimit(config) };
-  } catch (error) {
+  const content = await readTextFile(inRunFolder(config, path), { mostBytes: MOST_BYTES }).catch((error: unknown) => {
     throw new AgentError("FILE_UNREADABLE", `Cannot read customConfigFile "${path}": ${describeError(error)}`, {
       cause: error,
     });
-  }
+  });
+  refuseDump(content, CUSTOM, path);
+  return { content, extension: extname(path) === ".json" ? "json" : "yaml", warnings: ignoredHeapLimit(config) };
+}
+
+/** Envoy would pass over every field of a dump, and start with nothing. Why a file cannot be read is for Envoy to say. */
+async function refuseCustomDump(config: AgentConfig): Promise<void> {
+  const { customConfigFile: path } = config.proxy;
+  const reading = readTextFile(inRunFolder(config, path), { mostBytes: MOST_BYTES });
+  refuseDump(await reading.catch(() => ""), CUSTOM, path);
 }
 
 function ignoredHeapLimit({ settings }: AgentConfig): readonly string[] {
