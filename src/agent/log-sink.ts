@@ -1,7 +1,15 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { lstat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
-import { AgentError, createLogger, describeError, holdFolder, type Logger, systemCode } from "../base/index.ts";
+import {
+  AgentError,
+  createLogger,
+  describeError,
+  holdFolder,
+  type Logger,
+  oneLine,
+  systemCode,
+} from "../base/index.ts";
 import type { LogPlace } from "../config/index.ts";
 import type { Host } from "../host/index.ts";
 
@@ -32,7 +40,7 @@ export async function withLog<T>(
 
 /** One line for a failure that ends the agent, with its code and what can be done about it. */
 export function logFailure(error: unknown, log: Logger): void {
-  const text = describeError(error).replaceAll(/\s*\n\s*/g, "; ");
+  const text = oneLine(describeError(error), "; ");
   if (!(error instanceof AgentError)) log.error(`Internal failure: ${text}`, { code: "INTERNAL" });
   else log.error(text, { code: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }) });
 }

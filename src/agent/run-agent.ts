@@ -1,4 +1,4 @@
-import { describeError, isStopped, type Logger, systemClock } from "../base/index.ts";
+import { aborted, describeError, isStopped, type Logger, systemClock } from "../base/index.ts";
 import {
   type AgentConfig,
   type ConfigDefaults,
@@ -76,12 +76,8 @@ export function describeTimeout(agent: Pick<RunningAgent, "stillOpen">): string 
 /** Closing waits for Envoy's drain as long as that takes; a third signal does not wait any more. */
 export async function closeWithin(agent: AsyncDisposable, force: AbortSignal): Promise<boolean> {
   const closed = agent[Symbol.asyncDispose]().then(() => true);
-  const forced = new Promise<boolean>((resolve) => {
-    const late = (): void => void systemClock.sleep(FORCED_LIMIT_MS).then(() => resolve(false));
-    if (force.aborted) late();
-    else force.addEventListener("abort", late, { once: true });
-  });
-  return Promise.race([closed, forced]);
+  const late = aborted(force).then(() => systemClock.sleep(FORCED_LIMIT_MS));
+  return Promise.race([closed, late.then(() => false)]);
 }
 
 /** The first lines of every log, as the reference writes them; the configuration in YAML's one-line form, which is JSON. */

@@ -1,4 +1,4 @@
-import type { Lifetime, Logger, Timeline } from "../base/index.ts";
+import { aborted, type Lifetime, type Logger, type Timeline } from "../base/index.ts";
 import { createReadinessBoard } from "../status/index.ts";
 import type { AgentEnd, Part, Parts, Surroundings } from "./parts/index.ts";
 import { waitUntilReady } from "./readiness.ts";
@@ -46,11 +46,7 @@ export async function serveAgent({ around, parts, life, close }: ServeOptions): 
 }
 
 function firstEnd(stop: AbortSignal, parts: readonly Part[]): Promise<AgentEnd> {
-  const asked = new Promise<AgentEnd>((resolve) => {
-    const done = (): void => resolve({ kind: "asked", reason: String((stop.reason as Error).message) });
-    if (stop.aborted) done();
-    else stop.addEventListener("abort", done, { once: true });
-  });
+  const asked = aborted(stop).then((): AgentEnd => ({ kind: "asked", reason: String((stop.reason as Error).message) }));
   return Promise.race([asked, ...parts.flatMap((part) => part.ended?.() ?? [])]);
 }
 

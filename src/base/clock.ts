@@ -26,6 +26,14 @@ export const systemClock: Clock = {
   },
 };
 
+/** Resolves once `signal` aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
 /** A wait that may be cut short; it does not say by what. */
 export async function pause(ms: number, cut: AbortSignal, clock: Clock = systemClock): Promise<void> {
   if (ms > 0) await clock.sleep(ms, cut).catch(() => undefined); // being cut short is the point

@@ -24,6 +24,16 @@ export function escapeText(text: string): string {
   return text.replace(UNSAFE, (found) => (found === "\n" || found === "\t" ? found : escapeCharacter(found)));
 }
 
+/** Text that may have several lines as one, without the white space around its line ends. One line stays as it is. */
+export function oneLine(text: string, separator: ", " | "; " | " "): string {
+  const lines = text.split("\n");
+  if (lines.length === 1) return text;
+  return lines
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .join(separator);
+}
+
 function escapeCharacter(character: string): string {
   const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));
   return SHORT.get(character) ?? units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");

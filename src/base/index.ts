@@ -1,10 +1,10 @@
-export { type Clock, pause, systemClock } from "./clock.ts";
+export { aborted, type Clock, pause, systemClock } from "./clock.ts";
 export { connectionLimit } from "./connection-limit.ts";
 export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
 export * from "./duration.ts";
 export { connectThrough, type EgressProxy, isProxied, type Tunnel } from "./egress-proxy.ts";
 export { AgentError, describeError, type ErrorCode, isStopped, stoppedOr, systemCode } from "./errors.ts";
-export { escapeLine, escapeText } from "./escape.ts";
+export { escapeLine, escapeText, oneLine } from "./escape.ts";
 export {
   makeFolder,
   type Owner,

@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { pemBlock } from "./der.ts";
+import { oneLine } from "./escape.ts";
 
 // Certificates and keys as they are found in files. What these functions return is encoded anew from what was parsed, so
 // that whoever uses it sees exactly what was checked. More is taken than Go's encoding/pem takes: docs/go-habits.md.
@@ -60,7 +61,7 @@ export function parseChain(pem: string | Uint8Array, onBad: OnBad = ignore): X50
 /** RFC 5280 wants a positive serial; Go refuses a negative one, OpenSSL (and so Node) takes it. */
 function isPositive(certificate: X509Certificate, onBad: OnBad): boolean {
   if (!hasNegativeSerial(certificate.raw)) return true;
-  onBad(`negative serial number in "${oneLine(certificate.subject)}"`, "CERTIFICATE");
+  onBad(`negative serial number in "${oneLine(certificate.subject, ", ")}"`, "CERTIFICATE");
   return false;
 }
 
@@ -141,8 +142,4 @@ function hasNegativeSerial(raw: Buffer): boolean {
 function contentStart(raw: Buffer, at: number): number {
   const length = raw[at + 1] ?? 0;
   return at + 2 + (length < 0x80 ? 0 : length & 0x7f);
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll("\n", ", ");
 }

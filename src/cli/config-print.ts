@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import { oneLine } from "../base/index.ts";
 import { type ConfigEntry, DEFAULT_ORIGIN, type EntryKind, formatOrigin } from "../config/index.ts";
 
 const SECTIONS: readonly (readonly [kind: EntryKind, key: string])[] = [
@@ -30,7 +31,7 @@ function entryAsYaml(entry: ConfigEntry): string {
 /** `PROXY_CONFIG:1:16, default 45s`. */
 function setBy(entry: ConfigEntry): string {
   const fallback = entry.kind === "metadata" || entry.kind === "header" || entry.kind === "annotation";
-  return oneLine(`${formatOrigin(entry.origin)}${fallback ? "" : `, default ${valueText(entry.default)}`}`);
+  return oneLine(`${formatOrigin(entry.origin)}${fallback ? "" : `, default ${valueText(entry.default)}`}`, " ");
 }
 
 export function isSet({ origin }: ConfigEntry): boolean {
@@ -41,11 +42,7 @@ export function isSet({ origin }: ConfigEntry): boolean {
 export function valueText(value: ConfigEntry["value"]): string {
   if (value === null) return "none";
   if (value === "") return '""';
-  return oneLine(typeof value === "string" ? value : JSON.stringify(value));
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll(/\s*\n\s*/g, " ");
+  return oneLine(typeof value === "string" ? value : JSON.stringify(value), " ");
 }
 
 /** `{name: {value, origin, default}}`. */

@@ -1,4 +1,4 @@
-import { createLogger } from "../base/index.ts";
+import { aborted, createLogger } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { IstiodForward } from "../local/cluster/index.ts";
 import { JSON_FLAG } from "./agent-place.ts";
@@ -53,10 +53,7 @@ async function connect(flags: Flags, host: Host): Promise<void> {
   host.stdout.write(
     flags.output === "json" ? `${JSON.stringify(describe(forward, flags), null, 2)}\n` : asText(forward, flags),
   );
-  await new Promise<void>((done) => {
-    if (stop.aborted) done();
-    stop.addEventListener("abort", () => done(), { once: true });
-  });
+  await aborted(stop);
 }
 
 function describe({ port, istiodSan, revision, pod }: IstiodForward, { "istio-namespace": istioNamespace }: Flags) {

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { startExampleService } from "../../examples/quickstart/service.ts";
 import {
   AgentError,
+  aborted,
   createLogger,
   describeError,
   isStopped,
@@ -81,7 +82,7 @@ async function serveUntilStopped(flags: ServeFlags, host: Host): Promise<void> {
     host.stdout.write(`credentials    ${folder}\n`);
     await keepFresh(write, log, stop);
   }
-  if (!stop.aborted) await new Promise((done) => stop.addEventListener("abort", done, { once: true }));
+  await aborted(stop);
 }
 
 function describeResources(counts: ResourceCounts, folder: string): string {

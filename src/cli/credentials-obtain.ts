@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
-import { AgentError, createLogger, utcTime } from "../base/index.ts";
+import { AgentError, aborted, createLogger, utcTime } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { isServiceAccountName, KUBERNETES_NAME } from "../istio/index.ts";
 import type { Cluster } from "../kubernetes/index.ts";
@@ -52,10 +52,7 @@ export async function obtain(flags: Flags, host: Host): Promise<void> {
   const log = createLogger({ write: (line) => host.stderr.write(line) });
   await using kept = await keepCredentials({ ...options, folder, log }, stop);
   tell(kept.current());
-  await new Promise<void>((done) => {
-    if (stop.aborted) done();
-    stop.addEventListener("abort", () => done(), { once: true });
-  });
+  await aborted(stop);
 }
 
 /** Throws USAGE. */

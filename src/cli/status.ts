@@ -1,5 +1,5 @@
 import type { AgentReport } from "../agent/index.ts";
-import { escapeLine, utcTime } from "../base/index.ts";
+import { escapeLine, oneLine, utcTime } from "../base/index.ts";
 import { readAnswer } from "./agent-answer.ts";
 import { AGENT_FLAGS, AGENT_FOLDER, JSON_FLAG, placeOf } from "./agent-place.ts";
 import { defineCommand } from "./contract/index.ts";
@@ -92,7 +92,7 @@ function certificateRows(identity: AgentReport["identity"], nowMs: number): Row[
     const { subjectAltName, issuer, serialNumber, notBeforeMs, notAfterMs } = certificate;
     rows.push(
       ["certificate", subjectAltName],
-      ["issuer", issuer.replaceAll("\n", ", ")],
+      ["issuer", oneLine(issuer, ", ")],
       ["serial", serialNumber],
       ["valid", [`${utcTime(notBeforeMs)} to ${utcTime(notAfterMs)}, `, left(notAfterMs, nowMs)]],
     );

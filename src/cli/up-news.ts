@@ -1,4 +1,4 @@
-import { AgentError, describeError, escapeLine } from "../base/index.ts";
+import { AgentError, describeError, escapeLine, oneLine } from "../base/index.ts";
 import type { ControlPlaneNews, ListenerPlace } from "../control-plane/index.ts";
 import type { EnvoyNews } from "../envoy/supervisor/index.ts";
 
@@ -79,7 +79,7 @@ const MOST_SHOWN = 400;
 
 /** On one line, and cut where it is too long to be read. */
 export function shorten(text: string): string {
-  const line = escapeLine(text.replace(/\s*\n\s*/g, " "));
+  const line = escapeLine(oneLine(text, " "));
   return line.length <= MOST_SHOWN
     ? line
     : `${line.slice(0, MOST_SHOWN)}… (${line.length - MOST_SHOWN} more characters)`;

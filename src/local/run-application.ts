@@ -15,7 +15,7 @@ import {
   type RunningApplication,
   startApplication,
 } from "../application/index.ts";
-import { AgentError, type Logger, silentLogger, systemClock } from "../base/index.ts";
+import { AgentError, aborted, type Logger, silentLogger, systemClock } from "../base/index.ts";
 import { type AgentConfig, formatProblem, logPlaceOf } from "../config/index.ts";
 import type { EnvoyEnd } from "../envoy/supervisor/index.ts";
 import { findSetpriv, type Host, outputUntil } from "../host/index.ts";
@@ -218,10 +218,7 @@ async function firstEnd(
   { agent }: RunSidecar,
   stop: AbortSignal,
 ): Promise<FirstEnd> {
-  const stopped = new Promise<FirstEnd>((resolve) => {
-    if (stop.aborted) resolve({ kind: "signal" });
-    else stop.addEventListener("abort", () => resolve({ kind: "signal" }), { once: true });
-  });
+  const stopped = aborted(stop).then((): FirstEnd => ({ kind: "signal" }));
   const gaveUp = new Promise<FirstEnd>((resolve) => {
     void agent.ended.then((end) => end.kind === "envoy" && resolve(end));
   });

@@ -1,3 +1,5 @@
+import { oneLine } from "../base/index.ts";
+
 const UPDATE_STATS = "^(cluster_manager\\.cds|listener_manager\\.lds)\\.(update_success|update_rejected)$";
 
 /** Stats that tell whether Envoy has its first configuration. Source: istio/istio pilot/cmd/pilot-agent/status/util/stats.go. */
@@ -38,18 +40,13 @@ export function missingConfig(body: string, isStatic = false, refusal?: string):
 /** Why Envoy does not serve yet, or undefined once it does. Throws on unreadable stats. */
 export function missingLiveness(body: string): string | undefined {
   const state = readStat(body, "server.state");
-  if (state === undefined) return notReadyStats(`server.state is not yet updated: ${oneLine(body)}`);
+  if (state === undefined) return notReadyStats(`server.state is not yet updated: ${oneLine(body, "; ")}`);
   if (state !== 0) return `server is not live, current state is: ${SERVER_STATES[state] ?? "UNKNOWN"}`;
   const workers = readStat(body, "listener_manager.workers_started");
   if (workers === undefined) {
-    return notReadyStats(`listener_manager.workers_started is not yet updated: ${oneLine(body)}`);
+    return notReadyStats(`listener_manager.workers_started is not yet updated: ${oneLine(body, "; ")}`);
   }
   return workers === 1 ? undefined : "workers have not yet started";
-}
-
-/** Envoy ends each statistic with a line end; in a reason that would break the line. */
-function oneLine(text: string): string {
-  return text.trim().replace(/\s*\n\s*/g, "; ");
 }
 
 /** The reason when the readiness stats could not be had or understood. */

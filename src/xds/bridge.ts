@@ -1,5 +1,5 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import { type Clock, describeError, type Logger, type Metrics } from "../base/index.ts";
+import { type Clock, describeError, type Logger, type Metrics, oneLine } from "../base/index.ts";
 import { Code, isStatus, plainReason, type StreamStatus } from "../grpc/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
 import { whenCut } from "./live-streams.ts";
@@ -9,7 +9,7 @@ import { peekRequest, peekResponse, type RequestFacts, type ResponseFacts } from
 import { peekPeer, peerOf } from "./peer.ts";
 import { Rejections } from "./rejections.ts";
 import { type ResponseHook, ResponsePath, type StreamHook } from "./response-hooks.ts";
-import { classifyEnd, oneLine } from "./status.ts";
+import { classifyEnd } from "./status.ts";
 import { trailers } from "./trailers.ts";
 import {
   type Intercept,
@@ -203,7 +203,8 @@ class Bridge {
 
   #noteVerdict({ typeUrl, nonce, versionInfo, rejection }: RequestFacts): void {
     const { id, onListeners } = this.#options;
-    if (rejection !== undefined) this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: oneLine(rejection) });
+    if (rejection !== undefined)
+      this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: oneLine(rejection, "; ") });
     else if (nonce !== "") {
       this.#watch.accepted(id, typeUrl);
       if (typeUrl === LISTENER_TYPE) onListeners?.();
@@ -253,7 +254,7 @@ class Bridge {
     const { log, id } = this.#options;
     const { message, versionInfo } = this.#rejections.encode(typeUrl, nonce, reason);
     log.warn("agent rejected a response", { id, typeUrl, nonce, rejection: reason });
-    this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: oneLine(reason) });
+    this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: oneLine(reason, "; ") });
     this.#send(message);
   }
 

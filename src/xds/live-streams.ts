@@ -1,4 +1,4 @@
-import type { Logger } from "../base/index.ts";
+import { aborted, type Logger } from "../base/index.ts";
 import { Code, type StreamStatus } from "../grpc/index.ts";
 import type { Peer } from "./types.ts";
 
@@ -84,10 +84,7 @@ export class LiveStreams {
 const ORDERLY: StreamStatus = { code: Code.OK, details: "" };
 
 /** Resolves with the status that the stream has to end with, once it has to. */
-export function whenCut(cut: AbortSignal): Promise<StreamStatus> {
-  return new Promise((resolve) => {
-    const done = (): void => resolve(cut.reason as StreamStatus);
-    if (cut.aborted) done();
-    else cut.addEventListener("abort", done, { once: true });
-  });
+export async function whenCut(cut: AbortSignal): Promise<StreamStatus> {
+  await aborted(cut);
+  return cut.reason as StreamStatus;
 }

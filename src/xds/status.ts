@@ -26,8 +26,3 @@ export function classifyEnd(status: StreamStatus): EndClass {
   const hasDeparted = ORDINARY_DEPARTURES.some((text) => status.details.includes(text));
   return name === "UNAVAILABLE" && hasDeparted ? "expected" : "unexpected";
 }
-
-/** Envoy ends each part of its answer with a line end; in a log or a reason that would break the line. */
-export function oneLine(text: string): string {
-  return text.trim().replace(/\s*\n\s*/g, "; ");
-}

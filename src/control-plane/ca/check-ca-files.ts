@@ -1,5 +1,5 @@
 import type { KeyObject, X509Certificate } from "node:crypto";
-import { encodeCertificate, parseChain, parsePrivateKey, Secret } from "../../base/index.ts";
+import { encodeCertificate, oneLine, parseChain, parsePrivateKey, Secret } from "../../base/index.ts";
 import { readAuthority } from "./certificate.ts";
 
 /** What a certificate authority signs with, all in PEM. */
@@ -102,7 +102,8 @@ interface Way {
 function whyNoWay(way: readonly Step[], chainLength: number): string {
   const last = way.at(-1);
   const places = chainLength === 0 ? `"${FILES.roots}"` : `"${FILES.chain}" and "${FILES.roots}"`;
-  const [name, issuer] = last === undefined ? ["", ""] : [nameOf(last.certificate), oneLine(last.certificate.issuer)];
+  const [name, issuer] =
+    last === undefined ? ["", ""] : [nameOf(last.certificate), oneLine(last.certificate.issuer, ", ")];
   return `no certificate in ${places} issued "${name}" of "${last?.file}" (its issuer is "${issuer}")`;
 }
 
@@ -147,9 +148,5 @@ function canSign(key: KeyObject): boolean {
 }
 
 function nameOf({ subject }: X509Certificate): string {
-  return oneLine(subject ?? "") || "a certificate without a name";
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll("\n", ", ");
+  return oneLine(subject ?? "", ", ") || "a certificate without a name";
 }

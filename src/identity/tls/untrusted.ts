@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { connect, type DetailedPeerCertificate } from "node:tls";
-import { parseCertificates, readRegularFile, splitHostPort } from "../../base/index.ts";
+import { oneLine, parseCertificates, readRegularFile, splitHostPort } from "../../base/index.ts";
 import type { RootSource } from "./control-plane-tls.ts";
 import { serverNameOf } from "./control-plane-tls.ts";
 
@@ -31,7 +31,7 @@ export async function explainUntrusted({
   const chain = isProxied ? [] : await presentedBy(endpoint, serverNameOf(endpoint, nameOverride)).catch(() => []);
   const last = chain.at(-1);
   if (last === undefined) return have;
-  const signer = oneLine(last.issuer);
+  const signer = oneLine(last.issuer, ", ");
   const isNamesake = ours.some((root) => root.subject === last.issuer);
   const isOwnRoot = last.issuer === last.subject;
   const fingerprint = isOwnRoot ? ` (${fingerprintOf(last)})` : "";
@@ -47,17 +47,12 @@ async function readRoots(path: string): Promise<X509Certificate[]> {
 }
 
 function describeRoot(root: X509Certificate): string {
-  return `the root "${oneLine(root.subject)}" (${fingerprintOf(root)})`;
+  return `the root "${oneLine(root.subject, ", ")}" (${fingerprintOf(root)})`;
 }
 
 /** Its beginning is enough to compare by eye. */
 function fingerprintOf({ fingerprint256 }: X509Certificate): string {
   return `SHA-256 ${fingerprint256.slice(0, 23)}…`;
-}
-
-/** Node has a line for each part of a name. */
-function oneLine(name: string): string {
-  return name.trim().replaceAll("\n", ", ");
 }
 
 /** The chain that the server sends, its own first. Rejects when there is none within the limit. */
