@@ -1,6 +1,7 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { isIP, type Socket } from "node:net";
 import { describeError } from "./errors.ts";
+import { type Limit, startLimit } from "./limit.ts";
 import { lookupForSocket } from "./lookup-host.ts";
 import { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
 import { VERIFIED_TLS } from "./verified-tls.ts";
@@ -64,11 +65,11 @@ export async function httpRequest(to: URL | HttpPlace, options: HttpOptions): Pr
 
 /** The same, but resolves as soon as status and headers have come. What fails later is thrown where the body is read. */
 export async function httpStream(to: URL | HttpPlace, options: HttpOptions): Promise<HttpStream> {
-  const limit = startLimit(options);
+  const limit = limitOf(options);
   try {
     const call = await send(to, options, limit.signal);
     const response = await responseTo(call, options.body);
-    limit.rest();
+    limit.pause();
     const end = (): void => {
       call.destroy(); // the response's own would leave the connection open where it has all of it
       limit[Symbol.dispose]();
@@ -105,41 +106,12 @@ async function secured(socket: Socket, { hostname }: URL, tls: typeof VERIFIED_T
   return connect({ socket, host, ...(isIP(host) === 0 && { servername: host }), ...tls });
 }
 
-interface Limit extends Disposable {
-  readonly signal: AbortSignal;
-  /** Something is awaited from now on. */
-  wait(): void;
-  /** It came: silence is no failure now. */
-  rest(): void;
-}
-
-/** A signal of its own, because listeners stay at an `AbortSignal.any` for as long as the caller's signal lives. */
-function startLimit(options: HttpOptions): Limit {
-  const over = new AbortController();
-  const stop = options.signal;
+/** Where silence is limited, the clock stands still while nothing is awaited; else it runs on until the end. */
+function limitOf(options: HttpOptions): Limit {
   const isSilence = "silenceMs" in options;
   const limitMs = isSilence ? options.silenceMs : options.timeoutMs;
-  const abort = (): void => over.abort(stop?.reason);
-  const start = (): NodeJS.Timeout =>
-    setTimeout(() => over.abort(new NoAnswerError(`no answer within ${limitMs} ms`)), limitMs);
-  let timer = start();
-  if (stop?.aborted === true) abort();
-  else stop?.addEventListener("abort", abort, { once: true });
-  return {
-    signal: over.signal,
-    wait() {
-      if (!isSilence) return;
-      clearTimeout(timer);
-      timer = start();
-    },
-    rest() {
-      if (isSilence) clearTimeout(timer);
-    },
-    [Symbol.dispose]() {
-      clearTimeout(timer);
-      stop?.removeEventListener("abort", abort);
-    },
-  };
+  const limit = startLimit(options.signal, limitMs, () => new NoAnswerError(`no answer within ${limitMs} ms`));
+  return isSilence ? limit : { ...limit, pause: () => undefined, restart: () => undefined };
 }
 
 /**
@@ -171,12 +143,12 @@ async function* bodyOf(response: IncomingMessage, { limit, mostBytes, end }: Bod
 }
 
 async function* pieces(response: IncomingMessage, limit: Limit): AsyncGenerator<Buffer> {
-  limit.wait();
+  limit.restart();
   try {
     for await (const piece of response) {
-      limit.rest();
+      limit.pause();
       yield piece as Buffer;
-      limit.wait();
+      limit.restart();
     }
   } catch (error) {
     if (limit.signal.aborted) throw limit.signal.reason;

@@ -28,6 +28,7 @@ export {
   NoAnswerError,
 } from "./http.ts";
 export { allSettled, Lifetime } from "./lifetime.ts";
+export { startLimit } from "./limit.ts";
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts";
 export { lookupForSocket, lookupHost } from "./lookup-host.ts";
 export { counter, createMetrics, gauge, histogram, type Metrics, type MetricsRegistry } from "./metrics.ts";

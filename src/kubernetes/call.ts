@@ -1,9 +1,16 @@
 import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import type { Duplex } from "node:stream";
-import { CutAnswerError, httpRequest, NoAnswerError, readBody, systemClock, systemCode } from "../base/index.ts";
+import {
+  CutAnswerError,
+  httpRequest,
+  NoAnswerError,
+  readBody,
+  startLimit,
+  systemClock,
+  systemCode,
+} from "../base/index.ts";
 import type { Authenticator } from "./authenticator.ts";
 import type { Dial } from "./dial.ts";
-import { startLimit } from "./limit.ts";
 
 /** What is needed to speak to one API server. */
 export interface Line {
@@ -50,7 +57,7 @@ export async function send(line: Line, call: KubeCall): Promise<KubeAnswer> {
   for (let attempt = 1; ; attempt++) {
     const leftMs = untilMs - Date.now();
     if (leftMs <= 0) throw new Error(`no answer within ${line.limitMs / 1_000} s`, { cause: last });
-    using limit = startLimit(call.signal, leftMs, "no answer");
+    using limit = startLimit(call.signal, leftMs, () => new Error(`no answer within ${leftMs / 1_000} s`));
     const answer = await sendOnce(line, { ...call, headers }, limit.signal).catch((error: unknown) => {
       call.signal.throwIfAborted();
       if (limit.signal.aborted) throw new Error(`no answer within ${line.limitMs / 1_000} s`, { cause: last });
@@ -122,7 +129,7 @@ export async function upgrade(
   const all = { ...own.headers, Connection: "Upgrade", ...headers };
   const { hostname, port, pathname } = new URL(line.url);
   const place = { host: hostname, port, path: `${pathname.replace(/\/$/, "")}${path}` };
-  using limit = startLimit(signal, line.limitMs, "no answer");
+  using limit = startLimit(signal, line.limitMs, () => new Error(`no answer within ${line.limitMs / 1_000} s`));
   const socket = await line.dial(limit.signal);
   const end = (): void => void socket.destroy(limit.signal.reason);
   limit.signal.addEventListener("abort", end);

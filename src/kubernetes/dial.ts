@@ -1,11 +1,10 @@
 import { connect, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { AgentError, connectThrough, lookupForSocket, VERIFIED_TLS } from "../base/index.ts";
+import { AgentError, connectThrough, lookupForSocket, startLimit, VERIFIED_TLS } from "../base/index.ts";
 
 import { type Authenticator, readSource } from "./authenticator.ts";
 import { chooseProxy, type KubeProxy } from "./choose-proxy.ts";
 import type { KubeHost, KubeServer } from "./kubeconfig.ts";
-import { startLimit } from "./limit.ts";
 import { connectThroughSocks } from "./socks.ts";
 
 /** Opens connections to one API server. */
@@ -26,7 +25,7 @@ export function createDial(server: KubeServer, authenticator: Authenticator, { e
   return async (signal) => {
     const { certificate } = await authenticator.credentials(signal);
     const ca = server.ca === undefined ? undefined : await readSource(server.ca);
-    using limit = startLimit(signal, LIMIT_MS, "no connection");
+    using limit = startLimit(signal, LIMIT_MS, () => new Error(`no connection within ${LIMIT_MS / 1_000} s`));
     const { signal: cut } = limit;
     const proxy = chooseProxy(server, env);
     const socket = proxy === undefined ? await open(target, cut) : await openThrough(proxy, target, cut);

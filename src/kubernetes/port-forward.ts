@@ -1,8 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
-import { AgentError } from "../base/index.ts";
+import { AgentError, startLimit } from "../base/index.ts";
 import { type Generation, type KubeAnswer, type Line, type Upgraded, upgrade } from "./call.ts";
-import { startLimit } from "./limit.ts";
 import { type KubeIdentity, refusal, unreachable } from "./refusal.ts";
 import { type KubeResource, pathOf } from "./resource.ts";
 import { ForwardedPort } from "./spdy.ts";
@@ -40,7 +39,7 @@ export async function forwardPort({ line, who, pod, port }: ForwardOptions, sign
 }
 
 async function openStream({ limitMs }: Line, carrier: Duplex, port: number, signal: AbortSignal): Promise<Duplex> {
-  using limit = startLimit(signal, limitMs, "no answer of the kubelet");
+  using limit = startLimit(signal, limitMs, () => new Error(`no answer of the kubelet within ${limitMs / 1_000} s`));
   return await ForwardedPort.open(carrier, port, limit.signal);
 }
 
