@@ -1,4 +1,4 @@
-import { AgentError, readBody, systemCode } from "../base/index.ts";
+import { AgentError, Retries, type RetryOptions, readBody, retry, systemCode } from "../base/index.ts";
 import { Access } from "./access.ts";
 import type { FindCredentials } from "./credentials.ts";
 import { digestOf, startDigest } from "./digest.ts";
@@ -7,7 +7,7 @@ import { get, refusalOf } from "./get.ts";
 import { isLoopback } from "./loopback.ts";
 import type { Descriptor } from "./manifest.ts";
 import { MANIFEST_TYPES } from "./manifest.ts";
-import { Patience, type PatienceOptions, patiently } from "./patience.ts";
+import { type PatienceOptions, patience } from "./patience.ts";
 import { formatReference, type ImageReference } from "./reference.ts";
 import { type Answer, createTransport, type TransportOptions } from "./transport.ts";
 
@@ -18,8 +18,7 @@ export interface RegistryOptions extends TransportOptions {
   readonly mayBePlain?: (registry: string) => boolean;
   /** Told of each failure that is tried again. */
   readonly onNote?: (line: string) => void;
-  /** Default: as `Patience` has it. */
-  readonly patience?: Omit<PatienceOptions, "onRetry">;
+  readonly patience?: PatienceOptions;
 }
 
 /** The bytes of a manifest or index, verified. */
@@ -77,7 +76,7 @@ class HttpRegistry implements Registry {
       return { digest: found, bytes };
     };
     try {
-      return await patiently(work, this.#patience("the manifest"), stop);
+      return await retry(work, this.#retryOptions("the manifest", stop));
     } catch (error) {
       throw explain(error, "the manifest", reference, stop);
     }
@@ -86,14 +85,14 @@ class HttpRegistry implements Registry {
   async streamBlob(reference: ImageReference, blob: Descriptor, sink: BlobSink, stop: AbortSignal): Promise<void> {
     const what = `the blob ${blob.digest}`;
     const digesting = startDigest(blob.digest);
-    const patience = new Patience(this.#patience(what));
+    const retries = new Retries(this.#retryOptions(what, stop));
     let at = 0;
     let sinkFailure: { readonly error: unknown } | undefined;
     const take = async (piece: Buffer): Promise<void> => {
       at += piece.length;
       if (at > blob.size) throw tooLong(what, reference, blob.size);
       digesting.update(piece);
-      patience.progress();
+      retries.progress();
       await Promise.resolve(sink(piece)).catch((error: unknown) => {
         sinkFailure = { error };
         throw error;
@@ -105,7 +104,7 @@ class HttpRegistry implements Registry {
         if (at < blob.size) throw new Error(`it ended after ${at} of ${blob.size} bytes`);
       } catch (error) {
         if (sinkFailure !== undefined) throw sinkFailure.error;
-        await patience.afterFailure(error, stop).catch((last: unknown) => {
+        await retries.afterFailure(error).catch((last: unknown) => {
           throw explain(last, what, reference, stop);
         });
       }
@@ -175,11 +174,10 @@ class HttpRegistry implements Registry {
     }
   }
 
-  #patience(what: string): PatienceOptions {
-    const { patience, onNote } = this.#options;
-    const onRetry = (error: unknown, waitMs: number): void =>
-      onNote?.(`Trying again in ${(waitMs / 1_000).toFixed(1)} s to get ${what}: ${shortly(error)}`);
-    return { ...patience, onRetry };
+  #retryOptions(what: string, stop: AbortSignal): RetryOptions {
+    const onRetry: RetryOptions["onRetry"] = ({ error, waitMs }) =>
+      this.#options.onNote?.(`Trying again in ${(waitMs / 1_000).toFixed(1)} s to get ${what}: ${shortly(error)}`);
+    return { ...patience(this.#options.patience), signal: stop, onRetry };
   }
 }
 

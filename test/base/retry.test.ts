@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Backoff, backoffMs, type Clock, retry } from "../../src/base/index.ts";
+import { type Backoff, backoffMs, type Clock, Retries, retry } from "../../src/base/index.ts";
 
 const BACKOFF: Backoff = { initialMs: 100, factor: 2, maxMs: 500, jitter: 0.1 };
 
@@ -47,4 +47,18 @@ test("an abort ends the wait with the abort's reason", async () => {
     throw new Error("failed");
   };
   await expect(retry(work, { backoff: BACKOFF, signal: controller.signal })).rejects.toThrow("stop asked");
+});
+
+test("after progress the attempts and the waits begin again, and the other side may ask for its own wait", async () => {
+  const clock = recordingClock();
+  const signal = new AbortController().signal;
+  const askedWaitMs = (error: unknown) => ((error as Error).message === "busy" ? 7 : undefined);
+  const retries = new Retries({ backoff: BACKOFF, attempts: 3, clock, random: () => 0.5, signal, askedWaitMs });
+  await retries.afterFailure(new Error("cut"));
+  await retries.afterFailure(new Error("cut"));
+  retries.progress();
+  await retries.afterFailure(new Error("cut"));
+  await retries.afterFailure(new Error("busy"));
+  await expect(retries.afterFailure(new Error("the last one"))).rejects.toThrow("the last one");
+  expect(clock.slept).toEqual([100, 200, 100, 7]);
 });
