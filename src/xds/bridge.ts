@@ -1,15 +1,14 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, describeError, type Logger, type Metrics, oneLine } from "../base/index.ts";
-import { Code, isStatus, plainReason, type StreamStatus } from "../grpc/index.ts";
+import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
-import { whenCut } from "./live-streams.ts";
-import { ENVOY_TERMINATIONS, ISTIOD_FAILURES, ISTIOD_TERMINATIONS, REQUESTS, RESPONSES } from "./metrics.ts";
+import { REQUESTS, RESPONSES } from "./metrics.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
 import { peekRequest, peekResponse, type RequestFacts, type ResponseFacts } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
 import { Rejections } from "./rejections.ts";
 import { type ResponseHook, ResponsePath, type StreamHook } from "./response-hooks.ts";
-import { classifyEnd } from "./status.ts";
+import { accountForEnd, cutOff, endByUpstream, peerGone, type StreamEnd } from "./stream-end.ts";
 import { trailers } from "./trailers.ts";
 import {
   type Intercept,
@@ -52,12 +51,6 @@ export interface BridgeOptions {
 
 export type Downstream = ServerDuplexStream<Buffer, Buffer>;
 
-type End =
-  | { readonly by: "upstream"; readonly status: StreamStatus; readonly explanation?: string | undefined }
-  | { readonly by: "peer"; readonly status: StreamStatus }
-  | { readonly by: "agent"; readonly status: StreamStatus };
-
-const OK: StreamStatus = { code: Code.OK, details: "" };
 const SLOW_SEND_MS = 10_000;
 
 /**
@@ -101,8 +94,11 @@ class Bridge {
   async run(cut: AbortSignal): Promise<void> {
     if (cut.aborted) return this.#finish(await cutOff(cut));
     holdOneMessage(this.#downstream);
-    const gone = this.#peerGone();
-    const end = await Promise.race([this.#relay(), gone, cutOff(cut)]);
+    const refused = new Promise<StreamEnd>((resolve) => {
+      this.#refuse = (status) => resolve({ by: "peer", status });
+    });
+    const gone = peerGone(this.#downstream);
+    const end = await Promise.race([this.#relay(), gone, refused, cutOff(cut)]);
     this.#isOver = true;
     this.#responses.close();
     this.#upstream?.close();
@@ -111,7 +107,7 @@ class Bridge {
   }
 
   /** Opens the upstream, then carries messages both ways until the upstream ends. Never rejects. */
-  async #relay(): Promise<End> {
+  async #relay(): Promise<StreamEnd> {
     const { variant, upstream, keepalive, log, id } = this.#options;
     this.#watch.connecting(id);
     try {
@@ -124,27 +120,11 @@ class Bridge {
         this.#watch.connected(id, variant.name === "delta");
       });
       this.#downstream.on("data", (message: Buffer) => this.#takeRequest(message));
-      return await this.#explained(await this.#takeResponses(call));
+      return await endByUpstream(await this.#takeResponses(call), upstream);
     } catch (error) {
-      return this.#explained(isStatus(error) ? error : { code: Code.INTERNAL, details: describeError(error) });
+      const status = isStatus(error) ? error : { code: Code.INTERNAL, details: describeError(error) };
+      return endByUpstream(status, upstream);
     }
-  }
-
-  async #explained(status: StreamStatus): Promise<End> {
-    const { credentials } = this.#options.upstream;
-    if (classifyEnd(status) !== "unexpected") return { by: "upstream", status };
-    const failure = { code: status.code, reason: plainReason(status.details) };
-    return { by: "upstream", status, explanation: await credentials.explain?.(failure) };
-  }
-
-  #peerGone(): Promise<End> {
-    return new Promise((resolve) => {
-      this.#refuse = (status) => resolve({ by: "peer", status });
-      this.#downstream.once("end", () => resolve({ by: "peer", status: OK }));
-      this.#downstream.once("cancelled", () =>
-        resolve({ by: "peer", status: { code: Code.CANCELLED, details: "the peer closed the stream" } }),
-      );
-    });
   }
 
   #takeRequest(message: Buffer): void {
@@ -275,27 +255,14 @@ class Bridge {
     if (tookMs > SLOW_SEND_MS) log.warn(`${who} was slow to take a response`, { id, typeUrl: facts.typeUrl, tookMs });
   }
 
-  #account(end: End): void {
-    const { by, status } = end;
+  #account(end: StreamEnd): void {
     const { metrics, log, id } = this.#options;
-    const endClass = classifyEnd(status);
-    const type = endClass === "unexpected" ? "error" : "cancelled";
-    if (by === "peer" && this.#speaksForAgent()) metrics.count(ENVOY_TERMINATIONS, { type });
-    if (by === "upstream") metrics.count(ISTIOD_TERMINATIONS, { type });
-    if (by === "upstream" && !this.#wasConnected) metrics.count(ISTIOD_FAILURES);
-    if (by === "upstream" && endClass === "unexpected") this.#watch.failed(id, status, end.explanation);
-    else {
-      log.debug(`stream ended by ${by}`, { id, ...status });
-      this.#watch.ended(id);
-    }
+    const [wasConnected, speaksForAgent] = [this.#wasConnected, this.#speaksForAgent()];
+    accountForEnd(end, { id, wasConnected, speaksForAgent, watch: this.#watch, metrics, log });
   }
 
-  #finish({ status }: End): void {
+  #finish({ status }: StreamEnd): void {
     if (status.code === Code.OK) this.#downstream.end();
     else this.#downstream.emit("error", trailers(status));
   }
-}
-
-async function cutOff(cut: AbortSignal): Promise<End> {
-  return { by: "agent", status: await whenCut(cut) };
 }

@@ -1,30 +1,28 @@
-import { dirname, resolve } from "node:path";
-import { type BoundSocket, bindUnix, connectionLimit, type Lifetime, toMs } from "../../base/index.ts";
+import { dirname } from "node:path";
+import { type BoundSocket, bindUnix, connectionLimit, type Lifetime } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
 import type { ToldReasons } from "../../grpc/index.ts";
-import type {
-  IdentityStatus,
-  KeyProvider,
-  Secrets,
-  SecretsOptions,
-  Tokens,
-  TokensOptions,
-  XdsIdentity,
-} from "../../identity/index.ts";
+import type { IdentityStatus, Secrets, Tokens, XdsIdentity } from "../../identity/index.ts";
 import {
   decideSdsSocket,
   type IdentityPlan,
-  type IdentitySettings,
-  type KeySettings,
   type KeySource,
   keySpec,
   planIdentity,
   type SocketPlan,
   startKeyGeneration,
 } from "../../identity/prepare/index.ts";
-import { PATHS } from "../../istio/index.ts";
 import type { Intercept } from "../../xds/index.ts";
 import { type ClaimedFolder, makeRunFolder, runAs, socketAccess } from "../run-folder/index.ts";
+import {
+  caOptions,
+  identitySettings,
+  keyProvider,
+  keySettings,
+  secretsOptions,
+  tokensOptions,
+  xdsOptions,
+} from "./identity-options.ts";
 import type { Part, Serving, Surroundings } from "./part.ts";
 
 /** Its rows of the report. */
@@ -169,111 +167,12 @@ const CA_CERTIFICATES_PEM = 34;
 
 /** `ca_certificates_pem` of a binary ProxyConfig; nothing else of it is used. Throws for what is no message. */
 async function readRoots(bytes: Uint8Array): Promise<string[]> {
-  const { BinaryReader } = await import("@bufbuild/protobuf/wire");
-  const reader = new BinaryReader(bytes);
+  const { readFields } = await import("../../proto/wire.ts");
   const roots: string[] = [];
-  while (reader.pos < reader.len) {
-    const [field, wireType] = reader.tag();
-    if (field === CA_CERTIFICATES_PEM) roots.push(reader.string());
-    else reader.skip(wireType, field);
-  }
+  readFields(bytes, (field, reader) => {
+    if (field !== CA_CERTIFICATES_PEM) return false;
+    roots.push(reader.string());
+    return true;
+  });
   return roots;
-}
-
-function identitySettings({ cwd, proxy, settings }: AgentConfig, hasExternalSds: boolean): IdentitySettings {
-  const { proxyMetadata } = proxy;
-  const file = (name: string): string | undefined => proxyMetadata[`ISTIO_META_TLS_CLIENT_${name}`];
-  const files = { certChain: file("CERT_CHAIN"), key: file("KEY"), root: file("ROOT_CERT") };
-  return {
-    cwd,
-    caAddress: settings.caAddress,
-    discoveryAddress: proxy.discoveryAddress,
-    isXdsPlaintext: proxy.controlPlaneAuthPolicy === "NONE",
-    caProvider: settings.caProvider,
-    caRoot: settings.caRoot,
-    sslCertFile: settings.sslCertFile,
-    sslCertDir: settings.sslCertDir,
-    xdsRoot: settings.xdsRoot,
-    pilotCertProvider: settings.pilotCertProvider,
-    istiodSan: settings.istiodSan,
-    provCert: settings.provCert,
-    outputCerts: settings.outputCerts,
-    isFileMountedCerts: settings.isFileMountedCerts,
-    compliance: settings.compliancePolicy,
-    metadataFiles: Object.fromEntries(Object.entries(files).filter(([, path]) => path !== undefined)),
-    hasExternalSds,
-    isControlPlaneOptional: proxy.customConfigFile !== "",
-  };
-}
-
-function keySettings({ settings }: AgentConfig): KeySettings {
-  const { rsaKeySize, eccAlgorithm, eccCurve, isPkcs8 } = settings;
-  return { rsaKeySize, eccAlgorithm, eccCurve, isPkcs8 };
-}
-
-/** `privateKeyProvider`, in the form that the SDS server takes. */
-function keyProvider({ proxy }: AgentConfig): KeyProvider | undefined {
-  const { cryptomb, qat } = proxy.privateKeyProvider ?? {};
-  const method = cryptomb ?? qat;
-  if (method === undefined) return undefined;
-  const kind = cryptomb === undefined ? "qat" : "cryptomb";
-  return { kind, pollDelayMs: toMs(method.pollDelay ?? 0n), fallback: method.fallback ?? false };
-}
-
-function tokensOptions({ cwd, settings }: AgentConfig): Omit<TokensOptions, "log" | "metrics"> {
-  return {
-    fetcher: settings.credentialFetcher,
-    path: resolve(cwd, PATHS.token),
-    trustDomain: settings.trustDomain,
-    ...(settings.gceMetadataHost === "" ? {} : { gceMetadataHost: settings.gceMetadataHost }),
-  };
-}
-
-/** What the CA client is told beside its plan. */
-function caOptions({ cwd, settings, caHeaders, egressProxy }: AgentConfig) {
-  return {
-    compliance: settings.compliancePolicy,
-    tokenFile: resolve(cwd, PATHS.token),
-    clusterId: settings.clusterId,
-    certSigner: settings.certSigner,
-    headers: caHeaders,
-    proxy: egressProxy,
-    ttlSeconds: Math.trunc(settings.secretTtlMs / 1_000),
-    attemptMs: settings.caRequestTimeoutMs,
-  };
-}
-
-function xdsOptions({ cwd, settings, egressProxy }: AgentConfig) {
-  return {
-    compliance: settings.compliancePolicy,
-    proxy: egressProxy,
-    asked: {
-      namespace: settings.podNamespace,
-      serviceAccount: settings.serviceAccount,
-      clusterId: settings.clusterId,
-    },
-    tokenFile: resolve(cwd, PATHS.token),
-  };
-}
-
-function secretsOptions({ cwd, settings }: AgentConfig) {
-  return {
-    cwd,
-    identity: {
-      trustDomain: settings.trustDomain,
-      namespace: settings.podNamespace,
-      serviceAccount: settings.serviceAccount,
-      isAnyTaken: settings.isAnyIdentityTaken,
-    },
-    output:
-      settings.outputCerts === ""
-        ? undefined
-        : {
-            folder: resolve(cwd, settings.outputCerts),
-            mode: settings.kubernetesServiceHost === "" ? 0o600 : 0o644,
-          },
-    crlFile: settings.isCrlEnabled ? PATHS.crl : undefined,
-    rotation: { ratio: settings.gracePeriodRatio, jitter: settings.gracePeriodJitter },
-    debounceMs: settings.fileDebounceMs,
-  } satisfies Partial<SecretsOptions>;
 }

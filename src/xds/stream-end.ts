@@ -1,0 +1,65 @@
+import type { Logger, Metrics } from "../base/index.ts";
+import { Code, plainReason, type StreamStatus } from "../grpc/index.ts";
+import { whenCut } from "./live-streams.ts";
+import { ENVOY_TERMINATIONS, ISTIOD_FAILURES, ISTIOD_TERMINATIONS } from "./metrics.ts";
+import { classifyEnd } from "./status.ts";
+import type { UpstreamOptions } from "./types.ts";
+import type { UpstreamWatch } from "./upstream-watch.ts";
+
+/** Which side ended a stream, and how. */
+export type StreamEnd =
+  | { readonly by: "upstream"; readonly status: StreamStatus; readonly explanation?: string | undefined }
+  | { readonly by: "peer"; readonly status: StreamStatus }
+  | { readonly by: "agent"; readonly status: StreamStatus };
+
+/** Resolves when the agent ends the stream. */
+export async function cutOff(cut: AbortSignal): Promise<StreamEnd> {
+  return { by: "agent", status: await whenCut(cut) };
+}
+
+/** Resolves when the peer leaves. */
+export function peerGone(downstream: NodeJS.EventEmitter): Promise<StreamEnd> {
+  return new Promise((resolve) => {
+    downstream.once("end", () => resolve({ by: "peer", status: { code: Code.OK, details: "" } }));
+    downstream.once("cancelled", () =>
+      resolve({ by: "peer", status: { code: Code.CANCELLED, details: "the peer closed the stream" } }),
+    );
+  });
+}
+
+/** The end by the control plane, with what the credentials know of a failure. */
+export async function endByUpstream(
+  status: StreamStatus,
+  { credentials }: Pick<UpstreamOptions, "credentials">,
+): Promise<StreamEnd> {
+  if (classifyEnd(status) !== "unexpected") return { by: "upstream", status };
+  const failure = { code: status.code, reason: plainReason(status.details) };
+  return { by: "upstream", status, explanation: await credentials.explain?.(failure) };
+}
+
+export interface EndedStream {
+  readonly id: number;
+  readonly wasConnected: boolean;
+  /** Whether it was the stream that counts for the agent. */
+  readonly speaksForAgent: boolean;
+  readonly watch: UpstreamWatch;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+/** Counts the end of a stream, and tells it to its watch. */
+export function accountForEnd(end: StreamEnd, stream: EndedStream): void {
+  const { by, status } = end;
+  const { id, watch, metrics, log } = stream;
+  const isFailure = classifyEnd(status) === "unexpected";
+  const type = isFailure ? "error" : "cancelled";
+  if (by === "peer" && stream.speaksForAgent) metrics.count(ENVOY_TERMINATIONS, { type });
+  if (by === "upstream") metrics.count(ISTIOD_TERMINATIONS, { type });
+  if (by === "upstream" && !stream.wasConnected) metrics.count(ISTIOD_FAILURES);
+  if (by === "upstream" && isFailure) {
+    watch.failed(id, status, end.explanation);
+    return;
+  }
+  log.debug(`stream ended by ${by}`, { id, ...status });
+  watch.ended(id);
+}
