@@ -1,6 +1,6 @@
 /**
  * Durations as whole nanoseconds, which is what Go and protobuf count in. Inside the agent times are milliseconds
- * in names that end in `Ms`; this type is for values that are parsed from or printed to Istio's and Envoy's texts.
+ * in names that end in `Ms`; this type is for values that come from texts of such programs or go into them.
  */
 export type DurationNs = bigint;
 

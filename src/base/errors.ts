@@ -10,7 +10,10 @@ interface CatalogueEntry {
   readonly summary: string;
 }
 
-/** Every error code of the product. docs/errors.md is generated from this table. */
+/**
+ * Every error code of the product. docs/errors.md is generated from this table. Here alone `base` names what the rooms
+ * above it are about: a code is a promise to users, and one list keeps the codes distinct and their kinds comparable.
+ */
 export const ERROR_CATALOGUE = {
   ADDRESS_IN_USE: { kind: "environment", summary: "A port or socket that the agent must listen on is in use." },
   ADDRESS_UNUSABLE: {

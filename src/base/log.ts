@@ -11,7 +11,7 @@ export interface Logger {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** The same logger under the name of one of Istio's scopes (`sds`, `xdsproxy`, ...). */
+  /** The same logger under the name of a part of the program, which may have a level of its own. */
   scope(name: string): Logger;
   isEnabled(level: LogLevel): boolean;
 }
@@ -32,7 +32,7 @@ export interface LogOptions {
 }
 
 /**
- * A logger that prints Istio's two line formats. Text: `time TAB level TAB [scope TAB] [caller TAB] message
+ * A logger with two line formats. Text: `time TAB level TAB [scope TAB] [caller TAB] message
  * [TAB k=v k=v]`; JSON: keys `level time scope caller msg`, the fields, `stack`. The default scope has no name.
  * Whatever a message or a field holds, it stays one line, and nothing in it moves a cursor.
  * Source: istio/istio pkg/log (config.go, scope.go).
@@ -94,7 +94,7 @@ function formatLine(
   return `${columns.map(escapeLine).join("\t")}\n${wantsStack ? `${stack.map(escapeLine).join("\n")}\n` : ""}`;
 }
 
-/** UTC with six decimals, as Istio prints it: `2026-08-01T10:00:00.000123Z`. */
+/** UTC with six decimals: `2026-08-01T10:00:00.000123Z`. */
 function timestamp(): string {
   const micros = Math.trunc((performance.timeOrigin + performance.now()) * 1_000);
   const fraction = (micros % 1_000).toString().padStart(3, "0");

@@ -93,7 +93,7 @@ export async function freePorts(count: number, host = "127.0.0.1"): Promise<numb
 
 /**
  * Splits `host:port`; brackets around the host are removed. Returns the reason as text when that is impossible, in
- * the words of Go's net.SplitHostPort, which users know from pilot-agent.
+ * the words of Go's net.SplitHostPort, which users know.
  */
 export function splitHostPort(address: string): { readonly host: string; readonly port: string } | string {
   const colon = address.lastIndexOf(":");

@@ -109,7 +109,7 @@ const KEY_LABELS = { pkcs8: "PRIVATE KEY", pkcs1: "RSA PRIVATE KEY", sec1: "EC P
 
 /**
  * By what comes after the version: the algorithm (RFC 5208), the modulus (RFC 8017) or the key itself (RFC 5915). Seen, not
- * tried, because Bun takes each form under each name, and Envoy does not.
+ * tried: Bun takes each form under each name, and BoringSSL does not.
  */
 function keyForm(der: Buffer): keyof typeof KEY_LABELS {
   const version = contentStart(der, 0);

@@ -9,8 +9,8 @@ export interface PollPace {
 }
 
 /**
- * For what boots: every growth of the wait in the first second would be a part of the start. An Envoy whose control plane
- * is well is ready within it; one that waits for its control plane may do so for hours.
+ * For what boots: every growth of the wait in the first second would be a part of the start. A healthy program is ready
+ * within it; one that waits for another program may do so for hours.
  */
 const BOOT_PACE: PollPace = { firstMs: 10, hurryMs: 1_000, factor: 1.2, mostMs: 1_000 };
 

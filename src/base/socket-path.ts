@@ -10,8 +10,8 @@ export function isSocketPathShort(path: string): boolean {
 }
 
 /**
- * The path by which this process reaches the socket at `path`: the path itself, or the one from the working directory
- * where only that is short enough, as pilot-agent binds its relative paths. Throws SOCKET_PATH_TOO_LONG.
+ * The path by which this process reaches the socket at `path`: the path itself, or, where that is too long, the path
+ * from the working directory. Throws SOCKET_PATH_TOO_LONG when both are.
  */
 export function shortSocketPath(path: string): string {
   if (isSocketPathShort(path)) return path;

@@ -6,7 +6,7 @@ import { AgentError, systemCode } from "./errors.ts";
 /** Users that may change what we rely on: root, whoever we are, and those that are named. */
 export type Trusted = ReadonlySet<number>;
 
-/** Root and the user of this process, and `more`, such as the user that Envoy runs as. */
+/** Root and the user of this process, and `more`, such as the user that a child runs as. */
 export function trustedUsers(...more: readonly (number | undefined)[]): Trusted {
   const own = process.geteuid?.() ?? 0;
   return new Set([0, own, ...more.filter((uid) => uid !== undefined)]);

@@ -121,6 +121,13 @@ export const MUTATIONS: readonly Mutation[] = [
     ] as const
   ).map(([what, text, caught]) => ({ rule: "onlyCommandsPrint", what, file: "src/local/planted.ts", text, caught })),
   {
+    rule: "baseKnowsNoProduct",
+    what: "a word of a room in a comment",
+    file: "src/base/planted.ts",
+    text: "/** As istiod has it. */\nexport const planted = 1;",
+    caught: "src/base/planted.ts: /** As istiod has it. */",
+  },
+  {
     rule: "onlyStartersImportChildProcess",
     what: "a room that starts a program itself",
     file: "src/oci/planted.ts",

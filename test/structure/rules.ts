@@ -121,6 +121,13 @@ const PASSES_ON: Readonly<Record<string, string>> = {
   "src/kubernetes/exec-plugin.ts": "the lines of a kubeconfig's credential plugin, as kubectl shows them",
 };
 
+/** `base` would serve any program: no word of Envoy or Istio, except where a comment names a source, and in the error codes. */
+export const baseKnowsNoProduct: Rule = (sources) =>
+  [...sources]
+    .filter(([file]) => roomOf(file) === "base" && file !== "src/base/errors.ts")
+    .flatMap(([file, text]) => text.split("\n").map((line) => `${file}: ${line.trim()}`))
+    .filter((line) => /envoy|istio|pilot|xds/i.test(line) && !line.includes("Source: "));
+
 /** Who starts processes: the one runner of programs, Envoy's supervisor, and the application of `run`. */
 const STARTERS = ["src/host/run-program.ts", "src/envoy/supervisor/child.ts", "src/application/start-application.ts"];
 
@@ -188,6 +195,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   noFolderIsPartOfACircle,
   onlyTheDoorsTouchTheProcess,
   onlyCommandsPrint,
+  baseKnowsNoProduct,
   onlyStartersImportChildProcess,
   pathsOfIstioStandOnce,
   everyExportIsUsed,
