@@ -1,7 +1,7 @@
 import { escapeLine } from "./base/index.ts";
 import { type Host, nowhere, workingDirectory } from "./host/index.ts";
 
-/** What a person should see although nobody takes the log: why a first start takes long. */
+/** Tells a person why a first start takes long, where the caller takes no log. */
 export function tellUser(line: string): void {
   process.stderr.write(`pilotboat: ${escapeLine(line)}\n`);
 }

@@ -19,7 +19,7 @@ export interface MeshChoices {
   readonly serviceAccount?: string;
   /** Path of an Envoy. Default: ENVOY_BIN, PATH, the cache, else it is fetched. */
   readonly envoy?: string;
-  /** The one Envoy that will do, found or fetched: `1.38.3`, or `istio-1.31.0` for Istio's own. Default: PILOTBOAT_ENVOY_VERSION. */
+  /** The required version of Envoy, found or fetched: `1.38.3`, or `istio-1.31.0` for Istio's own. Default: PILOTBOAT_ENVOY_VERSION. */
   readonly envoyVersion?: string;
   /** Fields of the agent's ProxyConfig, laid over those that this mesh needs. */
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
@@ -28,7 +28,7 @@ export interface MeshChoices {
 }
 
 export interface SidecarOptions extends MeshChoices {
-  /** Takes the log lines of the agent. Default: nobody; then only a first fetch of Envoy is told, on stderr. */
+  /** Takes the log lines of the agent. Without it, the library prints the first fetch of Envoy on stderr, and nothing else. */
   readonly onLog?: (line: string) => void;
   /** Gives up the start, and ends what runs. */
   readonly signal?: AbortSignal;
@@ -64,7 +64,7 @@ export interface LibraryControlPlaneOptions {
   readonly caFolder?: string;
   /** Lifetime of certificates whose request names none. Default 24 hours. */
   readonly defaultTtlMs?: number;
-  /** Takes the log lines. Default: nobody. */
+  /** Takes the log lines. Default: none are written. */
   readonly onLog?: (line: string) => void;
   /** Gives up the start. */
   readonly signal?: AbortSignal;
@@ -106,9 +106,9 @@ export interface ControlPlane extends AsyncDisposable {
 export interface Faults {
   /** Answers no request for that type until it is called with false, which sends what is owed. Default true. */
   withhold(typeUrl: string, isWithheld?: boolean): void;
-  /** Sends a resource of that type that nobody can read; an Envoy answers with a refusal. */
+  /** Sends an unreadable resource of that type; Envoy refuses it. */
   sendBroken(typeUrl: string): void;
-  /** Certificates to come live that long, whatever is asked for; undefined ends it. */
+  /** Lifetime of new certificates, whatever a request asks for; undefined ends the fault. */
   shortenCertificates(ttlMs: number | undefined): void;
 }
 
@@ -128,8 +128,8 @@ export interface Secret {
 
 export interface RootRotation {
   /**
-   * True: old and new root are trusted side by side, and the server keeps its certificate, so that who knows just the
-   * old root still gets in. False: the old root is dropped at once.
+   * True: old and new root are trusted side by side, and the server keeps its certificate, so that clients with the old
+   * root can still connect. False: the old root is dropped at once.
    */
   readonly isOverlapping: boolean;
 }
@@ -141,7 +141,7 @@ export interface Rejection {
   readonly message: string;
 }
 
-/** What an agent told about its workload; `error` is empty while the workload is well. */
+/** An agent's report on its workload; `error` is empty while the workload is healthy. */
 export interface HealthReport {
   readonly nodeId: string;
   readonly error: string;

@@ -66,7 +66,7 @@ function listenForAll(
 
 interface Listening {
   readonly signals: StopSignals;
-  /** Something broke that nobody caught: the log gets it, and what runs is stopped in order, once. */
+  /** Logs an uncaught error, and stops the run in order, once. */
   fail(error: unknown): void;
 }
 

@@ -14,8 +14,8 @@ import type { LogPlace } from "../config/index.ts";
 import type { Host } from "../host/index.ts";
 
 /**
- * Does work that has a log. The reason of a failure is the last line of that log, too: where the log goes to a file, or
- * programs read it, nobody looks at stderr. Rejects as `work` does, or with FILE_UNWRITABLE.
+ * Does work that has a log. The last line of that log is the reason of a failure: where the log goes to a file, or to a
+ * program, its readers do not see stderr. Rejects as `work` does, or with FILE_UNWRITABLE.
  */
 export async function withLog<T>(
   place: LogPlace,
@@ -63,7 +63,7 @@ async function openLog({ log, cwd }: LogPlace, host: Pick<Host, "stdout" | "stde
       try {
         sink(line);
       } catch {
-        // a full disk must not end the proxy, and there is nowhere else to tell it
+        // a full disk must not end the proxy, and there is nowhere else to report it
       }
     }
   };

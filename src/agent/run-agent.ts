@@ -30,14 +30,14 @@ export async function runProxy(words: Pick<ConfigWords, "args">, host: Host): Pr
     const asked = await read();
     const free = await freePortDefaults(asked.config);
     const { config, warnings } = free.length === 0 ? asked : await read(free);
-    // by default Node opens its inspector at this one, to whoever can send it
+    // by default Node opens its inspector at this signal, and any process of this user can send it
     host.onSignal?.((signal) => log.debug("Ignoring a signal", { signal }), ["SIGUSR1"]);
     announce(config, warnings, log);
     return runAgent(config, { host, log, readAgain: () => read(free) });
   });
 }
 
-/** With `--free-ports`: other ports as defaults, in the place of those that are taken and that nobody has set. */
+/** With `--free-ports`: free ports as defaults, in place of those that are taken and that the user has not set. */
 export async function freePortDefaults(config: AgentConfig): Promise<readonly ConfigDefaults[]> {
   if (!config.flags["free-ports"]) return [];
   const chosen = await freePortsFor(plannedPorts(config), (from) => config.origins.has(from));

@@ -5,8 +5,8 @@ import type { Readiness } from "../status/index.ts";
 import type { AgentEnd } from "./parts/index.ts";
 
 /**
- * An agent whose Envoy was spawned. Disposing it drains and ends Envoy, then closes everything else; it never rejects, what
- * cannot be closed is a warning in the log.
+ * An agent whose Envoy was spawned. Disposing it drains and ends Envoy, then closes everything else. Disposing never
+ * rejects: a part that cannot be closed is a warning in the log.
  */
 export interface RunningAgent extends AsyncDisposable {
   /** Settles once: a signal, `/quitquitquit`, or Envoy's own end. Never rejects. */
@@ -24,7 +24,7 @@ export interface RunningAgent extends AsyncDisposable {
   envoyPid(): number | undefined;
   /** `POST /drain`: Envoy drains and runs on; disposal then ends it without waiting. */
   drain(): Promise<void>;
-  /** Disposal then ends Envoy without waiting, whatever state it is in: nobody needs it any more. */
+  /** Disposal then ends Envoy without waiting, whatever state it is in. Its clients are gone. */
   skipDrain(): void;
   identity(): IdentityStatus | undefined;
   /** What disposal has not closed yet, by the names of its parts, the next one to close first. */

@@ -2,8 +2,8 @@ import { AgentError } from "../base/index.ts";
 import { VERSION } from "../version.ts";
 
 /**
- * What `use` makes of an agent's answer in JSON. Throws REQUEST_FAILED when it is no JSON, or `use` fails: who answers may
- * be an agent of another version, or another program that got the port.
+ * What `use` makes of an agent's answer in JSON. Throws REQUEST_FAILED when it is not JSON, or when `use` fails: the answer
+ * may come from an agent of another version, or from another program that got the port.
  */
 export function readAnswer<Answer, T>(body: string, use: (answer: Answer) => T): T {
   try {

@@ -26,7 +26,7 @@ export async function callAgent(host: Host, place: AgentPlace, call: AgentCall):
     return await onFirstHost(loopbackHosts(statusAddress), (at) => send(at, statusPort, call));
   } catch (error) {
     const text = `Cannot ask the agent at port ${statusPort} (pid ${pid}): ${describeError(error)}`;
-    throw new AgentError("REQUEST_FAILED", text, { hint: "It may have exited meanwhile" });
+    throw new AgentError("REQUEST_FAILED", text, { hint: "The agent may have exited meanwhile" });
   }
 }
 
@@ -51,12 +51,12 @@ async function findListening(host: Host, place: AgentPlace): Promise<RunFile & {
     );
   }
   if (statusPort !== undefined) return { ...found, statusPort };
-  throw new AgentError("REQUEST_FAILED", `Cannot ask the agent with pid ${pid}: it does not listen yet`);
+  throw new AgentError("REQUEST_FAILED", `Cannot ask the agent with pid ${pid}: its status port is not open yet`);
 }
 
 /**
- * A file that somebody else may have written is not believed: it says to whom a request goes. Who has the port of an
- * agent that is gone may be another agent.
+ * The file decides which port gets the request, so a file that another user may have written is refused. So is the file of
+ * an agent that is gone: another program may have its port by now.
  */
 async function findAgent(runFile: string): Promise<RunFile> {
   const found = await readRunFile(runFile);
@@ -84,7 +84,7 @@ async function readRunFile(runFile: string): Promise<RunFile> {
 
 const MOST_NAMED = 8;
 
-/** The agents that run, with the words to name them by. */
+/** The running agents, each with the flag that names it. */
 async function whoRuns(): Promise<string> {
   const agents = await findAgents();
   if (agents.length === 0) return "Give the folder in which it runs";

@@ -11,7 +11,7 @@ const SECTIONS: readonly (readonly [kind: EntryKind, key: string])[] = [
   ["annotation", "annotations"],
 ];
 
-/** YAML with a section for each kind of value; what is not at its default says who set it, and the default. */
+/** YAML with a section for each kind of value. A value that is not the default has a comment: its source and the default. */
 export function entriesAsYaml(role: string, entries: readonly ConfigEntry[]): string {
   const sections = SECTIONS.flatMap(([kind, key]) => {
     const ofKind = entries.filter((entry) => entry.kind === kind && (entry.value !== null || isSet(entry)));

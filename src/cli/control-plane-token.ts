@@ -20,15 +20,15 @@ export interface TokenFlags {
   readonly writeCredentials: string | undefined;
 }
 
-/** Lets `control-plane token` reach this control plane. Without that everything else works. Never rejects. */
+/** Lets `control-plane token` reach this control plane. A failure is only a warning. Never rejects. */
 export async function openDesk(controlPlane: ControlPlane, host: Host, log: Logger): Promise<AsyncDisposable> {
   return openTokenDesk(controlPlane, tokenDesks(host)).catch((error: unknown) => {
-    log.warn('"pilotboat control-plane token" cannot reach this one', { error: describeError(error) });
+    log.warn('"pilotboat control-plane token" cannot reach this control plane', { error: describeError(error) });
     return { [Symbol.asyncDispose]: async () => undefined };
   });
 }
 
-/** Where the control planes of this user can be asked for tokens. */
+/** The folder with the sockets at which this user's control planes give out tokens. */
 function tokenDesks({ env }: Host): string {
   return join(xdgFolder(env, "XDG_STATE_HOME", ".local/state"), "pilotboat", "control-planes");
 }
@@ -48,7 +48,7 @@ export async function mintToken(flags: TokenFlags, host: Host): Promise<void> {
   host.stdout.write(`control plane  localhost:${from.port}\ncredentials    ${folder}\n`);
 }
 
-/** Throws USAGE for names that Kubernetes would not take, of which a token would be made that speaks for somebody else. */
+/** Throws USAGE for names that Kubernetes refuses: a token for such a name could speak for another workload. */
 export function checkWorkload({ namespace, serviceAccount }: Pick<TokenFlags, "namespace" | "serviceAccount">) {
   if (!isNamespaceName(namespace))
     throw new AgentError("USAGE", `Cannot use --namespace "${namespace}", wanted ${KUBERNETES_NAME}`);
@@ -73,7 +73,7 @@ function choose(running: readonly RunningControlPlane[], wanted: string | undefi
   if (only !== undefined && fitting.length === 1) return only;
   const others = running.map((one) => `port ${one.port} (pid ${one.pid})`).join(", ");
   if (only !== undefined) {
-    throw new AgentError("USAGE", `Cannot tell which control plane is meant: ${others}`, {
+    throw new AgentError("USAGE", `Cannot choose a control plane, several run here: ${others}`, {
       hint: "Choose it with --port",
     });
   }

@@ -44,7 +44,7 @@ async function follow(options: ExchangeOptions, untilMs: number, redirects: numb
   return follow({ ...rest, url, method: "GET" }, untilMs, redirects + 1);
 }
 
-/** `localhost` is whichever loopback address somebody listens on: a machine may lack one, and /etc/hosts either name. */
+/** `localhost` is the loopback address on which a program listens: a machine may lack one, and /etc/hosts either name. */
 function once({ url, ...options }: ExchangeOptions): Promise<HttpAnswer> {
   const limited = { ...options, mostBytes: MOST_BYTES };
   if (url.hostname !== "localhost") return httpRequest(url, limited);

@@ -11,7 +11,7 @@ export function loopbackHosts(address: string | undefined): readonly string[] {
   return [split.host === "0.0.0.0" ? "127.0.0.1" : split.host];
 }
 
-/** Codes of a connection that never came about, so that nothing was asked. */
+/** Codes of a connection that failed before a request was sent. */
 const NOBODY_THERE: readonly (string | undefined)[] = [
   "ECONNREFUSED",
   "EADDRNOTAVAIL",
@@ -20,7 +20,7 @@ const NOBODY_THERE: readonly (string | undefined)[] = [
   "EAFNOSUPPORT",
 ];
 
-/** Tries one host after the other until somebody is there. Rejects with the first failure when nobody is. */
+/** Tries one host after the other until a connection succeeds. Rejects with the first failure when none does. */
 export async function onFirstHost<T>(hosts: readonly string[], attempt: (host: string) => Promise<T>): Promise<T> {
   let first: unknown;
   for (const host of hosts) {

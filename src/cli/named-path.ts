@@ -2,13 +2,13 @@ import { constants } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { AgentError, describeError, readTextFile, systemClock, systemCode } from "../base/index.ts";
 
-// What somebody names on the command line and what is not there is a mistyped command line, whichever command it is.
+// A file or folder that the command line names and that does not exist is a usage error, for every command.
 
 /** Rejects with USAGE when there is no such folder. `word` is what named it. */
 export async function checkNamedFolder(path: string, word: string): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     if (isAbsent(error)) throw missing("folder", path, word);
-    return undefined; // who reads it says why not
+    return undefined; // the reader says why not
   });
   if (found?.isDirectory() === false) throw new AgentError("USAGE", `Cannot use "${path}" (${word}): it is no folder`);
 }
@@ -17,7 +17,7 @@ export async function checkNamedFolder(path: string, word: string): Promise<void
 export async function checkNamedFile(path: string, word: string): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     if (isAbsent(error)) throw missing("file", path, word);
-    return undefined; // who reads it says why not
+    return undefined; // the reader says why not
   });
   if (found?.isDirectory() === true) throw new AgentError("USAGE", `Cannot use "${path}" (${word}): it is a folder`);
 }

@@ -16,7 +16,7 @@ export function reportOutcome(host: Stderr, { failure, exitCode }: RunOutcome): 
   return exitCode;
 }
 
-/** One line per warning, to be continued with. */
+/** One line per warning; the command goes on. */
 export function printWarnings(host: Stderr, warnings: readonly string[]): void {
   const terminal = stderrOf(host);
   for (const text of warnings) terminal.print([warning("warning:"), ` ${escapeLine(text)}\n`]);
@@ -28,7 +28,7 @@ export function exitCodeOf(error: unknown): number {
   return SHELL_CODES[error.code] ?? (error.kind === "usage" ? 2 : 1);
 }
 
-/** As a shell has it for a program that it cannot start. */
+/** The codes of a shell for a program that it cannot start. */
 const SHELL_CODES: Partial<Record<ErrorCode, number>> = { APPLICATION_NOT_EXECUTABLE: 126, APPLICATION_NOT_FOUND: 127 };
 
 function errorText(error: unknown): Text {
@@ -43,7 +43,7 @@ function errorText(error: unknown): Text {
   return [first, " ", faint(`[${error.code}]`), details, "\n", hint];
 }
 
-/** A message may quote somebody; further down it, too, nothing should look like a line or a hint of ours. */
+/** A message may quote another program: none of its later lines may look like a line or a hint of ours. */
 function indentRest(text: string): string {
   return text.replace(/\n */g, "\n    ");
 }

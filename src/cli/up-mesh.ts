@@ -23,7 +23,7 @@ export interface UpOptions {
   readonly verbose: boolean;
 }
 
-/** Starts a mesh of one and tells how far it is, until a signal. Resolves with the exit code. */
+/** Starts a mesh of one, prints its progress, and runs it until a signal. Resolves with the exit code. */
 export async function up({ folder, ...flags }: UpOptions, host: Host): Promise<number> {
   const terminal = stdoutOf(host);
   const print = (line: string): void => void host.stdout.write(`${line}\n`);
@@ -91,7 +91,7 @@ const STEP_COLUMNS = 14;
 const RESULT_COLUMNS = 44;
 const WHOLE_LINE = 71;
 
-/** What was done, and how long it took; on a narrow terminal the result goes below. */
+/** A step, its result and its duration; on a narrow terminal the result goes below. */
 function stepLine(step: Text, result: string, ms: number, width = WHOLE_LINE): Text {
   const pad = " ".repeat(Math.max(0, STEP_COLUMNS - plain(step).length));
   const took = `${ms.toFixed(0).padStart(6)} ms\n`;
@@ -99,7 +99,7 @@ function stepLine(step: Text, result: string, ms: number, width = WHOLE_LINE): T
   return ["  ", step, pad, took, result === "" ? [] : wrap(result, width - 4).map((line) => ["    ", line, "\n"])];
 }
 
-/** `target` is where to send requests to, when there is such a listener. */
+/** `port` takes requests; undefined where the mesh has no such listener. */
 function printAddresses(
   { agent, ports, controlPlane, folder, resources }: LocalMesh,
   { port, path }: { readonly port: number | undefined; readonly path: string },
@@ -125,20 +125,20 @@ function printAddresses(
 }
 
 const PATIENCE_MS = 5_000;
-/** How often is said that a reason, which was told, still holds. */
+/** An unchanged reason is printed again after this time. */
 const REMINDER_MS = 60_000;
 
-/** Says why it takes so long, instead of being silent: each reason once, and now and then that it still holds. */
+/** Prints why the mesh is not ready yet: each new reason once, and a reminder while it stays the same. */
 async function explainWaiting(mesh: LocalMesh, print: (line: string) => void, stop: AbortSignal): Promise<void> {
   const sinceMs = performance.now();
-  let told = { reason: "", atMs: sinceMs };
+  let printed = { reason: "", atMs: sinceMs };
   while (!stop.aborted) {
     await pause(PATIENCE_MS, stop);
     const reason = shorten((await mesh.agent.whyNotReady()) ?? "almost there");
     const nowMs = performance.now();
-    if (stop.aborted || (reason === told.reason && nowMs - told.atMs < REMINDER_MS)) continue;
+    if (stop.aborted || (reason === printed.reason && nowMs - printed.atMs < REMINDER_MS)) continue;
     const seconds = Math.round((nowMs - sinceMs) / 1_000);
-    print(reason === told.reason ? `  still waiting, ${seconds} s` : `  still waiting: ${reason}`);
-    told = { reason, atMs: nowMs };
+    print(reason === printed.reason ? `  still waiting, ${seconds} s` : `  still waiting: ${reason}`);
+    printed = { reason, atMs: nowMs };
   }
 }

@@ -2,28 +2,28 @@ import { AgentError, describeError, escapeLine, oneLine } from "../base/index.ts
 import type { ControlPlaneNews, ListenerPlace } from "../control-plane/index.ts";
 import type { EnvoyNews } from "../envoy/supervisor/index.ts";
 
-/** What `up` tells of the resources, and where to send a request. */
+/** Prints what becomes of the resources, and knows where requests go. */
 export interface MeshNews {
   onNews(news: ControlPlaneNews): void;
-  /** The port to send requests to, of the listener `outbound` or the one on `chosenPort`; from now on changes are told. */
+  /** The port that takes requests: that of listener `outbound`, else `chosenPort` if one has it. Prints later changes. */
   target(chosenPort: number): number | undefined;
 }
 
-/** Prints a line for each piece of news; `path` is one that the service answers. */
+/** Prints a line for each piece of news. The service answers `path`. */
 export function createMeshNews(print: (line: string) => void, path = "/hello"): MeshNews {
   let listeners: readonly ListenerPlace[] = [];
-  let told: { readonly chosenPort: number; readonly port: number | undefined } | undefined;
+  let shown: { readonly chosenPort: number; readonly port: number | undefined } | undefined;
   const find = (chosenPort: number): number | undefined => {
     const found =
       listeners.find(({ name }) => name === "outbound") ?? listeners.find(({ port }) => port === chosenPort);
     return found?.port;
   };
-  const tellTarget = (): void => {
-    if (told === undefined) return;
-    const { chosenPort, port: earlier } = told;
+  const printTarget = (): void => {
+    if (shown === undefined) return;
+    const { chosenPort, port: earlier } = shown;
     const port = find(chosenPort);
     if (port === earlier) return;
-    told = { chosenPort, port };
+    shown = { chosenPort, port };
     print(port === undefined ? nothingToTry() : `the listener has another port now:  ${curlLine(port, path)}`);
   };
   return {
@@ -32,7 +32,7 @@ export function createMeshNews(print: (line: string) => void, path = "/hello"): 
         listeners = news.listeners;
         if (!news.isAgain) return;
         print("files read again; sending changes to Envoy");
-        tellTarget();
+        printTarget();
       } else if (news.kind === "not read") {
         const hint = news.error instanceof AgentError && news.error.hint !== undefined ? `; ${news.error.hint}` : "";
         print(escapeLine(`files not used, Envoy keeps what it has: ${describeError(news.error)}${hint}`));
@@ -42,13 +42,13 @@ export function createMeshNews(print: (line: string) => void, path = "/hello"): 
       }
     },
     target(chosenPort) {
-      told = { chosenPort, port: find(chosenPort) };
-      return told.port;
+      shown = { chosenPort, port: find(chosenPort) };
+      return shown.port;
     },
   };
 }
 
-/** A line for an Envoy that crashed, or that was started again. */
+/** One line about an Envoy that crashed or was restarted. */
 export function describeEnvoyNews(news: EnvoyNews): string {
   if (news.kind === "restarted") return `Envoy runs again, pid ${news.pid}`;
   const { pid, reason, evidence } = news.crash;
@@ -62,10 +62,10 @@ export function curlLine(port: number, path: string): string {
   return `curl http://127.0.0.1:${port}${path}`;
 }
 
-/** What is wanted, where no listener is the one to send requests to. */
+/** How to add a listener that takes requests. */
 export function nothingToTry(): string {
   return [
-    `Nothing to try: there is no listener named "outbound", and none on port \${OUTBOUND_PORT}. Wanted is YAML such as`,
+    `Nothing to try: there is no listener named "outbound", and none on port \${OUTBOUND_PORT}. Add YAML such as`,
     "  listeners:",
     "    - name: outbound",
     `      address: { socket_address: { address: 127.0.0.1, port_value: \${OUTBOUND_PORT} } }`,
@@ -74,10 +74,10 @@ export function nothingToTry(): string {
   ].join("\n");
 }
 
-/** Of a reason in one line: Envoy's may quote whole resources. */
+/** Characters of a reason: Envoy's may quote whole resources. */
 const MOST_SHOWN = 400;
 
-/** On one line, and cut where it is too long to be read. */
+/** One line, cut after `MOST_SHOWN` characters. */
 export function shorten(text: string): string {
   const line = escapeLine(oneLine(text, " "));
   return line.length <= MOST_SHOWN

@@ -72,7 +72,7 @@ async function waitUntilReady(wait: Wait, log: Logger, stop: AbortSignal): Promi
   );
 }
 
-/** Who answers may say anything. */
+/** Characters. Any program may answer, with a text of any length. */
 const MOST_REASON = 4_096;
 
 async function whyNotReady({ url, requestTimeoutMs }: Wait, stop: AbortSignal): Promise<string | undefined> {

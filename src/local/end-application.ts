@@ -4,7 +4,7 @@ import { CONNECTIONS_PATH, countConnections } from "../envoy/supervisor/index.ts
 import type { RunSidecar } from "./run-sidecar.ts";
 import type { RunSignals } from "./run-signals.ts";
 
-/** From the signal to SIGKILL, when nobody has named a time. */
+/** From the signal to SIGKILL, without --stop-deadline. */
 const END_LIMIT_MS = 30_000;
 /** The same from the second signal. */
 const HURRY_LIMIT_MS = 2_000;

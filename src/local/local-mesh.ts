@@ -45,11 +45,11 @@ export interface MeshChoices {
 export interface LocalMeshOptions extends MeshChoices {
   readonly host: Host;
   readonly log: Logger;
-  /** Told of each Envoy that crashed, and of each that was started again. */
+  /** Called for each Envoy that crashed, and for each that was restarted. */
   readonly onEnvoyNews?: AgentContext["onEnvoyNews"];
   /** Called after each step with what came of it. */
   readonly onStep?: (step: string, result: string, ms: number) => void;
-  /** Hears how the fetch of an Envoy goes, where there is none yet. */
+  /** Hears the progress of a fetch, where this machine has no Envoy yet. */
   readonly onFetch?: FetchNews;
 }
 
@@ -67,14 +67,14 @@ export interface LocalMesh extends AsyncDisposable {
   };
   /** The run folder, removed at the end. */
   readonly folder: string;
-  /** The folder of resources that is served and watched: a copy in the run folder, when nobody named one. */
+  /** The folder of resources that is served and watched; without a choice, a copy of the quickstart in the run folder. */
   readonly resources: string;
 }
 
 /**
  * Starts a mesh of one; resolves when Envoy has the ports of its bootstrap. `agent.ready` tells when it takes requests.
  * Rejects with ADDRESS_IN_USE when the wanted port is taken, RESOURCES_INVALID, STOPPED, or what finding Envoy and
- * starting the agent reject with. `onNews` is told what becomes of the resources while they are edited.
+ * starting the agent reject with. `onNews` hears what becomes of the resources while they are edited.
  */
 export async function startLocalMesh(options: LocalMeshOptions, onNews?: OnNews): Promise<LocalMesh> {
   const life = new Lifetime();

@@ -60,7 +60,7 @@ export class IdentityPart implements Part {
     return this.#bound?.place.isFilesOnly ?? false;
   }
 
-  /** What it and the relay tell each other of the control plane, once it is served. */
+  /** Why the control plane failed, shared with the relay. Undefined until it is served. */
   get told(): ToldReasons | undefined {
     return this.#told;
   }
@@ -144,7 +144,7 @@ export class IdentityPart implements Part {
     );
   }
 
-  /** How the connection to istiod is secured; to be asked once this part is served. */
+  /** Secures the connection to istiod. Call it once this part is served. */
   async credentials(life: Lifetime): Promise<XdsIdentity> {
     const { config, context } = this.#around;
     const { plan } = this.#mustBeBound();

@@ -15,7 +15,7 @@ export type { AgentContext, AgentEnd, Part, Surroundings } from "./part.ts";
 /** What `pilotboat status` shows of a running agent. Without secrets: a certificate's facts, never its key. */
 export type AgentReport = ReportFrame & EnvoyReport & XdsReport & IdentityReport;
 
-/** Who is going to listen where. */
+/** The ports on which this agent and its Envoy will listen. */
 export function plannedPorts(config: AgentConfig): readonly PlannedPort[] {
   return [...statusPorts(config), ...envoyPorts(config)].filter(({ port }) => port > 0);
 }
@@ -27,11 +27,11 @@ export interface Parts {
   readonly status: StatusPart;
   readonly identity: IdentityPart;
   readonly envoy: EnvoyPart;
-  /** Who this proxy is; to be asked once everything is bound. */
+  /** The node. Call it once everything is bound. */
   node(): Promise<NodeDescription>;
 }
 
-/** Nothing starts here: this is who is in an agent, and what they know of each other. */
+/** Makes the parts of an agent and connects them. Nothing starts here. */
 export function createParts(around: Surroundings): Parts {
   const { config, context, stop } = around;
   let found: Promise<NodeDescription> | undefined;

@@ -27,9 +27,9 @@ export interface Surroundings {
   readonly timeline: Timeline;
   /** What all parts together are going to listen on. */
   readonly ports: readonly PlannedPort[];
-  /** Aborts when somebody asks for the end, or when the agent closes. */
+  /** Aborts when a stop is requested, or when the agent closes. */
   readonly stop: AbortSignal;
-  /** Asks for the end, as a signal does. */
+  /** Requests a stop, as a signal does. */
   quit(reason: string): void;
 }
 

@@ -2,15 +2,15 @@ import { randomInt } from "node:crypto";
 import { AgentError, freePorts, systemCode, tryTcp } from "../../base/index.ts";
 
 /**
- * Below what Linux (32768) and macOS (49152) give to whoever asks for any port, outgoing connections included, and
- * below the node ports of Kubernetes (30000): a port from here is not taken by chance before Envoy binds it.
+ * Below the ephemeral ports of Linux (32768) and macOS (49152), which outgoing connections use, and below the node ports
+ * of Kubernetes (30000): another program does not get such a port by chance before Envoy binds it.
  */
 const RANGE = { first: 20_000, end: 30_000 } as const;
 
 /** Tries for each port; where most of the range is taken, ports are those that the system gives. */
 const MOST_TRIES = 20;
 
-/** `count` different ports of loopback that are free now, and that nobody is given who asks for any. */
+/** `count` different ports of loopback that are free now and are not ephemeral. */
 export async function choosePorts(count: number): Promise<number[]> {
   const chosen = new Set<number>();
   for (let tries = 0; chosen.size < count && tries < count * MOST_TRIES; tries++) {
@@ -35,7 +35,7 @@ async function tryLoopback(port: number): Promise<void> {
   });
 }
 
-/** Rejects with ADDRESS_IN_USE or ADDRESS_UNUSABLE when the port that somebody asked for cannot be had. */
+/** Rejects with ADDRESS_IN_USE or ADDRESS_UNUSABLE when the requested port is not available. */
 export async function checkWantedPort(port: number): Promise<void> {
   await tryLoopback(port).catch((error: unknown) => {
     if (!(error instanceof AgentError)) throw error;

@@ -2,7 +2,7 @@ import type { ConfigDefaults } from "../../config/index.ts";
 import { choosePorts } from "./choose-ports.ts";
 import { type PlannedPort, takenNow } from "./port-map.ts";
 
-/** Free ports in the place of those that are taken now and that nobody has set, by what sets them. */
+/** Free ports in place of those that are taken now and that the user has not set, by what sets them. */
 export async function freePortsFor(
   ports: readonly PlannedPort[],
   isSet: (from: string) => boolean,

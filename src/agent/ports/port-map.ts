@@ -11,7 +11,7 @@ export interface PlannedPort {
   readonly tried: "by binding" | "on the loopback" | "on every address" | undefined;
 }
 
-/** `15000 Envoy's admin, 15020 status, ...`: who is going to listen where. Throws CONFIG_INVALID for a port with two uses. */
+/** `15000 Envoy's admin, 15020 status, ...`, for people. Throws CONFIG_INVALID for a port with two uses. */
 export function describePorts(ports: readonly PlannedPort[]): string {
   for (const [at, { port, use, from }] of ports.entries()) {
     const other = ports.slice(0, at).find((earlier) => earlier.port === port);

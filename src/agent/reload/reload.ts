@@ -48,7 +48,7 @@ export interface ReloadParts {
   readonly hasExternalSds: boolean;
   /** What a reload must not change, as `refuseLasting` takes it. */
   readonly parts: readonly Lasting[];
-  /** Undefined while the control plane answers, or nobody has asked it. */
+  /** Undefined while the control plane answers, or before it was asked. */
   readonly whyNoControlPlane: () => string | undefined;
   readonly stop: AbortSignal;
 }

@@ -6,6 +6,6 @@ import type { Host } from "../../host/index.ts";
 export interface Around {
   readonly host: Host;
   readonly log: Logger;
-  /** Told of each Envoy that crashed, and of each that was started again. */
+  /** Called for each Envoy that crashed, and for each that was restarted. */
   readonly onEnvoyNews?: ((news: EnvoyNews) => void) | undefined;
 }

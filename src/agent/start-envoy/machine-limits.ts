@@ -2,7 +2,7 @@ import type { AgentConfig } from "../../config/index.ts";
 import { type CgroupLimits, wholeCpus } from "../../host/index.ts";
 
 /**
- * Envoy's worker threads by the CPU quota, when nobody said a number and the quota is less than the machine has.
+ * Envoy's worker threads by the CPU quota, when the user gives no number and the quota is less than the machine has.
  * Undefined leaves it to Envoy. What the control plane is told about this proxy does not change by it.
  */
 export function threadsByQuota({ proxy }: AgentConfig, { cpus }: CgroupLimits, cpuCount: number): number | undefined {

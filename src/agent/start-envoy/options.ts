@@ -137,7 +137,7 @@ export function restartPolicy({ flags, settings }: AgentConfig): RestartPolicy {
   return flags.restart === "" ? settings.restart : (flags.restart as RestartPolicy);
 }
 
-/** Which Envoy is asked for. A flag beats everything else, and a path beats a version. */
+/** The requested Envoy. A flag beats everything else, and a path beats a version. */
 export function wantedEnvoy(config: AgentConfig): Pick<FindOptions, "explicit" | "usual" | "version" | "cwd"> {
   const { flags, settings, proxy, cwd } = config;
   const version = flags["envoy-version"] || settings.envoyVersion || undefined;
@@ -146,7 +146,7 @@ export function wantedEnvoy(config: AgentConfig): Pick<FindOptions, "explicit" |
   return version === undefined || explicit.length > 0 ? words : { ...words, version };
 }
 
-/** Paths to Envoy that somebody asked for by name, best first. */
+/** Paths to Envoy that the user gives, best first. */
 export function explicitEnvoys({ flags, proxy, settings, origins, startedIn }: AgentConfig) {
   const asked = [{ path: flags.envoy === "" ? "" : resolve(startedIn, flags.envoy), from: "--envoy" }];
   const from = flags["envoy-version"] === "" ? origins.get("binaryPath") : undefined;

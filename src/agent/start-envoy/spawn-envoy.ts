@@ -37,7 +37,7 @@ export async function findBinary(config: AgentConfig, { host }: Around): Promise
   });
 }
 
-/** The absolute path of the Envoy that somebody named. */
+/** The absolute path of the Envoy that the user chose. */
 export async function namedEnvoy(config: AgentConfig, env: Host["env"]): Promise<string | undefined> {
   const [named] = options.explicitEnvoys(config);
   return named && locateEnvoy(named.path, { env, cwd: config.cwd });
@@ -127,7 +127,7 @@ export interface SpawnParts extends EnvoyPlan {
   readonly context: Around;
   readonly node: NodeDescription;
   readonly metrics: Metrics;
-  /** Told of each Envoy that is started, by what it can be known again. */
+  /** Called with the mark of each Envoy that is started, by which a later agent recognizes it. */
   readonly runFolder: Pick<ClaimedFolder, "noteEnvoy" | "secret">;
   /** Where the Envoys of a hot restart meet. */
   readonly socketPath: string | undefined;

@@ -1,6 +1,6 @@
 import { type Command, choicesOf, flagsOf } from "../contract/index.ts";
 
-/** What may stand for a value: files, folders, programs, names of settings, these words, or what nobody can know. */
+/** The candidates for a value: files, folders, programs, names of settings, these words, or none. */
 export type Values = "file" | "folder" | "program" | "setting" | "unknown" | readonly string[];
 
 export interface CompletionFlag {

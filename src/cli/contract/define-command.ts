@@ -63,7 +63,7 @@ export interface CommandSpec<L extends readonly FlagSpec[]> {
   readonly takesProxyFlags?: boolean;
   /** Default: `strict`. */
   readonly words?: WordRule;
-  /** After the flags; asked for only when somebody reads the page. */
+  /** After the flags. Only the help page loads them. */
   readonly sections?: () => Promise<readonly Section[]>;
   /** Whole command lines. */
   readonly examples: readonly string[];

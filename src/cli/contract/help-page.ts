@@ -4,7 +4,7 @@ import type { FlagSpec } from "./command-line.ts";
 import { type Command, GROUPS, type Section } from "./define-command.ts";
 import { HELP_FLAG, type Place } from "./read-words.ts";
 
-/** Columns of a page where nobody says how many there are, and at most. */
+/** Columns of a page where the width is unknown, and at most. */
 const PAGE_WIDTH = 100;
 
 /** Prints the help page of a command, as wide as the terminal is. */

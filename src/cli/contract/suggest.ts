@@ -5,7 +5,7 @@ import type { Command } from "./define-command.ts";
 const LEAST_PREFIX = 2;
 
 /**
- * What somebody probably meant who typed a command that does not exist, as the words to type: `status` for `stauts`,
+ * The words that the user probably meant by a command that does not exist: `status` for `stauts`,
  * `envoy fetch` for `fetch`, `up` for `start`.
  */
 export function suggest(

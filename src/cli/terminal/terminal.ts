@@ -3,7 +3,7 @@ import { coloured, plain, type Text } from "./text.ts";
 
 /** One of the two outputs, as something that people look at. */
 export interface Terminal {
-  /** Columns; undefined where nobody said how many there are, and lines may be as long as they like. */
+  /** Columns; undefined where the width is unknown, and lines may have any length. */
   readonly width: number | undefined;
   print(text: Text): void;
 }

@@ -8,7 +8,7 @@ export interface Styled {
   readonly style: Style | undefined;
 }
 
-/** Text to print. Colours are never characters of it, so that nobody who is quoted in it can add any. */
+/** Text to print. Colours are not characters of it, so quoted text cannot add any. */
 export type Text = string | Styled | readonly Text[];
 
 export const good = (text: string): Styled => ({ text, style: "good" });

@@ -4,7 +4,7 @@ import type { ConfigDefaults } from "../../config/index.ts";
 import type { Host } from "../../host/index.ts";
 import { DEFAULT_PROXY_CONFIG } from "../../istio/mesh/index.ts";
 
-// What a person's commands state in place of the defaults of `proxy`. Whatever somebody has set counts more.
+// What `run` and `up` state in place of the defaults of `proxy`. Whatever the user sets beats these.
 
 const RUN = "pilotboat run";
 
@@ -16,7 +16,7 @@ export type ChosenPorts = Readonly<
   Record<"proxyAdminPort" | "statusPort" | "ENVOY_STATUS_PORT" | "ENVOY_PROMETHEUS_PORT", Port>
 >;
 
-/** Flags of `proxy`. The second one stays away with --verbose. */
+/** Flags of `proxy`. With --verbose `run` leaves out the second one. */
 export const RUN_LOG_FLAGS = { log_target: "stderr", log_output_level: "all:warn,grpc:none" } as const;
 
 /** `ports` is undefined inside a pod: its probes and its redirection name the usual ones. */
@@ -29,7 +29,7 @@ export function runDefaults(env: Host["env"], ports: ChosenPorts | undefined): r
     MINIMUM_DRAIN_DURATION: "0s",
   };
   const { terminationDrainDuration } = DEFAULT_PROXY_CONFIG;
-  // whoever asks for the wait decides about its bound; where `run` asks, its bound is the fixed time of `proxy`
+  // a user who asks for the wait also decides about its bound; where `run` asks, the bound is the fixed time of `proxy`
   const bound = env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS
     ? {}
     : { terminationDrainDuration: formatGoDuration(terminationDrainDuration ?? 0n) };
@@ -45,7 +45,7 @@ export interface MeshFacts {
   readonly crashFolder: string;
 }
 
-/** `up`, `run --local` and the library: what an injected pod would be told, for this machine. */
+/** `up`, `run --local` and the library: what an injector would set in a pod, for this machine. */
 export function meshDefaults(mesh: MeshFacts): readonly ConfigDefaults[] {
   const { namespace, serviceAccount, ports, controlPlanePort, crashFolder } = mesh;
   const source = "the local mesh";
