@@ -13,6 +13,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   reload: () => import("./reload.ts"),
   "control-plane": () => import("./control-plane.ts"),
   status: () => import("./status.ts"),
+  doctor: () => import("./doctor.ts"),
   config: () => import("./config.ts"),
   bootstrap: () => import("./bootstrap.ts"),
   request: () => import("./request.ts"),

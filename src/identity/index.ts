@@ -1,8 +1,11 @@
+export { createCaClient } from "./ca/ca-client.ts";
 export type { KeyProvider } from "./sds/response.ts";
 export { serveSds } from "./sds/serve-sds.ts";
 export type { Secrets, SecretsOptions } from "./secrets/options.ts";
 export { startSecrets } from "./secrets/secrets.ts";
 export type { IdentityStatus } from "./secrets/status.ts";
-
+export { explainUntrusted } from "./tls/untrusted.ts";
+export { type AskedOfToken, tokenDifferences } from "./tokens/token-differences.ts";
+export type { TokenState } from "./tokens/token-state.ts";
 export { startTokens, type Tokens, type TokensOptions } from "./tokens/tokens.ts";
 export { type XdsIdentity, xdsIdentity } from "./xds-identity.ts";

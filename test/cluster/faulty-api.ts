@@ -10,6 +10,8 @@ export type Fault =
   | "cut"
   | "hang"
   | "half"
+  /** Passed on; the answer has a `Date` that is so much later. */
+  | { readonly dateAheadMs: number }
   | { readonly status: number; readonly body: string; readonly headers?: Readonly<Record<string, string>> };
 
 export interface FaultyApi extends AsyncDisposable {
@@ -40,10 +42,13 @@ export async function startFaultyApi(cluster: Cluster): Promise<FaultyApi> {
     const fault = faultOf(`${asked.method} ${asked.url}`);
     if (fault === "hang") return;
     if (fault === "cut") return void asked.socket.destroy();
-    if (typeof fault === "object") return void answer.writeHead(fault.status, fault.headers).end(fault.body);
+    if (typeof fault === "object" && "status" in fault)
+      return void answer.writeHead(fault.status, fault.headers).end(fault.body);
     const { method, url: path, headers } = asked;
     const passed = request({ ...target, method, path, headers, agent: false }, (found) => {
-      answer.writeHead(found.statusCode ?? 0, found.headers);
+      const aheadMs = typeof fault === "object" ? fault.dateAheadMs : 0;
+      const date = aheadMs === 0 ? {} : { date: new Date(Date.now() + aheadMs).toUTCString() };
+      answer.writeHead(found.statusCode ?? 0, { ...found.headers, ...date });
       if (fault !== "half") return void found.pipe(answer);
       found.once("data", (chunk: Buffer) => {
         answer.write(chunk.subarray(0, chunk.length / 2), () => asked.socket.destroy());
@@ -63,7 +68,7 @@ export async function startFaultyApi(cluster: Cluster): Promise<FaultyApi> {
     socket.on("error", () => undefined);
     if (fault === "hang") return;
     if (fault === "cut" || fault === "half") return void socket.destroy();
-    if (fault !== undefined) {
+    if (fault !== undefined && "status" in fault) {
       const { status, body } = fault;
       socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`);
       return;

@@ -28,6 +28,8 @@ export interface MeshProxy extends AsyncDisposable {
   readonly command: RunningCommand;
   readonly folder: string;
   readonly adminPort: number;
+  /** `http://host:port` of the status port. */
+  readonly statusUrl: string;
   /** Of `/healthz/ready`; 0 while nobody listens. */
   readonly readyStatus: () => Promise<number>;
   /** The text of the same answer; empty while nobody listens. */
@@ -106,6 +108,7 @@ export async function startAgent(
     command,
     folder,
     adminPort: admin,
+    statusUrl: at,
     report: async () => (await (await fetch(`${at}/debug/agent`)).json()) as AgentReport,
     readyStatus: () =>
       fetch(readyUrl).then(

@@ -53,7 +53,7 @@ const INTRODUCTION = [
   "| `PATH` | where `envoy`, `pip` and `setpriv` are looked for |",
   "| `TMPDIR` | folder for the run folders of `up` and `run --local`, default `/tmp` |",
   "| `XDG_CACHE_HOME` | where fetched Envoys are kept, default `~/.cache` |",
-  "| `XDG_STATE_HOME` | where `up` and `run --local` keep evidence of crashes, default `~/.local/state` |",
+  "| `XDG_STATE_HOME` | where `up` and `run --local` keep evidence of crashes, and `use-local-istiod` what it will put back, default `~/.local/state` |",
   "| `PIP_INDEX_URL` and what else pip reads | where `envoy fetch` gets Envoy from |",
   "",
 ];

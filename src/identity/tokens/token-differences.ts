@@ -18,9 +18,14 @@ const AUDIENCE = "istio-ca";
  * nothing does, who has to know the token.
  */
 export function explainRefusedToken(claims: TokenClaims, asked: AskedOfToken, nowMs: number): string {
-  const differences = [audienceTrouble(claims), accountTrouble(claims, asked), clockTrouble(claims, nowMs)];
-  const found = differences.filter((one) => one !== undefined);
+  const found = tokenDifferences(claims, asked, nowMs);
   return found.length > 0 ? `the token ${found.join(", and it ")}` : mustBeKnown(claims, asked);
+}
+
+/** What of a token is other than asked for: each the rest of a sentence that begins with "the token". */
+export function tokenDifferences(claims: TokenClaims, asked: AskedOfToken, nowMs: number): readonly string[] {
+  const differences = [audienceTrouble(claims), accountTrouble(claims, asked), clockTrouble(claims, nowMs)];
+  return differences.filter((one) => one !== undefined);
 }
 
 function audienceTrouble({ audiences }: TokenClaims): string | undefined {

@@ -9,5 +9,6 @@ export {
 export { enterClone } from "./enter-clone.ts";
 export { parseWorkloadName } from "./find-workload.ts";
 export { forwardIstiod, type IstiodForward } from "./forward-istiod.ts";
+export { type IstiodFacts, istiodFacts } from "./istiod-pods.ts";
 export { keepCredentials } from "./keep-credentials.ts";
 export { readClone } from "./read-clone.ts";

@@ -38,6 +38,40 @@ export async function readyIstiods(
   throw noneReady(cluster.context, { istioNamespace, revision: wanted, fitting, pods });
 }
 
+/** What the ready pods of a revision say of themselves. */
+export interface IstiodFacts {
+  readonly revision: string;
+  /** Names. */
+  readonly pods: readonly string[];
+  /** Tags of their images that are versions. */
+  readonly versions: readonly string[];
+  /** Values of CLUSTER_ID. */
+  readonly clusterIds: readonly string[];
+}
+
+/** Rejects as `readyIstiods` does. */
+export async function istiodFacts(cluster: Cluster, choice: IstiodChoice, signal: AbortSignal): Promise<IstiodFacts> {
+  const ready = await readyIstiods(cluster, choice, signal);
+  const names = ready.map(({ name }) => name);
+  const pods = await cluster.list({ resource: "pods", namespace: choice.istioNamespace }, APP, signal);
+  const containers = pods
+    .filter((pod) => names.includes(nameOf(pod)))
+    .flatMap(({ spec }) => (spec as { readonly containers?: readonly Container[] } | undefined)?.containers ?? []);
+  const versions = containers.map(({ image = "" }) => /:v?(\d+\.\d+[^:@/]*)/.exec(image)?.[1]);
+  const clusterIds = containers.flatMap(({ env = [] }) => env.filter(({ name }) => name === "CLUSTER_ID"));
+  return {
+    revision: ready[0]?.revision ?? DEFAULT_REVISION,
+    pods: names,
+    versions: [...new Set(versions)].filter((one) => one !== undefined),
+    clusterIds: [...new Set(clusterIds.map(({ value }) => value))].filter((one) => one !== undefined),
+  };
+}
+
+interface Container {
+  readonly image?: string;
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+}
+
 function chooseRevision(pods: readonly KubeObject[], istioNamespace: string): string {
   const revisions = [...new Set(pods.map(revisionOf))].sort();
   const [only = DEFAULT_REVISION] = revisions;

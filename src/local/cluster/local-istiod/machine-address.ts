@@ -14,9 +14,8 @@ type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | unde
 
 /**
  * The address of this machine on a network that it shares with a node. That is the bridge of kind, k3d and minikube in
- * containers, the network of minikube's virtual machines, and a network that is shared with real nodes. Where nodes may not
- * be listed: the same with the API server's address, then Docker's own bridge, which containers of every bridge reach.
- * IPv4. Rejects with USAGE when none is found.
+ * containers, the network of minikube's virtual machines, and a network that is shared with real nodes. Else the same with
+ * the API server's address; then, when that is a port of this machine, Docker's own bridge, which containers reach. IPv4. Rejects with USAGE when none is found.
  */
 export async function findMachineAddress(
   cluster: Pick<Cluster, "context" | "server" | "list">,
@@ -28,7 +27,7 @@ export async function findMachineAddress(
   const found =
     sharedAddress(interfaces, nodes) ??
     sharedAddress(interfaces, [{ address: server, what: "the API server" }]) ??
-    bridgeAddress(interfaces);
+    (isLoopback(server) ? bridgeAddress(interfaces) : undefined);
   if (found !== undefined) return found;
   throw new AgentError(
     "USAGE",
@@ -70,6 +69,11 @@ function sharedAddress(interfaces: Interfaces, peers: readonly Peer[]): MachineA
 function bridgeAddress(interfaces: Interfaces): MachineAddress | undefined {
   const found = interfaces.docker0?.find(({ family }) => family === "IPv4");
   return found === undefined ? undefined : { address: found.address, why: "is Docker's bridge" };
+}
+
+/** Of a URL's host: the cluster runs in containers of this machine, or behind a tunnel. */
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
 }
 
 function bits(address: string): number {
