@@ -20,7 +20,12 @@ const ALWAYS: readonly CloneChange[] = [
   {
     names: ["ISTIO_META_HTTP_PROXY_PORT"],
     here: "a free port",
-    why: "Envoy is an HTTP proxy there, for services at port 80",
+    why: "Envoy is an HTTP proxy there, for services of every port",
+  },
+  {
+    names: ["listeners"],
+    here: "outbound ones, on ports that are free",
+    why: "what is sent to the pod does not come here",
   },
   { names: ["statusPort", "proxyAdminPort"], here: "free ports", why: "several sidecars run side by side" },
 ];

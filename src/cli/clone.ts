@@ -22,7 +22,7 @@ export const command = defineCommand({
       rows: [
         [
           "PILOTBOAT_HTTP_PROXY",
-          "Envoy as an HTTP proxy: http_proxy=$PILOTBOAT_HTTP_PROXY reaches HTTP services at port 80",
+          "Envoy as an HTTP proxy: http_proxy=$PILOTBOAT_HTTP_PROXY reaches every HTTP service of the mesh",
         ],
         ["PILOTBOAT_STATUS_URL, PILOTBOAT_ADMIN_URL, PILOTBOAT_NODE_ID, PILOTBOAT_RUN_FOLDER", "As with run"],
       ],

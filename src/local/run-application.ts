@@ -83,6 +83,7 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
       log,
       signals,
       readAgain: read,
+      placeListener: workload?.placeListener,
     });
     if (sidecar === undefined) return signalCode(signals);
     try {
@@ -103,8 +104,14 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
 /** With what there is to say of the workload, too. */
 function joined(sidecar: RunSidecar, workload: RunWorkload | undefined): RunSidecar {
   if (workload === undefined) return sidecar;
-  const addresses = [...workload.addresses, ...sidecar.addresses];
-  return { ...sidecar, addresses, variables: { ...sidecar.variables, ...workload.variables } };
+  const variables = { ...sidecar.variables, ...workload.variables };
+  return {
+    ...sidecar,
+    variables,
+    get addresses() {
+      return [...workload.addresses(), ...sidecar.addresses]; // some are known only once Envoy is configured
+    },
+  };
 }
 
 interface Surroundings {
@@ -117,12 +124,12 @@ interface Surroundings {
 async function startSidecar(
   { local }: RunOptions,
   config: AgentConfig,
-  { host, log, signals, readAgain }: Surroundings & Pick<AgentContext, "readAgain">,
+  { host, log, signals, ...context }: Surroundings & Pick<AgentContext, "readAgain" | "placeListener">,
 ): Promise<RunSidecar | undefined> {
   const own: Host = { ...host, signals };
   const starting =
     local === undefined
-      ? startOwnSidecar(config, { host: own, log, ...(readAgain === undefined ? {} : { readAgain }) })
+      ? startOwnSidecar(config, { host: own, log, ...context })
       : startLocalSidecar(config, {
           ...local,
           ...(config.flags.envoy === "" ? {} : { envoy: config.flags.envoy }),

@@ -37,8 +37,9 @@ export interface RunWorkload extends AsyncDisposable {
   /** What the shell says, of all that the workload does not say itself. */
   readonly env: Host["env"];
   /** Beside those of the sidecar, for people and for the application. */
-  readonly addresses: RunSidecar["addresses"];
+  readonly addresses: () => RunSidecar["addresses"];
   readonly variables: RunSidecar["variables"];
+  readonly placeListener: NonNullable<AgentContext["placeListener"]>;
 }
 
 /**

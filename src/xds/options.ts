@@ -1,5 +1,6 @@
 import type { BoundSocket, Clock, Logger, Metrics } from "../base/index.ts";
 import type { ToldReasons } from "../grpc/index.ts";
+import type { PlaceListener } from "./listener-places.ts";
 import type { ResponseHook } from "./response-hooks.ts";
 import type { StockEnvoyMode } from "./stock-envoy.ts";
 import type { Intercept, Keepalive, UpstreamOptions } from "./types.ts";
@@ -25,6 +26,8 @@ export interface XdsRelayOptions {
   readonly stockEnvoy?: StockEnvoyMode;
   /** Whether a filter that allows or denies everything stands for Wasm filters with a remote module. Default true. */
   readonly isWasmConverted?: boolean;
+  /** Where Envoy's listeners shall be. Default: where the control plane wants them. */
+  readonly placeListener?: PlaceListener | undefined;
   /** See responses on their way to Envoy, in this order. Default: none but the relay's own. */
   readonly hooks?: readonly ResponseHook[];
   /** For both sides. Default: ping after 30 s, give up after 10 s more. */

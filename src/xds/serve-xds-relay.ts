@@ -1,4 +1,5 @@
 import { systemClock } from "../base/index.ts";
+import { ListenerPlaces } from "./listener-places.ts";
 import type { XdsRelayOptions } from "./options.ts";
 import { type LeftOut, StockEnvoy } from "./stock-envoy.ts";
 import type { Peer, Rejection, UpstreamState } from "./types.ts";
@@ -51,7 +52,9 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   const { startServer } = await import("./server.ts");
   stop.throwIfAborted();
   // the last of them sees what Envoy is sent
-  const hooks = [...(wasm === undefined ? [] : [wasm]), ...(options.hooks ?? []), stockEnvoy];
+  const { placeListener } = options;
+  const places = placeListener === undefined ? [] : [new ListenerPlaces(placeListener, log)];
+  const hooks = [...(wasm === undefined ? [] : [wasm]), ...places, ...(options.hooks ?? []), stockEnvoy];
   const server = startServer({ ...options, log, clock, watches, hooks });
   const watch = options.envoys?.() === 0 ? watches.client : watches.envoy;
   return {

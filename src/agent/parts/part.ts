@@ -3,7 +3,7 @@ import type { AgentConfig, LoadedConfig } from "../../config/index.ts";
 import type { EnvoyEnd } from "../../envoy/supervisor/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import type { ReadinessBoard, ReadinessCheck, Route } from "../../status/index.ts";
-import type { Intercept, ResponseHook } from "../../xds/index.ts";
+import type { Intercept, PlaceListener, ResponseHook } from "../../xds/index.ts";
 import type { PlannedPort } from "../ports/index.ts";
 import type { ClaimedFolder } from "../run-folder/index.ts";
 import type { Around } from "../start-envoy/index.ts";
@@ -12,6 +12,8 @@ import type { Around } from "../start-envoy/index.ts";
 export interface AgentContext extends Around {
   /** Reads the configuration once more, for a reload. Absent: a reload only renders and starts anew. */
   readonly readAgain?: () => Promise<LoadedConfig>;
+  /** Where Envoy's listeners shall be. Absent: where the control plane wants them. */
+  readonly placeListener?: PlaceListener | undefined;
 }
 
 /** Why the agent is done. */

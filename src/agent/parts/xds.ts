@@ -67,6 +67,7 @@ export class XdsPart implements Part {
       socket: this.#socket,
       upstream: { ...upstreamOptions(config), credentials },
       intercept: Object.assign({}, ...parts.map((part) => part.intercepts ?? {})),
+      placeListener: context.placeListener,
       hooks: parts.flatMap((part) => part.hooks ?? []),
       envoys: () => (isProxyless(config, node) ? 0 : Math.max(1, envoys())),
       ...(identity.told === undefined ? {} : { told: identity.told }),

@@ -50,6 +50,8 @@ export interface ClonePlan {
   /** DNS domain of the node id. */
   readonly domain: string;
   readonly annotations: Texts;
+  /** On which the pod's own containers listen. */
+  readonly appPorts: ReadonlySet<number>;
   /** Laid over each other, the last one on top. */
   readonly defaults: readonly ConfigDefaults[];
 }
@@ -102,6 +104,7 @@ export function planClone(facts: CloneFacts, { mayRegister }: CloneOptions): Clo
     role,
     pod: { name, uid },
     domain,
+    appPorts: appPortsOf(pod),
     annotations: without(annotations, POD_ONLY_ANNOTATIONS),
     defaults: [
       { source: "the mesh", proxyConfig: fields[0] ?? {} },
@@ -130,6 +133,11 @@ function toldByMesh(pod: Pod, mesh: MeshFacts): ReadonlyMap<string, string> {
       ...(pod.status?.hostIP === undefined ? {} : { HOST_IP: pod.status.hostIP }),
     }),
   );
+}
+
+function appPortsOf({ spec = {} }: Pod): ReadonlySet<number> {
+  const containers = (spec.containers ?? []).filter(({ name }) => name !== "istio-proxy");
+  return new Set(containers.flatMap(({ ports = [] }) => ports.map(({ containerPort }) => containerPort)));
 }
 
 type Drop = (why: WhyNot, what: string) => void;

@@ -4,6 +4,7 @@ import { Lifetime, type Logger, removeTree, stoppedOr, writeFileAtomically } fro
 import type { Host } from "../../host/index.ts";
 import { PATHS } from "../../istio/index.ts";
 import type { Cluster } from "../../kubernetes/index.ts";
+import { listenerPorts } from "../listener-ports.ts";
 import { crashFolder, makeLocalRunFolder, sweepLocalRunFolders } from "../make-local-folder.ts";
 import type { RunWorkload } from "../run-sidecar.ts";
 import type { ClonePlan } from "./clone-plan.ts";
@@ -79,15 +80,18 @@ async function wordsOf(plan: ClonePlan, forward: IstiodForward, host: Host) {
   const hidden = new Set([...stated, ...OWN_VARIABLES]);
   const env = Object.fromEntries(Object.entries(host.env).filter(([name]) => !hidden.has(name)));
   const shellConfig = await withoutDiscoveryAddress(host.env.PROXY_CONFIG);
+  const ports = listenerPorts(plan.appPorts);
   return {
     role: plan.role,
     flags: [`--domain=${plan.domain}`],
     defaults: [...plan.defaults, own],
     env: { ...env, ...shellConfig },
-    addresses: [
-      ["istiod", `localhost:${forward.port}, now pod ${forward.pod()}, revision ${forward.revision}`],
-      ["http proxy", `${httpProxy}  (http_proxy for HTTP services at port 80)`],
-    ] as const,
+    addresses: () => [
+      ["istiod", `localhost:${forward.port}, now pod ${forward.pod()}, revision ${forward.revision}`] as const,
+      ["http proxy", `${httpProxy}  (http_proxy for every HTTP service of the mesh)`] as const,
+      ...ports.moved().map((one) => ["moved", `${one.address}:${one.from} is at ${one.to}: ${one.why}`] as const),
+    ],
+    placeListener: ports.place,
     variables: { PILOTBOAT_HTTP_PROXY: httpProxy },
   };
 }

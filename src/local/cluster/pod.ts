@@ -37,7 +37,7 @@ export interface Container {
   readonly args?: readonly string[];
   readonly env?: readonly EnvEntry[];
   readonly envFrom?: readonly EnvSource[];
-  readonly ports?: readonly object[];
+  readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
   readonly resources?: { readonly limits?: Texts; readonly requests?: Texts };
   readonly restartPolicy?: string;
 }
