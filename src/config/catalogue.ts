@@ -575,7 +575,6 @@ export const CATALOGUE = {
     default: "",
     help: "Where the application's metrics are, as JSON (sidecars only); empty counts as unset",
     room: "status",
-    withoutEffect: "the agent's metrics are Envoy's and its own; those of the application are not among them",
   }),
   isHttp2Probing: bool({
     env: "ISTIO_ENABLE_HTTP2_PROBING",

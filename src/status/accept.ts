@@ -6,21 +6,37 @@ interface MediaType {
   readonly parameters: readonly (readonly [name: string, value: string])[];
 }
 
-/**
- * The `Accept` header for Envoy: of what the scraper takes, only text forms, in the scraper's order, best first. Falls
- * back to plain text when nothing fits or the header cannot be read. Source: istio/istio
- * pilot/cmd/pilot-agent/status/metrics.go.
- */
+/** The `Accept` header for Envoy, which has no other form than text. */
 export function acceptForEnvoy(incoming: string | undefined): string {
+  return acceptOf(incoming, textForm);
+}
+
+/** The same for the application, which may answer in OpenMetrics. */
+export function acceptForApplication(incoming: string | undefined): string {
+  return acceptOf(incoming, (item) => (isOpenMetrics(item) ? [item] : textOrOpenMetrics(item)));
+}
+
+/**
+ * Of what the scraper takes, only the forms that fit, in the scraper's order, best first. Falls back to plain text when
+ * nothing fits or the header cannot be read. Source: istio/istio pilot/cmd/pilot-agent/status/metrics.go.
+ */
+function acceptOf(incoming: string | undefined, formsOf: (item: MediaType) => MediaType[]): string {
   const items = (incoming ?? "").split(",").map(parseMediaType);
   if (items.some((item) => item === undefined)) return PLAIN_TEXT;
-  const wanted = items.flatMap((item) => (item === undefined ? [] : textForm(item)));
-  const plain = parseMediaType(PLAIN_TEXT);
-  const distinct = wanted.filter(
-    (item, at) => !isSame(item, plain) || wanted.findIndex((one) => isSame(one, plain)) === at,
-  );
+  const wanted = items.flatMap((item) => (item === undefined ? [] : formsOf(item)));
+  const distinct = wanted.filter((item, at) => wanted.findIndex((one) => format(one) === format(item)) === at);
   if (distinct.length === 0) return PLAIN_TEXT;
   return distinct.map((item, at) => format(item, weight(at, distinct.length))).join(",");
+}
+
+function isOpenMetrics({ type }: MediaType): boolean {
+  return type === "application/openmetrics-text";
+}
+
+/** `application/*` becomes OpenMetrics. */
+function textOrOpenMetrics(item: MediaType): MediaType[] {
+  if (item.type !== "application/*") return textForm(item);
+  return [{ type: "application/openmetrics-text", parameters: [["version", "0.0.1"]] }];
 }
 
 /** `*` becomes plain text; what is not text is dropped. */
@@ -39,10 +55,6 @@ function parseMediaType(text: string): MediaType | undefined {
     if (name.toLowerCase() !== "q") parameters.push([name.toLowerCase(), value]);
   }
   return { type: type.toLowerCase(), parameters: parameters.sort(([a], [b]) => (a < b ? -1 : 1)) };
-}
-
-function isSame(a: MediaType, b: MediaType | undefined): boolean {
-  return b !== undefined && format(a) === format(b);
 }
 
 /** Falling from the first item to the last; two decimals from ten items on, so that 0.10 does not sort below 0.9. */

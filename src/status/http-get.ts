@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { type HttpStream, httpStream, limitBody, MOST_BODY_BYTES, NoAnswerError, readBody } from "../base/index.ts";
@@ -10,6 +11,8 @@ export interface GetOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Limit for the whole exchange, body included. */
   readonly timeoutMs: number;
+  /** How many are followed, to the same server. Default 0. */
+  readonly redirects?: number;
   /** Of the body, unpacked. Default `MOST_BODY_BYTES`. */
   readonly mostBytes?: number;
 }
@@ -19,19 +22,41 @@ export interface GetOptions {
  * is not 200.
  */
 export async function httpGet(options: GetOptions): Promise<string> {
-  return (await readBody(await httpGetStream(options), options.mostBytes)).toString();
+  return (await readBody((await httpGetStream(options)).body, options.mostBytes)).toString();
 }
 
-/** The same, but resolves with the body as it comes, unpacked, as soon as the status is known to be 200. */
-export async function httpGetStream(options: GetOptions): Promise<AsyncIterable<Uint8Array>> {
+/** A body as it comes, unpacked. */
+export interface StreamedAnswer {
+  readonly contentType: string | undefined;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** The same, but resolves as soon as the status is known to be 200. */
+export async function httpGetStream(options: GetOptions): Promise<StreamedAnswer> {
   const { host, port, path, headers, timeoutMs, mostBytes = MOST_BODY_BYTES } = options;
   const words = { headers: { "Accept-Encoding": "gzip", ...headers }, timeoutMs, mostBytes };
   const response = await httpStream({ host, port, path }, words).catch((error: unknown) => {
     throw named(error, options);
   });
-  if (response.status === 200) return unpack(response, options);
+  if (response.status === 200) {
+    return { contentType: response.headers["content-type"], body: unpack(response, options) };
+  }
   response[Symbol.dispose]();
+  const next = targetOf(response, options);
+  if (next !== undefined) return httpGetStream(next);
   throw new Error(`unexpected status ${response.status}`);
+}
+
+/** Where a redirect leads: only to the same server, and not for ever. */
+function targetOf({ status, headers }: HttpStream, options: GetOptions): GetOptions | undefined {
+  const { host, port, path, redirects = 0 } = options;
+  const from = `http://${isIPv6(host) ? `[${host}]` : host}:${port}${path}`;
+  const { location } = headers;
+  if (redirects <= 0 || ![301, 302, 303, 307, 308].includes(status)) return undefined;
+  if (location === undefined || !URL.canParse(location, from)) return undefined;
+  const to = new URL(location, from);
+  if (to.origin !== new URL(from).origin) return undefined;
+  return { ...options, path: to.pathname + to.search, redirects: redirects - 1 };
 }
 
 /** The limit holds for what comes out, too, so that a small packed body cannot become a huge one. */

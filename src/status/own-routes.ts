@@ -1,7 +1,7 @@
 import { escapeLine } from "../base/index.ts";
 import type { ReadinessBoard } from "./readiness-board.ts";
 import type { Route } from "./route.ts";
-import { type ScrapeOptions, scrape, TEXT_FORMAT } from "./scrape.ts";
+import { type ScrapeOptions, scrape } from "./scrape.ts";
 
 // What every agent answers. Source: istio/istio pilot/cmd/pilot-agent/status/server.go.
 
@@ -28,11 +28,7 @@ export function metricsRoutes({ areLocalOnly = false, ...options }: MetricsRoute
     path,
     access: areLocalOnly ? "this machine" : "anyone",
     async answer({ request, query }) {
-      return {
-        status: 200,
-        body: await scrape({ headers: request.headers, query }, options),
-        contentType: TEXT_FORMAT,
-      };
+      return { status: 200, ...(await scrape({ headers: request.headers, query }, options)) };
     },
   }));
 }

@@ -1,9 +1,11 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { describeError, type Logger, type MetricsRegistry } from "../base/index.ts";
-import { acceptForEnvoy } from "./accept.ts";
+import { acceptForApplication, acceptForEnvoy } from "./accept.ts";
+import { commonFormat, formatOf, isOpenMetrics, TEXT_FORMAT, wholeLines } from "./exposition.ts";
 import { httpGetStream } from "./http-get.ts";
 import { SCRAPE_FAILURES, SCRAPES } from "./metrics.ts";
 import { renderProcessMetrics } from "./process-metrics.ts";
+import type { ScrapeTarget } from "./targets/index.ts";
 
 /** `host:port` of the listener that answers `GET /stats/prometheus` (`ENVOY_PROMETHEUS_PORT`). */
 export interface EnvoyStatsSource {
@@ -14,6 +16,8 @@ export interface EnvoyStatsSource {
 export interface ScrapeOptions {
   readonly metrics: MetricsRegistry;
   readonly envoyStats?: EnvoyStatsSource | undefined;
+  /** Of the application, in the order of the answer. Default: none. */
+  readonly targets?: readonly ScrapeTarget[];
   readonly log: Logger;
 }
 
@@ -23,96 +27,138 @@ export interface ScrapeRequest {
   readonly query: string;
 }
 
-export const TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8";
-
 /** Prometheus' own default; used when the scraper does not tell its limit. */
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** Share of the scraper's limit that a source may use, so that the answer is back before the scraper gives up. */
 const USABLE_TIME = 0.9;
 
-/** What Envoy says beyond this is passed on as it comes and never held as a whole. */
-const HELD_BYTES = 4 * 2 ** 20;
+/** What a source says beyond this is passed on as it comes; one that fails before is left out as a whole. */
+const HELD_BYTES = 64 * 2 ** 10;
 /** Far above a large mesh's statistics; more is no statistics. */
 const MOST_BYTES = 256 * 2 ** 20;
+/** Of each application where there are several. Source: istio/istio pilot/cmd/pilot-agent/status/server.go. */
+const MOST_TARGET_BYTES = 10 * 2 ** 20;
+/** As Go's client follows, which the reference uses. */
+const MOST_REDIRECTS = 10;
 
-/** The merged metrics: a text, or pieces of one whose end fails when Envoy breaks off in the middle. */
-export type Scraped = string | AsyncIterable<string | Uint8Array>;
-
-/**
- * The merged scrape: the agent's metrics, then Envoy's, with a line end between them. A source that fails is counted,
- * logged and left out; the scrape itself fails only when so much of Envoy's part has left that it cannot be left out.
- */
-export async function scrape(request: ScrapeRequest, options: ScrapeOptions): Promise<Scraped> {
-  const { metrics, envoyStats } = options;
-  metrics.count(SCRAPES);
-  const envoyPart = envoyStats === undefined ? "" : await envoyMetrics(request, envoyStats, options);
-  const agentPart = withLineEnd(metrics.render() + (await renderProcessMetrics()));
-  if (typeof envoyPart === "string") return agentPart + withLineEnd(envoyPart);
-  return joined([agentPart], counted(envoyPart, options));
+/** The merged metrics, and what they are called. */
+export interface Scraped {
+  readonly contentType: string;
+  readonly body: AsyncIterable<string | Uint8Array>;
 }
 
-/** Empty when it failed, which is counted and logged. */
-async function envoyMetrics(request: ScrapeRequest, source: EnvoyStatsSource, options: ScrapeOptions): Promise<Part> {
+/**
+ * The merged scrape: the agent's metrics, Envoy's, the application's; all are asked at the same time. What a source does
+ * not give is counted, logged and left out. Never rejects.
+ */
+export async function scrape(request: ScrapeRequest, options: ScrapeOptions): Promise<Scraped> {
+  const { metrics, envoyStats, targets = [] } = options;
+  metrics.count(SCRAPES);
+  const [envoy, ...applications] = await Promise.all([
+    envoyStats && envoyMetrics(request, envoyStats, options),
+    ...targets.map((target) => applicationMetrics(request, target, options)),
+  ]);
+  const format = commonFormat(applications.flatMap((one) => one?.format ?? []));
+  const agent = metrics.render() + (await renderProcessMetrics()); // after the others, whose failures are among them
+  return { contentType: format, body: joined(agent, [envoy, ...applications], format) };
+}
+
+async function* joined(
+  agent: string,
+  parts: readonly (Part | undefined)[],
+  format: string,
+): AsyncGenerator<string | Uint8Array> {
+  yield agent === "" || agent.endsWith("\n") ? agent : `${agent}\n`;
+  for (const part of parts) if (part !== undefined) yield* part.lines;
+  if (isOpenMetrics(format)) yield "# EOF\n";
+}
+
+/** What one source gave. */
+interface Part {
+  readonly format: string;
+  readonly lines: AsyncIterable<Uint8Array>;
+}
+
+type Source = "envoy" | "application";
+
+/** Undefined when it failed, which is counted and logged. */
+async function envoyMetrics(
+  { headers, query }: ScrapeRequest,
+  { host, port }: EnvoyStatsSource,
+  options: ScrapeOptions,
+): Promise<Part | undefined> {
+  const failed = (error: unknown): void => noteFailure("envoy", "failed scraping envoy metrics", error, options);
   try {
-    return await holdShort(await fetchEnvoyStats(request, source, options.log));
+    const { body } = await httpGetStream({
+      ...{ host, port, path: `/stats/prometheus${query}`, mostBytes: MOST_BYTES },
+      ...limitsOf(headers, acceptForEnvoy(headers.accept), options.log),
+    });
+    return { format: TEXT_FORMAT, lines: wholeLines(await begun(body, HELD_BYTES), failed) };
   } catch (error) {
-    noteFailure(error, options);
-    return "";
+    failed(error);
+    return undefined;
   }
 }
 
-type Part = string | AsyncIterable<Uint8Array>;
+/** Of several, each is read as a whole, so that its size is known. */
+async function applicationMetrics(
+  { headers }: ScrapeRequest,
+  { port, path }: ScrapeTarget,
+  options: ScrapeOptions,
+): Promise<Part | undefined> {
+  const isOne = options.targets?.length === 1;
+  const failed = (error: unknown): void => {
+    noteFailure("application", `failed scraping application metrics from "${port}${path}"`, error, options);
+  };
+  try {
+    const { contentType, body } = await httpGetStream({
+      ...{ host: "localhost", port, path, redirects: MOST_REDIRECTS },
+      mostBytes: isOne ? MOST_BYTES : MOST_TARGET_BYTES,
+      ...limitsOf(headers, acceptForApplication(headers.accept), options.log),
+    });
+    const format = formatOf(contentType);
+    if (format === undefined) throw new Error(`it answered with ${contentType}, which cannot be merged with text`);
+    const held = await begun(body, isOne ? HELD_BYTES : Number.POSITIVE_INFINITY);
+    return { format, lines: wholeLines(held, failed) };
+  } catch (error) {
+    failed(error);
+    return undefined;
+  }
+}
 
-/** A body of the usual size as a text; of a longer one the pieces, some of them read already. */
-async function holdShort(body: AsyncIterable<Uint8Array>): Promise<Part> {
+/** Reads the first bytes, so that a source that fails early is left out; all of a short one. */
+async function begun(body: AsyncIterable<Uint8Array>, heldBytes: number): Promise<AsyncIterable<Uint8Array>> {
   const pieces = body[Symbol.asyncIterator]();
   const held: Uint8Array[] = [];
-  for (let bytes = 0; bytes <= HELD_BYTES; ) {
+  for (let bytes = 0; bytes <= heldBytes; ) {
     const { value, done } = await pieces.next();
-    if (done === true) return Buffer.concat(held).toString();
+    if (done === true) break;
     held.push(value);
     bytes += value.length;
   }
-  return joined(held, { [Symbol.asyncIterator]: () => pieces });
+  return (async function* () {
+    yield* held;
+    yield* { [Symbol.asyncIterator]: () => pieces };
+  })();
 }
 
-async function* joined<A, B>(first: Iterable<A>, then: AsyncIterable<B>): AsyncGenerator<A | B> {
-  yield* first;
-  yield* then;
+function noteFailure(type: Source, text: string, error: unknown, { metrics, log }: ScrapeOptions): void {
+  metrics.count(SCRAPE_FAILURES, { type });
+  log.error(text, { reason: describeError(error) });
 }
 
-async function* counted(body: AsyncIterable<Uint8Array>, options: ScrapeOptions): AsyncGenerator<Uint8Array> {
-  try {
-    yield* body;
-  } catch (error) {
-    noteFailure(error, options);
-    throw error;
-  }
-}
-
-function noteFailure(error: unknown, { metrics, log }: ScrapeOptions): void {
-  metrics.count(SCRAPE_FAILURES, { type: "envoy" });
-  log.error("failed scraping envoy metrics", { reason: describeError(error) });
-}
-
-function fetchEnvoyStats(
-  { headers, query }: ScrapeRequest,
-  source: EnvoyStatsSource,
-  log: Logger,
-): Promise<AsyncIterable<Uint8Array>> {
+/** What a source is told of the scraper, and how long it may take. */
+function limitsOf(headers: IncomingHttpHeaders, accept: string, log: Logger) {
   const timeout = headers["x-prometheus-scrape-timeout-seconds"];
   const userAgent = headers["user-agent"];
-  return httpGetStream({
-    ...source,
-    mostBytes: MOST_BYTES,
-    path: `/stats/prometheus${query}`,
+  return {
     timeoutMs: timeoutMs(timeout, log),
     headers: {
-      Accept: acceptForEnvoy(headers.accept),
+      Accept: accept,
       ...(userAgent !== undefined && { "User-Agent": userAgent }),
       ...(typeof timeout === "string" && { "X-Prometheus-Scrape-Timeout-Seconds": timeout }),
     },
-  });
+  };
 }
 
 function timeoutMs(header: string | string[] | undefined, log: Logger): number {
@@ -123,8 +169,4 @@ function timeoutMs(header: string | string[] | undefined, log: Logger): number {
     return DEFAULT_TIMEOUT_MS * USABLE_TIME;
   }
   return Math.ceil(Math.min(seconds * 1_000 * USABLE_TIME, 2 ** 31 - 1));
-}
-
-function withLineEnd(part: string): string {
-  return part === "" || part.endsWith("\n") ? part : `${part}\n`;
 }

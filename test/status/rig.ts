@@ -23,6 +23,7 @@ import {
 } from "../../src/status/index.ts";
 import type { ReloadCall } from "../../src/status/routes-for-parts.ts";
 import type { EnvoyStatsSource } from "../../src/status/scrape.ts";
+import type { ScrapeTarget } from "../../src/status/targets/index.ts";
 
 export interface Answer {
   readonly status: number | undefined;
@@ -45,6 +46,7 @@ export interface RigOptions {
   readonly socket?: BoundSocket;
   readonly notes?: () => readonly string[];
   readonly envoyStats?: EnvoyStatsSource;
+  readonly targets?: readonly ScrapeTarget[];
   readonly metricsForLocalhostOnly?: boolean;
   readonly drain?: () => Promise<void>;
   readonly reload?: ReloadCall;
@@ -68,11 +70,16 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const metrics = createMetrics("istio_agent_");
   const log = createLogger({ write: (line) => void lines.push(line.replace(/^[^\t]*\t/, "").trimEnd()) });
   const board = createReadinessBoard({ checks: options.checks ?? [], stop: stop.signal, log });
-  const { envoyStats, metricsForLocalhostOnly: areLocalOnly = false, nameTable = () => undefined } = options;
+  const {
+    envoyStats,
+    targets = [],
+    metricsForLocalhostOnly: areLocalOnly = false,
+    nameTable = () => undefined,
+  } = options;
   const { commandLine } = "commandLine" in options ? options : { commandLine: ["pilotboat", "proxy", "sidecar"] };
   const routes = [
     readyRoute(board, options.notes ?? (() => [])),
-    ...metricsRoutes({ metrics, log, envoyStats, areLocalOnly }),
+    ...metricsRoutes({ metrics, log, envoyStats, targets, areLocalOnly }),
     quitRoute(() => void called.push("quit"), log),
     drainRoute(options.drain ?? (async () => void called.push("drain")), log),
     reloadRoute(options.reload),

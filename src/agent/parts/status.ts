@@ -1,5 +1,6 @@
 import { AgentError, type BoundSocket, bindTcp, connectionLimit, type Lifetime } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
+import type { ScrapeTarget } from "../../status/targets/index.ts";
 import { VERSION } from "../../version.ts";
 import { type PlannedPort, statusPortTaken } from "../ports/index.ts";
 import type { ClaimedFolder } from "../run-folder/index.ts";
@@ -10,6 +11,7 @@ export class StatusPart implements Part {
   readonly #around: Surroundings;
   readonly #parts: () => readonly Part[];
   #socket: BoundSocket | undefined;
+  #targets: readonly ScrapeTarget[] = [];
 
   constructor(around: Surroundings, parts: () => readonly Part[]) {
     this.#around = around;
@@ -27,15 +29,25 @@ export class StatusPart implements Part {
       isLoopbackOnly: settings.isLoopbackOnly,
       areMetricsLocal: settings.isMetricsLocalOnly,
       envoyStats: envoyStats({ settings }),
+      scrapeTargets: settings.prometheusAnnotations,
       hasProfiles: flags.profiling,
     };
   }
 
-  /** Rejects with ADDRESS_IN_USE or ADDRESS_UNUSABLE. Source: istio/istio pilot/cmd/pilot-agent/app/cmd.go. */
+  /** Rejects with CONFIG_INVALID, ADDRESS_IN_USE or ADDRESS_UNUSABLE. Source: istio/istio pilot/cmd/pilot-agent/app/cmd.go. */
   async bind(life: Lifetime, folder: Promise<ClaimedFolder>): Promise<void> {
+    await this.#readTargets();
     const claimed = await folder;
     if (this.#around.config.proxy.statusPort > 0) this.#socket = await life.own("status port", this.#listen());
     claimed.noteStatus(this.#socket ?? { port: 0 });
+  }
+
+  /** Only sidecars have an application. */
+  async #readTargets(): Promise<void> {
+    const { role, settings, proxy } = this.#around.config;
+    if (role !== "sidecar" || settings.prometheusAnnotations === "") return;
+    const { parseScrapeTargets } = await import("../../status/targets/index.ts");
+    this.#targets = parseScrapeTargets(settings.prometheusAnnotations, proxy.statusPort);
   }
 
   /** On every address, or the loopback. Machines may be without IPv6, or without IPv4; a taken port stays taken. */
@@ -71,6 +83,7 @@ export class StatusPart implements Part {
         metrics,
         log: context.log,
         envoyStats: stats && { host: node.family.localhost, ...stats },
+        targets: this.#targets,
         areLocalOnly: config.settings.isMetricsLocalOnly,
       }),
       jsonRoute("/debug/agent", report),

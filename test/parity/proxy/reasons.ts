@@ -163,7 +163,7 @@ export const REASONS: readonly Reason[] = [
     name: "application metrics",
     at: ["exit"],
     when: turns("no Envoy, 255, scrape annotations", /^Envoy started, 0$/),
-    why: "pilotboat does not merge the application's metrics yet, and warns that the setting has no effect",
+    why: "pilot-agent ends for an empty variable; for pilotboat it is unset",
   },
 
   // the bootstrap

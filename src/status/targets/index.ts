@@ -1,0 +1,1 @@
+export { parseScrapeTargets, type ScrapeTarget } from "./parse-targets.ts";

@@ -1,0 +1,173 @@
+import { createServer, type IncomingMessage, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { gzipSync } from "node:zlib";
+import { expect, onTestFinished, test } from "vitest";
+import { acceptForApplication } from "../../src/status/accept.ts";
+import { startRig } from "./rig.ts";
+
+const TEXT = "text/plain; version=0.0.4; charset=utf-8";
+const OM0 = "application/openmetrics-text; version=0.0.1; charset=utf-8";
+const OM1 = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+async function source(behave: RequestListener | string, contentType = "text/plain"): Promise<number> {
+  const server = createServer((request, response) => {
+    if (typeof behave !== "string") return behave(request, response);
+    response.writeHead(200, { "Content-Type": contentType }).end(behave);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+const targetsOf = (ports: readonly number[]) => ports.map((port) => ({ port, path: "/metrics" }));
+
+/** The merged answer, without the agent's own metrics. */
+async function merged(applications: readonly number[], headers: Record<string, string> = {}) {
+  const envoy = await source("envoy_a 1");
+  await using rig = await startRig({
+    envoyStats: { host: "127.0.0.1", port: envoy },
+    targets: targetsOf(applications),
+  });
+  const answer = await rig.call("/stats/prometheus", { headers });
+  const at = answer.text.indexOf("envoy_a 1\n");
+  const failures = /scrape_failures_total\{type="application"\} (\d+)/.exec(answer.text)?.[1] ?? "0";
+  return { type: answer.headers["content-type"], after: answer.text.slice(at), failures, log: rig.log };
+}
+
+test("agent, Envoy, application, each on lines of its own, in the application's form", async () => {
+  expect(await merged([await source("app_a 2")])).toMatchObject({ type: TEXT, after: "envoy_a 1\napp_a 2\n" });
+  const open = await source("app_a 2\n# EOF\n", "application/openmetrics-text; version=1.0.0");
+  expect(await merged([open])).toMatchObject({ type: OM1, after: "envoy_a 1\napp_a 2\n# EOF\n" });
+});
+
+test.each([
+  ["application/openmetrics-text; version=0.0.1", OM0],
+  ["application/openmetrics-text; version=0.0.1; charset=utf-8", OM0],
+  ["application/openmetrics-text", OM0],
+  ["application/openmetrics-text; version=1.0.0; charset=utf-8", OM1],
+  ["application/openmetrics-text; version=9", TEXT],
+  ["text/plain; version=0.0.4", TEXT],
+  ["odd", TEXT],
+])("an application that answers with %s makes it %s", async (contentType, type) => {
+  expect((await merged([await source("a 1\n", contentType)])).type).toBe(type);
+});
+
+const OPEN_1 = "application/openmetrics-text; version=1.0.0";
+
+test.each([
+  ["two of OpenMetrics", ["a 1\n# EOF\n", "b 2\n# EOF"], OM1, "a 1\nb 2\n# EOF\n"],
+  ["with other line ends", ["a 1\r\n# EOF\r\n", "b 2\r\n# EOF\r\n\r\n"], OM1, "a 1\r\nb 2\r\n# EOF\n"],
+  ["empty ones", ["# EOF\n", ""], OM1, "# EOF\n"],
+  ["what only looks like an end", ["a 1\n# EOF b\n", "# EOF\nb 2\n"], OM1, "a 1\n# EOF b\n# EOF\nb 2\n# EOF\n"],
+])("several targets: %s", async (_name, bodies, type, after) => {
+  const ports = await Promise.all(bodies.map((body) => source(body, OPEN_1)));
+  expect(await merged(ports)).toMatchObject({ type, after: `envoy_a 1\n${after}` });
+});
+
+test("several targets of different forms are text, without an end mark, in their order", async () => {
+  const [slow, open, older] = await Promise.all([
+    source((_, response) => setTimeout(() => response.end("a 1\n"), 100)),
+    source("b 2\n# EOF\n", OPEN_1),
+    source("c 3\n# EOF\n", "application/openmetrics-text"),
+  ]);
+  expect(await merged([slow, open])).toMatchObject({ type: TEXT, after: "envoy_a 1\na 1\nb 2\n" });
+  expect(await merged([open, slow])).toMatchObject({ type: TEXT, after: "envoy_a 1\nb 2\na 1\n" });
+  expect(await merged([open, older])).toMatchObject({ type: TEXT, after: "envoy_a 1\nb 2\nc 3\n" });
+});
+
+test("a target that fails costs only its own part", async () => {
+  const broken = await source((_, response) => response.writeHead(500).end());
+  const open = await source("b 2\n# EOF\n", OPEN_1);
+  const one = await merged([broken, open]);
+  expect(one).toMatchObject({ type: OM1, after: "envoy_a 1\nb 2\n# EOF\n", failures: "1" });
+  expect(one.log.join("\n")).toMatch(
+    /failed scraping application metrics from "\d+\/metrics"\treason=unexpected status 500/,
+  );
+  expect(await merged([broken, broken])).toMatchObject({ type: TEXT, after: "envoy_a 1\n", failures: "2" });
+  const silent = await source(() => undefined);
+  const late = await merged([silent], { "X-Prometheus-Scrape-Timeout-Seconds": "0.3" });
+  expect(late).toMatchObject({ type: TEXT, after: "envoy_a 1\n", failures: "1" });
+});
+
+test("protobuf is never mixed with text", async () => {
+  const proto = await source("\x05\x0a\x03abc", "application/vnd.google.protobuf; encoding=delimited");
+  const answer = await merged([proto]);
+  expect(answer).toMatchObject({ type: TEXT, after: "envoy_a 1\n", failures: "1" });
+  expect(answer.log.join("\n")).toContain("cannot be merged with text");
+});
+
+test("a long body that breaks off ends with its last whole line, and the document stays whole", async () => {
+  const line = `app_a{of="${"x".repeat(100)}"} 1\n`;
+  const port = await source((_, response) => {
+    response.writeHead(200, { "Content-Type": OPEN_1, "Content-Length": "999999" });
+    response.write(`${line.repeat(2_000)}app_b{`, () => setTimeout(() => response.destroy(), 50));
+  });
+  const { after, type, log } = await merged([port]);
+  expect(type).toBe(OM1);
+  expect(after).toBe(`envoy_a 1\n${line.repeat(2_000)}# EOF\n`);
+  expect(log.join("\n")).toContain("failed scraping application metrics");
+});
+
+test("of several targets, one of exactly 10 MiB is kept, one byte more is left out", async () => {
+  const full = "a 1\n".repeat((10 * 2 ** 20) / 4);
+  const [fits, spills] = await Promise.all([source(full), source(`${full}\n`)]);
+  const answer = await merged([fits, spills]);
+  expect(answer.after.length).toBe("envoy_a 1\n".length + full.length);
+  expect(answer.failures).toBe("1");
+});
+
+test("what is asked of the application: the scraper's agent, limit and forms; not its query, not its credentials", async () => {
+  let seen: IncomingMessage | undefined;
+  const port = await source((request, response) => {
+    seen = request;
+    response.end(gzipSync("app_a 1\n"));
+  });
+  await using rig = await startRig({ targets: [{ port, path: "/custom?x=1" }] });
+  await rig.call("/stats/prometheus?usedonly", {
+    headers: { Accept: "application/*, text/plain", "User-Agent": "Prometheus/3", Authorization: "Bearer x" },
+  });
+  expect(seen?.url).toBe("/custom?x=1");
+  expect(seen?.headers).toMatchObject({
+    "user-agent": "Prometheus/3",
+    accept: "application/openmetrics-text; q=0.2; version=0.0.1,text/plain; q=0.1",
+    "accept-encoding": "gzip",
+  });
+  expect(seen?.headers.authorization).toBeUndefined();
+});
+
+test("a packed answer is unpacked, a redirect on the same server followed, one to another is a failure", async () => {
+  const other = await source("other 1\n");
+  const port = await source((request, response) => {
+    const to: Record<string, string> = {
+      "/metrics": "/metrics/",
+      "/away": `http://localhost:${other}/`,
+      "/circle": "/circle",
+    };
+    const location = to[request.url ?? ""];
+    if (location !== undefined) response.writeHead(301, { location }).end();
+    else response.writeHead(200, { "Content-Encoding": "gzip" }).end(gzipSync("app_a 1\n"));
+  });
+  const ask = async (path: string) => {
+    await using rig = await startRig({ targets: [{ port, path }] });
+    return (await rig.call("/metrics")).text;
+  };
+  expect(await ask("/metrics")).toContain("\napp_a 1\n");
+  for (const path of ["/away", "/circle"]) expect(await ask(path)).toContain('failures_total{type="application"} 1');
+});
+
+test.each([
+  ["*/*", "text/plain; q=0.1; version=0.0.4"],
+  ["application/*", "application/openmetrics-text; q=0.1; version=0.0.1"],
+  ["/", "text/plain;version=0.0.4"],
+  ["", "text/plain;version=0.0.4"],
+  ["application/vnd.google.protobuf;encoding=delimited", "text/plain;version=0.0.4"],
+  [
+    "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+    "application/openmetrics-text; q=0.3; version=1.0.0,application/openmetrics-text; q=0.2; version=0.0.1,text/plain; q=0.1; version=0.0.4",
+  ],
+])("Accept %s becomes %s for the application", (incoming, outgoing) => {
+  expect(acceptForApplication(incoming)).toBe(outgoing);
+});
