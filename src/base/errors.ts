@@ -1,5 +1,5 @@
 /**
- * Who has to act on a failure: the person who typed it, the machine's keeper, the other end of a connection, or us.
+ * Where a failure has to be fixed: on the command line, on the machine, at the other end of a connection, or in our code.
  * `usage` ends the process with exit code 2, everything else with 1.
  */
 export type ErrorKind = "usage" | "environment" | "peer" | "bug";
@@ -189,7 +189,7 @@ export function describeError(error: unknown): string {
   return parts.join(": ");
 }
 
-/** What failed after `stop` aborted, told as STOPPED with the stop's reason; before that, the failure as it is. */
+/** What failed after `stop` aborted, as STOPPED with the stop's reason; before that, the failure as it is. */
 export function stoppedOr(error: unknown, stop: AbortSignal): unknown {
   if (!stop.aborted || isStopped(error)) return error;
   return new AgentError("STOPPED", `Stopped: ${describeError(stop.reason)}`, { cause: error });

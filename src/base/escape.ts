@@ -12,7 +12,7 @@ const SHORT: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Text of somebody else as a part of one line: `\n`, `\r`, `\t`, and `\u001b` for what else should not reach a screen, as
+ * Foreign text as a part of one line: `\n`, `\r`, `\t`, and `\u001b` for what else should not reach a screen, as
  * JSON spells them. Escaped text stays as it is, so that one sink may hand it to another.
  */
 export function escapeLine(text: string): string {

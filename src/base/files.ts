@@ -18,7 +18,7 @@ export interface WriteOptions {
   readonly folderMode?: number;
   /** False: a missing folder is a failure. Default true. */
   readonly mayCreateFolder?: boolean;
-  /** Whose the file is. Default: whoever writes it. */
+  /** The owner of the file. Default: the user that writes it. */
   readonly owner?: Owner | undefined;
 }
 

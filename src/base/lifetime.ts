@@ -90,7 +90,7 @@ export class Lifetime implements AsyncDisposable {
 }
 
 /**
- * As `Promise.all`, but a failure is told only when all have settled: what the others made meanwhile has its owner by
+ * As `Promise.all`, but it rejects only when all have settled: what the others made meanwhile has its owner by
  * then, and nothing is written after the end. Rejects with the first failure in the order of the list.
  */
 export async function allSettled<T extends readonly unknown[]>(

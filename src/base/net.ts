@@ -8,7 +8,7 @@ import { clearSocketPlace, socketInUse } from "./socket-place.ts";
 import { openStage } from "./socket-stage.ts";
 
 /**
- * A listening socket whose connections nobody serves yet. What arrives early waits, unread, until `handOver`.
+ * A listening socket whose connections are not served yet. What arrives early waits, unread, until `handOver`.
  * That lets the agent bind first and load the code that serves later.
  */
 export interface BoundSocket extends AsyncDisposable {
@@ -28,7 +28,7 @@ export interface TcpOptions {
 export interface UnixOptions {
   /** Permission bits of the socket file, exactly, whatever the umask. Default 0600. */
   readonly mode?: number;
-  /** Whose the socket file is. Default: whoever makes it. */
+  /** The owner of the socket file. Default: the user that makes it. */
   readonly owner?: Owner | undefined;
   /** Permission bits for folders that have to be created. Default 0700. */
   readonly folderMode?: number;
@@ -38,7 +38,7 @@ export interface UnixOptions {
 
 /**
  * Listens on a UNIX socket. A socket file that refuses connections is replaced; one that may be alive, and any other
- * kind of file, is left alone. Nobody can reach the socket before it has its mode and owner. Rejects with
+ * kind of file, is left alone. No process can connect before the socket has its mode and owner. Rejects with
  * SOCKET_PATH_TOO_LONG, ADDRESS_IN_USE, FILE_UNWRITABLE, or UNTRUSTED_PATH when a link of another user leads there.
  */
 export async function bindUnix(path: string, options: UnixOptions = {}): Promise<BoundSocket> {

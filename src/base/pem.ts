@@ -19,7 +19,7 @@ export interface PemBlock {
  */
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----(\s[^-]*(?:-(?!----)[^-]*)*-----END \1-----)?/g;
 
-/** The blocks of a text in order; what stands between them is ignored. One that has no end is told to `onBad`. */
+/** The blocks of a text in order; what stands between them is ignored. `onBad` gets one that has no end. */
 export function readPemBlocks(pem: string | Uint8Array, onBad: OnBad = ignore): PemBlock[] {
   const text = typeof pem === "string" ? pem : Buffer.from(pem).toString("latin1");
   return [...text.matchAll(BLOCK)].flatMap(([, label = "", rest]) => {
@@ -29,13 +29,13 @@ export function readPemBlocks(pem: string | Uint8Array, onBad: OnBad = ignore): 
   });
 }
 
-/** Is told why something was left out. */
+/** Called with the reason for each part that is left out. */
 export type OnBad = (reason: string, label: string) => void;
 
 const ignore: OnBad = () => undefined;
 
 /**
- * The certificates of a bundle in order. Unusable CERTIFICATE blocks are told to `onBad` and left out; so are those with a
+ * The certificates of a bundle in order. Unusable CERTIFICATE blocks are left out and go to `onBad`; so are those with a
  * serial number below zero, as Go does.
  */
 export function parseCertificates(pem: string | Uint8Array, onBad: OnBad = ignore): X509Certificate[] {

@@ -101,7 +101,7 @@ interface Refusal {
   readonly text: string;
 }
 
-/** Undefined when somebody accepts the connection. */
+/** Undefined when a program accepts the connection. */
 function probe(path: string): Promise<Refusal | undefined> {
   const short = shortSocketPath(path);
   return new Promise((resolve) => {

@@ -10,7 +10,7 @@ export interface WatchOptions {
   readonly paths: readonly string[];
   /** Called once after a burst of events, and only when content really changed (appearing and vanishing count). */
   readonly onChange: () => void;
-  /** Told once when the system allows no (more) watches; polling goes on. */
+  /** Called once when the system allows no (more) watches; polling goes on. */
   readonly onTrouble?: (error: unknown) => void;
   /** Quiet time that ends a burst. Default 100 ms. */
   readonly debounceMs?: number;

@@ -5,7 +5,7 @@ import { lightstepTokenFile } from "./render-bootstrap.ts";
 
 /** The file that Envoy is started with; disposing it removes what the agent wrote. */
 export interface BootstrapFile extends AsyncDisposable {
-  /** As Envoy is told: relative to its working directory unless `configPath` is absolute. */
+  /** The path in Envoy's arguments: relative to its working directory unless `configPath` is absolute. */
   readonly path: string;
   /** Its name once it is what is served: another one only for an Envoy that is to take over. */
   readonly lastingPath: string;
@@ -23,7 +23,7 @@ export interface BootstrapPlace {
   readonly proxy: ProxyConfig;
   /** Relative paths start here. */
   readonly cwd: string;
-  /** Who Envoy runs as, where that is another user. */
+  /** The user that Envoy runs as, where that is another one. */
   readonly owner?: Owner | undefined;
 }
 

@@ -1,7 +1,7 @@
 import type { Source } from "./document.ts";
 import type { Environment } from "./read-settings.ts";
 
-/** What a command states in the place of the usual defaults. Whatever somebody says beats it. */
+/** What a command states in place of the usual defaults. Every setting of the user beats it. */
 export interface ConfigDefaults {
   /** The origin of each value, for people: `pilotboat run`. */
   readonly source: string;
@@ -14,7 +14,7 @@ export interface ConfigDefaults {
 export interface LaidDefaults {
   /** The variables that were given, over those that are stated. */
   readonly env: Environment;
-  /** Who stated a variable, for those that nobody gave. */
+  /** The source of each stated variable that the user has not set. */
   readonly stated: ReadonlyMap<string, string>;
   /** To be laid below every other source of a ProxyConfig. */
   readonly overlays: readonly Source[];

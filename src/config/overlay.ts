@@ -86,7 +86,7 @@ interface Finding extends Omit<Problem, "name" | "origin"> {
   readonly path: Path;
 }
 
-/** A document with more mistakes of one kind than this is something else; the rest is not told. */
+/** A document with more mistakes of one kind than this is something else; the rest is not reported. */
 const MOST_FINDINGS = 100;
 
 /** Collects what a decoder finds, and gives it names and places afterwards. */

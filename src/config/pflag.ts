@@ -37,7 +37,7 @@ export interface ParsedFlags {
   readonly positionals: readonly string[];
   /** One text per flag that could not be understood, in pflag's words. */
   readonly errors: readonly { readonly flag: string; readonly message: string }[];
-  /** Every flag that nobody knows, with its dashes, whether it was passed over or is an error. */
+  /** Every unknown flag, with its dashes, whether it was passed over or is an error. */
   readonly unknown: readonly string[];
 }
 

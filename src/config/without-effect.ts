@@ -23,7 +23,7 @@ function warning(name: string, origin: Origin, consequence: string): Problem {
   return { name, origin, message: `has no effect: ${consequence}` };
 }
 
-/** A default that somebody wrote down asks for nothing. */
+/** A setting that repeats its default asks for nothing. */
 function settings({ role, settings: values, origins }: SetWords): Problem[] {
   const isChanged = (name: string, { parser, default: fallback }: Setting<unknown>): boolean =>
     parser.print(values[name as keyof Settings]) !== parser.print(fallback);

@@ -23,7 +23,7 @@ export interface ControlPlaneOptions {
   /** Issuer and audience of tokens. */
   readonly tokens?: TokenSettings;
   readonly log: Logger;
-  /** Told what people who edit the folder want to know. */
+  /** Called when the folder was read, could not be read, or an Envoy refused it. */
   readonly onNews?: (news: ControlPlaneNews) => void;
 }
 

@@ -4,7 +4,7 @@ import type { DiscoveryService } from "./ads/discovery-service.ts";
 export interface Faults {
   /** Answers no request for that type until it is called with false, which sends what is owed. Default true. */
   withhold(typeUrl: string, isWithheld?: boolean): void;
-  /** Sends a resource of that type that nobody can read; an Envoy answers with a refusal. */
+  /** Sends an unreadable resource of that type; Envoy refuses it. */
   sendBroken(typeUrl: string): void;
   /** Certificates to come live that long, whatever is asked for; undefined ends it. */
   shortenCertificates(ttlMs: number | undefined): void;

@@ -28,7 +28,7 @@ export interface GrpcServer {
   close(): void;
 }
 
-/** Serves the CA and ADS over TLS on a bound socket. A client certificate is asked for, and nobody needs to have one. */
+/** Serves the CA and ADS over TLS on a bound socket. The server asks for a client certificate and does not require one. */
 export function serveGrpc({ socket, tls, createCertificate, discovery, interceptor }: ServeOptions): GrpcServer {
   const server = new grpc.Server({
     "grpc.max_receive_message_length": MOST_REQUEST_BYTES,

@@ -46,7 +46,7 @@ const MOST_ASKING = 16;
 const NAME = /^(\d+)-(\d+)\.sock$/;
 
 /**
- * Lets other processes of this user ask a control plane for tokens, over a socket in `folder` that nobody else may open.
+ * Lets other processes of this user ask a control plane for tokens, over a socket in `folder` that other users cannot open.
  * Rejects with FILE_UNWRITABLE or SOCKET_PATH_TOO_LONG.
  */
 export async function openTokenDesk(controlPlane: ControlPlane, folder: string): Promise<AsyncDisposable> {

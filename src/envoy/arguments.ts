@@ -59,7 +59,7 @@ export function envoyArguments(options: ArgumentsOptions, features: EnvoyFeature
   return { list, warnings };
 }
 
-/** The bootstrap that these arguments name, as Envoy is told it. */
+/** The bootstrap that these arguments name, as they spell it. */
 export function configFileOf(args: readonly string[]): string {
   return args[args.indexOf("-c") + 1] ?? "";
 }

@@ -7,7 +7,7 @@ const CHUNK_BYTES = 4 * 1_024 * 1_024;
 
 /**
  * Whether a compiled program contains a text, such as the package of a message that it would have to know. Undefined for a
- * script, of which nobody knows what it starts. Takes some 100 ms for an Envoy. Rejects when the file cannot be read.
+ * script, which may start anything. Takes some 100 ms for an Envoy. Rejects when the file cannot be read.
  */
 export async function executableContains(path: string, text: string): Promise<boolean | undefined> {
   if (!(await isCompiled(path))) return undefined;

@@ -4,7 +4,7 @@ export interface EnvoyFeatures {
   readonly hasFileFlushMinSize: boolean;
   /** `--socket-path`, with which the epochs of a hot restart meet where others cannot. */
   readonly hasSocketPath: boolean;
-  /** `graceful` with `inboundonly` leaves connections alone that go out; before, they were told to close as well. */
+  /** `graceful` with `inboundonly` leaves connections alone that go out; before, Envoy closed them as well. */
   readonly hasInboundDrain: boolean;
   /** `graceful` with `skip_exit` lets listeners accept after the drain time; before, they closed at its end. */
   readonly hasOpenDrain: boolean;

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 
-/** What the control groups of this process allow; undefined where nothing limits it, or nobody can tell. */
+/** What the control groups of this process allow; undefined where nothing limits it, or the limit is unknown. */
 export interface CgroupLimits {
   /** CPU quota in CPUs, 1.5 for instance. */
   readonly cpus: number | undefined;
@@ -146,7 +146,7 @@ function ratio(quota: string | undefined, period: string | undefined): number | 
   return of === undefined || by === undefined ? undefined : of / by;
 }
 
-/** Undefined for "max", "-1", nothing, and 0, which limits nobody who runs. */
+/** Undefined for "max", "-1", nothing, and 0, which no running process can have. */
 function positive(word: string | undefined): number | undefined {
   return word !== undefined && /^\d+$/.test(word) && Number(word) > 0 ? Number(word) : undefined;
 }

@@ -15,7 +15,7 @@ interface ListeningSocket {
 }
 
 /**
- * Who listens on these TCP ports, on whatever address. Linux only, and only as far as this user may look; elsewhere
+ * The processes that listen on these TCP ports, on any address. Linux only, and only as far as this user may look; elsewhere
  * nobody is found. Never rejects. Source: proc_pid_net(5), `/proc/net/tcp`.
  */
 export async function portHolders(ports: readonly number[]): Promise<ReadonlyMap<number, readonly PortHolder[]>> {
@@ -23,8 +23,8 @@ export async function portHolders(ports: readonly number[]): Promise<ReadonlyMap
 }
 
 /**
- * Who else listens on the same address and TCP port as this process, by port; only SO_REUSEPORT makes that possible. Who
- * listens on the same port of another address shares nothing. Limits as for `portHolders`.
+ * The other processes that listen on the same address and TCP port as this process, by port; only SO_REUSEPORT makes that
+ * possible. A process on the same port of another address shares nothing. Limits as for `portHolders`.
  */
 export async function portSharers(pid: number): Promise<ReadonlyMap<number, readonly PortHolder[]>> {
   const sockets = await listeningSockets();

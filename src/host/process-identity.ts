@@ -31,7 +31,7 @@ export async function commandLineOf(pid: number): Promise<string | undefined> {
   return words === "" ? undefined : words;
 }
 
-/** Who a process runs as: its real and effective user, where they are one. Undefined when they are not, or it is gone. */
+/** The user that a process runs as: its real and effective user, where they are one. Undefined when they are not, or it is gone. */
 export async function ownerOf(pid: number): Promise<number | undefined> {
   if (process.platform !== "linux") return Number((await ask(pid, "uid=")) ?? Number.NaN);
   const [, real, effective] = /^Uid:\t(\d+)\t(\d+)/m.exec(await text(`/proc/${pid}/status`)) ?? [];

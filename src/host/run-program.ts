@@ -142,7 +142,7 @@ async function hasGone(send: (signal: 0) => boolean, limitMs: number): Promise<v
   while (send(0) && performance.now() < untilMs) await systemClock.sleep(LOOK_MS);
 }
 
-/** False when there is nobody any more to get it. */
+/** False when no process is left to get the signal. */
 function sendTo(child: ChildProcess, isGroup: boolean, signal: NodeJS.Signals | 0): boolean {
   const { pid, exitCode, signalCode } = child;
   const hasEnded = exitCode !== null || signalCode !== null;

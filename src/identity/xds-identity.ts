@@ -64,7 +64,7 @@ export async function xdsIdentity(options: XdsIdentityOptions): Promise<XdsIdent
   };
 }
 
-/** Who may write the mesh file or an annotation can bring this about: it is said, as it is for the CA. */
+/** The mesh file or an annotation can cause this, so it is a warning, as it is for the CA. */
 const IN_CLEAR =
   "Debug mode or IP-secure network: the control plane is asked without TLS, and the token goes unencrypted";
 const WITHHELD_HINT = "Use the control plane's port 15010, or TLS: controlPlaneAuthPolicy MUTUAL_TLS";

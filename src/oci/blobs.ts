@@ -19,7 +19,7 @@ export interface SaveOptions {
   readonly blob: Descriptor;
   /** Path of a file that does not exist yet. It is there, unverified, also when this rejects. */
   readonly file: string;
-  /** Told of each piece's length. */
+  /** Called with each piece's length. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 

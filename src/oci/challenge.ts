@@ -1,4 +1,4 @@
-/** One way in which a registry lets somebody in. */
+/** One way to log in to a registry. */
 export interface Challenge {
   /** In lower case: `bearer`, `basic`. */
   readonly scheme: string;

@@ -3,19 +3,19 @@ import { join } from "node:path";
 import { AgentError, describeError, FileProblem, isAbsent, readTextFile, Secret } from "../base/index.ts";
 import { runProgram } from "../host/index.ts";
 
-/** How somebody shows a registry who they are. */
+/** A login for a registry. */
 export type Credentials =
   | { readonly kind: "password"; readonly user: string; readonly password: Secret }
   /** An OAuth refresh token, which the registry's token service exchanges. */
   | { readonly kind: "identity"; readonly token: Secret };
 
-/** Finds what there is for a registry (`host` or `host:port`); undefined for nobody in particular. */
+/** Finds what there is for a registry (`host` or `host:port`); undefined for an anonymous request. */
 export type FindCredentials = (registry: string, stop: AbortSignal) => Promise<Credentials | undefined>;
 
 export interface DockerConfigOptions {
   /** `DOCKER_CONFIG` names its folder, else `~/.docker`; PATH leads to the credential helpers. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Told when a helper fails; the registry is asked without credentials then, as Docker does. */
+  /** Called when a helper fails; the request is then anonymous, as with Docker. */
   readonly onNote: (line: string) => void;
 }
 

@@ -12,11 +12,11 @@ import { formatReference, type ImageReference } from "./reference.ts";
 import { type Answer, createTransport, type TransportOptions } from "./transport.ts";
 
 export interface RegistryOptions extends TransportOptions {
-  /** Default: everybody is asked as nobody in particular. */
+  /** Default: every request is anonymous. */
   readonly findCredentials?: FindCredentials;
-  /** Whether a registry that has no TLS may be spoken to in the clear. Default: one on this machine. */
+  /** Whether a registry without TLS may be used in the clear. Default: only one on this machine. */
   readonly mayBePlain?: (registry: string) => boolean;
-  /** Told of each failure that is tried again. */
+  /** Called for each failure that is retried. */
   readonly onNote?: (line: string) => void;
   readonly patience?: PatienceOptions;
 }

@@ -37,7 +37,7 @@ export interface Answer {
   readonly headers: IncomingHttpHeaders;
   /** Ends with an error when the connection is lost, silent, or `stop` aborts. To be read once, or dropped. */
   readonly body: AsyncIterable<Buffer>;
-  /** Ends the connection; for a body that nobody wants. */
+  /** Ends the connection; for a body that is not needed. */
   drop(): void;
 }
 

@@ -2,8 +2,8 @@ import type { IncomingMessage } from "node:http";
 import { escapeLine } from "../base/index.ts";
 
 /**
- * Who may call a route. `this machine` looks at the peer's address; `this machine, no web page` looks at what a browser
- * says as well, because a browser on this machine is a local peer for every page that it shows.
+ * The callers that a route admits. `this machine` looks at the peer's address; `this machine, no web page` looks at what a
+ * browser says as well, because a browser on this machine is a local peer for every page that it shows.
  */
 export type Access = "anyone" | "this machine" | "this machine, no web page";
 

@@ -17,7 +17,7 @@ interface Connection {
 
 /**
  * The connections of a server that does not listen itself: Node neither counts those nor applies `headersTimeout` and
- * `requestTimeout` to them. Whoever does not finish a request is cut off; whoever rests between two is not.
+ * `requestTimeout` to them. A client that does not finish a request is cut off; one that rests between two requests is not.
  */
 export class Connections {
   readonly #all = new Map<Socket, Connection>();
@@ -41,7 +41,7 @@ export class Connections {
     });
   }
 
-  /** Who has sent no request goes first, then who rests; who is being answered stays. */
+  /** A connection without a request goes first, then one that rests between two; 0: one that is being answered stays. */
   spare(socket: Socket): number {
     const connection = this.#all.get(socket);
     if (connection?.isAnswering === true) return 0;

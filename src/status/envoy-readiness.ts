@@ -25,7 +25,7 @@ export type AdminGet = (path: string, timeoutMs: number) => Promise<string>;
 
 export interface EnvoyReadinessOptions {
   readonly adminGet: AdminGet;
-  /** Why Envoy may lack configuration, as those know who stand between it and the control plane; default: nobody knows. */
+  /** Why Envoy may lack configuration, as far as the relay knows; default: unknown. */
   readonly because?: () => string | undefined;
   /** What Envoy refuses and what can be done about it: it is the first cause, and comes first; default: nothing is known. */
   readonly refusal?: () => string | undefined;

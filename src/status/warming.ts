@@ -1,6 +1,6 @@
 /** Something that Envoy waits for before it starts a listener, a cluster, or its workers. */
 export interface Awaited {
-  /** Who waits: `listener "0.0.0.0_443"`, or Envoy's own name of it. */
+  /** The resource that waits: `listener "0.0.0.0_443"`, or Envoy's own name of it. */
   readonly who: string;
   /** For what: `secret "kubernetes://cert"`, or Envoy's own name of it. */
   readonly what: string;

@@ -27,17 +27,17 @@ export interface BridgeOptions {
   /** Number of the stream in the log, from 1. */
   readonly id: number;
   readonly variant: Variant;
-  /** Undefined when the first request has to tell. */
+  /** Undefined until the first request shows it. */
   readonly peer: Peer | undefined;
-  /** Called when the first request has told it. */
+  /** Called when the first request shows it. */
   readonly onPeer: (peer: Peer) => void;
   readonly upstream: UpstreamOptions;
   readonly keepalive: Keepalive;
   readonly intercept: ReadonlyMap<string, Intercept>;
   readonly maxRequestBytes: number;
-  /** Told the size of every message from the peer. */
+  /** Called with the size of every message from the peer. */
   readonly noteRequestSize: (bytes: number) => void;
-  /** Told how the stream goes: the one of its peer. Until that is known, Envoy's. */
+  /** The watch that follows the stream: its peer's, and until the peer is known, Envoy's. */
   readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
   readonly hooks: readonly ResponseHook[];
   readonly log: Logger;
@@ -59,7 +59,7 @@ const SLOW_SEND_MS = 10_000;
  *
  * Requests are never held back: Envoy's are read and handed on at once, however many wait for the control plane (Node's
  * writable keeps them in order, without bound). Responses are: the next one is read only when Envoy has taken the last.
- * With bounds on both ways, Envoy, agent and control plane could each be stuck sending while nobody reads.
+ * With bounds on both ways, Envoy, agent and control plane could each be stuck sending while none of them reads.
  */
 export async function bridge(downstream: Downstream, options: BridgeOptions, cut: AbortSignal): Promise<void> {
   await new Bridge(downstream, options).run(cut);
@@ -146,7 +146,7 @@ class Bridge {
     if (facts.typeUrl === LISTENER_TYPE && this.#speaksForAgent()) this.#own.subscribeOnce();
   }
 
-  /** The first request tells whose stream this is. */
+  /** The first request shows whose stream this is. */
   #identify(message: Buffer): void {
     const { variant, onPeer, watches, hooks, log, id } = this.#options;
     const facts = this.#read(() => peekPeer(variant, message));

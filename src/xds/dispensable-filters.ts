@@ -14,7 +14,7 @@ export interface DispensableFilter {
 
 /**
  * All filters that may be left out of what an Envoy without them is sent. What is not in this table is passed on, and
- * Envoy refuses it: a filter that nobody has judged may be the one that keeps somebody out.
+ * Envoy refuses it: a filter that is not in this table may be the one that keeps intruders out.
  * Sources: istio/istio pilot/pkg/xds/filters/filters.go, pilot/pkg/model/telemetry.go; istio/proxy source/extensions.
  */
 export const DISPENSABLE_FILTERS: readonly DispensableFilter[] = [

@@ -16,7 +16,7 @@ export interface LeaveOutOptions {
   readonly variant: Variant;
   /** By the full name of its configuration's message: whether a filter is to be left out, and with it which ALPN protocol. */
   readonly unwanted: ReadonlyMap<string, { readonly alpn?: string | undefined }>;
-  /** Told each filter that is left out. */
+  /** Called for each filter that is left out. */
   readonly onOmission: (omission: Omission) => void;
 }
 

@@ -5,7 +5,7 @@ import type { Peer } from "./types.ts";
 export interface LiveStream {
   /** Aborts when this stream has to end; `whenCut` says how. */
   readonly cut: AbortSignal;
-  /** The first request has told who speaks. */
+  /** The first request has shown which peer it is. */
   identify(peer: Peer): void;
   /** It has ended. */
   leave(): void;

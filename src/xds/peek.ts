@@ -19,7 +19,7 @@ export interface ResponseFacts {
   readonly resourceCount: number;
 }
 
-/** A `google.protobuf.Any` whose value nobody has decoded. */
+/** A `google.protobuf.Any` whose value is not decoded. */
 export interface RawAny {
   readonly typeUrl: string;
   readonly value: Uint8Array;

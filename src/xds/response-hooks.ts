@@ -18,7 +18,7 @@ export interface StreamHook {
    * and no other; `over` aborts when the stream ends. Throwing or rejecting refuses the response (NACK) with the error's text.
    */
   rewrite(message: Buffer, facts: ResponseFacts, over: AbortSignal): Buffer | Promise<Buffer>;
-  /** Told every request of Envoy's for a type that it handles. */
+  /** Called with every request of Envoy's for a type that it handles. */
   noteRequest?(typeUrl: string, message: Uint8Array): void;
 }
 

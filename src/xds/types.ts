@@ -12,7 +12,7 @@ export function isForwardable(typeUrl: string): boolean {
   return typeUrl.startsWith(`${TYPE_PREFIX}envoy.`) || typeUrl === `${TYPE_PREFIX}istio.workload.Workload`;
 }
 
-/** Who opened a stream: an Envoy, or a program that speaks xDS by itself, such as a proxyless gRPC client. */
+/** The opener of a stream: an Envoy, or a program that speaks xDS by itself, such as a proxyless gRPC client. */
 export type Peer = "envoy" | "client";
 
 /** The peer in a log line or a reason. */

@@ -18,7 +18,7 @@ export interface UpstreamWatchOptions {
   readonly clock: Clock;
   /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */
   readonly told?: ToldReasons;
-  /** What can be done about a refusal, by its words; default: nobody knows. */
+  /** A hint for a refusal, by its words; default: none. */
   readonly remedyFor?: (refusal: string) => string | undefined;
 }
 

@@ -10,7 +10,7 @@ export interface WasmSubstitute {
   readonly effect: "allow" | "deny";
 }
 
-/** Told each extension configuration of a response, in order; `substitute` is undefined where its bytes stay. */
+/** Called for each extension configuration of a response, in order; `substitute` is undefined where its bytes stay. */
 export type OnExtension = (name: string, substitute: WasmSubstitute | undefined) => void;
 
 /**
@@ -55,7 +55,7 @@ function inExtension(extension: Uint8Array, onExtension: OnExtension): Uint8Arra
   return next;
 }
 
-/** Without rules RBAC does nothing; with rules that name nobody it admits nobody. */
+/** Without rules RBAC does nothing; with rules that match no caller it admits none. */
 function rbacConfig({ rbac, statPrefix }: { rbac: string; statPrefix: number }, effect: WasmSubstitute["effect"]) {
   const rules = effect === "deny" ? { 1: new Uint8Array() } : {};
   const value = encodeFields({ ...rules, [statPrefix]: `wasm-default-${effect}` });

@@ -17,7 +17,7 @@ export interface Refusal {
 
 /**
  * Whether a caller may speak for `node`; undefined means yes. Source: istio/istio pilot/pkg/xds/auth.go.
- * Unlike istiod, which serves plaintext callers too, nobody is served without an identity.
+ * Unlike istiod, which serves plaintext callers too, a caller without an identity is not served.
  */
 export async function refusalOf(caller: Caller, node: Node, admission: Admission): Promise<Refusal | undefined> {
   const found = await authenticate(caller, admission.tokens, admission.trustDomain);

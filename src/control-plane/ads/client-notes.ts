@@ -8,13 +8,13 @@ export interface Rejection {
   readonly message: string;
 }
 
-/** What an agent told about its workload; `error` is empty while the workload is well. */
+/** An agent's report on its workload; `error` is empty while the workload is healthy. */
 export interface HealthReport {
   readonly nodeId: string;
   readonly error: string;
 }
 
-/** What clients told us, for the log and for whoever asks later. */
+/** What clients reported, for the log and for later questions. */
 export interface ClientNotes {
   readonly rejections: readonly Rejection[];
   readonly healthReports: readonly HealthReport[];

@@ -20,7 +20,7 @@ import type { StreamPort } from "./stream-port.ts";
 export interface DiscoveryOptions extends Admission {
   readonly snapshot: Snapshot;
   readonly log: Logger;
-  /** Told of each configuration that an Envoy refuses. */
+  /** Called for each configuration that an Envoy refuses. */
   readonly onRefusal?: (rejection: Rejection) => void;
 }
 

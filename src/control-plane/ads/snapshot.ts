@@ -33,7 +33,7 @@ export interface ResourceGroup {
   readonly listeners: readonly ListenerPlace[];
 }
 
-/** A listener and the TCP port that it is told to take. */
+/** A listener and its TCP port. */
 export interface ListenerPlace {
   readonly name: string;
   readonly port: number;
@@ -85,7 +85,7 @@ export function toResource(name: string, typeUrl: string, value: Uint8Array): Re
 }
 
 /**
- * The resources with these names. Endpoints that nobody wrote down are an empty assignment: without an answer Envoy
+ * The resources with these names. Endpoints that no file has are an empty assignment: without an answer Envoy
  * would wait for them.
  */
 export function selectNamed(

@@ -1,7 +1,7 @@
 import type { Metadata, ServerUnaryCall } from "@grpc/grpc-js";
 import type { TokenIssuer } from "./tokens.ts";
 
-/** A caller with its SPIFFE ids, or the reason why nobody knows who calls. */
+/** A caller with its SPIFFE ids, or the reason why its identity is unknown. */
 export type Authentication =
   | { readonly ok: true; readonly identities: readonly string[]; readonly by: "certificate" | "token" }
   | { readonly ok: false; readonly reason: string };
@@ -13,7 +13,7 @@ export interface Caller {
 }
 
 /**
- * Who calls: by a client certificate that our roots vouch for, else by the bearer token.
+ * The caller's identity: from a client certificate that our roots vouch for, else from the bearer token.
  * Source: istio/istio security/pkg/server/ca/authenticate.
  */
 export async function authenticate(caller: Caller, tokens: TokenIssuer, trustDomain: string): Promise<Authentication> {

@@ -13,8 +13,8 @@ export interface AuthenticatingOptions {
 }
 
 /**
- * Refuses a call of nobody before a byte of its message is read: gRPC reads only what is asked for, and until the caller
- * is known nothing is. What a known caller may do is for the services to say.
+ * Refuses a call without an identity before a byte of its message is read: gRPC reads only what is asked for, and until the
+ * caller is known nothing is. What a known caller may do is for the services to say.
  */
 export function authenticating({ tokens, trustDomain, log, onKnown }: AuthenticatingOptions): grpc.ServerInterceptor {
   return ({ path }, call) => {

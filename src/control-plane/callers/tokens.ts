@@ -8,7 +8,7 @@ export interface Workload {
   readonly serviceAccount: string;
 }
 
-/** Mints and checks tokens with one key; nobody else's are accepted. */
+/** Mints and checks tokens with one key, and accepts no others. */
 export interface TokenIssuer {
   mint(workload: Workload, ttlMs: number): Promise<Secret>;
   /** The workload of a token, or the reason why it is refused. */

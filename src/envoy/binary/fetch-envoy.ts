@@ -80,7 +80,7 @@ export async function findOrFetchEnvoy(options: FindOrFetchOptions, stop: AbortS
   });
 }
 
-/** What nobody pins may be this large, packed or not: ten times an Envoy. */
+/** A download without a pin may be this large, packed or not: ten times an Envoy. */
 const MOST_BYTES = 2 ** 30;
 const FETCH_LIMIT_MS = 15 * 60 * 1_000;
 

@@ -56,7 +56,7 @@ export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | unde
 }
 
 /**
- * The absolute path of what somebody asked for. A name without a folder is looked up on PATH first, as a shell does it and
+ * The absolute path of the requested executable. A name without a folder is looked up on PATH first, as a shell does it and
  * pilot-agent (Go's os/exec).
  */
 export async function locateEnvoy(asked: string, { env, cwd }: Pick<FindOptions, "env" | "cwd">): Promise<string> {
@@ -91,7 +91,7 @@ export function parseVersion(output: string): string | undefined {
 
 const VERSION_LIMIT_MS = 5_000;
 
-/** Of one of Istio's nobody knows by asking which it is. */
+/** Undefined for one of Istio's: an Envoy does not report which release of Istio it is from. */
 async function findOnPath({ env, version, usual }: FindOptions): Promise<FoundEnvoy | undefined> {
   if (version !== undefined && isImageName(version)) return undefined;
   const wanted = version === undefined ? Object.keys(ENVOY_LOCK.versions) : [version];

@@ -75,7 +75,7 @@ async function runIfPresent(file: string, args: string[], options: ProgramOption
   });
 }
 
-/** Where pip looks when somebody has said so by a variable, without user and password. */
+/** The index that a variable gives to pip, without user and password. */
 function describeIndex({ PIP_INDEX_URL = "" }: SourceRequest["env"]): string {
   return PIP_INDEX_URL === "" ? "" : ` (PIP_INDEX_URL is ${PIP_INDEX_URL.replace(/\/\/[^/]*@/, "//")})`;
 }

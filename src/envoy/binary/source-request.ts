@@ -14,7 +14,7 @@ export interface SourceRequest {
   readonly releasesUrl?: string;
   /** Of the file; what is longer is not what was asked for. */
   readonly mostBytes: number;
-  /** Told now and then how much there is. */
+  /** Called now and then with the progress. */
   readonly onBytes: ((bytes: number) => void) | undefined;
   readonly stop: AbortSignal;
 }

@@ -13,7 +13,7 @@ import {
   writeFileAtomically,
 } from "../../base/index.ts";
 
-/** What a file was like when its content was hashed. Who changes the content changes at least the last. */
+/** What a file was like when its content was hashed. A change of the content changes at least the last. */
 interface Remembered {
   readonly sha256: string;
   readonly size: string;

@@ -9,7 +9,7 @@ export interface EnvoyMark {
   /** Two words of its command line. */
   readonly binary: string;
   readonly configFile: string;
-  /** Who it runs as. */
+  /** The user that it runs as. */
   readonly uid?: number | undefined;
   /** The secret of the run, which it has in its environment. */
   readonly run?: string | undefined;

@@ -16,7 +16,7 @@ export interface PipeOptions {
   readonly folders: readonly string[];
   /** PATH, to find `mkfifo` on. */
   readonly path: string | undefined;
-  /** Who has to be able to open them again; undefined: the agent's own user. */
+  /** The user that must be able to open them again; undefined: the agent's own. */
   readonly owner: Owner | undefined;
 }
 

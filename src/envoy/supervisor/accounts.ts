@@ -22,14 +22,14 @@ export class Accounts {
   #lastLines: readonly string[] = [];
   #restarts = 0;
   #lastCrash: EnvoyCrash | undefined;
-  /** Everything that is still to be written and told, in order. */
+  /** Everything that is still to be written and reported, in order. */
   #writing: Promise<void> = Promise.resolve();
 
   constructor(options: AccountsOptions) {
     this.#options = options;
   }
 
-  /** To be told before the lifecycle hears of the end. */
+  /** To be reported before the lifecycle hears of the end. */
   noteEnd(traces: Traces): void {
     this.#traces = traces;
   }

@@ -84,8 +84,8 @@ const FINISH_POLL_MS = 5;
 const REQUESTS_PATH = "/stats?usedonly&filter=downstream_rq_active$";
 
 /**
- * Until now Envoy took new connections, as the reference has it; whoever has just come would be cut off in the middle
- * of a request. So the listeners close for good, and what was accepted is answered before Envoy ends.
+ * Until now Envoy took new connections, as the reference has it; a client that has just connected would be cut off in the
+ * middle of a request. So the listeners close for good, and what was accepted is answered before Envoy ends.
  */
 async function finishRequests(
   { admin, drain, clock, log }: DrainParts,

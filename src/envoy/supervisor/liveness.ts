@@ -2,7 +2,7 @@ import { type Clock, poll } from "../../base/index.ts";
 import type { AdminClient } from "../admin-client.ts";
 
 const LIMIT_MS = 1_000;
-/** Nobody waits for the first epoch to be known as live, and the boot has better use for the processor. */
+/** Nothing waits until the first epoch is known to be live, and the boot needs the processor. */
 const FIRST_PACE = { firstMs: 50, hurryMs: 1_000, factor: 1.2, mostMs: 1_000 };
 
 /**

@@ -88,7 +88,7 @@ export class Replacements {
     });
   }
 
-  /** An epoch that was replaced is ended by its successor. When that is gone nobody else does it, and none could follow. */
+  /** Its successor ends a replaced epoch. When the successor is gone, the agent has to, or no other epoch could follow. */
   async #retire({ id, pid }: Child): Promise<void> {
     const { clock, log, processes } = this.#options;
     const running = processes.get(id);

@@ -32,10 +32,10 @@ export type State =
       readonly child: Child;
       readonly sinceMs: number;
       readonly next: Child | undefined;
-      /** The agent was asked to end meanwhile: whoever serves then is drained. */
+      /** The agent was asked to stop meanwhile: the epoch that serves then is drained. */
       readonly isEnding?: boolean;
     }
-  /** It does not answer, and was told to leave traces and die. */
+  /** It does not answer, and got the signal to abort. */
   | { readonly kind: "hung"; readonly child: Child; readonly sinceMs: number }
   /** There is none; after `untilMs` there will be. */
   | { readonly kind: "waiting"; readonly attempt: number; readonly untilMs: number; readonly last: RunRecord }

@@ -187,7 +187,7 @@ class Supervisor implements SupervisedEnvoy {
     });
   }
 
-  /** Only who serves owns the admin's address; during a replacement nobody can be blamed for not answering. */
+  /** Only the serving epoch owns the admin's address; during a replacement no epoch is at fault for not answering. */
   async #watch(running: Running, gone: AbortSignal): Promise<void> {
     const { watchForHang } = this.#options;
     if (watchForHang === undefined) return;

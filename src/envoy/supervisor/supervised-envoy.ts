@@ -23,9 +23,9 @@ export interface SuperviseOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock?: Clock;
-  /** Told of every process that was started, with what. */
+  /** Called for every process that was started. */
   readonly onSpawn?: (pid: number, spawn: SpawnOptions) => void;
-  /** Told, in order, of each Envoy that crashed, once its evidence is kept, and of each that was started again. */
+  /** Called, in order, for each Envoy that crashed, once its evidence is kept, and for each that was restarted. */
   readonly onNews?: ((news: EnvoyNews) => void) | undefined;
   /** Watches a live Envoy; resolves when it hangs, with what is to be kept of that, or undefined when `stop` aborts. */
   readonly watchForHang?: (pid: number, stop: AbortSignal) => Promise<string | undefined>;

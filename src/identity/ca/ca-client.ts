@@ -136,7 +136,7 @@ async function signWithRetries(
 
 const TELLER = "ca";
 
-/** As a warning when the reason is another one than before, and nobody told it of the control plane. */
+/** A warning, unless the reason is the previous one or was already reported for the control plane. */
 async function tellRetry(failure: CallFailure, message: string, { log, told, explain }: CallParts): Promise<void> {
   const error = await explained(failure, explain);
   const level = told.isNews(TELLER, error) ? "warn" : "debug";

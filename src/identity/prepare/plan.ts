@@ -61,7 +61,7 @@ export interface IdentityPlan {
   readonly isFileMounted: boolean;
   /** Facts worth a line in the log, in order. */
   readonly notes: readonly string[];
-  /** What is not as somebody asked for, though the start goes on. */
+  /** Settings that cannot be followed, though the start goes on. */
   readonly warnings: readonly string[];
 }
 

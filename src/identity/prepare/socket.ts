@@ -71,7 +71,7 @@ export async function hasCredentialSocket(cwd: string, { mayRemove }: { mayRemov
   return false;
 }
 
-/** A socket with a name of its own belongs to somebody else: it is waited for, never removed. */
+/** A socket with another name belongs to another program: the agent waits for it and never removes it. */
 async function waitUntilServed(path: string, { waitMs = 0, clock = systemClock }: SocketOptions): Promise<void> {
   const giveUpAtMs = clock.now() + waitMs;
   for (;;) {

@@ -14,7 +14,7 @@ export interface FileResourcesOptions {
   readonly clock: Clock;
 }
 
-/** The file secrets that somebody wants, by name; each is watched once, and only while it is wanted. */
+/** The file secrets that have listeners, by name; each is watched once, and only while it is wanted. */
 export class FileResources implements AsyncDisposable {
   readonly #options: FileResourcesOptions;
   readonly #resources = new Map<string, FileResource>();
@@ -47,7 +47,7 @@ export class FileResources implements AsyncDisposable {
     await resource?.[Symbol.asyncDispose]();
   }
 
-  /** The secret now; a name that nobody wants is read once, without a lasting watch. */
+  /** The secret now; a name without listeners is read once and not watched. */
   async get(name: string, source: FileSource): Promise<SecretItem> {
     const wanted = this.#resources.get(name);
     if (wanted !== undefined) return wanted.get(this.#options.stop);

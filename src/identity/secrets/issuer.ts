@@ -7,7 +7,7 @@ import type { KeySource } from "../prepare/keys.ts";
 import { WORKLOAD } from "./names.ts";
 import { createWorkload, type Workload } from "./workload.ts";
 
-/** Who this workload is; with an empty namespace or service account the token alone says it. */
+/** The workload's identity; with an empty namespace or service account the token alone gives it. */
 export interface WantedIdentity {
   readonly trustDomain: string;
   readonly namespace: string;

@@ -4,7 +4,7 @@ export interface Interest {
   onLast(): void;
 }
 
-/** Who wants to hear about which name. */
+/** The listeners of each name. */
 export class Listeners {
   readonly #byName = new Map<string, Set<() => void>>();
 

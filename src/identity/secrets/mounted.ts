@@ -13,7 +13,7 @@ export interface Mounted {
   /** Undefined when the files are not there, so that the CA is to be asked. Rejects when they are there and unusable. */
   certificate(): Promise<SecretItem | undefined>;
   roots(): Promise<Buffer | undefined>;
-  /** Whether both are there, usable or not: somebody means them to be used. What cannot be used is logged. */
+  /** Whether both are there, usable or not: their presence means that they should be used. An unusable one is logged. */
   warmUp(): Promise<boolean>;
 }
 

@@ -12,7 +12,7 @@ import type { IdentityStatus } from "./status.ts";
 export interface SecretsOptions {
   /** Relative paths start here. */
   readonly cwd: string;
-  /** Who signs; undefined when certificates only come from files. */
+  /** Signs certificates; undefined when they only come from files. */
   readonly ca: Omit<CaClientOptions, "tokens"> | undefined;
   /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */
   readonly told?: ToldReasons;

@@ -30,14 +30,14 @@ export interface Output extends AsyncDisposable {
 }
 
 interface Parts {
-  /** What there is now; nobody is asked for more. */
+  /** The current secrets; asking does not fetch more. */
   readonly collect: () => Promise<readonly SecretItem[]>;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
 }
 
-/** Copies that could not be written, or that somebody removed, are put back within this time. */
+/** Copies that could not be written, or that were removed, are put back within this time. */
 const CHECK_MS = 60_000;
 
 export function startOutput(options: OutputOptions, parts: Parts, stop: AbortSignal): Output {

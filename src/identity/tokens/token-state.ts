@@ -35,7 +35,7 @@ export function tokenState(reading: TokenReading, nowMs: number): TokenState {
 
 /**
  * One sentence for a log line or a readiness report; undefined when nothing is wrong. It names the moment, not how long ago
- * that was: a reason that stays the same is told once.
+ * that was: a reason that stays the same is logged once.
  */
 export function describeTokenTrouble(state: TokenState): string | undefined {
   if (state.kind === "missing") return state.reason;
