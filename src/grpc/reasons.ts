@@ -30,14 +30,21 @@ export function plainReason(details: string): string {
     .replace(/^Failed to connect(?= |$)/, "the server closed the connection before HTTP/2 was set up")
     .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, "")
     .replace(/\.? Resolution note: .*$/s, "")
+    .replace(/( is not in the cert's list): $/, "$1") // Node lists IP addresses there, and there are none
     .trim();
 }
 
-/** Whether the other end's certificate comes from a root that is not ours, by the plain reason, in the words of OpenSSL. */
+/** Whether we refuse the other end's certificate, by the plain reason, in the words of OpenSSL and Node. */
 export function isUntrusted(reason: string): boolean {
-  return /unable to (verify the first|get (local )?issuer) certificate|self[- ]signed certificate|certificate signature failure/.test(
-    reason,
-  );
+  return isOtherName(reason) || UNTRUSTED.test(reason);
+}
+
+const UNTRUSTED =
+  /unable to (verify the first|get (local )?issuer) certificate|self[- ]signed certificate|certificate (signature failure|has expired|is not yet valid)/;
+
+/** Whether the other end's certificate is one that we trust, and for other names than the one that we dialed. */
+export function isOtherName(reason: string): boolean {
+  return reason.includes("does not match certificate's altnames");
 }
 
 /** Whether nobody answers at the address, by the plain reason: not a refusal, which somebody has to give. */

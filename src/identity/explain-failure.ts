@@ -1,7 +1,7 @@
 import { type EgressProxy, isProxied } from "../base/index.ts";
-import { isUntrusted } from "../grpc/index.ts";
+import { isOtherName, isUntrusted } from "../grpc/index.ts";
 import type { ConnectionPlan } from "./prepare/plan.ts";
-import { explainUntrusted } from "./tls/untrusted.ts";
+import { explainOtherName, explainUntrusted } from "./tls/untrusted.ts";
 import { type AskedOfToken, explainRefusedToken } from "./tokens/token-differences.ts";
 import { describeTokenTrouble } from "./tokens/token-state.ts";
 import type { Tokens } from "./tokens/tokens.ts";
@@ -16,7 +16,7 @@ export interface ControlPlaneFailure {
 export type ExplainFailure = (failure: ControlPlaneFailure) => Promise<string | undefined>;
 
 export interface ExplainOptions {
-  readonly plan: Pick<ConnectionPlan, "endpoint" | "roots" | "nameOverride">;
+  readonly plan: Pick<ConnectionPlan, "endpoint" | "roots" | "nameOverride" | "nameSetting">;
   readonly tokens: Tokens;
   readonly asked: AskedOfToken;
   /** Where the token is read from; undefined when it is no file. */
@@ -34,12 +34,13 @@ export function isRefusal({ code }: Pick<ControlPlaneFailure, "code">): boolean 
 const KEPT_MS = 30_000;
 
 export function failureExplainer({ plan, tokens, asked, tokenFile, proxy, now }: ExplainOptions): ExplainFailure {
-  let untrusted: { readonly atMs: number; readonly text: Promise<string> } | undefined;
+  let untrusted: { readonly reason: string; readonly atMs: number; readonly text: Promise<string> } | undefined;
   return async ({ code, reason }) => {
     if (isUntrusted(reason)) {
-      if (untrusted === undefined || now() - untrusted.atMs > KEPT_MS) {
+      if (untrusted?.reason !== reason || now() - untrusted.atMs > KEPT_MS) {
         const isBehind = proxy !== undefined && isProxied(plan.endpoint, proxy.except);
-        untrusted = { atMs: now(), text: explainUntrusted({ ...plan, isProxied: isBehind }) };
+        const explain = isOtherName(reason) ? explainOtherName : explainUntrusted;
+        untrusted = { reason, atMs: now(), text: explain({ ...plan, isProxied: isBehind }) };
       }
       return untrusted.text;
     }

@@ -62,10 +62,21 @@ describe.runIf(hasCluster()).each(runtimes())("with a real istiod, on $name", { 
   test("an address whose istiod has a certificate for other names is named", async () => {
     const [, port] = cluster.discoveryAddress.split(":");
     await using proxy = await start(runtime, "other", { proxyConfig: { discoveryAddress: `127.0.0.1:${port}` } });
-    const reason = /UNAVAILABLE: .*127\.0\.0\.1.*cert/;
+    const remedy = `the certificate of "127.0.0.1:${port}" is for .*"istiod.istio-system.svc".*; set ISTIOD_SAN to one of its names`;
+    const reason = new RegExp(`UNAVAILABLE: .*IP: 127\\.0\\.0\\.1 is not in the cert's list; ${remedy}`);
     await expect.poll(() => proxy.readyText()).toMatch(reason);
+    expect(await proxy.readyText()).not.toContain("is Istiod running");
     expect(await proxy.readyStatus()).toBe(503);
     expect(await shownStatus(runtime, proxy)).toMatch(reason);
+  });
+
+  test("the name of ISTIOD_SAN that the certificate does not have is named, with those that it has", async () => {
+    await using proxy = await start(runtime, "san", { env: { ISTIOD_SAN: "other.example" } });
+    const remedy =
+      /is for .*"istiod\.istio-system\.svc".*; set ISTIOD_SAN, which is "other\.example", to one of its names/;
+    await expect.poll(() => proxy.readyText()).toMatch(remedy);
+    expect(await shownStatus(runtime, proxy)).toMatch(remedy);
+    expect(proxy.command.stdout()).toMatch(remedy);
   });
 
   test("the label of another revision changes nothing: istiod serves whoever asks it", async () => {

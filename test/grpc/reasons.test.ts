@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isUnreachable, ToldReasons } from "../../src/grpc/index.ts";
+import { isUnreachable, isUntrusted, ToldReasons } from "../../src/grpc/index.ts";
 
 test("a reason is news once, again after another one, and again after a success", () => {
   const told = new ToldReasons();
@@ -38,4 +38,15 @@ test.each([
   ["authentication failure", false],
 ])("%s: no process answers there: %s", (reason, expected) => {
   expect(isUnreachable(reason)).toBe(expected);
+});
+
+test.each([
+  ["unable to verify the first certificate", true],
+  ["certificate has expired", true],
+  ["certificate is not yet valid", true],
+  ["Hostname/IP does not match certificate's altnames: IP: 127.0.0.1 is not in the cert's list", true],
+  ["connect ECONNREFUSED 127.0.0.1:15012", false],
+  ["authentication failure", false],
+])("%s: the other end's certificate is refused: %s", (reason, expected) => {
+  expect(isUntrusted(reason)).toBe(expected);
 });

@@ -36,6 +36,17 @@ test("an IP address without override is verified against the certificate's addre
   await expect(wrong.sign()).rejects.toThrow(/127\.0\.0\.1/);
 });
 
+test.each(["ISTIOD_SAN", "CA_ADDR"] as const)(
+  "the names of a certificate for others are told, and %s as the remedy",
+  async (nameSetting) => {
+    await using rig = await startCaClient({ dns: ["one.example", "two.example"] }, { nameSetting }, "127.0.0.1");
+    const names = `is for "one.example", "two.example"; set ${nameSetting} to one of its names`;
+    await expect(rig.sign()).rejects.toThrow(
+      new RegExp(`is not in the cert's list; the certificate of "127.0.0.1:\\d+" ${names}`),
+    );
+  },
+);
+
 test("a CA with a certificate of an unknown root is not given the token", async () => {
   await using rig = await startCaClient();
   await writeFile(join(rig.world.cwd, PATHS.controlPlaneRoot), (await createTestCa("stranger")).certPem);

@@ -17,7 +17,13 @@ import {
   ToldReasons,
 } from "../../grpc/index.ts";
 import { type ExplainFailure, failureExplainer } from "../explain-failure.ts";
-import { type ControlPlaneTls, controlPlaneTlsLoader, isPlaintext, type RootSource } from "../tls/control-plane-tls.ts";
+import {
+  type ControlPlaneTls,
+  controlPlaneTlsLoader,
+  isPlaintext,
+  type NameSetting,
+  type RootSource,
+} from "../tls/control-plane-tls.ts";
 import type { AskedOfToken } from "../tokens/token-differences.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 import { FAILED_OUTGOING_REQUESTS, OUTGOING_LATENCY, OUTGOING_REQUESTS, OUTGOING_RETRIES } from "./metrics.ts";
@@ -32,6 +38,7 @@ export interface CaClientOptions {
   readonly roots: RootSource;
   /** Name to verify instead of the endpoint's host; empty for none. */
   readonly nameOverride: string;
+  readonly nameSetting?: NameSetting | undefined;
   /** Our own certificate for the connection (`PROV_CERT`); undefined for none. */
   readonly clientFiles: { readonly certChain: string; readonly key: string } | undefined;
   /** `COMPLIANCE_POLICY`. */

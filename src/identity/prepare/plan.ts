@@ -5,6 +5,7 @@ import { PATHS, refusedProvCert } from "../../istio/index.ts";
 import {
   complianceWarnings,
   isPlaintext,
+  type NameSetting,
   provisionedFiles,
   type RootSource,
   refuseImpossibleTls,
@@ -49,6 +50,8 @@ export interface ConnectionPlan {
   readonly isPlaintext: boolean;
   readonly roots: RootSource;
   readonly nameOverride: string;
+  /** Where people say which name is verified. Default `ISTIOD_SAN`. */
+  readonly nameSetting?: NameSetting | undefined;
   readonly clientFiles: { readonly certChain: string; readonly key: string } | undefined;
 }
 
@@ -141,6 +144,7 @@ async function planCa(settings: IdentitySettings): Promise<ConnectionPlan> {
     isPlaintext: isPlaintext(endpoint),
     roots: isPlaintext(endpoint) ? systemRoots(settings) : await findCaRoots(settings),
     nameOverride: settings.caAddress === "" ? settings.istiodSan : "",
+    nameSetting: settings.caAddress === "" ? "ISTIOD_SAN" : "CA_ADDR",
     clientFiles: provCertFiles(settings),
   };
 }

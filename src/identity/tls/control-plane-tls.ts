@@ -21,6 +21,9 @@ export type RootSource =
   | { readonly kind: "system"; readonly places?: SystemRoots }
   | { readonly kind: "file"; readonly path: string };
 
+/** What people set to say which name is verified. */
+export type NameSetting = "ISTIOD_SAN" | "CA_ADDR";
+
 /** What one TLS connection to the control plane is made of. */
 export interface ControlPlaneTls {
   /** PEM bundle; `system` when this machine has none in a known place and Node's own list has to do. */

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { connect, type DetailedPeerCertificate } from "node:tls";
 import { oneLine, parseCertificates, readRegularFile, splitHostPort } from "../../base/index.ts";
-import type { RootSource } from "./control-plane-tls.ts";
+import type { NameSetting, RootSource } from "./control-plane-tls.ts";
 import { serverNameOf } from "./control-plane-tls.ts";
 
 export interface UntrustedOptions {
@@ -10,6 +10,7 @@ export interface UntrustedOptions {
   readonly endpoint: string;
   readonly roots: RootSource;
   readonly nameOverride: string;
+  readonly nameSetting?: NameSetting | undefined;
   /** Behind a proxy nobody is asked for a certificate. */
   readonly isProxied: boolean;
 }
@@ -38,6 +39,29 @@ export async function explainUntrusted({
   const another = isNamesake ? `another "${signer}" with another key` : `"${signer}"`;
   return `the certificate of "${endpoint}" is signed by ${another}${fingerprint}, and ${have}`;
 }
+
+/**
+ * For which names the control plane's certificate is, and where to say that one of them is meant, in one line. Never
+ * rejects.
+ */
+export async function explainOtherName({
+  endpoint,
+  nameOverride,
+  nameSetting = "ISTIOD_SAN",
+  isProxied,
+}: UntrustedOptions): Promise<string> {
+  const asked = isProxied ? [] : presentedBy(endpoint, serverNameOf(endpoint, nameOverride)).catch(() => []);
+  const [own] = await asked;
+  const names = [...(own?.subjectAltName ?? "").matchAll(/\bDNS:([^,\s]+)/g)].map(([, name]) => `"${name}"`);
+  const setting = nameOverride === "" ? nameSetting : `${nameSetting}, which is "${nameOverride}",`;
+  if (names.length === 0) return `set ${setting} to a name that the certificate has`;
+  const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : "";
+  const shown = `${names.slice(0, MOST_NAMES).join(", ")}${more}`;
+  return `the certificate of "${endpoint}" is for ${shown}; set ${setting} to one of its names`;
+}
+
+/** As many as fit in a line. */
+const MOST_NAMES = 6;
 
 const SYSTEM = "the roots of the operating system do not have it";
 
