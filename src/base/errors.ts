@@ -78,7 +78,11 @@ export const ERROR_CATALOGUE = {
   INTERNAL: { kind: "bug", summary: "The agent met a state that its own logic rules out." },
   KUBECONFIG_INVALID: {
     kind: "usage",
-    summary: "The kubeconfig is missing, cannot be read, or does not have what was asked for.",
+    summary: "The kubeconfig that was named is missing, cannot be read, or does not have what was asked for.",
+  },
+  KUBECONFIG_MISSING: {
+    kind: "usage",
+    summary: "There is no kubeconfig where one is looked for, and this is no pod.",
   },
   KUBE_CONFLICT: { kind: "peer", summary: "The Kubernetes API server refused a change because of another one." },
   KUBE_CREDENTIALS: {

@@ -41,7 +41,7 @@ export const YES_FLAG = {
 
 export type ClusterWords = FlagValues<typeof CLUSTER_FLAGS>;
 
-/** Rejects with USAGE or KUBECONFIG_INVALID. Nothing is sent yet. */
+/** Rejects with USAGE, KUBECONFIG_INVALID or KUBECONFIG_MISSING. Nothing is sent yet. */
 export async function openNamedCluster(words: ClusterWords, host: Host): Promise<Cluster> {
   const { context, kubeconfig } = words;
   checkNamespace("--istio-namespace", words["istio-namespace"]);

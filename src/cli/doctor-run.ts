@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { readOwnRunFile, runFilePath } from "../agent/run-folder/index.ts";
-import { describeError, escapeLine } from "../base/index.ts";
+import { escapeLine } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { type CheckResult, examine, exitCodeOf, type FoundAgent, type State } from "../local/doctor/index.ts";
 import { readAnswer } from "./agent-answer.ts";
@@ -27,7 +27,7 @@ export async function diagnose(flags: Flags, folder: string | undefined, host: H
       config,
       agent: await findAgent(host, place),
       openCluster: () => openNamedCluster(flags, host),
-      isLocal: await whyNoCluster(flags, host),
+      isLocal: flags.local,
       istioNamespace: flags["istio-namespace"],
       revision: flags.revision,
     },
@@ -41,20 +41,6 @@ export async function diagnose(flags: Flags, folder: string | undefined, host: H
   );
   return exitCodeOf(results);
 }
-
-/** Undefined when there is one; what is wrong with a kubeconfig that is there, a check says. */
-async function whyNoCluster(flags: Flags, host: Host): Promise<string | undefined> {
-  if (flags.local) return "--local was given";
-  const error = await openNamedCluster(flags, host).then(
-    () => undefined,
-    (found: unknown) => found,
-  );
-  const text = describeError(error);
-  return text.includes(NO_KUBECONFIG) ? text : undefined;
-}
-
-/** Words of the room kubernetes. */
-const NO_KUBECONFIG = "there is no kubeconfig, and this is no pod";
 
 const LIMIT_MS = 5_000;
 

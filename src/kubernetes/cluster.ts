@@ -81,14 +81,14 @@ export interface Cluster {
 const REQUEST_LIMIT_MS = 30_000;
 
 /**
- * Finds the cluster that kubectl would talk to; nothing is sent yet. Rejects with KUBECONFIG_INVALID. In a pod without a
+ * Finds the cluster that kubectl would talk to; nothing is sent yet. Rejects with KUBECONFIG_INVALID or KUBECONFIG_MISSING. In a pod without a
  * kubeconfig it is the pod's own cluster.
  */
 export async function openCluster(options: ClusterOptions): Promise<Cluster> {
   const { host, requestLimitMs = REQUEST_LIMIT_MS } = options;
   const context = (await readKubeContext(options, host)) ?? (await inClusterContext(host));
   if (context === undefined) {
-    throw new AgentError("KUBECONFIG_INVALID", "Cannot find a cluster: there is no kubeconfig, and this is no pod", {
+    throw new AgentError("KUBECONFIG_MISSING", "Cannot find a cluster: there is no kubeconfig, and this is no pod", {
       hint: "Give --kubeconfig FILE, or set KUBECONFIG",
     });
   }

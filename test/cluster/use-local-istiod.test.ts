@@ -1,7 +1,8 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { parseAllDocuments } from "yaml";
 import { type RunningCommand, run, runtimes, start } from "../support/pilotboat.ts";
 import { type Fault, type FaultyApi, startFaultyApi } from "./faulty-api.ts";
 import type { KubeObject } from "./kube-api.ts";
@@ -170,6 +171,20 @@ describe.runIf(hasCluster()).each(runtimes())(
       await expectAsBefore();
     });
 
+    test("the Role of docs/cluster.md is enough, and without it verb and resource are named", async () => {
+      const jane = { ...env, KUBECONFIG: await userWithoutRights() };
+      const lacking = await run(runtime, words("--address", ADDRESS), { env: jane });
+      expect(lacking.stderr).toMatch(/may not "get" "services" \[KUBE_FORBIDDEN\]\n {2}hint: It takes a Role/);
+      await grantDocumented();
+      await expect
+        .poll(async () => (await run(runtime, words("--restore"), { env: jane })).code, { timeout: 30_000 })
+        .toBe(0);
+      await using command = start(runtime, words("--address", ADDRESS, "-o", "json"), { env: jane });
+      await command.waitFor(/^}$/m);
+      await end(command);
+      await expectAsBefore();
+    });
+
     test("a context that looks like production is asked about: without an answer nothing is changed", async () => {
       const production = { ...env, KUBECONFIG: join(folder, "kubeconfig-production") };
       await writeFile(production.KUBECONFIG, api.kubeconfig.replaceAll('"faulty"', '"prod-eu"'), { mode: 0o600 });
@@ -210,6 +225,30 @@ describe.runIf(hasCluster()).each(runtimes())(
         await expectAsBefore();
       });
     });
+
+    async function userWithoutRights(): Promise<string> {
+      await cluster.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "jane" } });
+      const token = await cluster.token("jane", { audience: "https://kubernetes.default.svc.cluster.local" });
+      const file = join(folder, "kubeconfig-jane");
+      const config = { ...JSON.parse(api.kubeconfig), users: [{ name: "admin", user: { token } }] };
+      await writeFile(file, JSON.stringify(config), { mode: 0o600 });
+      return file;
+    }
+
+    async function grantDocumented(): Promise<void> {
+      const [, yaml = ""] = /```yaml\n([\s\S]*?)```/.exec(await readFile("docs/cluster.md", "utf8")) ?? [];
+      const roles = parseAllDocuments(yaml).map((document) => document.toJS() as KubeObject);
+      const role = roles.find(({ metadata }) => metadata.name === "pilotboat-use-local-istiod");
+      if (role === undefined) throw new Error("docs/cluster.md has no such Role");
+      await cluster.apply({ ...role, metadata: { name: role.metadata.name } });
+      await cluster.apply({
+        apiVersion: role.apiVersion,
+        kind: "RoleBinding",
+        metadata: { name: "jane" },
+        roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: role.metadata.name },
+        subjects: [{ kind: "ServiceAccount", name: "jane", namespace: cluster.namespace }],
+      });
+    }
 
     function objects(): readonly KubeObject[] {
       const labels = { app: "istiod" };

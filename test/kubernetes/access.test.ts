@@ -148,7 +148,7 @@ describe.each(runtimes())("the kubeconfig, on $name", { timeout: 60_000 }, (runt
     const none = await run(runtime, ["credentials"], { env: { HOME: folder }, cwd: folder });
     expect(none).toMatchObject({ code: 2 });
     expect(none.stderr).toMatch(
-      /there is no kubeconfig, and this is no pod \[KUBECONFIG_INVALID\]\n {2}hint: Give --kubeconfig/,
+      /there is no kubeconfig, and this is no pod \[KUBECONFIG_MISSING\]\n {2}hint: Give --kubeconfig/,
     );
   });
 });

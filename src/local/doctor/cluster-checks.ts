@@ -1,4 +1,4 @@
-import { createMetrics, describeError, silentLogger, systemClock } from "../../base/index.ts";
+import { AgentError, createMetrics, describeError, silentLogger, systemClock } from "../../base/index.ts";
 import { createCaClient } from "../../identity/index.ts";
 import type { Cluster } from "../../kubernetes/index.ts";
 import { ISTIO_VERSION } from "../../version.ts";
@@ -9,9 +9,9 @@ import { type RightsPlaces, rightsChecks } from "./rights.ts";
 import { rootTrouble } from "./root-at-istiod.ts";
 
 export interface ClusterFacts {
-  /** Why the cluster is not looked at; undefined when it is. */
-  readonly isLocal: string | undefined;
-  /** Rejects with KUBECONFIG_INVALID; asked once. */
+  /** The cluster is left alone. */
+  readonly isLocal: boolean;
+  /** Rejects with KUBECONFIG_INVALID or KUBECONFIG_MISSING; asked once. */
   readonly cluster: () => Promise<Cluster>;
   readonly places: () => Promise<RightsPlaces>;
   readonly istioNamespace: string;
@@ -42,9 +42,14 @@ export function clusterChecks(facts: ClusterFacts): { readonly checks: readonly 
 }
 
 async function checkContext({ isLocal, cluster }: ClusterFacts): Promise<Finding> {
-  if (isLocal !== undefined) return skipped(isLocal);
-  const { context, server } = await cluster();
-  return ok(`"${context}", ${server}`);
+  if (isLocal) return skipped("--local was given");
+  try {
+    const { context, server } = await cluster();
+    return ok(`"${context}", ${server}`);
+  } catch (error) {
+    if (error instanceof AgentError && error.code === "KUBECONFIG_MISSING") return skipped(error.message);
+    throw error;
+  }
 }
 
 async function checkServer({ cluster }: ClusterFacts, signal: AbortSignal): Promise<Finding> {

@@ -9,10 +9,10 @@ export interface DoctorOptions {
   /** That of a sidecar in the folder, from the doctor's own environment. */
   readonly config: AgentConfig;
   readonly agent: FoundAgent | undefined;
-  /** Rejects with KUBECONFIG_INVALID. */
+  /** Rejects with KUBECONFIG_INVALID or KUBECONFIG_MISSING. */
   readonly openCluster: () => Promise<Cluster>;
-  /** Why the cluster is left alone; undefined when it is looked at. */
-  readonly isLocal: string | undefined;
+  /** The cluster is left alone. */
+  readonly isLocal: boolean;
   readonly istioNamespace: string;
   readonly revision: string | undefined;
 }
