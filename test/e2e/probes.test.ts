@@ -65,6 +65,8 @@ describe.each(runtimes())("the application's probes on $name", (runtime) => {
       "/app-lifecycle/web/prestopz": `200 10.1.2.3:${web.port} b, c`,
     });
     if (process.platform === "linux") expect(new Set(sources)).toEqual(new Set(["127.0.0.6"]));
+    expect(await ask("/app-health/%zz/livez")).toMatch(/^400 /);
+    expect(await ask("/app-health/we%62/livez")).toMatch(/^200 /);
     expect(await ask("/bad-path-should-be-404")).toMatch(/^404 /);
     agent.kill("SIGTERM");
     expect((await agent.ended).code).toBe(0);

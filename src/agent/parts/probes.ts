@@ -41,7 +41,7 @@ export class ProbesPart implements Part {
       request.socket.once("close", leave);
       try {
         const { status, body } = await prober.answer({
-          path: decodeURIComponent(path),
+          path: decoded(path),
           rawHeaders: request.rawHeaders,
           gone: gone.signal,
         });
@@ -70,6 +70,15 @@ export class ProbesPart implements Part {
       keepsAlive: settings.isProbeKeepalive,
       log: context.log,
     });
+  }
+}
+
+/** As it is where it is not a good encoding: then there is no probe of that name. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
   }
 }
 
