@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { applicationExitCode, describeApplicationEnd, startApplication } from "../application/index.ts";
 import { AgentError } from "../base/index.ts";
 import { askedEnvoy, findOrFetchEnvoy } from "../envoy/binary/index.ts";
-import { findSetpriv, type Host } from "../host/index.ts";
+import { findSetpriv, type Host, onEverySignal } from "../host/index.ts";
 import { checkNamedFile } from "./named-path.ts";
 import { createProgressLine } from "./progress-line.ts";
 
@@ -22,7 +22,7 @@ export async function runEnvoy(flags: RunFlags, words: readonly string[], host: 
   const { path } = await findBinary(flags, host);
   const early: NodeJS.Signals[] = [];
   let pass = (signal: NodeJS.Signals): void => void early.push(signal);
-  listen(host, (signal) => pass(signal));
+  onEverySignal(host, (signal) => pass(signal));
   const envoy = await startApplication({
     ...{ file: path, args, cwd: host.cwd, env: host.env },
     setpriv: await findSetpriv(host.env.PATH),
@@ -57,10 +57,4 @@ async function findBinary(flags: RunFlags, host: Host) {
   } finally {
     progress.clear();
   }
-}
-
-/** A library has no process of its own: there a stop is the polite signal. */
-function listen({ signals, onSignal }: Host, listener: (signal: NodeJS.Signals) => void): void {
-  if (onSignal !== undefined) onSignal(listener);
-  else signals.stop.addEventListener("abort", () => listener("SIGTERM"), { once: true });
 }

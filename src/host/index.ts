@@ -22,4 +22,4 @@ export {
   outputUntil,
   steadyOutput,
 } from "./steady-output.ts";
-export { createStopStages, STOP_SIGNALS, type StopStages } from "./stop-stages.ts";
+export { createStopStages, onEverySignal, STOP_SIGNALS, type StopStages } from "./stop-stages.ts";

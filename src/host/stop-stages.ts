@@ -1,4 +1,4 @@
-import type { StopSignals } from "./host.ts";
+import type { Host, StopSignals } from "./host.ts";
 
 /** Which signals ask for a stop. */
 export type StopPolicy = (name: NodeJS.Signals) => boolean;
@@ -36,4 +36,19 @@ export function createStopStages(asksToStop: StopPolicy): StopStages {
       if (!stop.signal.aborted) stop.abort(new Error(reason));
     },
   };
+}
+
+/** Gives `listener` every signal of the process. A library has no process of its own: there each stage counts as SIGTERM. */
+export function onEverySignal(
+  { signals, onSignal }: Pick<Host, "signals" | "onSignal">,
+  listener: (name: NodeJS.Signals) => void,
+): void {
+  if (onSignal !== undefined) {
+    onSignal(listener);
+    return;
+  }
+  for (const stage of [signals.stop, signals.hurry, signals.force]) {
+    if (stage.aborted) listener("SIGTERM");
+    else stage.addEventListener("abort", () => listener("SIGTERM"), { once: true });
+  }
 }

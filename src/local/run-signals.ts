@@ -1,5 +1,5 @@
 import type { RunningApplication } from "../application/index.ts";
-import { createStopStages, type Host, STOP_SIGNALS, type StopStages } from "../host/index.ts";
+import { createStopStages, type Host, onEverySignal, STOP_SIGNALS, type StopStages } from "../host/index.ts";
 
 /** The stop signals of a run: not every signal that arrives asks the run to stop. */
 export interface RunSignals extends StopStages {
@@ -20,7 +20,7 @@ export function sortSignals(host: Pick<Host, "signals" | "onSignal">): RunSignal
     return application.isTyped(name) || (name === "SIGHUP" && !application.isInTerminal);
   };
   const stages = createStopStages((name) => STOPPING.includes(name) && !isApplicationsOwn(name));
-  listen(host, (name) => {
+  onEverySignal(host, (name) => {
     if (!stages.receive(name)) application?.pass(name);
   });
   return {
@@ -32,15 +32,3 @@ export function sortSignals(host: Pick<Host, "signals" | "onSignal">): RunSignal
 }
 
 const STOPPING: readonly NodeJS.Signals[] = [...STOP_SIGNALS, "SIGQUIT"];
-
-/** A library has no process of its own: there every stage is the polite signal. */
-function listen({ signals, onSignal }: Pick<Host, "signals" | "onSignal">, listener: (name: NodeJS.Signals) => void) {
-  if (onSignal !== undefined) {
-    onSignal(listener);
-    return;
-  }
-  for (const stage of [signals.stop, signals.hurry, signals.force]) {
-    if (stage.aborted) listener("SIGTERM");
-    else stage.addEventListener("abort", () => listener("SIGTERM"), { once: true });
-  }
-}
