@@ -45,12 +45,18 @@ export function describeReport(report: AgentReport, nowMs: number, width?: numbe
       return ["no Wasm", warning(`${name} (${uri}), which this version does not fetch; ${consequence}`)];
     }),
     ...certificateRows(identity, nowMs),
-    ...(identity?.troubles ?? []).map((trouble): Row => ["trouble", bad(trouble)]),
+    ...(identity?.troubles ?? []).map((trouble): Row => ["trouble", bad(notTwice(trouble, controlPlane.state))]),
   ];
   return nameTable(
     rows.map(([name, value]) => [name, onOneLine(value)]),
     { width },
   );
+}
+
+/** CA and control plane are one istiod most of the time, and what explains its refusal of one explains that of the other. */
+function notTwice(trouble: string, state: string): string {
+  const [, explanation] = /^[A-Z_]+: .*?; (.*) \(\d+ failed attempts/s.exec(state) ?? [];
+  return explanation === undefined ? trouble : trouble.replace(`; ${explanation}`, () => "; the reason is above");
 }
 
 function onOneLine(value: Text): Text {

@@ -86,9 +86,11 @@ describe.runIf(hasCluster()).each(runtimes())("with a real istiod, on $name", { 
     await using proxy = await startAgent(runtime, cluster, options(cluster, run, env));
     await expect.poll(() => proxy.readyText()).toMatch(reason(cluster));
     expect(await proxy.readyStatus()).toBe(503);
-    expect(await shownStatus(run)).toMatch(reason(cluster));
+    const status = await shownStatus(run);
+    expect(status).toMatch(reason(cluster));
     const text = proxy.command.stdout();
     const known = reason(cluster).source.replace(/^(UNAUTHENTICATED|PERMISSION_DENIED|UNAVAILABLE): /, "");
+    expect(status.split("\n").filter((line) => new RegExp(known).test(line))).toHaveLength(1);
     expect(text).toMatch(new RegExp(known));
     const lines = text.split("\n").filter((line) => /\t(warn|error)\t(xdsproxy|ca|cache)\t/.test(line));
     const told = lines.filter((line) => new RegExp(known).test(line)).map((line) => line.split("\t")[2]);
