@@ -5,7 +5,8 @@ import { nameTable, type Row, stdoutOf, strong } from "./terminal/index.ts";
 /** What `clone` prints before it does anything. */
 export interface ToldClone {
   readonly context: string;
-  readonly pod: string;
+  /** For people: `the clone of pod "web"`. */
+  readonly what: string;
   readonly presents: ClonePlan["presents"];
   readonly changes: readonly CloneChange[];
 }
@@ -17,29 +18,37 @@ const ALWAYS: readonly CloneChange[] = [
     here: "localhost, a port-forward to istiod",
     why: "istiod is reached through the API server",
   },
-  {
-    names: ["ISTIO_META_HTTP_PROXY_PORT"],
-    here: "a free port",
-    why: "Envoy is an HTTP proxy there, for services of every port",
-  },
+  { names: ["statusPort", "proxyAdminPort"], here: "free ports", why: "several sidecars run side by side" },
+];
+const OF_SIDECARS: readonly CloneChange[] = [
   {
     names: ["listeners"],
     here: "outbound ones, on ports that are free",
     why: "what is sent to the pod does not come here",
   },
-  { names: ["statusPort", "proxyAdminPort"], here: "free ports", why: "several sidecars run side by side" },
+  {
+    names: ["ISTIO_META_HTTP_PROXY_PORT"],
+    here: "a free port",
+    why: "Envoy is an HTTP proxy there, for services of every port",
+  },
+];
+const OF_GATEWAYS: readonly CloneChange[] = [
+  {
+    names: ["listeners"],
+    here: "moved where this machine does not have their port",
+    why: "the ports and curl lines that reach them are printed later",
+  },
 ];
 
 export function describeClone(
-  { pod, presents, changes }: ClonePlan,
-  context: string,
+  { presents, changes, role }: ClonePlan,
+  told: Pick<ToldClone, "context" | "what">,
   revision: string | undefined,
 ): ToldClone {
   return {
-    context,
-    pod: pod.name,
+    ...told,
     presents: { ...presents, revision: revision ?? presents.revision },
-    changes: [...ALWAYS, ...changes],
+    changes: [...ALWAYS, ...(role === "router" ? OF_GATEWAYS : OF_SIDECARS), ...changes],
   };
 }
 
@@ -52,10 +61,10 @@ export function printClone(told: ToldClone, isJson: boolean, host: Pick<Host, "s
   const { width } = terminal;
   const changes = told.changes.map(({ names, here = "left out", why }): Row => [names.join(", "), `${here}: ${why}`]);
   terminal.print([
-    strong(`What istiod sees of the clone of pod "${told.pod}" in context "${told.context}"`),
+    strong(`What istiod sees of ${told.what} in context "${told.context}"`),
     "\n",
     nameTable(presentedRows(told.presents), { width, indent: 2 }),
-    strong("What is not as in the pod"),
+    strong("What is not as in the cluster"),
     "\n",
     nameTable(changes, { width, indent: 2 }),
   ]);

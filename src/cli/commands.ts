@@ -9,6 +9,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   credentials: () => import("./credentials.ts"),
   connect: () => import("./connect.ts"),
   clone: () => import("./clone.ts"),
+  gateway: () => import("./gateway.ts"),
   "use-local-istiod": () => import("./use-local-istiod.ts"),
   reload: () => import("./reload.ts"),
   "control-plane": () => import("./control-plane.ts"),

@@ -29,6 +29,19 @@ export function proxyFlags(given: Input<[]>["given"], own: readonly { readonly n
   });
 }
 
+/** What is said to the run of somebody else's identity, whose run folder and domain are its own. Throws USAGE. */
+export function ownWords(
+  { flags, given, usage }: Pick<Input<typeof RUN_FLAGS>, "flags" | "given" | "usage">,
+  own: readonly { readonly name: string }[],
+  [file, ...rest]: readonly string[],
+) {
+  for (const flag of ["run-folder", "domain"]) {
+    if (given.has(flag)) throw usage(`Cannot use --${flag}: it is decided by what is taken from the cluster`);
+  }
+  const command: RunOptions["command"] = file === undefined ? undefined : [file, ...rest];
+  return { proxy: proxyFlags(given, own), readyTimeoutMs: readyTimeoutMs(flags["ready-timeout"], usage), command };
+}
+
 /** Throws USAGE. */
 export function readyTimeoutMs(text: string, usage: (message: string) => AgentError): number {
   const duration = parseGoDuration(text);

@@ -59,20 +59,23 @@ export interface ClonePlan {
 export interface CloneOptions {
   /** Whether a proxy that would register an endpoint may do so. */
   readonly mayRegister: boolean;
+  /** Default: what its proxy is. */
+  readonly role?: ClonePlan["role"];
 }
 
 /** Pure. Throws USAGE for a pod whose proxy registers an endpoint, unless that is wanted. */
-export function planClone(facts: CloneFacts, { mayRegister }: CloneOptions): ClonePlan {
+export function planClone(facts: CloneFacts, { mayRegister, role: wanted }: CloneOptions): ClonePlan {
   const { pod, mesh } = facts;
   const { name = "", namespace = "default", uid = "", labels = {}, annotations = {} } = pod.metadata ?? {};
-  const told = facts.env?.values ?? toldByMesh(pod, mesh);
+  const told = new Map([...toldByMesh(pod, mesh), ...(facts.env?.values ?? [])]);
   const dropped = new Map<WhyNot, string[]>();
   const drop = (why: WhyNot, what: string): void => void dropped.set(why, [...(dropped.get(why) ?? []), what]);
   const meshConfig = facts.env === undefined ? mesh.proxyConfig : {};
   const variables = keptVariables(told, drop);
   const fields = [meshConfig, facts.proxyConfig].map((config) => keptFields(config, drop));
   if (!mayRegister) refuseRegistration([told, ...fields.map(metadataOf)], name);
-  const { role, domain } = wordsOf(pod, told, namespace, mesh.domain);
+  const { role: own, domain } = wordsOf(pod, told, namespace, mesh.domain);
+  const role = wanted ?? own;
   const serviceAccount = pod.spec?.serviceAccountName ?? "default";
   const address = variables.INSTANCE_IP ?? pod.status?.podIP ?? "127.0.0.1";
   const identity = {
@@ -80,7 +83,7 @@ export function planClone(facts: CloneFacts, { mayRegister }: CloneOptions): Clo
     POD_NAMESPACE: namespace,
     SERVICE_ACCOUNT: serviceAccount,
     INSTANCE_IP: address,
-    ISTIO_META_INTERCEPTION_MODE: "NONE",
+    ...(role === "sidecar" && { ISTIO_META_INTERCEPTION_MODE: "NONE" }),
   };
   const all: Texts = { ...variables, ...identity };
   const source = `pod "${name}"`;
@@ -97,7 +100,7 @@ export function planClone(facts: CloneFacts, { mayRegister }: CloneOptions): Clo
       workload: all.ISTIO_META_WORKLOAD_NAME ?? "",
     },
     changes: [
-      ...replaced(told),
+      ...(role === "sidecar" ? replaced(told) : []),
       ...[...dropped].map(([why, names]) => ({ names: [...new Set(names)], why })),
       ...unread(facts),
     ],

@@ -17,6 +17,8 @@ export interface EnterCloneOptions {
   readonly plan: ClonePlan;
   readonly istioNamespace: string;
   readonly revision: string | undefined;
+  /** Command lines that reach its listeners, by the ports on which they are. Default: none. */
+  readonly tries?: ((portOf: (port: number) => number) => readonly string[]) | undefined;
   readonly host: Host;
   readonly log: Logger;
 }
@@ -53,7 +55,7 @@ async function enterIn(folder: string, options: EnterCloneOptions, life: Lifetim
     await life.own("credentials", keepCredentials(credentials, starting.signal));
     const choice = { cluster, istioNamespace, revision: options.revision, log };
     const forward = await life.own("forward", forwardIstiod(choice, starting.signal));
-    return await wordsOf(plan, forward, host);
+    return await wordsOf(options, forward);
   } finally {
     host.signals.stop.removeEventListener("abort", stop);
   }
@@ -63,14 +65,14 @@ async function enterIn(folder: string, options: EnterCloneOptions, life: Lifetim
 const OWN_VARIABLES = ["CA_ADDR", "CA_ROOT_CA", "XDS_ROOT_CA", "PROV_CERT", "FILE_MOUNTED_CERTS", "ISTIOD_SAN"];
 
 /** What the pod says lies above the shell, because it was printed. */
-async function wordsOf(plan: ClonePlan, forward: IstiodForward, host: Host) {
+async function wordsOf({ plan, host, tries = () => [] }: EnterCloneOptions, forward: IstiodForward) {
   const [httpProxyPort = 0] = await choosePorts(1);
   const httpProxy = `http://127.0.0.1:${httpProxyPort}`;
   const own = {
     source: "pilotboat clone",
     variables: {
       ISTIOD_SAN: forward.istiodSan,
-      ISTIO_META_HTTP_PROXY_PORT: String(httpProxyPort),
+      ...(plan.role === "sidecar" && { ISTIO_META_HTTP_PROXY_PORT: String(httpProxyPort) }),
       PILOTBOAT_LOOPBACK_ONLY: "true",
       PILOTBOAT_CRASH_FOLDER: crashFolder(host.env), // the run folder does not outlive the run
     },
@@ -80,7 +82,7 @@ async function wordsOf(plan: ClonePlan, forward: IstiodForward, host: Host) {
   const hidden = new Set([...stated, ...OWN_VARIABLES]);
   const env = Object.fromEntries(Object.entries(host.env).filter(([name]) => !hidden.has(name)));
   const shellConfig = await withoutDiscoveryAddress(host.env.PROXY_CONFIG);
-  const ports = listenerPorts(plan.appPorts);
+  const ports = listenerPorts(plan.appPorts, { keepsInbound: plan.role === "router" });
   return {
     role: plan.role,
     flags: [`--domain=${plan.domain}`],
@@ -88,11 +90,14 @@ async function wordsOf(plan: ClonePlan, forward: IstiodForward, host: Host) {
     env: { ...env, ...shellConfig },
     addresses: () => [
       ["istiod", `localhost:${forward.port}, now pod ${forward.pod()}, revision ${forward.revision}`] as const,
-      ["http proxy", `${httpProxy}  (http_proxy for every HTTP service of the mesh)`] as const,
+      ...(plan.role === "sidecar"
+        ? [["http proxy", `${httpProxy}  (http_proxy for every HTTP service of the mesh)`] as const]
+        : []),
       ...ports.moved().map((one) => ["moved", `${one.address}:${one.from} is at ${one.to}: ${one.why}`] as const),
+      ...tries(ports.portOf).map((line) => ["try", line] as const),
     ],
     placeListener: ports.place,
-    variables: { PILOTBOAT_HTTP_PROXY: httpProxy },
+    variables: plan.role === "sidecar" ? { PILOTBOAT_HTTP_PROXY: httpProxy } : {},
   };
 }
 

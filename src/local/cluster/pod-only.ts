@@ -30,6 +30,7 @@ const VARIABLES: Readonly<Record<string, WhyNot>> = {
   ENVOY_SECURE_METRICS_PORT: PORT,
   ISTIO_KUBE_APP_PROBERS: "no kubelet probes this machine",
   ISTIO_PROMETHEUS_ANNOTATIONS: "the metrics are those of the pod's application",
+  ISTIO_META_UNPRIVILEGED_POD: "listeners that need more rights are moved",
   DNS_PROXY_ADDR: DNS,
   ISTIO_META_DNS_CAPTURE: DNS,
   ISTIO_META_DNS_AUTO_ALLOCATE: DNS,

@@ -17,9 +17,18 @@ export interface CloneSource {
 
 /** Reads what `planClone` wants to know; nothing is changed. Rejects as `findPod` and `readMeshFacts` do. */
 export async function readClone(source: CloneSource, signal: AbortSignal): Promise<CloneFacts> {
-  const { cluster, namespace, istioNamespace } = source;
-  const pod = await findPod(cluster, namespace, source.workload, signal);
-  const { annotations = {}, labels = {} } = pod.metadata ?? {};
+  const pod = await findPod(source.cluster, source.namespace, source.workload, signal);
+  return readFacts(pod, source, signal);
+}
+
+/** The same of a pod that is known. */
+export async function readFacts(
+  pod: Pod,
+  source: Pick<CloneSource, "cluster" | "istioNamespace" | "revision">,
+  signal: AbortSignal,
+): Promise<CloneFacts> {
+  const { cluster, istioNamespace } = source;
+  const { annotations = {}, labels = {}, namespace = "default" } = pod.metadata ?? {};
   const revision = source.revision ?? annotations["istio.io/rev"] ?? labels["istio.io/rev"];
   const container = proxyContainerOf(pod);
   const [mesh, env] = await Promise.all([
