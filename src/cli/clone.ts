@@ -33,7 +33,7 @@ export const command = defineCommand({
     "pilotboat clone deploy/web -n shop -- sh -c 'http_proxy=$PILOTBOAT_HTTP_PROXY curl -i http://cart.shop/'",
     "pilotboat clone svc/web --context kind-dev -- node server.js",
   ],
-  similar: ["impersonate", "intercept"],
+  similar: ["impersonate"],
   async run(input, host) {
     const { clone } = await import("./clone-run.ts");
     return clone(input, host);
