@@ -75,8 +75,11 @@ async function whoRuns(
   const labelSelector = Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)
     .join(",");
+  // who may not see its pods must not be taken for another account; other namespaces are a second chance
+  const listIn = (place: string | undefined, asked: Promise<readonly KubeObject[]>) =>
+    place === namespace && serviceAccount === undefined ? asked : readable(asked);
   for (const place of labelSelector === "" ? [] : places) {
-    const listed = await readable(cluster.list({ resource: "pods", namespace: place }, { labelSelector }, signal));
+    const listed = await listIn(place, cluster.list({ resource: "pods", namespace: place }, { labelSelector }, signal));
     const pods = listed.map(podOf).sort((a, b) => ((a.metadata?.name ?? "") < (b.metadata?.name ?? "") ? -1 : 1));
     const pod = pods.find(isReady) ?? pods[0];
     if (pod !== undefined)
@@ -84,7 +87,7 @@ async function whoRuns(
   }
   for (const place of labelSelector === "" ? [] : places) {
     const what = { apiVersion: "apps/v1", resource: "deployments", namespace: place };
-    const deployments = await readable(cluster.list(what, {}, signal));
+    const deployments = await listIn(place, cluster.list(what, {}, signal));
     const pod = deployments.map(podOfTemplate).find(({ metadata }) => hasLabels(metadata?.labels, labels));
     if (pod !== undefined)
       return {
