@@ -33,9 +33,12 @@ export interface PollOptions {
  */
 export async function poll(look: () => Promise<boolean>, options: PollOptions): Promise<boolean> {
   const { stop, pace = BOOT_PACE, soon, clock = systemClock } = options;
-  while (soon?.aborted === false && !stop.aborted) {
+  const idleUntilMs = clock.now() + pace.hurryMs;
+  const cut = soon === undefined ? stop : AbortSignal.any([stop, soon]); // once: it leaves traces at both
+  for (let waitMs = IDLE_MS; soon?.aborted === false && !stop.aborted; ) {
     if (await look()) return true;
-    await pause(IDLE_MS, AbortSignal.any([stop, soon]), clock);
+    await pause(waitMs, cut, clock);
+    if (clock.now() > idleUntilMs) waitMs = Math.min(waitMs * pace.factor, pace.mostMs);
   }
   const hurryUntilMs = clock.now() + pace.hurryMs;
   for (let waitMs = pace.firstMs; !stop.aborted; ) {

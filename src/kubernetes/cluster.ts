@@ -112,6 +112,7 @@ function clusterOf(context: KubeContext, host: KubeHost, limitMs: number): Clust
     parse(attempt, (await askFor(attempt, call)).body, who);
   const namesNear = async (what: KubeResource, signal: AbortSignal): Promise<readonly string[]> => {
     const { name: wanted = "", apiVersion, resource, namespace } = what;
+    if (resource === "secrets") return []; // a list of them has their contents
     const path = `${pathOf({ resource, namespace, ...(apiVersion && { apiVersion }) })}?limit=500`;
     const answer = await send(line, { method: "GET", path, signal }).catch(() => undefined); // it only helps
     return answer?.status === 200 ? nearNames(wanted, list(entryOf(parseJson(answer.body)).items).map(nameOf)) : [];

@@ -29,23 +29,34 @@ const FIRST_FREE_TO_ALL = 1_024;
  */
 export function listenerPorts(reserved: ReadonlySet<number>, { keepsInbound = false } = {}): ListenerPorts {
   const moved: MovedListener[] = [];
+  const given = new Set<number>(); // Envoy binds them after the whole push, and they look free until then
+  const isKept = (port: number): boolean => reserved.has(port) || given.has(port);
+  const whyMoved = async (address: string, port: number): Promise<string | undefined> => {
+    if (reserved.has(port)) return "left to your application";
+    const isOwn = moved.some((one) => one.to === port);
+    return isOwn ? "taken" : whyNot(address, port);
+  };
   return {
     moved: () => moved,
     portOf: (port) => moved.find(({ from }) => from === port)?.to ?? port,
     async place({ address, port, isInbound }) {
       if (isInbound && !keepsInbound) return undefined;
-      const why = reserved.has(port) ? "left to your application" : await whyNot(address, port);
-      if (why === undefined) return port;
-      const to = await nearest(address, port);
+      const why = await whyMoved(address, port);
+      if (why === undefined) {
+        given.add(port);
+        return port;
+      }
+      const to = await nearest(address, port, isKept);
+      given.add(to);
       moved.push({ address, from: port, to, why });
       return to;
     },
   };
 }
 
-async function nearest(address: string, port: number): Promise<number> {
+async function nearest(address: string, port: number, isKept: (port: number) => boolean): Promise<number> {
   const near = port + STEP;
-  if (port < FIRST_FREE_TO_ALL && (await whyNot(address, near)) === undefined) return near;
+  if (port < FIRST_FREE_TO_ALL && !isKept(near) && (await whyNot(address, near)) === undefined) return near;
   const [chosen = near] = await choosePorts(1);
   return chosen;
 }

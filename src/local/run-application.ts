@@ -153,7 +153,7 @@ async function runBeside(sidecar: RunSidecar, options: Beside, around: Surroundi
   if (signals.stop.aborted) return signalCode(signals);
   const { agent, addresses } = sidecar;
   options.onReady({ addresses, readyMs: agent.timeline.marks.get("ready") ?? 0 });
-  if (options.file === undefined) return runAlone(sidecar, options, signals);
+  if (options.file === undefined) return runAlone(sidecar, options);
   const application = await startApplication({
     file: options.file,
     args: options.command?.slice(1) ?? [],
@@ -175,10 +175,10 @@ async function runBeside(sidecar: RunSidecar, options: Beside, around: Surroundi
   return envoyCode || applicationExitCode(end);
 }
 
-/** Until a signal, which is how it is meant to end. */
-async function runAlone(sidecar: RunSidecar, options: Beside, { stop }: RunSignals): Promise<number> {
-  const first = await firstEnd(undefined, sidecar, stop);
-  return first.kind === "envoy" ? (await reportEnd(first.end, options)) || 1 : 0;
+/** Until a signal or `/quitquitquit`, which is how it is meant to end. */
+async function runAlone({ agent }: RunSidecar, options: Beside): Promise<number> {
+  const end = await agent.ended;
+  return end.kind === "envoy" ? (await reportEnd(end.end, options)) || 1 : 0;
 }
 
 /** Resolves with Envoy's end when that comes first. Rejects with TIMEOUT, naming what is still awaited. */
@@ -220,17 +220,13 @@ type FirstEnd =
   | { readonly kind: "envoy"; readonly end: EnvoyEnd };
 
 /** `/quitquitquit` is no end: jobs call it when they are done, and keep Envoy until they have ended. */
-async function firstEnd(
-  application: RunningApplication | undefined,
-  { agent }: RunSidecar,
-  stop: AbortSignal,
-): Promise<FirstEnd> {
+async function firstEnd(application: RunningApplication, { agent }: RunSidecar, stop: AbortSignal): Promise<FirstEnd> {
   const stopped = aborted(stop).then((): FirstEnd => ({ kind: "signal" }));
   const gaveUp = new Promise<FirstEnd>((resolve) => {
     void agent.ended.then((end) => end.kind === "envoy" && resolve(end));
   });
-  const own = application?.ended.then((): FirstEnd => ({ kind: "application" }));
-  return Promise.race([...(own === undefined ? [] : [own]), stopped, gaveUp]);
+  const own = application.ended.then((): FirstEnd => ({ kind: "application" }));
+  return Promise.race([own, stopped, gaveUp]);
 }
 
 async function reportEnd(

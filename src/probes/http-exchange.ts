@@ -19,6 +19,8 @@ export interface HttpAnswer {
 /** Source: istio/istio pilot/cmd/pilot-agent/status/server.go (`maxRespBodyLength`). */
 const MOST_BYTES = 10 * 1_024;
 
+const NO_ANSWER = "the connection was closed without an answer";
+
 export interface Exchanges {
   /** One GET. Rejects with what failed on the way, or the reason of `signal`. */
   get(url: URL, headers: HeaderLists, signal: AbortSignal): Promise<HttpAnswer>;
@@ -105,7 +107,10 @@ function readAnswer(call: ClientRequest, signal: AbortSignal): Promise<HttpAnswe
     const late = (): void => fail(signal.reason);
     signal.addEventListener("abort", late, { once: true });
     call.on("error", fail);
+    let hasBegun = false;
+    call.once("close", () => hasBegun || fail(new Error(NO_ANSWER)));
     call.on("response", (response: IncomingMessage) => {
+      hasBegun = true;
       const { statusCode: status = 0 } = response;
       const { location } = response.headers;
       collect(response).then((body) => {
@@ -145,7 +150,10 @@ async function getHttp2(socket: Socket, url: URL, headers: HeaderLists, signal: 
       call.on("error", reject);
     });
     const answered = new Promise<HttpAnswer>((resolve, reject) => {
+      let hasBegun = false;
+      call.on("close", () => hasBegun || reject(new Error(NO_ANSWER)));
       call.on("response", ({ ":status": status = 0, location }) => {
+        hasBegun = true;
         collect(call).then(
           (body) => resolve({ status: Number(status), location: location as string | undefined, body }),
           reject,

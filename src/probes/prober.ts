@@ -42,7 +42,7 @@ export interface Prober {
 /** For a gRPC probe that names no time. Source: Kubernetes' default of `timeoutSeconds`. */
 const GRPC_LIMIT_MS = 1_000;
 /** A port that is closed may be that of an application that starts; the kubelet asks again anyway. */
-const GRPC_CONNECT_LIMIT_MS = 2_000;
+const GRPC_CONNECT_LIMIT_MS = 1_500;
 const GRPC_AGAIN_MS = 100;
 
 /** Asks the application in the kubelet's place. Source: istio/istio pilot/cmd/pilot-agent/status/server.go. */
@@ -88,7 +88,10 @@ type Around = ProberOptions & { readonly exchanges: Exchanges };
 async function ask(probe: AppProbe, request: ProbeRequest, around: Around): Promise<ProbeAnswer> {
   const limitMs = probe.timeoutMs === 0 && probe.kind === "grpc" ? GRPC_LIMIT_MS : probe.timeoutMs;
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(new Error(`no answer within ${limitMs} ms`)), limitMs || LONGEST_MS);
+  const timer = setTimeout(
+    () => late.abort(new Error(`no answer within ${limitMs} ms`)),
+    Math.min(limitMs || LONGEST_MS, LONGEST_MS),
+  );
   const signal = AbortSignal.any([late.signal, request.gone]);
   try {
     if (probe.kind === "http") return await askHttp(probe, request, around, signal);
@@ -154,7 +157,7 @@ const OF_THE_CONNECTION = [
 
 /** The caller's headers, with all their values; its `Host` with our port is given the application's. */
 function forwarded(rawHeaders: readonly string[], statusPort: number, appPort: number): HeaderLists {
-  const lists: Record<string, string[]> = {};
+  const lists: Record<string, string[]> = Object.create(null); // the caller chooses the names
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     const [name = "", value = ""] = [rawHeaders[at]?.toLowerCase(), rawHeaders[at + 1]];
     if (OF_THE_CONNECTION.includes(name)) continue;

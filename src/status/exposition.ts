@@ -25,6 +25,10 @@ export function commonFormat(formats: readonly string[]): string {
 
 const NEWLINE = 10;
 const EOF = Buffer.from("# EOF");
+/** In which an end mark and the blanks after it are looked for. */
+const TAIL_BYTES = 1_024;
+/** Far above any sample with its labels. */
+const MOST_LINE_BYTES = 2 ** 20;
 
 /**
  * Whole lines of a body, as they come: a line that the body breaks off in is left out, and so is a final `# EOF`, which
@@ -42,6 +46,7 @@ export async function* wholeLines(
       const end = safeEnd(all);
       if (end > 0) yield all.subarray(0, end);
       held = Buffer.from(all.subarray(end));
+      if (held.length > MOST_LINE_BYTES) throw new Error("a line is longer than 1 MiB");
     }
   } catch (error) {
     onBreak(error);
@@ -56,11 +61,8 @@ export async function* wholeLines(
 /** Up to the last line that begins like `# EOF`, or is not whole yet. */
 function safeEnd(all: Buffer): number {
   const lineEnd = all.lastIndexOf(NEWLINE) + 1;
-  const trimmed = all
-    .subarray(0, lineEnd)
-    .toString("latin1", Math.max(0, lineEnd - 64))
-    .trimEnd();
-  if (!trimmed.endsWith("# EOF")) return lineEnd;
+  const tail = all.subarray(0, lineEnd).toString("latin1", Math.max(0, lineEnd - TAIL_BYTES));
+  if (!/(^|\n)# EOF\s*$/.test(tail)) return lineEnd;
   return Math.max(0, all.lastIndexOf(EOF, lineEnd));
 }
 

@@ -11,6 +11,8 @@ export interface GetOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Limit for the whole exchange, body included. */
   readonly timeoutMs: number;
+  /** `timeoutMs` is the longest silence instead, however long the body takes. */
+  readonly isSilence?: boolean;
   /** How many are followed, to the same server. Default 0. */
   readonly redirects?: number;
   /** Of the body, unpacked. Default `MOST_BODY_BYTES`. */
@@ -26,7 +28,7 @@ export async function httpGet(options: GetOptions): Promise<string> {
 }
 
 /** A body as it comes, unpacked. */
-export interface StreamedAnswer {
+export interface StreamedAnswer extends Disposable {
   readonly contentType: string | undefined;
   readonly body: AsyncIterable<Uint8Array>;
 }
@@ -34,16 +36,24 @@ export interface StreamedAnswer {
 /** The same, but resolves as soon as the status is known to be 200. */
 export async function httpGetStream(options: GetOptions): Promise<StreamedAnswer> {
   const { host, port, path, headers, timeoutMs, mostBytes = MOST_BODY_BYTES } = options;
-  const words = { headers: { "Accept-Encoding": "gzip", ...headers }, timeoutMs, mostBytes };
+  const limit = options.isSilence === true ? { silenceMs: timeoutMs } : { timeoutMs };
+  const words = { headers: { "Accept-Encoding": "gzip", ...headers }, ...limit, mostBytes };
+  const startMs = performance.now();
   const response = await httpStream({ host, port, path }, words).catch((error: unknown) => {
     throw named(error, options);
   });
   if (response.status === 200) {
-    return { contentType: response.headers["content-type"], body: unpack(response, options) };
+    const dispose = (): void => response[Symbol.dispose]();
+    return {
+      contentType: response.headers["content-type"],
+      body: unpack(response, options),
+      [Symbol.dispose]: dispose,
+    };
   }
   response[Symbol.dispose]();
   const next = targetOf(response, options);
-  if (next !== undefined) return httpGetStream(next);
+  const leftMs = Math.ceil(timeoutMs - (performance.now() - startMs));
+  if (next !== undefined && leftMs > 0) return httpGetStream({ ...next, timeoutMs: leftMs });
   throw new Error(`unexpected status ${response.status}`);
 }
 

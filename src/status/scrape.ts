@@ -68,13 +68,17 @@ async function* joined(
   parts: readonly (Part | undefined)[],
   format: string,
 ): AsyncGenerator<string | Uint8Array> {
-  yield agent === "" || agent.endsWith("\n") ? agent : `${agent}\n`;
-  for (const part of parts) if (part !== undefined) yield* part.lines;
-  if (isOpenMetrics(format)) yield "# EOF\n";
+  try {
+    yield agent === "" || agent.endsWith("\n") ? agent : `${agent}\n`;
+    for (const part of parts) if (part !== undefined) yield* part.lines;
+    if (isOpenMetrics(format)) yield "# EOF\n";
+  } finally {
+    for (const part of parts) part?.[Symbol.dispose](); // whoever left early has not read them all
+  }
 }
 
 /** What one source gave. */
-interface Part {
+interface Part extends Disposable {
   readonly format: string;
   readonly lines: AsyncIterable<Uint8Array>;
 }
@@ -89,11 +93,12 @@ async function envoyMetrics(
 ): Promise<Part | undefined> {
   const failed = (error: unknown): void => noteFailure("envoy", "failed scraping envoy metrics", error, options);
   try {
-    const { body } = await httpGetStream({
-      ...{ host, port, path: `/stats/prometheus${query}`, mostBytes: MOST_BYTES },
+    const answer = await httpGetStream({
+      ...{ host, port, path: `/stats/prometheus${query}`, mostBytes: MOST_BYTES, isSilence: true }, // others may be slow
       ...limitsOf(headers, acceptForEnvoy(headers.accept), options.log),
     });
-    return { format: TEXT_FORMAT, lines: wholeLines(await begun(body, HELD_BYTES), failed) };
+    const lines = wholeLines(await begun(answer.body, HELD_BYTES), failed);
+    return { format: TEXT_FORMAT, lines, [Symbol.dispose]: () => answer[Symbol.dispose]() };
   } catch (error) {
     failed(error);
     return undefined;
@@ -111,15 +116,19 @@ async function applicationMetrics(
     noteFailure("application", `failed scraping application metrics from "${port}${path}"`, error, options);
   };
   try {
-    const { contentType, body } = await httpGetStream({
+    const answer = await httpGetStream({
       ...{ host: "localhost", port, path, redirects: MOST_REDIRECTS },
       mostBytes: isOne ? MOST_BYTES : MOST_TARGET_BYTES,
       ...limitsOf(headers, acceptForApplication(headers.accept), options.log),
     });
-    const format = formatOf(contentType);
-    if (format === undefined) throw new Error(`it answered with ${contentType}, which cannot be merged with text`);
-    const held = await begun(body, isOne ? HELD_BYTES : Number.POSITIVE_INFINITY);
-    return { format, lines: wholeLines(held, failed) };
+    const dispose = (): void => answer[Symbol.dispose]();
+    const format = formatOf(answer.contentType);
+    if (format === undefined) {
+      dispose();
+      throw new Error(`it answered with ${answer.contentType}, which cannot be merged with text`);
+    }
+    const held = await begun(answer.body, isOne ? HELD_BYTES : Number.POSITIVE_INFINITY);
+    return { format, lines: wholeLines(held, failed), [Symbol.dispose]: dispose };
   } catch (error) {
     failed(error);
     return undefined;

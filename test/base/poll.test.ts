@@ -25,6 +25,18 @@ test("what stops it ends the wait, and a failure of the look is the caller's", a
   await expect(poll(() => Promise.reject(new Error("odd")), { stop: never })).rejects.toThrow("odd");
 });
 
+test("what may come is looked for once a second when it does not for long", async () => {
+  const clock = createMovableClock(0);
+  const looks: number[] = [];
+  const stop = new AbortController();
+  const waiting = new AbortController().signal;
+  const polling = poll(async () => looks.push(clock.now()) < 0, { stop: stop.signal, clock, soon: waiting });
+  await clock.advance(60_000);
+  expect(looks.length).toBeLessThan(90);
+  stop.abort();
+  expect(await polling).toBe(false);
+});
+
 test("looks are rare until what is awaited may come, and the next one is at once when it may", async () => {
   const clock = createMovableClock(0);
   const soon = new AbortController();

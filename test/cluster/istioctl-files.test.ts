@@ -107,7 +107,9 @@ describe.runIf(istioctl !== undefined)("files that istioctl writes", { timeout: 
       });
       await expect.poll(() => proxy.readyStatus()).toBe(200);
       expect(await proxy.rejectedUpdates()).toBe(0);
-      expect(proxy.command.stdout()).toMatch(/ISTIO_KUBE_APP_PROBERS: has no effect: .*fail with 404/);
+      const [probe = ""] = Object.keys(JSON.parse(env.ISTIO_KUBE_APP_PROBERS ?? "{}"));
+      expect(probe).toMatch(/^\/app-health\//);
+      expect((await fetch(proxy.statusUrl + probe)).status).toBe(500); // it is asked; no application runs here
       expect(proxy.command.stdout()).not.toMatch(/unknown flag/);
       await stopped(proxy);
     });

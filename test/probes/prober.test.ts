@@ -69,6 +69,24 @@ test("a redirect on the same host is followed, one to another host never; a circ
   expect(app.seen.length - before).toBe(10);
 });
 
+test.each(["http", "https", "h2"] as const)(
+  "an application over %s that closes without an answer is told as such",
+  async (form) => {
+    const app = await startApp(({ socket }) => void socket.destroy(), form, form === "h2" ? ["h2"] : undefined);
+    const scheme = form === "http" ? {} : { scheme: "HTTPS" };
+    const { ask, log } = rig({ httpGet: { port: app.port, ...scheme }, timeoutSeconds: 30 });
+    expect(await ask()).toEqual({ status: 500, body: "" });
+    expect(log[0]).toMatch(/closed|hang up|ECONNRESET/);
+    expect(log[0]).not.toContain("within 30000 ms");
+  },
+);
+
+test("odd names of headers and a timeout beyond every timer are no fault", async () => {
+  const app = await startApp((_, response) => response.end("fine"));
+  const { ask } = rig({ httpGet: { port: app.port }, timeoutSeconds: 2_147_483 });
+  expect(String((await ask({ headers: ["constructor", "a", "__proto__", "b"] })).body)).toBe("fine");
+});
+
 test("of a body 10 KiB are passed on", async () => {
   const app = await startApp((_, response) => response.end(Buffer.alloc(20_000, "x")));
   const { body } = await rig(http(app.port)).ask();
@@ -196,6 +214,10 @@ test("gRPC: a closed port is asked again until the limit; a server of another pr
   expect(await ask()).toEqual({ status: 500, body: "" });
   expect(performance.now() - startMs).toBeGreaterThan(900);
   expect(log[0]).toContain("ECONNREFUSED");
+  const again = rig({ grpc: { port: nobody }, timeoutSeconds: 9 });
+  const secondMs = performance.now();
+  await again.ask();
+  expect(performance.now() - secondMs).toBeLessThan(5_000); // its own limit is 1.5 s
   const deaf = await listen(createTcpServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")));
   expect(await rig({ grpc: { port: deaf }, timeoutSeconds: 5 }).ask()).toEqual({ status: 500, body: "" });
   const mute = await listen(createTcpServer(() => undefined));

@@ -61,6 +61,12 @@ test.each([
   ["two of OpenMetrics", ["a 1\n# EOF\n", "b 2\n# EOF"], OM1, "a 1\nb 2\n# EOF\n"],
   ["with other line ends", ["a 1\r\n# EOF\r\n", "b 2\r\n# EOF\r\n\r\n"], OM1, "a 1\r\nb 2\r\n# EOF\n"],
   ["empty ones", ["# EOF\n", ""], OM1, "# EOF\n"],
+  [
+    "a help text that ends like an end",
+    ["# HELP a # EOF\na 1\n", "# HELP b # EOF\n"],
+    OM1,
+    "# HELP a # EOF\na 1\n# HELP b # EOF\n# EOF\n",
+  ],
   ["what only looks like an end", ["a 1\n# EOF b\n", "# EOF\nb 2\n"], OM1, "a 1\n# EOF b\n# EOF\nb 2\n# EOF\n"],
 ])("several targets: %s", async (_name, bodies, type, after) => {
   const ports = await Promise.all(bodies.map((body) => source(body, OPEN_1)));
@@ -90,6 +96,25 @@ test("a target that fails costs only its own part", async () => {
   const silent = await source(() => undefined);
   const late = await merged([silent], { "X-Prometheus-Scrape-Timeout-Seconds": "0.3" });
   expect(late).toMatchObject({ type: TEXT, after: "envoy_a 1\n", failures: "1" });
+});
+
+test("a target that never answers costs nothing of a long answer of Envoy, and one that redirects slowly has one limit for all", async () => {
+  const stats = "envoy_b 1\n".repeat(200_000);
+  const [envoy, silent] = await Promise.all([source(stats), source(() => undefined)]);
+  const headers = { "X-Prometheus-Scrape-Timeout-Seconds": "1" };
+  await using rig = await startRig({ envoyStats: { host: "127.0.0.1", port: envoy }, targets: targetsOf([silent]) });
+  const answer = await rig.call("/stats/prometheus", { headers });
+  expect(answer.text.endsWith(stats)).toBe(true);
+  expect(answer.text).toContain('failures_total{type="application"} 1');
+  expect(answer.text).not.toContain('failures_total{type="envoy"} 1');
+  let redirects = 0;
+  const slow = await source((_, response) => {
+    redirects++;
+    setTimeout(() => response.writeHead(302, { location: "/metrics" }).end(), 300);
+  });
+  await using other = await startRig({ targets: targetsOf([slow]) });
+  await other.call("/stats/prometheus", { headers });
+  expect(redirects).toBeLessThan(5);
 });
 
 test("protobuf is never mixed with text", async () => {

@@ -38,6 +38,7 @@ export class ProbesPart implements Part {
     const answer: Route["answer"] = async ({ request, path }) => {
       const gone = new AbortController();
       const leave = (): void => gone.abort(new Error("the caller has left"));
+      request.socket.setTimeout(0); // a preStop hook may take as long as the pod has
       request.socket.once("close", leave);
       try {
         const { status, body } = await prober.answer({

@@ -80,8 +80,10 @@ async function wordsOf({ plan, host, tries = () => [] }: EnterCloneOptions, forw
   };
   const stated = plan.defaults.flatMap(({ variables = {} }) => Object.keys(variables));
   const hidden = new Set([...stated, ...OWN_VARIABLES]);
-  const env = Object.fromEntries(Object.entries(host.env).filter(([name]) => !hidden.has(name)));
-  const shellConfig = await withoutDiscoveryAddress(host.env.PROXY_CONFIG);
+  // nothing of the shell may change who the clone is: that was printed
+  const isPresented = (name: string): boolean => hidden.has(name) || /^ISTIO_META(JSON)?_/.test(name);
+  const env = Object.fromEntries(Object.entries(host.env).filter(([name]) => !isPresented(name)));
+  const shellConfig = await withoutIdentity(host.env.PROXY_CONFIG);
   const ports = listenerPorts(plan.appPorts, { keepsInbound: plan.role === "router" });
   return {
     role: plan.role,
@@ -101,10 +103,17 @@ async function wordsOf({ plan, host, tries = () => [] }: EnterCloneOptions, forw
   };
 }
 
-/** The port-forward is the way; whatever else the shell says of the proxy holds. */
-async function withoutDiscoveryAddress(text = ""): Promise<Record<string, string>> {
-  const { discoveryAddress, ...rest } = await parseYaml(text);
-  return discoveryAddress === undefined ? {} : { PROXY_CONFIG: JSON.stringify(rest) };
+const OF_THE_IDENTITY = ["discoveryAddress", "discovery_address", "proxyMetadata", "proxy_metadata"];
+
+/** The port-forward is the way, and the metadata are the pod's; whatever else the shell says of the proxy holds. */
+async function withoutIdentity(text = ""): Promise<Record<string, string>> {
+  const fields = await parseYaml(text);
+  if (!OF_THE_IDENTITY.some((name) => name in fields)) return {};
+  return { PROXY_CONFIG: JSON.stringify(without(fields, OF_THE_IDENTITY)) };
+}
+
+function without(fields: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)));
 }
 
 function asDownwardApi(texts: Readonly<Record<string, string>>): string {

@@ -54,9 +54,8 @@ async function apiGateway(gateway: KubeObject, choice: GatewayChoice, signal: Ab
   const { cluster, namespace, name } = choice;
   const { gatewayClassName = "istio" } = (gateway.spec ?? {}) as { readonly gatewayClassName?: string };
   const labels = { "gateway.networking.k8s.io/gateway-name": name };
-  const { serviceAccount = `${name}-${gatewayClassName}` } = choice;
   const [found, routes] = await Promise.all([
-    whoRuns({ ...choice, serviceAccount }, labels, [namespace], signal),
+    whoRuns({ ...choice, usualAccount: `${name}-${gatewayClassName}` }, labels, [namespace], signal),
     readable(cluster.list({ apiVersion: API.apiVersion, resource: "httproutes", namespace }, {}, signal)),
   ]);
   return { kind: "Gateway API", listeners: apiListeners(gateway, routes), ...found };
@@ -66,20 +65,22 @@ type Labels = Readonly<Record<string, string>>;
 type WhoRuns = Pick<FoundGateway, "pod" | "from" | "podPortOf">;
 
 async function whoRuns(
-  choice: GatewayChoice,
+  choice: GatewayChoice & { readonly usualAccount?: string },
   labels: Labels,
   places: readonly (string | undefined)[],
   signal: AbortSignal,
 ): Promise<WhoRuns> {
-  const { cluster, namespace, name, serviceAccount } = choice;
+  const { cluster, namespace, name, usualAccount = "default", serviceAccount = usualAccount } = choice;
   const labelSelector = Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)
     .join(",");
-  // who may not see its pods must not be taken for another account; other namespaces are a second chance
-  const listIn = (place: string | undefined, asked: Promise<readonly KubeObject[]>) =>
-    place === namespace && serviceAccount === undefined ? asked : readable(asked);
+  let hidden: AgentError | undefined;
+  const visible = (asked: Promise<readonly KubeObject[]>): Promise<readonly KubeObject[]> =>
+    readable(asked, (error) => {
+      hidden ??= error;
+    });
   for (const place of labelSelector === "" ? [] : places) {
-    const listed = await listIn(place, cluster.list({ resource: "pods", namespace: place }, { labelSelector }, signal));
+    const listed = await visible(cluster.list({ resource: "pods", namespace: place }, { labelSelector }, signal));
     const pods = listed.map(podOf).sort((a, b) => ((a.metadata?.name ?? "") < (b.metadata?.name ?? "") ? -1 : 1));
     const pod = pods.find(isReady) ?? pods[0];
     if (pod !== undefined)
@@ -87,7 +88,7 @@ async function whoRuns(
   }
   for (const place of labelSelector === "" ? [] : places) {
     const what = { apiVersion: "apps/v1", resource: "deployments", namespace: place };
-    const deployments = await listIn(place, cluster.list(what, {}, signal));
+    const deployments = await visible(cluster.list(what, {}, signal));
     const pod = deployments.map(podOfTemplate).find(({ metadata }) => hasLabels(metadata?.labels, labels));
     if (pod !== undefined)
       return {
@@ -96,7 +97,8 @@ async function whoRuns(
         ...(await portsOf(cluster, pod, signal)),
       };
   }
-  const spec = { serviceAccountName: serviceAccount ?? "default" };
+  if (hidden !== undefined && choice.serviceAccount === undefined) throw unseen(name, hidden);
+  const spec = { serviceAccountName: serviceAccount };
   const pod: Pod = { metadata: { name: `${name}-pilotboat`, namespace, labels }, spec };
   return { pod, from: "no pod of it runs", ...(await portsOf(cluster, pod, signal)) };
 }
@@ -137,10 +139,21 @@ function hasLabels(found: Labels = {}, wanted: Labels): boolean {
   return Object.entries(wanted).every(([key, value]) => found[key] === value);
 }
 
+/** Whoever may not see its pods would be another account than theirs, without a word. */
+function unseen(name: string, cause: AgentError): AgentError {
+  const text = `Cannot tell the service account of gateway "${name}": its pods may be where you may not look: ${cause.message}`;
+  return new AgentError("KUBE_FORBIDDEN", text, { cause, hint: "Name the account with --service-account" });
+}
+
 /** Nothing where it may not be read, or the kind is not there. */
-async function readable(asked: Promise<readonly KubeObject[]>): Promise<readonly KubeObject[]> {
+async function readable(
+  asked: Promise<readonly KubeObject[]>,
+  onForbidden: (error: AgentError) => void = () => undefined,
+): Promise<readonly KubeObject[]> {
   return asked.catch((error: unknown) => {
-    if (isAbsent(error) || (error instanceof AgentError && error.code === "KUBE_FORBIDDEN")) return [];
+    const isForbidden = error instanceof AgentError && error.code === "KUBE_FORBIDDEN";
+    if (isForbidden) onForbidden(error);
+    if (isForbidden || isAbsent(error)) return [];
     throw error;
   });
 }

@@ -1,0 +1,37 @@
+import { createServer } from "node:net";
+import { expect, onTestFinished, test } from "vitest";
+import { freePorts } from "../../src/base/index.ts";
+import { listenerPorts } from "../../src/local/listener-ports.ts";
+
+const place = (ports: ReturnType<typeof listenerPorts>, port: number, isInbound = false) =>
+  ports.place({ name: `127.0.0.1_${port}`, address: "127.0.0.1", port, isInbound });
+
+async function occupied(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((done) => server.once("listening", done));
+  onTestFinished(() => void server.close());
+  return (server.address() as { port: number }).port;
+}
+
+test("a port that is free stays, one that is taken or the application's moves, an inbound one is left out", async () => {
+  const [free = 0, application = 0] = await freePorts(2);
+  const ports = listenerPorts(new Set([application]));
+  expect(await place(ports, free)).toBe(free);
+  const taken = await occupied();
+  for (const port of [taken, application]) {
+    const to = await place(ports, port);
+    expect(to).not.toBe(port);
+    expect(ports.portOf(port)).toBe(to);
+  }
+  expect(ports.moved().map(({ why }) => why)).toEqual(["taken", "left to your application"]);
+  expect(await place(ports, free, true)).toBeUndefined();
+});
+
+test("what was given to one listener is not given to another, though Envoy has not bound it yet", async () => {
+  const [application = 0] = await freePorts(1);
+  const ports = listenerPorts(new Set([application]));
+  const to = (await place(ports, application)) ?? 0;
+  expect(await place(ports, to)).not.toBe(to);
+  expect(ports.moved().map(({ why }) => why)).toEqual(["left to your application", "taken"]);
+  expect(new Set(ports.moved().map((one) => one.to)).size).toBe(2);
+});
