@@ -20,6 +20,7 @@ const DISPENSABLE = [
   /configmaps cut$/,
   /virtualservices refused$/,
   /services refused$/,
+  /\/pods refused$/, // those of all namespaces are listed as well
   /portforward refused$/, // SPDY is tried after the WebSocket
 ];
 
@@ -65,6 +66,15 @@ describe.runIf(hasCluster()).each(runtimes())(
     const start = (command: string) =>
       run(runtime, [command, "edge", "--request-timeout", "1s", "--ready-timeout", "5s", "--", "true"], { env });
     const left = async () => (await readdir(folder)).filter((name) => !name.startsWith("kube-"));
+
+    test("a gateway whose pods may nowhere be listed is not taken for another account", async () => {
+      const forbidden = { status: 403, body: '{"kind":"Status","status":"Failure","message":"no","code":403}' };
+      api.break(/^GET \/api\/v1\/(namespaces\/[^/]+\/)?pods\?/, forbidden);
+      const { code, stderr } = await start("gateway");
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/Cannot tell the service account of gateway "edge".*\[KUBE_FORBIDDEN\]/);
+      expect(stderr).toContain("--service-account");
+    });
 
     test.each(["clone", "gateway"])("%s: each call that fails is told, and nothing is left", async (command) => {
       const before = api.seen.length;
