@@ -1,5 +1,5 @@
 import { connect } from "node:tls";
-import { describeError, readRegularFile } from "../../base/index.ts";
+import { describeError, readRegularFile, VERIFIED_TLS } from "../../base/index.ts";
 import { explainUntrusted } from "../../identity/index.ts";
 
 const LIMIT_MS = 10_000;
@@ -22,7 +22,7 @@ export async function rootTrouble(port: number, name: string, rootFile: string):
 function handshake(port: number, servername: string, ca: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     const options = { host: "127.0.0.1", port, servername, ca, ALPNProtocols: ["h2"], timeout: LIMIT_MS };
-    const socket = connect({ ...options, rejectUnauthorized: true }, () => {
+    const socket = connect({ ...options, ...VERIFIED_TLS }, () => {
       resolve();
       socket.destroy();
     });
