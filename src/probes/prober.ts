@@ -1,5 +1,5 @@
 import { isIPv6 } from "node:net";
-import { describeError, type Logger, pause } from "../base/index.ts";
+import { describeError, type Logger, pause, startLimit } from "../base/index.ts";
 import type { Destination } from "./destination.ts";
 import { dial } from "./dial.ts";
 import { checkHealth } from "./grpc-probe.ts";
@@ -87,19 +87,16 @@ type Around = ProberOptions & { readonly exchanges: Exchanges };
 
 async function ask(probe: AppProbe, request: ProbeRequest, around: Around): Promise<ProbeAnswer> {
   const limitMs = probe.timeoutMs === 0 && probe.kind === "grpc" ? GRPC_LIMIT_MS : probe.timeoutMs;
-  const late = new AbortController();
-  const timer = setTimeout(
-    () => late.abort(new Error(`no answer within ${limitMs} ms`)),
-    Math.min(limitMs || LONGEST_MS, LONGEST_MS),
-  );
-  const signal = AbortSignal.any([late.signal, request.gone]);
+  const mostMs = Math.min(limitMs || LONGEST_MS, LONGEST_MS);
+  const limit = startLimit(request.gone, mostMs, () => new Error(`no answer within ${limitMs} ms`));
+  const { signal } = limit;
   try {
     if (probe.kind === "http") return await askHttp(probe, request, around, signal);
     if (probe.kind === "grpc") await askGrpc(probe, request, around, signal);
     else (await dial(around.destination, probe.port, signal)).destroy();
     return { status: 200, body: "" };
   } finally {
-    clearTimeout(timer);
+    limit[Symbol.dispose]();
   }
 }
 
