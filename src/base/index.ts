@@ -33,7 +33,7 @@ export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts
 export { lookupForSocket, lookupHost } from "./lookup-host.ts";
 export { counter, createMetrics, gauge, histogram, type Metrics, type MetricsRegistry } from "./metrics.ts";
 export { nearest } from "./nearest.ts";
-export { type BoundSocket, bindTcp, bindUnix, freePorts, splitHostPort, tryTcp } from "./net.ts";
+export { type BoundSocket, bindTcp, bindUnix, freePorts, joinHostPort, splitHostPort, tryTcp } from "./net.ts";
 export {
   encodeCertificate,
   encodeCertificates,

@@ -91,6 +91,11 @@ export async function freePorts(count: number, host = "127.0.0.1"): Promise<numb
   return ports;
 }
 
+/** `host:port`, with brackets around an IPv6 address. */
+export function joinHostPort(host: string, port: number | string): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /**
  * Splits `host:port`; brackets around the host are removed. Returns the reason as text when that is impossible, in
  * the words of Go's net.SplitHostPort, which users know.

@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { AgentError, connectThrough, lookupForSocket, startLimit, VERIFIED_TLS } from "../base/index.ts";
+import { AgentError, connectThrough, joinHostPort, lookupForSocket, startLimit, VERIFIED_TLS } from "../base/index.ts";
 
 import { type Authenticator, readSource } from "./authenticator.ts";
 import { chooseProxy, type KubeProxy } from "./choose-proxy.ts";
@@ -55,7 +55,7 @@ async function openThrough(proxy: KubeProxy, { host, port }: Target, cut: AbortS
   cut.addEventListener("abort", end);
   try {
     const socket = proxy.isTls ? await secure(plain, { name: proxy.host, options: VERIFIED_TLS }, cut) : plain;
-    const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+    const address = joinHostPort(host, port);
     const way = { address: `${proxy.host}:${proxy.port}`, credentials: proxy.credentials, except: [] };
     const tunnel = proxy.isSocks
       ? connectThroughSocks(socket, { host, port }, proxy)

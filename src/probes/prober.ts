@@ -1,5 +1,4 @@
-import { isIPv6 } from "node:net";
-import { describeError, type Logger, pause, startLimit } from "../base/index.ts";
+import { describeError, joinHostPort, type Logger, pause, startLimit } from "../base/index.ts";
 import type { Destination } from "./destination.ts";
 import { dial } from "./dial.ts";
 import { checkHealth } from "./grpc-probe.ts";
@@ -114,7 +113,7 @@ async function askHttp(
 ): Promise<ProbeAnswer> {
   const { destination, statusPort, exchanges } = around;
   const first = new URL(
-    `${probe.isSecure ? "https" : "http"}://${authorityOf(destination.host, probe.port)}${probe.path}`,
+    `${probe.isSecure ? "https" : "http"}://${joinHostPort(destination.host, probe.port)}${probe.path}`,
   );
   const headers = forwarded(request.rawHeaders, statusPort, probe.port);
   const { status, body } = await getFollowing(
@@ -134,7 +133,7 @@ async function askGrpc(probe: GrpcProbe, request: ProbeRequest, around: Around, 
       const userAgent = [...valuesOf(request.rawHeaders, "user-agent"), "pilotboat"].join(" ");
       return await checkHealth(
         socket,
-        { service: probe.service, authority: authorityOf(destination.host, probe.port), userAgent },
+        { service: probe.service, authority: joinHostPort(destination.host, probe.port), userAgent },
         signal,
       );
     } catch (error) {
@@ -167,8 +166,4 @@ function forwarded(rawHeaders: readonly string[], statusPort: number, appPort: n
 
 function valuesOf(rawHeaders: readonly string[], wanted: string): string[] {
   return rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === wanted);
-}
-
-function authorityOf(host: string, port: number): string {
-  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }

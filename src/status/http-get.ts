@@ -1,7 +1,14 @@
-import { isIPv6 } from "node:net";
 import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { type HttpStream, httpStream, limitBody, MOST_BODY_BYTES, NoAnswerError, readBody } from "../base/index.ts";
+import {
+  type HttpStream,
+  httpStream,
+  joinHostPort,
+  limitBody,
+  MOST_BODY_BYTES,
+  NoAnswerError,
+  readBody,
+} from "../base/index.ts";
 
 export interface GetOptions {
   readonly host: string;
@@ -60,7 +67,7 @@ export async function httpGetStream(options: GetOptions): Promise<StreamedAnswer
 /** Where a redirect leads: only to the same server, and not for ever. */
 function targetOf({ status, headers }: HttpStream, options: GetOptions): GetOptions | undefined {
   const { host, port, path, redirects = 0 } = options;
-  const from = `http://${isIPv6(host) ? `[${host}]` : host}:${port}${path}`;
+  const from = `http://${joinHostPort(host, port)}${path}`;
   const { location } = headers;
   if (redirects <= 0 || ![301, 302, 303, 307, 308].includes(status)) return undefined;
   if (location === undefined || !URL.canParse(location, from)) return undefined;
