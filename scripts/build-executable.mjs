@@ -27,7 +27,7 @@ try {
   execFileSync(BUN, ["build", ...FLAGS, ...runtime, `--metafile=${metafile}`, "src/main.ts", "--outfile", file], {
     stdio: ["ignore", "ignore", "inherit"],
   });
-  refuseOtherPackages(bundledPackages(JSON.parse(readFileSync(metafile, "utf8"))));
+  refuseOtherPackages(bundledPackages(filesIn(JSON.parse(readFileSync(metafile, "utf8")))));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
@@ -47,6 +47,12 @@ function deafRuntime(to) {
   }
   writeFileSync(to, bytes, { mode: 0o755 });
   return to;
+}
+
+/** The source files of which something is in the executable, from Bun's report of its build. */
+function filesIn({ outputs }) {
+  const inputs = Object.values(outputs).flatMap((output) => Object.entries(output.inputs));
+  return inputs.filter(([, { bytesInOutput }]) => bytesInOutput > 0).map(([file]) => file);
 }
 
 /** The list of what is bundled, and the licence texts, are those of the bundle for Node. */

@@ -2,19 +2,14 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/**
- * The packages whose code is in the outputs, by name: `{ name, version, licence, folder, files }`.
- * `metafile` is what esbuild and Bun write.
- */
-export function bundledPackages(metafile) {
+/** The packages that these files are of, by name: `{ name, version, licence, folder, files }`. */
+export function bundledPackages(bundledFiles) {
   const found = new Map();
-  for (const output of Object.values(metafile.outputs)) {
-    for (const [file, { bytesInOutput }] of Object.entries(output.inputs)) {
-      if (bytesInOutput === 0 || !file.startsWith("node_modules/")) continue;
-      const folder = packageFolder(dirname(file));
-      const files = found.get(folder)?.files ?? [];
-      found.set(folder, { ...manifestOf(folder), folder, files: [...files, file] });
-    }
+  for (const file of new Set(bundledFiles)) {
+    if (!file.startsWith("node_modules/")) continue;
+    const folder = packageFolder(dirname(file));
+    const files = found.get(folder)?.files ?? [];
+    found.set(folder, { ...manifestOf(folder), folder, files: [...files, file] });
   }
   return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }

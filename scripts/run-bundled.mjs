@@ -14,12 +14,13 @@ export async function runBundled(entry, outdir, { args, nodeArgs = [] }) {
     splitting: true,
     bundle: true,
     format: "esm",
+    outExtension: { ".js": ".mjs" },
     platform: "node",
     target: "node20",
     packages: "external",
     loader: { ".yaml": "text" },
   });
-  const file = `${outdir}/${basename(entry, ".ts")}.js`;
+  const file = `${outdir}/${basename(entry, ".ts")}.mjs`;
   const { status } = spawnSync(process.execPath, [...nodeArgs, file, ...args], { stdio: "inherit" });
   return status ?? 1;
 }
