@@ -134,6 +134,7 @@ async function warnOfSilentPort({ ports }: LocalIstiod, host: Host): Promise<voi
 function restoredText(restored: Restored, { namespace, name }: ServicePlace): string {
   const texts: Readonly<Record<Restored, string>> = {
     restored: "is as before",
+    "selector kept": "has a selector that somebody has set in the meantime: it stays, all else is as before",
     nothing: "does not lead to a machine: nothing to put back",
     "service gone": "was deleted in the meantime: nothing to put back",
   };

@@ -27,6 +27,8 @@ export interface KubeApi {
   get(path: string): Promise<KubeObject>;
   post(path: string, body: unknown): Promise<KubeObject>;
   delete(path: string): Promise<void>;
+  /** JSON merge patch: null removes a field. */
+  patch(path: string, fields: unknown): Promise<KubeObject>;
   /** Server-side apply; answers the object as it is stored. */
   apply(object: KubeObject): Promise<KubeObject>;
   /** Asks until there is one that is as wanted. Rejects after 30 s with the last failure as its cause. */
@@ -67,6 +69,7 @@ export function connectKubeApi({ url, ca, certificate, key }: KubeAccess): KubeA
     get: (path) => send("GET", path),
     post: (path, body) => send("POST", path, body),
     delete: async (path) => void (await send("DELETE", path)),
+    patch: (path, fields) => send("PATCH", path, fields, "application/merge-patch+json"),
     async apply(object) {
       const path = await pathOf(object, api.get);
       return send("PATCH", `${path}?fieldManager=test&force=true`, object, "application/apply-patch+yaml");

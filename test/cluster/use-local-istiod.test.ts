@@ -146,6 +146,102 @@ describe.runIf(hasCluster()).each(runtimes())(
       await expectAsBefore();
     });
 
+    describe("killed, and then the Service is changed: --restore", () => {
+      const servicePath = (name: string) => `/api/v1/namespaces/${cluster.namespace}/services/${name}`;
+      const annotate = (name: string, claim: unknown) =>
+        cluster.api.patch(servicePath(name), {
+          metadata: { annotations: { "pilotboat/local-istiod": claim === null ? null : JSON.stringify(claim) } },
+        });
+      const leave = async (...flags: readonly string[]) => {
+        await using command = lead(...flags);
+        await command.waitFor(/^}$/m);
+        command.kill("SIGKILL");
+        await command.ended;
+      };
+      const other = { id: "1", host: "laptop-of-jane", since: "2026-01-01T00:00:00Z" };
+
+      test.each([
+        ["istiod", SELECTED],
+        ["istiod-manual", MANUAL],
+      ] as const)("names the other machine that has %s, and keeps what is saved", async (name, flags) => {
+        await leave(...flags);
+        await annotate(name, other);
+        const led = await lookAt(cluster, name);
+        const { code, stdout, stderr } = await restore(...flags);
+        expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+        expect(stderr).toMatch(
+          /"laptop-of-jane" has it since 2026-01-01T00:00:00Z \[LOCAL_ISTIOD_IN_USE\]\n {2}hint: /,
+        );
+        expect(await lookAt(cluster, name)).toEqual(led);
+        expect(await savedFiles()).toHaveLength(1);
+        await annotate(name, null);
+        expect(await restore(...flags)).toMatchObject({ code: 0, stdout: expect.stringMatching(/is as before\n$/) });
+        await expectAsBefore();
+      });
+
+      test("puts it back when it leads elsewhere by hand no more, and keeps what is saved until then", async () => {
+        await leave();
+        await annotate("istiod", null);
+        await cluster.apply(sliceByHand("elsewhere", "istiod"));
+        const refused = await restore();
+        expect(refused).toMatchObject({ code: 1, stdout: "" });
+        expect(refused.stderr).toMatch(/EndpointSlice "elsewhere" leads it elsewhere \[KUBE_CONFLICT\]/);
+        expect(await savedFiles()).toHaveLength(1);
+        await removeSlice("elsewhere");
+        expect(await restore()).toMatchObject({ code: 0 });
+        await expectAsBefore();
+      });
+
+      test("says that a selector of somebody else stays", async () => {
+        await leave();
+        await cluster.api.patch(servicePath("istiod"), { spec: { selector: { app: "other" } } });
+        const { code, stdout } = await restore();
+        expect({ code, stdout }).toEqual({
+          code: 0,
+          stdout: expect.stringMatching(/a selector that somebody has set/),
+        });
+        await cluster.api.patch(servicePath("istiod"), { spec: { selector: { app: "istiod" } } });
+        await expectAsBefore();
+      });
+    });
+
+    test("an annotation that another machine has taken ends it, names that one, and keeps what is saved", async () => {
+      await using command = lead();
+      await command.waitFor(/^}$/m);
+      const path = `/api/v1/namespaces/${cluster.namespace}/services/istiod`;
+      const claim = JSON.stringify({ id: "1", host: "laptop-of-jane", since: "2026-01-01T00:00:00Z" });
+      await cluster.api.patch(path, { metadata: { annotations: { "pilotboat/local-istiod": claim } } });
+      expect((await command.ended).code).toBe(1);
+      expect(command.stderr()).toMatch(/"laptop-of-jane" has it .*\[LOCAL_ISTIOD_IN_USE\]\n {2}hint: .*--restore/);
+      expect(await savedFiles()).toHaveLength(1);
+      await cluster.api.patch(path, { metadata: { annotations: { "pilotboat/local-istiod": null } } });
+      expect(await restore()).toMatchObject({ code: 0 });
+      await expectAsBefore();
+    });
+
+    test.each([
+      ["with a selector", SELECTED, "istiod"],
+      ["by hand", MANUAL, "istiod-manual"],
+    ] as const)(
+      "slices that somebody makes or changes while it leads here come back, %s",
+      async (_name, flags, name) => {
+        await using command = lead(...flags);
+        await command.waitFor(/^}$/m);
+        await cluster.apply(sliceByHand("meanwhile", name));
+        if (name === "istiod-manual") await cluster.apply(endpointsByHand("10.66.0.9"));
+        const there = await lookAt(cluster, name);
+        await expect.poll(async () => (await lookAt(cluster, name)).slices.length, { timeout: 30_000 }).toBe(1);
+        expect((await lookAt(cluster, name)).endpoints).toBeUndefined();
+        await end(command);
+        const after = await lookAt(cluster, name);
+        expect(after.slices.find(hasName("meanwhile"))).toEqual(there.slices.find(hasName("meanwhile")));
+        if (name === "istiod-manual") expect(after.endpoints).toEqual(there.endpoints);
+        await removeSlice("meanwhile");
+        for (const object of objects()) await cluster.apply(object);
+        await expectAsBefore();
+      },
+    );
+
     test("a selector that somebody sets in the meantime ends it, and stays", async () => {
       await using command = lead();
       await command.waitFor(/^}$/m);
@@ -226,6 +322,10 @@ describe.runIf(hasCluster()).each(runtimes())(
       });
     });
 
+    async function removeSlice(name: string): Promise<void> {
+      await cluster.api.delete(`/apis/discovery.k8s.io/v1/namespaces/${cluster.namespace}/endpointslices/${name}`);
+    }
+
     async function userWithoutRights(): Promise<string> {
       await cluster.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "jane" } });
       const token = await cluster.token("jane", { audience: "https://kubernetes.default.svc.cluster.local" });
@@ -268,24 +368,30 @@ describe.runIf(hasCluster()).each(runtimes())(
         pod("istiod-1"),
         { apiVersion: "v1", kind: "Service", metadata: { name: "istiod", labels }, spec: { selector: labels, ports } },
         { apiVersion: "v1", kind: "Service", metadata: { name: "istiod-manual" }, spec: { ports: [ports[1]] } },
-        {
-          apiVersion: "v1",
-          kind: "Endpoints",
-          metadata: { name: "istiod-manual" },
-          subsets: [{ addresses: [{ ip: "10.66.0.1" }], ports: [{ name: "https-dns", port: 15_012 }] }],
-        },
-        {
-          apiVersion: "discovery.k8s.io/v1",
-          kind: "EndpointSlice",
-          metadata: { name: "istiod-by-hand", labels: { "kubernetes.io/service-name": "istiod-manual", by: "hand" } },
-          addressType: "IPv4",
-          endpoints: [{ addresses: ["10.66.0.1"] }],
-          ports: [{ name: "https-dns", port: 15_012, protocol: "TCP" }],
-        },
+        endpointsByHand("10.66.0.1"),
+        sliceByHand("istiod-by-hand", "istiod-manual"),
       ];
     }
   },
 );
+
+function endpointsByHand(ip: string): KubeObject {
+  const subsets = [{ addresses: [{ ip }], ports: [{ name: "https-dns", port: 15_012 }] }];
+  return { apiVersion: "v1", kind: "Endpoints", metadata: { name: "istiod-manual" }, subsets };
+}
+
+function sliceByHand(name: string, service: string): KubeObject {
+  return {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name, labels: { "kubernetes.io/service-name": service, by: "hand" } },
+    addressType: "IPv4",
+    endpoints: [{ addresses: ["10.66.0.1"] }],
+    ports: [{ name: "https-dns", port: 15_012, protocol: "TCP" }],
+  };
+}
+
+const hasName = (name: string) => (object: KubeObject) => object.metadata.name === name;
 
 async function end(command: RunningCommand): Promise<void> {
   command.kill("SIGTERM");
@@ -298,7 +404,10 @@ interface Place {
   readonly endpoints: KubeObject | undefined;
 }
 
-/** A Service and all its endpoints, without what the API server writes at each change, and the slices' own names and uids. */
+/**
+ * A Service and all its endpoints in the order of their names, without what the API server writes at each change. A slice
+ * that a controller writes anew has a new name.
+ */
 async function lookAt(cluster: Cluster, name: string): Promise<Place> {
   const inside = `/api/v1/namespaces/${cluster.namespace}`;
   const [service, { items }, endpoints] = await Promise.all([
@@ -306,7 +415,9 @@ async function lookAt(cluster: Cluster, name: string): Promise<Place> {
     cluster.api.get(slicesPath(cluster, name)),
     cluster.api.get(`${inside}/endpoints/${name}`).catch(() => undefined),
   ]);
-  const slices = (items as KubeObject[]).map((slice) => lasting(slice, NEW_AT_CREATION));
+  const slices = (items as KubeObject[]).map((slice) =>
+    lasting(slice, isControlled(slice) ? ["name", ...NEW_AT_CREATION] : NEW_AT_CREATION),
+  );
   return {
     service: lasting(service, []),
     slices,
@@ -314,7 +425,12 @@ async function lookAt(cluster: Cluster, name: string): Promise<Place> {
   };
 }
 
-const NEW_AT_CREATION = ["name", "uid", "creationTimestamp", "generation"];
+function isControlled({ metadata }: KubeObject): boolean {
+  const { ownerReferences = [] } = metadata as { readonly ownerReferences?: readonly { controller?: boolean }[] };
+  return ownerReferences.some(({ controller }) => controller === true);
+}
+
+const NEW_AT_CREATION = ["uid", "creationTimestamp", "generation"];
 
 function lasting(object: KubeObject, more: readonly string[]): KubeObject {
   const dropped = ["resourceVersion", "managedFields", ...more];

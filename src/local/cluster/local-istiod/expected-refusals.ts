@@ -9,6 +9,11 @@ export function isMissing(error: unknown): boolean {
   return error instanceof AgentError && error.code === "KUBE_NOT_FOUND";
 }
 
+/** Another machine has it. */
+export function isInUse(error: unknown): boolean {
+  return error instanceof AgentError && error.code === "LOCAL_ISTIOD_IN_USE";
+}
+
 /** For `catch`: undefined in place of what is not there. */
 export function unlessMissing(error: unknown): undefined {
   if (!isMissing(error)) throw error;

@@ -3,10 +3,12 @@ import { hostname } from "node:os";
 import { AgentError, describeError, type Logger, pause, systemClock, utcTime } from "../../../base/index.ts";
 import { startOf } from "../../../host/index.ts";
 import type { Cluster, KubeObject } from "../../../kubernetes/index.ts";
-import { isConflict, isMissing, unlessMissing } from "./expected-refusals.ts";
+import { isConflict, isInUse, isMissing, unlessMissing } from "./expected-refusals.ts";
+import { leadNowhereElse, removeOthers } from "./remove-others.ts";
 import { type Restored, restoreService } from "./restore-service.ts";
-import { forget, reserve, type SavedService, save, savedFile } from "./saved-service.ts";
+import { forget, reserve, type SavedService, SavedState, savedFile } from "./saved-service.ts";
 import {
+  ANNOTATION,
   type Claim,
   claimOf,
   claimPatch,
@@ -49,14 +51,12 @@ export interface LocalIstiod {
 
 const CONFLICTS = 5;
 const LOOK_MS = 5_000;
-const SETTLE_MS = 300;
-const SETTLE_LIMIT_MS = 15_000;
 /** Of putting it back, when nobody waits for it any more. */
 const UNDO_LIMIT_MS = 60_000;
 
 /**
  * Makes the Service lead to this machine: what is there is saved first, then the selector goes, one EndpointSlice to
- * `address` comes, and the others and the Endpoints go. The controllers of Kubernetes leave all of them as they are once there
+ * `address` comes, and the others and the Endpoints go; those that come later are saved before they go, too. The controllers of Kubernetes leave all of them as they are once there
  * is no selector, and would mirror the Endpoints into new slices. When a step fails, what was done is undone. Rejects with
  * LOCAL_ISTIOD_IN_USE when it leads to a machine already, FILE_UNWRITABLE, or what the cluster rejects with.
  */
@@ -64,28 +64,30 @@ export async function leadServiceHere(options: LocalIstiodOptions, signal: Abort
   const { cluster, service: place, stateFolder } = options;
   const file = savedFile(stateFolder, cluster.server, place);
   if (!(await reserve(file))) throw inUse(options, `this machine has saved what it was in "${file}"`);
-  const { saved, ports } = await saveFirst(options, file, signal).catch(async (error: unknown) => {
+  const { state, ports } = await saveFirst(options, file, signal).catch(async (error: unknown) => {
     await forget(file);
     throw error;
   });
+  const { slice } = state.saved;
   const restore = () => restoreService({ cluster, place, file, log: options.log }, AbortSignal.timeout(UNDO_LIMIT_MS));
   try {
-    const claimed = await claim(options, saved, signal);
-    const body = sliceTo(options.address, ports, { service: claimed, name: saved.slice });
+    const claimed = await claim(options, state, signal);
+    const body = sliceTo(options.address, ports, { service: claimed, name: slice });
     await cluster.create(slicesOf(place).what, body, signal).catch(async (error: unknown) => {
-      const isThere =
-        isConflict(error) && (await cluster.get(sliceOf(place, saved.slice), signal).catch(unlessMissing));
+      const isThere = isConflict(error) && (await cluster.get(sliceOf(place, slice), signal).catch(unlessMissing));
       if (!isThere) throw error; // else it is the repetition of one whose answer was lost
     });
-    await settle(options, saved, signal);
+    await leadNowhereElse(options, state, signal);
   } catch (error) {
-    await undo(restore, options, error);
+    if (isInUse(error))
+      await forget(file); // somebody was faster, and nothing is changed
+    else await undo(restore, options, error);
     throw error;
   }
   return {
     ports: Object.fromEntries(ports.map(({ service, port }) => [service.name ?? String(service.port), port])),
     saved: file,
-    hold: (stop) => hold(options, saved, stop),
+    hold: (stop) => hold(options, state, stop),
     restore,
   };
 }
@@ -93,9 +95,9 @@ export async function leadServiceHere(options: LocalIstiodOptions, signal: Abort
 async function saveFirst(options: LocalIstiodOptions, file: string, signal: AbortSignal) {
   const found = await look(options, signal);
   const ports = portsFor(options, found.service);
-  const saved = await describe(options, found);
-  await save(file, saved);
-  return { saved, ports };
+  const state = new SavedState(file, await describe(options, found));
+  await state.write();
+  return { state, ports };
 }
 
 interface Found {
@@ -124,8 +126,9 @@ async function describe({ cluster }: LocalIstiodOptions, found: Found): Promise<
 }
 
 /** Takes the selector away. Somebody else's change in between is no reason to give up, unless it is another claim. */
-async function claim(options: LocalIstiodOptions, saved: SavedService, signal: AbortSignal): Promise<KubeObject> {
+async function claim(options: LocalIstiodOptions, state: SavedState, signal: AbortSignal): Promise<KubeObject> {
   const { cluster, service: place } = options;
+  const { saved } = state;
   const claim: Claim = { id: saved.id, host: hostname(), since: saved.savedAt, selector: selectorOf(saved.service) };
   let service = saved.service;
   for (let attempt = 1; ; attempt++) {
@@ -138,38 +141,11 @@ async function claim(options: LocalIstiodOptions, saved: SavedService, signal: A
     const other = claimOf(service);
     if (other?.id === saved.id) return service; // the answer was lost
     if (other !== undefined) throw inUse(options, `"${other.host}" has it since ${other.since}`);
-    await save(savedFile(options.stateFolder, cluster.server, place), { ...saved, service });
+    await state.change({ service });
   }
 }
 
-/** Removes every way to another place, until none comes back: the controllers may not have noticed yet. */
-async function settle(options: LocalIstiodOptions, saved: SavedService, signal: AbortSignal): Promise<void> {
-  const untilMs = systemClock.now() + SETTLE_LIMIT_MS;
-  for (let clean = 0; clean < 2; ) {
-    const { removed, leadsHere } = await removeOthers(options, saved, signal);
-    clean = removed === 0 && leadsHere ? clean + 1 : 0;
-    if (systemClock.now() > untilMs) {
-      const { namespace, name } = options.service;
-      const text = `Cannot lead Service "${name}" in namespace "${namespace}" here: EndpointSlice "${saved.slice}" is not its only one`;
-      throw new AgentError("KUBE_CONFLICT", text, {
-        hint: "Who writes them? See their label endpointslice.kubernetes.io/managed-by",
-      });
-    }
-    await systemClock.sleep(SETTLE_MS, signal);
-  }
-}
-
-async function removeOthers({ cluster, service: place }: LocalIstiodOptions, saved: SavedService, signal: AbortSignal) {
-  const { what, labelSelector } = slicesOf(place);
-  const endpoints = await cluster.get(endpointsOf(place), signal).catch(unlessMissing); // first: slices may be their mirror
-  if (endpoints !== undefined) await cluster.delete(endpointsOf(place), signal);
-  const names = (await cluster.list(what, { labelSelector }, signal)).map(({ metadata }) => metadata?.name ?? "");
-  const others = names.filter((name) => name !== saved.slice);
-  for (const name of others) await cluster.delete(sliceOf(place, name), signal);
-  return { removed: others.length + (endpoints === undefined ? 0 : 1), leadsHere: others.length < names.length };
-}
-
-async function hold(options: LocalIstiodOptions, saved: SavedService, stop: AbortSignal): Promise<void> {
+async function hold(options: LocalIstiodOptions, state: SavedState, stop: AbortSignal): Promise<void> {
   const { cluster, service: place, log } = options;
   let isTold = false;
   for (;;) {
@@ -177,8 +153,8 @@ async function hold(options: LocalIstiodOptions, saved: SavedService, stop: Abor
     if (stop.aborted) return;
     try {
       const service = await cluster.get(serviceOf(place), stop);
-      if (claimOf(service)?.id !== saved.id || selectorOf(service) !== undefined) throw lost(options, service);
-      await removeOthers(options, saved, stop);
+      if (claimOf(service)?.id !== state.saved.id || selectorOf(service) !== undefined) throw lost(options, service);
+      await removeOthers(options, state, stop);
       if (isTold) log.info("The API server answers again");
       isTold = false;
     } catch (error) {
@@ -229,13 +205,14 @@ function inUse(
 }
 
 function lost({ service: { name, namespace } }: LocalIstiodOptions, service: KubeObject): AgentError {
-  const other = claimOf(service);
-  const who =
-    other === undefined || selectorOf(service) !== undefined
-      ? "somebody has put it back"
-      : `it leads to "${other.host}" now`;
   return new AgentError(
     "KUBE_CONFLICT",
-    `Service "${name}" in namespace "${namespace}" does not lead here any more: ${who}`,
+    `Service "${name}" in namespace "${namespace}" does not lead here any more: ${whyLost(service)}`,
   );
+}
+
+function whyLost(service: KubeObject): string {
+  if (selectorOf(service) !== undefined) return "somebody has put it back";
+  const other = claimOf(service);
+  return other === undefined ? `somebody has removed its annotation ${ANNOTATION}` : `it leads to "${other.host}" now`;
 }

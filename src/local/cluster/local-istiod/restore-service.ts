@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { AgentError, type Logger, systemClock } from "../../../base/index.ts";
 import { startOf } from "../../../host/index.ts";
 import type { Cluster, KubeObject } from "../../../kubernetes/index.ts";
@@ -25,8 +26,8 @@ export interface RestoreOptions {
   readonly log: Logger;
 }
 
-/** What was found to be done: `nothing` when it is as before already. */
-export type Restored = "restored" | "nothing" | "service gone";
+/** What was found to be done: `nothing` when nothing is saved, `selector kept` when somebody has set another one meanwhile. */
+export type Restored = "restored" | "selector kept" | "nothing" | "service gone";
 
 const CONFLICTS = 5;
 const LOOK_MS = 200;
@@ -35,8 +36,9 @@ const CONTROLLERS_LIMIT_MS = 10_000;
 /**
  * Puts a Service back as it was saved; may be repeated, whatever it was interrupted at. A selector that somebody has set
  * meanwhile stays. Slices and Endpoints that a controller wrote are written again by that; others are created. What is saved
- * is forgotten at the end. Rejects with LOCAL_ISTIOD_IN_USE while the process that holds it runs, or when another machine has
- * it, and with what the cluster rejects with.
+ * is forgotten at the end, and only then. Rejects with LOCAL_ISTIOD_IN_USE while the process that holds it runs, and when the
+ * Service leads to another machine; with KUBE_CONFLICT when somebody has led it elsewhere by hand; or with what the cluster
+ * rejects with.
  */
 export async function restoreService(options: RestoreOptions, signal: AbortSignal): Promise<Restored> {
   const { cluster, place, file } = options;
@@ -48,13 +50,12 @@ export async function restoreService(options: RestoreOptions, signal: AbortSigna
   }
   await refuseLiving(saved, place);
   const service = await release(options, saved, signal);
-  const isTheSame = service !== undefined && service.metadata?.uid === saved.service.metadata?.uid;
-  const isFree = isTheSame && claimOf(service) === undefined;
-  if (isFree) await recreate(options, saved, signal);
+  if (service !== undefined) await recreate(options, saved, signal);
   await cluster.delete(sliceOf(place, saved.slice), signal);
-  if (isFree) await awaitControllers(options, saved, signal);
+  if (service !== undefined) await awaitControllers(options, saved, signal);
   await forget(file);
-  return isTheSame ? "restored" : "service gone";
+  if (service === undefined) return "service gone";
+  return isDeepStrictEqual(selectorOf(service), selectorOf(saved.service)) ? "restored" : "selector kept";
 }
 
 async function refuseLiving({ owner: { pid, start } }: SavedService, { namespace, name }: ServicePlace): Promise<void> {
@@ -75,21 +76,51 @@ async function refuseForeign({ cluster, place }: RestoreOptions, signal: AbortSi
   });
 }
 
-/** The Service as it is in the end; undefined when it is gone. */
+/** The Service as it is in the end, led to no machine; undefined when it is gone, or another one has its name. */
 async function release(
-  { cluster, place }: RestoreOptions,
+  options: RestoreOptions,
   saved: SavedService,
   signal: AbortSignal,
 ): Promise<KubeObject | undefined> {
+  const { cluster, place } = options;
   for (let attempt = 1; ; attempt++) {
     const service = await cluster.get(serviceOf(place), signal).catch(unlessMissing);
-    if (service === undefined || claimOf(service)?.id !== saved.id) return service; // put back before, or by somebody
+    if (service === undefined || service.metadata?.uid !== saved.service.metadata?.uid) return undefined;
+    if (!(await isLeft(options, saved, service, signal))) return service;
     try {
       return await cluster.patch(serviceOf(place), releasePatch(service, saved.service), signal);
     } catch (error) {
       if (!isConflict(error) || attempt >= CONFLICTS) throw error;
     }
   }
+}
+
+/** Whether the Service still is as the run has left it, be it without the annotation; else it was put back. Rejects when it leads elsewhere. */
+async function isLeft(
+  { cluster, place, file }: RestoreOptions,
+  saved: SavedService,
+  service: KubeObject,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const claim = claimOf(service);
+  if (claim?.id === saved.id) return true;
+  const { namespace, name } = place;
+  const text = `Cannot put Service "${name}" in namespace "${namespace}" back`;
+  if (claim !== undefined) {
+    throw new AgentError("LOCAL_ISTIOD_IN_USE", `${text}: "${claim.host}" has it since ${claim.since}`, {
+      hint: `Stop that one, then repeat this: what it was stays saved in "${file}"`,
+    });
+  }
+  if (selectorOf(service) !== undefined || selectorOf(saved.service) === undefined) return false;
+  const { what, labelSelector } = slicesOf(place);
+  const known = [saved.slice, ...saved.slices.map(({ metadata }) => metadata?.name)];
+  const other = (await cluster.list(what, { labelSelector }, signal))
+    .filter((slice) => !isControlled(slice))
+    .find(({ metadata }) => !known.includes(metadata?.name ?? ""));
+  if (other === undefined) return true;
+  throw new AgentError("KUBE_CONFLICT", `${text}: EndpointSlice "${other.metadata?.name}" leads it elsewhere`, {
+    hint: `Remove that one, or set a selector, then repeat this: what it was stays saved in "${file}"`,
+  });
 }
 
 /** What no controller writes. */

@@ -55,9 +55,30 @@ export async function reserve(file: string): Promise<boolean> {
   }
 }
 
-/** Mode 0600, as a whole or not at all. Rejects with FILE_UNWRITABLE or UNTRUSTED_PATH. */
-export async function save(file: string, saved: SavedService): Promise<void> {
-  await writeFileAtomically(file, `${JSON.stringify(saved, null, 2)}\n`);
+/** What is saved in a file that this process has reserved. */
+export class SavedState {
+  readonly #file: string;
+  #saved: SavedService;
+
+  constructor(file: string, saved: SavedService) {
+    this.#file = file;
+    this.#saved = saved;
+  }
+
+  get saved(): SavedService {
+    return this.#saved;
+  }
+
+  /** Mode 0600, as a whole or not at all. Rejects with FILE_UNWRITABLE or UNTRUSTED_PATH. */
+  async write(): Promise<void> {
+    await writeFileAtomically(this.#file, `${JSON.stringify(this.#saved, null, 2)}\n`);
+  }
+
+  /** Rejects as `write` does. */
+  async change(fields: Partial<Pick<SavedService, "service" | "slices" | "endpoints">>): Promise<void> {
+    this.#saved = { ...this.#saved, ...fields };
+    await this.write();
+  }
 }
 
 /**
