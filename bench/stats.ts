@@ -14,7 +14,7 @@ import { APPLICATION_MB, type SourcePorts, serveSources } from "./support/stats-
 const RUNS = Number(process.env.BENCH_RUNS ?? 20);
 const SIZES_MB = [1, 10, 50] as const;
 const ENCODINGS = ["plain", "gzip"] as const;
-const WARM_UP = 10;
+const WARM_UP = 3;
 
 type Encoding = (typeof ENCODINGS)[number];
 
@@ -38,7 +38,7 @@ interface Row {
   readonly encoding: Encoding;
   readonly fetched: Fetched[];
   cpuSeconds: number;
-  /** The most that the process had, above what it had before its first large answer. */
+  /** The most that the process had, above what it had after the warm-up, in which the heap finds its size. */
   rssMb: number;
 }
 
@@ -66,7 +66,7 @@ async function measure(form: Runtime, application: number, floor: readonly Row[]
   using _sources = await startSources(ports);
   const rows = rowsOf(ENCODINGS);
   for (let round = 0; round < WARM_UP; round++) {
-    for (const encoding of ENCODINGS) await scrape(victim, 1, encoding);
+    for (const { mb, encoding } of rows) await scrape(victim, mb, encoding);
     for (const { mb } of floor) await fetchBoth(ports, mb);
   }
   const restMb = memoryMb(victim.agent.pid, "VmRSS");

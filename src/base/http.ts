@@ -76,7 +76,7 @@ export async function httpStream(to: URL | HttpPlace, options: HttpOptions): Pro
     };
     return {
       ...{ status: response.statusCode ?? 0, headers: response.headers },
-      body: bodyOf(response, { limit, end, mostBytes: options.mostBytes ?? MOST_BODY_BYTES }),
+      body: limitBody(piecesOf(response, limit, end), options.mostBytes ?? MOST_BODY_BYTES),
       [Symbol.dispose]: end,
     };
   } catch (error) {
@@ -128,21 +128,7 @@ function responseTo(call: ClientRequest, body: string | undefined): Promise<Inco
   });
 }
 
-interface BodyParts {
-  readonly limit: Limit;
-  readonly mostBytes: number;
-  end(): void;
-}
-
-async function* bodyOf(response: IncomingMessage, { limit, mostBytes, end }: BodyParts): AsyncGenerator<Buffer> {
-  try {
-    yield* limitBody(pieces(response, limit), mostBytes);
-  } finally {
-    end();
-  }
-}
-
-async function* pieces(response: IncomingMessage, limit: Limit): AsyncGenerator<Buffer> {
+async function* piecesOf(response: IncomingMessage, limit: Limit, end: () => void): AsyncGenerator<Buffer> {
   limit.restart();
   try {
     for await (const piece of response) {
@@ -153,5 +139,7 @@ async function* pieces(response: IncomingMessage, limit: Limit): AsyncGenerator<
   } catch (error) {
     if (limit.signal.aborted) throw limit.signal.reason;
     throw new CutAnswerError(`the answer ended early: ${describeError(error)}`, { cause: error });
+  } finally {
+    end();
   }
 }

@@ -24,57 +24,63 @@ export function commonFormat(formats: readonly string[]): string {
 }
 
 const NEWLINE = 10;
-const EOF = Buffer.from("# EOF");
-/** In which an end mark and the blanks after it are looked for. */
-const TAIL_BYTES = 1_024;
+const END_MARK = Buffer.from("# EOF");
 /** Far above any sample with its labels. */
 const MOST_LINE_BYTES = 2 ** 20;
 
 /**
  * Whole lines of a body, as they come: a line that the body breaks off in is left out, and so is a final `# EOF`, which
- * stands once at the end of everything. `onBreak` is told why it broke off.
+ * stands once at the end of everything. `onBreak` is told why it broke off. What is passed on is not copied, except for the
+ * line in which one piece ends and the next begins.
  */
 export async function* wholeLines(
   body: AsyncIterable<Uint8Array>,
   onBreak: (error: unknown) => void,
 ): AsyncGenerator<Uint8Array> {
-  let held: Buffer = Buffer.alloc(0); // what may be the last lines
+  let held: Buffer = Buffer.alloc(0); // a line without its end, or an end mark and what follows it
   try {
-    for await (const piece of body) {
-      const all =
-        held.length === 0 ? Buffer.from(piece.buffer, piece.byteOffset, piece.length) : Buffer.concat([held, piece]);
-      const end = safeEnd(all);
-      if (end > 0) yield all.subarray(0, end);
-      held = Buffer.from(all.subarray(end));
+    for await (const one of body) {
+      let piece = asBuffer(one);
+      if (held.length > 0) {
+        const line = piece.indexOf(NEWLINE) + 1;
+        if (decidesEndMark(piece, line)) {
+          yield Buffer.concat([held, piece.subarray(0, line)]);
+          piece = piece.subarray(line);
+        } else piece = Buffer.concat([held, piece]);
+      }
+      const end = endMarkAt(piece, piece.lastIndexOf(NEWLINE) + 1);
+      if (end > 0) yield piece.subarray(0, end);
+      held = Buffer.from(piece.subarray(end)); // a copy: the rest of the piece can go
       if (held.length > MOST_LINE_BYTES) throw new Error("a line is longer than 1 MiB");
     }
   } catch (error) {
     onBreak(error);
-    const end = held.lastIndexOf(NEWLINE) + 1;
-    if (end > 0) yield withoutEof(held.subarray(0, end));
-    return;
+    held = held.subarray(0, held.lastIndexOf(NEWLINE) + 1);
   }
-  const rest = withoutEof(held);
+  const rest = held.subarray(0, endMarkAt(held, held.length));
   if (rest.length > 0) yield rest.at(-1) === NEWLINE ? rest : Buffer.concat([rest, Buffer.from("\n")]);
 }
 
-/** Up to the last line that begins like `# EOF`, or is not whole yet. */
-function safeEnd(all: Buffer): number {
-  const lineEnd = all.lastIndexOf(NEWLINE) + 1;
-  const tail = all.subarray(0, lineEnd).toString("latin1", Math.max(0, lineEnd - TAIL_BYTES));
-  if (!/(^|\n)# EOF\s*$/.test(tail)) return lineEnd;
-  return Math.max(0, all.lastIndexOf(EOF, lineEnd));
+const asBuffer = ({ buffer, byteOffset, length }: Uint8Array): Buffer => Buffer.from(buffer, byteOffset, length);
+
+/** Whether whole lines that follow the first one of a piece say something: then an end mark before them is none. */
+function decidesEndMark(piece: Buffer, line: number): boolean {
+  return line > 0 && blanksFrom(piece, piece.lastIndexOf(NEWLINE) + 1) > line;
 }
 
-/** Cuts a final `# EOF` and what blank follows it. */
-function withoutEof(all: Buffer): Buffer {
-  const at = all.lastIndexOf(EOF);
-  const isLast =
-    at >= 0 &&
-    (at === 0 || all[at - 1] === NEWLINE) &&
-    all
-      .subarray(at + EOF.length)
-      .toString()
-      .trim() === "";
-  return isLast ? all.subarray(0, at) : all;
+/** Where a line `# EOF` begins after which only blanks come until `end`; `end` when there is none. */
+function endMarkAt(all: Buffer, end: number): number {
+  const at = blanksFrom(all, end) - END_MARK.length;
+  const isMark =
+    at >= 0 && (at === 0 || all[at - 1] === NEWLINE) && END_MARK.compare(all, at, at + END_MARK.length) === 0;
+  return isMark ? at : end;
 }
+
+/** Where the blanks and line ends begin that stand before `end`. */
+function blanksFrom(all: Buffer, end: number): number {
+  let at = end;
+  while (at > 0 && BLANKS.includes(all[at - 1] ?? 0)) at--;
+  return at;
+}
+
+const BLANKS: readonly number[] = [..." \t\r\n"].map((blank) => blank.charCodeAt(0));

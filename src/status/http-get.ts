@@ -76,18 +76,25 @@ function targetOf({ status, headers }: HttpStream, options: GetOptions): GetOpti
   return { ...options, path: to.pathname + to.search, redirects: redirects - 1 };
 }
 
-/** The limit holds for what comes out, too, so that a small packed body cannot become a huge one. */
 async function* unpack(response: HttpStream, options: GetOptions): AsyncGenerator<Uint8Array> {
   const isPacked = response.headers["content-encoding"] === "gzip";
-  const body = isPacked ? pipeline(response.body, createGunzip(), () => undefined) : response.body; // a failure comes out below
   try {
-    yield* limitBody(body, options.mostBytes ?? MOST_BODY_BYTES);
+    yield* isPacked ? unzip(response.body, options) : response.body;
   } catch (error) {
     throw named(error, options);
   } finally {
     response[Symbol.dispose]();
   }
 }
+
+/** The limit holds for what comes out, too, so that a small packed body cannot become a huge one. */
+function unzip(body: HttpStream["body"], { mostBytes = MOST_BODY_BYTES }: GetOptions): AsyncIterable<Uint8Array> {
+  const unpacked = pipeline(body, createGunzip({ chunkSize: UNPACKED_BYTES }), () => undefined); // a failure comes out of it
+  return limitBody(unpacked, mostBytes);
+}
+
+/** Of one piece: that of the socket, so that what is unpacked goes on in no more pieces. */
+const UNPACKED_BYTES = 64 * 2 ** 10;
 
 function named(error: unknown, { host, port, timeoutMs }: GetOptions): unknown {
   return error instanceof NoAnswerError

@@ -54,12 +54,13 @@ export interface Scraped {
 export async function scrape(request: ScrapeRequest, options: ScrapeOptions): Promise<Scraped> {
   const { metrics, envoyStats, targets = [] } = options;
   metrics.count(SCRAPES);
-  const [envoy, ...applications] = await Promise.all([
+  const [ofProcess, envoy, ...applications] = await Promise.all([
+    renderProcessMetrics(),
     envoyStats && envoyMetrics(request, envoyStats, options),
     ...targets.map((target) => applicationMetrics(request, target, options)),
   ]);
   const format = commonFormat(applications.flatMap((one) => one?.format ?? []));
-  const agent = metrics.render() + (await renderProcessMetrics()); // after the others, whose failures are among them
+  const agent = metrics.render() + ofProcess; // rendered after the others, whose failures are among them
   return { contentType: format, body: joined(agent, [envoy, ...applications], format) };
 }
 
@@ -145,10 +146,16 @@ async function begun(body: AsyncIterable<Uint8Array>, heldBytes: number): Promis
     held.push(value);
     bytes += value.length;
   }
-  return (async function* () {
-    yield* held;
-    yield* { [Symbol.asyncIterator]: () => pieces };
-  })();
+  const next = (): Promise<IteratorResult<Uint8Array>> => {
+    const value = held.shift();
+    return value === undefined ? pieces.next() : Promise.resolve({ value, done: false });
+  };
+  return { [Symbol.asyncIterator]: () => ({ next, return: async () => end(pieces) }) };
+}
+
+async function end(pieces: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
+  await pieces.return?.();
+  return { value: undefined, done: true };
 }
 
 function noteFailure(type: Source, text: string, error: unknown, { metrics, log }: ScrapeOptions): void {

@@ -1,10 +1,11 @@
 import { createServer, type IncomingMessage, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { counter } from "../../src/base/index.ts";
 import { acceptForEnvoy } from "../../src/status/accept.ts";
 import { chooseEncoding } from "../../src/status/reply.ts";
+import type { Route } from "../../src/status/route.ts";
 import { startRig } from "./rig.ts";
 
 test("the agent's metrics come first, then Envoy's, with a line end between", async () => {
@@ -85,6 +86,38 @@ test("large bodies are compressed, small ones and HEAD are not", async () => {
   });
   const head = await rig.call("/stats/prometheus", { method: "HEAD", headers: { "Accept-Encoding": "gzip" } });
   expect(head.headers["content-encoding"]).toBeUndefined();
+});
+
+test("of streamed bodies the short ones are not compressed either, and events leave at once", async () => {
+  const route = (path: string, contentType: string, pieces: readonly string[]): Route => ({
+    ...{ path, access: "anyone" },
+    answer: () => ({
+      ...{ status: 200, contentType },
+      body: (async function* () {
+        yield* pieces;
+        if (contentType.startsWith("text/event-stream")) await new Promise(() => undefined);
+      })(),
+    }),
+  });
+  await using rig = await startRig({
+    routes: [
+      route("/short", "text/plain", ["x".repeat(500), "x".repeat(523)]),
+      route("/long", "text/plain", ["x".repeat(500), "x".repeat(524)]),
+      route("/events", "text/event-stream", ["data: now\n\n"]),
+    ],
+  });
+  const headers = { "Accept-Encoding": "gzip" };
+  const short = await rig.call("/short", { headers });
+  expect(short.headers).toMatchObject({ "content-length": "1023", vary: "Accept-Encoding" });
+  expect([short.headers["content-encoding"], short.text]).toEqual([undefined, "x".repeat(1_023)]);
+  const long = await rig.call("/long", { headers });
+  expect([long.headers["content-encoding"], gunzipSync(long.body).length]).toEqual(["gzip", 1_024]);
+  const socket = connect(rig.port, "127.0.0.1");
+  socket.write("GET /events HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+  const said: Buffer[] = [];
+  socket.on("data", (piece) => said.push(piece));
+  await expect.poll(() => String(Buffer.concat(said))).toContain("data: now");
+  socket.destroy();
 });
 
 const hasZstd = "zstdCompress" in (await import("node:zlib"));
