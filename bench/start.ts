@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
@@ -7,6 +7,8 @@ import { freePorts, silentLogger } from "../src/base/index.ts";
 import { startControlPlane, writeCredentials } from "../src/control-plane/index.ts";
 import { cacheFolder } from "../src/envoy/binary/index.ts";
 import { createAdminClient } from "../src/envoy/index.ts";
+import { newestLts } from "../test/support/newest-lts.ts";
+import type { Runtime } from "../test/support/pilotboat.ts";
 
 // Process start to ready, step by step, for each form of the product, against two floors measured in the same run:
 // an empty Node program, and Envoy alone with the static part of the same bootstrap.
@@ -22,11 +24,6 @@ const STEPS = [
   "ready",
 ];
 const RUNS = Number(process.env.BENCH_RUNS ?? 10);
-
-interface Runtime {
-  readonly name: string;
-  readonly command: readonly string[];
-}
 
 interface Sample {
   readonly steps: ReadonlyMap<string, number>;
@@ -76,21 +73,9 @@ function runtimes(): Runtime[] {
   const bundle = resolve("dist/main.js");
   const forms: Runtime[] = [{ name: `Node ${process.versions.node}`, command: [process.execPath, bundle] }];
   const lts = newestLts();
-  if (lts !== undefined) forms.push({ name: `Node ${lts.version}`, command: [lts.path, bundle] });
+  if (lts !== undefined) forms.push(lts);
   if (existsSync("dist/pilotboat")) forms.push({ name: "executable", command: [resolve("dist/pilotboat")] });
   return forms;
-}
-
-/** The newest LTS, from the npm package `node`; fetched for the benchmark only, because its bin would shadow Node. */
-function newestLts(): { path: string; version: string } | undefined {
-  try {
-    const which = ["--yes", "--package=node@24.21.0", "--call", "node -p process.execPath"];
-    const path = execFileSync("npx", which, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-    return { path, version: execFileSync(path, ["-p", "process.versions.node"], { encoding: "utf8" }).trim() };
-  } catch {
-    console.error("The newest LTS of Node cannot be had here and is left out");
-    return undefined;
-  }
 }
 
 async function startOnce(

@@ -6,6 +6,7 @@ import {
   finishOutput,
   type Host,
   isForRuntime,
+  keepCompiledCode,
   STOP_SIGNALS,
   type StopSignals,
   steadyOutput,
@@ -25,6 +26,7 @@ async function main(): Promise<void> {
     });
   }
   const env = await takeEnvironment();
+  if (process.versions.bun === undefined) await keepCompiledCode(env); // before the command's own files are loaded
   const exitCode = await runCli(process.argv.slice(2), {
     env,
     cwd: workingDirectory(process.cwd),

@@ -1,4 +1,5 @@
 export { type Cgroup, type CgroupLimits, readCgroup, wholeCpus } from "./cgroup.ts";
+export { keepCompiledCode } from "./compiled-code.ts";
 export type { Host, StopSignals } from "./host.ts";
 export { findSetpriv } from "./parent-death.ts";
 export {
