@@ -16,7 +16,7 @@ export async function clone({ flags, given, words, usage }: Input<typeof CLONE_F
   const cluster = await openNamedCluster(flags, host);
   const { namespace = cluster.namespace, "istio-namespace": istioNamespace, revision } = flags;
   const facts = await readClone({ cluster, namespace, workload, istioNamespace, revision }, host.signals.stop);
-  const plan = planClone(facts, { mayRegister: flags.register });
+  const plan = planClone(facts, { mayRegister: flags.register, registerFlag: "--register" });
   const what = `the clone of pod "${plan.pod.name}"`;
   const action = `clone pod "${plan.pod.name}" of namespace "${namespace}"`;
   return runPlan({ ...own, cluster, plan, what, action, flags }, host);

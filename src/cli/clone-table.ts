@@ -43,11 +43,10 @@ const OF_GATEWAYS: readonly CloneChange[] = [
 export function describeClone(
   { presents, changes, role }: ClonePlan,
   told: Pick<ToldClone, "context" | "what">,
-  revision: string | undefined,
 ): ToldClone {
   return {
     ...told,
-    presents: { ...presents, revision: revision ?? presents.revision },
+    presents,
     changes: [...ALWAYS, ...(role === "router" ? OF_GATEWAYS : OF_SIDECARS), ...changes],
   };
 }

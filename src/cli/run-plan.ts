@@ -26,7 +26,7 @@ export interface PlannedRun {
 export async function runPlan(run: PlannedRun, host: Host): Promise<number> {
   const { cluster, plan, flags, command } = run;
   const isDry = flags["dry-run"];
-  const told = describeClone(plan, { context: cluster.context, what: run.what }, flags.revision);
+  const told = describeClone(plan, { context: cluster.context, what: run.what });
   printClone(told, flags.output === "json", isDry ? host : { ...host, stdout: host.stderr });
   if (isDry) return 0;
   await confirmCluster(cluster, run.action, flags, host);
@@ -35,7 +35,7 @@ export async function runPlan(run: PlannedRun, host: Host): Promise<number> {
   const entry = {
     ...{ cluster, plan, host: own, tries: run.tries },
     istioNamespace: flags["istio-namespace"],
-    revision: flags.revision ?? plan.presents.revision,
+    revision: plan.presents.revision,
   };
   try {
     return await runApplication(

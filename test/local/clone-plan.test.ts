@@ -26,6 +26,7 @@ const MESH: MeshFacts = {
     discoveryAddress: "istiod.istio-system.svc:15012",
     proxyMetadata: { ISTIO_META_DNS_CAPTURE: "true", A: "b" },
   },
+  unread: [],
 };
 
 const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
@@ -194,14 +195,61 @@ test.each<[string, Partial<CloneFacts>]>([
   ["variables", { env: { values: new Map([["ISTIO_META_AUTO_REGISTER_GROUP", "vms"]]), secret: [], unknown: [] } }],
   ["proxyMetadata", { proxyConfig: { proxyMetadata: { ISTIO_META_AUTO_REGISTER_GROUP: "vms" } } }],
 ])("a proxy that registers an endpoint by its %s is refused unless that is wanted", (_, facts) => {
-  const all = { pod: POD, env: undefined, proxyConfig: {}, mesh: MESH, ...facts };
+  const all = { ...NOTHING, pod: POD, env: undefined, proxyConfig: {}, mesh: MESH, ...facts };
   const refused = expect.objectContaining({ code: "USAGE", hint: expect.stringContaining("--register") });
-  expect(() => planClone(all, { mayRegister: false })).toThrow(refused);
+  expect(() => planClone(all, { mayRegister: false, registerFlag: "--register" })).toThrow(refused);
+  const withoutFlag = expect.objectContaining({ code: "USAGE", hint: expect.not.stringContaining("--register") });
+  expect(() => planClone(all, { mayRegister: false, role: "router" })).toThrow(withoutFlag);
   expect(() => planClone(all, { mayRegister: true })).not.toThrow();
 });
 
-function planOf(facts: Omit<CloneFacts, "mesh">) {
-  return planClone({ ...facts, mesh: MESH }, { mayRegister: false });
+test.each([
+  ["interceptionMode of the mesh", "ISTIO_META_INTERCEPTION_MODE, interceptionMode", { interceptionMode: "TPROXY" }],
+  ["interception_mode of the mesh", "ISTIO_META_INTERCEPTION_MODE, interceptionMode", { interception_mode: "TPROXY" }],
+])("%s is not taken over, and that is said", (_, names, proxyConfig) => {
+  const plan = planOf({ pod: POD, env: undefined, proxyConfig });
+  expect(plan.defaults[1]?.proxyConfig).toEqual({});
+  expect(plan.changes).toContainEqual({
+    names: names.split(", "),
+    here: "NONE",
+    why: "nothing redirects connections on this machine; the pod has TPROXY",
+  });
+  const router = planClone(
+    { ...NOTHING, mesh: MESH, pod: POD, env: undefined, proxyConfig },
+    { mayRegister: false, role: "router" },
+  );
+  expect(router.changes.flatMap((one) => one.names)).toContain("interceptionMode");
+  expect(router.changes.flatMap((one) => one.names)).not.toContain("ISTIO_META_INTERCEPTION_MODE");
+});
+
+test("every annotation that is not taken over is said, and no other", () => {
+  const annotations = {
+    ...{ "proxy.istio.io/config": "{}", "sidecar.istio.io/discoveryAddress": "x", "status.sidecar.istio.io/port": "1" },
+    other: "stays",
+  };
+  const plan = planOf({ pod: { ...POD, metadata: { ...POD.metadata, annotations } }, env: undefined, proxyConfig: {} });
+  expect(plan.annotations).toEqual({ other: "stays" });
+  expect(plan.changes.flatMap(({ names }) => names.filter((name) => name.startsWith("annotation "))).sort()).toEqual([
+    "annotation proxy.istio.io/config",
+    "annotation sidecar.istio.io/discoveryAddress",
+    "annotation status.sidecar.istio.io/port",
+  ]);
+});
+
+test("what could not be read is said, with the reason", () => {
+  const unread = [{ what: 'ConfigMap "istio"', why: "you may not read it" }] as const;
+  const plan = planOf({ pod: POD, env: undefined, proxyConfig: {}, unread });
+  expect(plan.changes).toContainEqual({
+    names: ['ConfigMap "istio"'],
+    here: "Istio's own defaults",
+    why: "you may not read it",
+  });
+});
+
+const NOTHING = { revision: "canary", unread: [] };
+
+function planOf(facts: Omit<CloneFacts, "mesh" | keyof typeof NOTHING> & Partial<CloneFacts>) {
+  return planClone({ ...NOTHING, ...facts, mesh: MESH }, { mayRegister: false });
 }
 
 function variablesOf({ defaults }: ReturnType<typeof planClone>) {

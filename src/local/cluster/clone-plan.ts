@@ -1,9 +1,11 @@
 import { AgentError } from "../../base/index.ts";
 import type { ConfigDefaults } from "../../config/index.ts";
+import { type CloneChange, INTERCEPTION_FIELDS, redirectionChanges, unknownChanges } from "./clone-changes.ts";
 import { type ContainerEnv, expandReferences } from "./container-env.ts";
 import type { MeshFacts } from "./mesh-facts.ts";
 import { type Pod, proxyContainerOf } from "./pod.ts";
-import { POD_ONLY_ANNOTATIONS, REGISTERS, type WhyNot, whyNotField, whyNotVariable } from "./pod-only.ts";
+import { REGISTERS, type WhyNot, whyNotAnnotation, whyNotField, whyNotVariable } from "./pod-only.ts";
+import type { Unread } from "./unreadable.ts";
 import { workloadOwnerOf } from "./workload-owner.ts";
 
 type Texts = Readonly<Record<string, string>>;
@@ -16,16 +18,11 @@ export interface CloneFacts {
   readonly env: ContainerEnv | undefined;
   /** Of `PROXY_CONFIG`, or for a pod without a proxy of its annotation `proxy.istio.io/config`. */
   readonly proxyConfig: Fields;
+  /** Of istiod, where something says it. */
+  readonly revision: string | undefined;
   readonly mesh: MeshFacts;
-}
-
-/** Something that the proxy here is not told as the pod's is. */
-export interface CloneChange {
-  /** Variables, fields of ProxyConfig. */
-  readonly names: readonly string[];
-  /** What holds here; undefined when they are left out. */
-  readonly here?: string;
-  readonly why: string;
+  /** What it would have been read from. */
+  readonly unread: readonly Unread[];
 }
 
 /** What istiod is going to see. */
@@ -59,12 +56,14 @@ export interface ClonePlan {
 export interface CloneOptions {
   /** Whether a proxy that would register an endpoint may do so. */
   readonly mayRegister: boolean;
+  /** The flag by which somebody says so, for the hint. Default: there is none. */
+  readonly registerFlag?: string;
   /** Default: what its proxy is. */
   readonly role?: ClonePlan["role"];
 }
 
 /** Pure. Throws USAGE for a pod whose proxy registers an endpoint, unless that is wanted. */
-export function planClone(facts: CloneFacts, { mayRegister, role: wanted }: CloneOptions): ClonePlan {
+export function planClone(facts: CloneFacts, { mayRegister, registerFlag, role: wanted }: CloneOptions): ClonePlan {
   const { pod, mesh } = facts;
   const { name = "", namespace = "default", uid = "", labels = {}, annotations = {} } = pod.metadata ?? {};
   const told = new Map([...toldByMesh(pod, mesh), ...(facts.env?.values ?? [])]);
@@ -73,7 +72,8 @@ export function planClone(facts: CloneFacts, { mayRegister, role: wanted }: Clon
   const meshConfig = facts.env === undefined ? mesh.proxyConfig : {};
   const variables = keptVariables(told, drop);
   const fields = [meshConfig, facts.proxyConfig].map((config) => keptFields(config, drop));
-  if (!mayRegister) refuseRegistration([told, ...fields.map(metadataOf)], name);
+  const kept = keptAnnotations(annotations, drop);
+  if (!mayRegister) refuseRegistration([told, ...fields.map(metadataOf)], name, registerFlag);
   const { role: own, domain } = wordsOf(pod, told, namespace, mesh.domain);
   const role = wanted ?? own;
   const serviceAccount = pod.spec?.serviceAccountName ?? "default";
@@ -95,20 +95,20 @@ export function planClone(facts: CloneFacts, { mayRegister, role: wanted }: Clon
       labels: withoutHash(labels),
       cluster: all.ISTIO_META_CLUSTER_ID ?? "Kubernetes",
       network: all.ISTIO_META_NETWORK ?? labels["topology.istio.io/network"] ?? "",
-      revision: annotations["istio.io/rev"] ?? labels["istio.io/rev"],
+      revision: facts.revision,
       trustDomain: all.TRUST_DOMAIN || mesh.trustDomain,
       workload: all.ISTIO_META_WORKLOAD_NAME ?? "",
     },
     changes: [
-      ...(role === "sidecar" ? replaced(told) : []),
+      ...redirectionChanges(role, told, [meshConfig, facts.proxyConfig]),
       ...[...dropped].map(([why, names]) => ({ names: [...new Set(names)], why })),
-      ...unread(facts),
+      ...unknownChanges(facts),
     ],
     role,
     pod: { name, uid },
     domain,
     appPorts: appPortsOf(pod),
-    annotations: without(annotations, POD_ONLY_ANNOTATIONS),
+    annotations: kept,
     defaults: [
       { source: "the mesh", proxyConfig: fields[0] ?? {} },
       { source, variables: all, proxyConfig: fields[1] ?? {} },
@@ -163,7 +163,17 @@ function keptFields(config: Fields, drop: Drop): Fields {
     if (why !== undefined) drop(why, name);
     else if (name === "proxyMetadata" || name === "proxy_metadata")
       kept.proxyMetadata = keptVariables(textsOf(value), drop);
-    else if (name !== "interceptionMode" && name !== "interception_mode") kept[name] = value;
+    else if (!INTERCEPTION_FIELDS.includes(name)) kept[name] = value;
+  }
+  return kept;
+}
+
+function keptAnnotations(annotations: Texts, drop: Drop): Texts {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(annotations)) {
+    const why = whyNotAnnotation(name);
+    if (why === undefined) kept[name] = value;
+    else drop(why, `annotation ${name}`);
   }
   return kept;
 }
@@ -177,13 +187,12 @@ function metadataOf({ proxyMetadata }: Fields): ReadonlyMap<string, string> {
   return textsOf(proxyMetadata);
 }
 
-function refuseRegistration(said: readonly ReadonlyMap<string, string>[], pod: string): void {
+function refuseRegistration(said: readonly ReadonlyMap<string, string>[], pod: string, flag?: string): void {
   const group = said.map((one) => one.get(REGISTERS)).find((value) => value !== undefined && value !== "");
   if (group === undefined) return;
   const text = `Cannot clone pod "${pod}": its proxy registers as an endpoint of WorkloadGroup "${group}", and so would the clone`;
-  throw new AgentError("USAGE", text, {
-    hint: "Requests of others would reach this machine; if you want that, add --register",
-  });
+  const wanted = flag === undefined ? "" : `; if you want that, add ${flag}`;
+  throw new AgentError("USAGE", text, { hint: `Requests of others would reach this machine${wanted}` });
 }
 
 /** The words after `proxy`. */
@@ -194,28 +203,6 @@ function wordsOf(pod: Pod, told: ReadonlyMap<string, string>, namespace: string,
   const domain = at >= 0 ? args[at + 1] : args.find((one) => one.startsWith("--domain="))?.slice("--domain=".length);
   const role: ClonePlan["role"] = args.includes("router") ? "router" : "sidecar";
   return { role, domain: domain ?? `${namespace}.svc.${clusterDomain}` };
-}
-
-function replaced(told: ReadonlyMap<string, string>): readonly CloneChange[] {
-  const mode = told.get("ISTIO_META_INTERCEPTION_MODE") ?? "REDIRECT";
-  if (mode === "NONE") return [];
-  return [
-    {
-      names: ["ISTIO_META_INTERCEPTION_MODE"],
-      here: "NONE",
-      why: `nothing redirects connections on this machine; the pod has ${mode}`,
-    },
-  ];
-}
-
-function unread({ env }: CloneFacts): readonly CloneChange[] {
-  if (env === undefined) return [];
-  return [
-    ...(env.secret.length === 0 ? [] : [{ names: env.secret, why: "it is in a Secret, which is not read" }]),
-    ...(env.unknown.length === 0
-      ? []
-      : [{ names: env.unknown, why: "only the pod's node knows its value, or it is not there" }]),
-  ];
 }
 
 /** istiod does not see it of a pod either. */

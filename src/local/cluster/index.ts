@@ -1,4 +1,5 @@
-export { type CloneChange, type ClonePlan, planClone } from "./clone-plan.ts";
+export type { CloneChange } from "./clone-changes.ts";
+export { type ClonePlan, planClone } from "./clone-plan.ts";
 export {
   type ClusterCredentials,
   type CredentialsOptions,

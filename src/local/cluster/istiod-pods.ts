@@ -1,6 +1,7 @@
 import { AgentError } from "../../base/index.ts";
 import { type Cluster, type KubeObject, nearNames } from "../../kubernetes/index.ts";
 import { isReady, podOf, stateOf } from "./pod.ts";
+import { unlessUnreadable } from "./unreadable.ts";
 
 /** A place at which istiod answers. */
 export interface IstiodPod {
@@ -16,13 +17,19 @@ export interface IstiodChoice {
 }
 
 const APP = { labelSelector: "app=istiod" };
-const REVISION = "istio.io/rev";
-const DEFAULT_REVISION = "default";
+/** Label of istiod, of namespaces and of pods. */
+export const REVISION = "istio.io/rev";
+export const DEFAULT_REVISION = "default";
 /** Of the Service, and where istiod listens unless its Service says otherwise. */
 const XDS_PORT = 15_012;
 
+/** All pods of istiod, of every revision. Rejects with what the cluster rejects with. */
+export function istiodPods(cluster: Cluster, istioNamespace: string, signal: AbortSignal) {
+  return cluster.list({ resource: "pods", namespace: istioNamespace }, APP, signal);
+}
+
 /**
- * The pods of one revision of istiod that are ready. Rejects with KUBE_NOT_FOUND when there is none, which says what there
+ * The pods of one revision of istiod, or of a tag of it, that are ready. Rejects with KUBE_NOT_FOUND when there is none, which says what there
  * is instead, USAGE when one of several revisions has to be named, or with what the cluster rejects with.
  */
 export async function readyIstiods(
@@ -30,8 +37,11 @@ export async function readyIstiods(
   { istioNamespace, revision }: IstiodChoice,
   signal: AbortSignal,
 ): Promise<readonly IstiodPod[]> {
-  const pods = await cluster.list({ resource: "pods", namespace: istioNamespace }, APP, signal);
-  const wanted = revision ?? chooseRevision(pods, istioNamespace);
+  const pods = await istiodPods(cluster, istioNamespace, signal);
+  const wanted =
+    revision === undefined
+      ? chooseRevision(pods, istioNamespace)
+      : ((await resolveRevision(cluster, { istioNamespace, revision }, pods, signal)) ?? revision);
   const fitting = pods.filter((pod) => revisionOf(pod) === wanted);
   const ready = fitting.filter((pod) => isReady(podOf(pod)));
   if (ready.length > 0) return ready.map((pod) => ({ namespace: istioNamespace, name: nameOf(pod), revision: wanted }));
@@ -53,7 +63,7 @@ export interface IstiodFacts {
 export async function istiodFacts(cluster: Cluster, choice: IstiodChoice, signal: AbortSignal): Promise<IstiodFacts> {
   const ready = await readyIstiods(cluster, choice, signal);
   const names = ready.map(({ name }) => name);
-  const pods = await cluster.list({ resource: "pods", namespace: choice.istioNamespace }, APP, signal);
+  const pods = await istiodPods(cluster, choice.istioNamespace, signal);
   const containers = pods
     .filter((pod) => names.includes(nameOf(pod)))
     .flatMap(({ spec }) => (spec as { readonly containers?: readonly Container[] } | undefined)?.containers ?? []);
@@ -72,7 +82,30 @@ interface Container {
   readonly env?: readonly { readonly name: string; readonly value?: string }[];
 }
 
-function chooseRevision(pods: readonly KubeObject[], istioNamespace: string): string {
+/**
+ * The revision itself where one of `pods` has it, else the one that a tag of this name leads to; undefined when nothing says
+ * so, or the tags may not be read. Source: Istio's charts, revision-tags-svc.yaml and revision-tags-mwc.yaml.
+ */
+export async function resolveRevision(
+  cluster: Cluster,
+  { istioNamespace, revision }: { readonly istioNamespace: string; readonly revision: string },
+  pods: readonly KubeObject[],
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (pods.some((pod) => revisionOf(pod) === revision)) return revision;
+  if (pods.length === 0) return undefined;
+  const selector = { labelSelector: `istio.io/tag=${revision}` };
+  const webhooks = { apiVersion: "admissionregistration.k8s.io/v1", resource: "mutatingwebhookconfigurations" };
+  for (const what of [{ resource: "services", namespace: istioNamespace }, webhooks]) {
+    const [tag] = (await cluster.list(what, selector, signal).catch(unlessUnreadable)) ?? [];
+    const found = tag?.metadata?.labels?.[REVISION];
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** `default`, or the only one there is. Throws USAGE. */
+export function chooseRevision(pods: readonly KubeObject[], istioNamespace: string): string {
   const revisions = [...new Set(pods.map(revisionOf))].sort();
   const [only = DEFAULT_REVISION] = revisions;
   if (revisions.length < 2 || revisions.includes(DEFAULT_REVISION)) {
@@ -132,10 +165,7 @@ interface Service {
  */
 export async function xdsPortOf(cluster: Cluster, pod: IstiodPod, signal: AbortSignal): Promise<number> {
   const what = { resource: "services", namespace: pod.namespace };
-  const services = await cluster.list(what, APP, signal).catch((error: unknown) => {
-    if (error instanceof AgentError && error.code === "KUBE_FORBIDDEN") return [];
-    throw error;
-  });
+  const services = (await cluster.list(what, APP, signal).catch(unlessUnreadable)) ?? [];
   const targets = services
     .filter(({ metadata, spec }) => {
       const selected = (spec as Service | undefined)?.selector?.[REVISION] ?? metadata?.labels?.[REVISION];

@@ -1,6 +1,7 @@
-import { AgentError } from "../../base/index.ts";
 import type { Cluster, KubeObject } from "../../kubernetes/index.ts";
+import { DEFAULT_REVISION, REVISION } from "./istiod-pods.ts";
 import { podOf } from "./pod.ts";
+import { isUnreadable, type Unread, unread } from "./unreadable.ts";
 
 /** What a mesh says to every proxy that was not told otherwise. */
 export interface MeshFacts {
@@ -13,27 +14,36 @@ export interface MeshFacts {
   readonly domain: string;
   /** `defaultConfig` of the mesh. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;
+  /** ConfigMaps in whose place Istio's own defaults hold. */
+  readonly unread: readonly Unread[];
 }
 
 type Tree = Readonly<Record<string, unknown>>;
 
 /**
- * Reads ConfigMaps `istio[-REVISION]` and `istio-sidecar-injector[-REVISION]`, and how istiod's pods were started. What is
- * not there, or may not be read, has Istio's own default. Rejects with what the cluster rejects with when it cannot answer.
+ * Reads ConfigMaps `istio[-REVISION]` and `istio-sidecar-injector[-REVISION]`, and how `istiods`, the pods, were started. What
+ * is not there, or may not be read, has Istio's own default. Rejects with what the cluster rejects with when it cannot answer.
  */
 export async function readMeshFacts(
   cluster: Cluster,
-  { istioNamespace, revision }: { readonly istioNamespace: string; readonly revision: string | undefined },
+  {
+    istioNamespace,
+    revision = DEFAULT_REVISION,
+  }: { readonly istioNamespace: string; readonly revision?: string | undefined },
+  istiods: readonly KubeObject[],
   signal: AbortSignal,
 ): Promise<MeshFacts> {
-  const suffix = revision === undefined || revision === "default" ? "" : `-${revision}`;
+  const suffix = revision === DEFAULT_REVISION ? "" : `-${revision}`;
+  const missing: Unread[] = [];
   const configMap = (name: string): Promise<KubeObject | undefined> =>
-    optional(cluster.get({ resource: "configmaps", namespace: istioNamespace, name: `${name}${suffix}` }, signal));
-  const pods = { resource: "pods", namespace: istioNamespace };
-  const [meshMap, injectorMap, istiods = []] = await Promise.all([
-    configMap("istio"),
-    configMap("istio-sidecar-injector"),
-    optional(cluster.list(pods, { labelSelector: "app=istiod" }, signal)),
+    cluster.get({ resource: "configmaps", namespace: istioNamespace, name }, signal).catch((error: unknown) => {
+      if (!isUnreadable(error)) throw error;
+      missing.push(unread(`ConfigMap "${name}" in namespace "${istioNamespace}"`, error));
+      return undefined;
+    });
+  const [meshMap, injectorMap] = await Promise.all([
+    configMap(`istio${suffix}`),
+    configMap(`istio-sidecar-injector${suffix}`),
   ]);
   const mesh = await parseYaml(dataOf(meshMap, "mesh"));
   const global = treeOf((await parseYaml(dataOf(injectorMap, "values"))).global);
@@ -46,6 +56,7 @@ export async function readMeshFacts(
     network: textOf(global.network) ?? "",
     domain: textOf(treeOf(global.proxy).clusterDomain) ?? "cluster.local",
     proxyConfig: treeOf(mesh.defaultConfig),
+    unread: missing,
   };
 }
 
@@ -59,21 +70,13 @@ export async function parseYaml(text: string): Promise<Tree> {
   }
 }
 
-function clusterIdOf(istiods: readonly KubeObject[], revision = "default"): string | undefined {
-  const fitting = istiods.filter(({ metadata }) => (metadata?.labels?.["istio.io/rev"] ?? "default") === revision);
+function clusterIdOf(istiods: readonly KubeObject[], revision: string): string | undefined {
+  const fitting = istiods.filter(({ metadata }) => (metadata?.labels?.[REVISION] ?? DEFAULT_REVISION) === revision);
   const containers = fitting.flatMap((pod) => podOf(pod).spec?.containers ?? []);
   return containers
     .flatMap(({ env = [] }) => env)
     .map(({ name, value }) => (name === "CLUSTER_ID" ? textOf(value) : undefined))
     .find((value) => value !== undefined);
-}
-
-async function optional<T>(asked: Promise<T>): Promise<T | undefined> {
-  return asked.catch((error: unknown) => {
-    const isOfTheObject = error instanceof AgentError && ["KUBE_NOT_FOUND", "KUBE_FORBIDDEN"].includes(error.code);
-    if (isOfTheObject) return undefined;
-    throw error;
-  });
 }
 
 function dataOf(object: KubeObject | undefined, key: string): string {

@@ -73,12 +73,16 @@ export function whyNotField(name: string): WhyNot | undefined {
   return FIELDS[name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())];
 }
 
-/** Annotations that would beat what this machine says. */
-export const POD_ONLY_ANNOTATIONS: readonly string[] = [
-  "proxy.istio.io/config",
-  "sidecar.istio.io/discoveryAddress",
-  "status.sidecar.istio.io/port",
-];
+const ANNOTATIONS: Readonly<Record<string, WhyNot>> = {
+  "proxy.istio.io/config": "its fields are taken over one by one, and as a whole it would beat what this machine says",
+  "sidecar.istio.io/discoveryAddress": FORWARD,
+  "status.sidecar.istio.io/port": PORT,
+};
+
+/** Of an annotation that would beat what this machine says. */
+export function whyNotAnnotation(name: string): WhyNot | undefined {
+  return ANNOTATIONS[name];
+}
 
 /** istiod makes a WorkloadEntry, so an endpoint, for a proxy that says this. */
 export const REGISTERS = "ISTIO_META_AUTO_REGISTER_GROUP";

@@ -1,17 +1,19 @@
-import { AgentError } from "../../base/index.ts";
 import type { Cluster } from "../../kubernetes/index.ts";
 import type { CloneFacts } from "./clone-plan.ts";
 import { configMapsOf, containerEnv } from "./container-env.ts";
+import { findRevision } from "./find-revision.ts";
 import { findPod, type WorkloadName } from "./find-workload.ts";
+import { istiodPods } from "./istiod-pods.ts";
 import { parseYaml, readMeshFacts } from "./mesh-facts.ts";
 import { type Container, type Pod, proxyContainerOf } from "./pod.ts";
+import { isUnreadable, type Unread, unlessUnreadable, unread } from "./unreadable.ts";
 
 export interface CloneSource {
   readonly cluster: Cluster;
   readonly namespace: string;
   readonly workload: WorkloadName;
   readonly istioNamespace: string;
-  /** Default: that of the pod. */
+  /** Default: that of the pod, of its namespace, or the only one there is. */
   readonly revision?: string | undefined;
 }
 
@@ -28,27 +30,31 @@ export async function readFacts(
   signal: AbortSignal,
 ): Promise<CloneFacts> {
   const { cluster, istioNamespace } = source;
-  const { annotations = {}, labels = {}, namespace = "default" } = pod.metadata ?? {};
-  const revision = source.revision ?? annotations["istio.io/rev"] ?? labels["istio.io/rev"];
+  const { annotations = {}, namespace = "default" } = pod.metadata ?? {};
+  const istiods = (await istiodPods(cluster, istioNamespace, signal).catch(unlessUnreadable)) ?? [];
+  const revision = await findRevision(source, pod, istiods, signal);
   const container = proxyContainerOf(pod);
-  const [mesh, env] = await Promise.all([
-    readMeshFacts(cluster, { istioNamespace, revision }, signal),
+  const [mesh, own] = await Promise.all([
+    readMeshFacts(cluster, { istioNamespace, revision }, istiods, signal),
     container === undefined ? undefined : readEnv(cluster, namespace, pod, container, signal),
   ]);
-  const text = env === undefined ? annotations["proxy.istio.io/config"] : env.values.get("PROXY_CONFIG");
-  return { pod, env, mesh, proxyConfig: await parseYaml(text ?? "") };
+  const text = own === undefined ? annotations["proxy.istio.io/config"] : own.env.values.get("PROXY_CONFIG");
+  const proxyConfig = await parseYaml(text ?? "");
+  return { pod, env: own?.env, revision, mesh, proxyConfig, unread: own?.missing ?? mesh.unread };
 }
 
 async function readEnv(cluster: Cluster, namespace: string, pod: Pod, container: Container, signal: AbortSignal) {
+  const missing: Unread[] = [];
   const found = await Promise.all(
     configMapsOf(container).map(async (name) => {
       const what = { resource: "configmaps", namespace, name };
       const { data = {} } = (await cluster.get(what, signal).catch((error: unknown) => {
-        if (error instanceof AgentError && ["KUBE_NOT_FOUND", "KUBE_FORBIDDEN"].includes(error.code)) return {};
-        throw error;
+        if (!isUnreadable(error)) throw error;
+        missing.push(unread(`ConfigMap "${name}" in namespace "${namespace}"`, error));
+        return {};
       })) as { readonly data?: Readonly<Record<string, string>> };
       return [name, data] as const;
     }),
   );
-  return containerEnv(pod, container, new Map(found));
+  return { env: containerEnv(pod, container, new Map(found)), missing };
 }
