@@ -2,5 +2,14 @@ export { Code, codeName, isStatus, type StreamStatus } from "./codes.ts";
 export { type Caller, serveGrpcConnections } from "./connections.ts";
 export { type GrpcTls, grpcCredentials } from "./credentials.ts";
 export { type CallHeader, callMetadata, headersOf } from "./metadata.ts";
-export { IS_IT_RUNNING, isOtherName, isUnreachable, isUntrusted, plainReason, ToldReasons } from "./reasons.ts";
+export {
+  type FailureKind,
+  failureKind,
+  IS_IT_RUNNING,
+  isOtherName,
+  isUnreachable,
+  isUntrusted,
+  plainReason,
+  ToldReasons,
+} from "./reasons.ts";
 export { grpcTarget } from "./tunnel.ts";

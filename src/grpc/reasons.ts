@@ -47,6 +47,18 @@ export function isOtherName(reason: string): boolean {
   return reason.includes("does not match certificate's altnames");
 }
 
+/** Where a call failed: on the way to the other end, or at its door. */
+export type FailureKind = "dns" | "connect" | "tls" | "auth";
+
+/** By the plain reason, or by a text that quotes it with its gRPC code; undefined for what is none of these. */
+export function failureKind(text: string): FailureKind | undefined {
+  if (/\b(ENOTFOUND|EAI_AGAIN)\b|Name resolution failed/.test(text)) return "dns";
+  if (/\b(UNAUTHENTICATED|PERMISSION_DENIED)\b/.test(text)) return "auth";
+  if (isUntrusted(text) || /\b(SSL|TLS|EPROTO|ERR_SSL_\w+|ERR_TLS_\w+)\b/.test(text)) return "tls";
+  if (isUnreachable(text)) return "connect";
+  return /\btoken\b/.test(text) ? "auth" : undefined;
+}
+
 /** Whether nobody answers at the address, by the plain reason: not a refusal, which somebody has to give. */
 export function isUnreachable(reason: string): boolean {
   return /\b(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)\b|^no connection within|Name resolution failed/.test(

@@ -17,7 +17,7 @@ import {
 } from "./envoy-stats.ts";
 import { httpGet } from "./http-get.ts";
 import { STARTUP_DURATION } from "./metrics.ts";
-import type { ReadinessCheck } from "./readiness-board.ts";
+import type { Cause, ReadinessCheck, Shortfall } from "./readiness-board.ts";
 import { INIT_DUMP_PATH, readInitDump, Warming } from "./warming.ts";
 
 /** Asks Envoy's admin API. Rejects when it cannot be reached or does not answer with 200 within `timeoutMs`. */
@@ -25,10 +25,10 @@ export type AdminGet = (path: string, timeoutMs: number) => Promise<string>;
 
 export interface EnvoyReadinessOptions {
   readonly adminGet: AdminGet;
-  /** Why Envoy may lack configuration, as far as the relay knows; default: unknown. */
-  readonly because?: () => string | undefined;
-  /** What Envoy refuses and what can be done about it: it is the first cause, and comes first; default: nothing is known. */
-  readonly refusal?: () => string | undefined;
+  /** Why Envoy may lack configuration, as far as the agent knows; default: unknown. */
+  readonly because?: () => readonly Cause[];
+  /** What Envoy refuses and what can be done about it, or why the control plane refuses the agent: the only cause then; default: nothing is known. */
+  readonly refusal?: () => Cause | undefined;
   /** The user's own configuration may be without clusters or listeners from a control plane: then none are awaited. Default false. */
   readonly mayBeStatic?: boolean;
   readonly metrics: Metrics;
@@ -53,25 +53,20 @@ export function adminAccess(host: string, port: number): AdminGet {
  * busy Envoy is not declared unready later. The first success records `startup_duration_seconds`.
  */
 export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
-  const {
-    adminGet,
-    because = () => undefined,
-    refusal = () => undefined,
-    mayBeStatic = false,
-    clock = systemClock,
-  } = options;
+  const { adminGet, because = () => [], refusal = () => undefined, mayBeStatic = false, clock = systemClock } = options;
   const updatePath = mayBeStatic ? ALL_UPDATE_STATS_PATH : UPDATE_STATS_PATH;
   let stage: "configuring" | "starting" | "ready" = "configuring";
   const warming = new Warming();
   let firstAskedMs: number | undefined;
   /** What Envoy waits for, once it is no longer the ordinary start: an answer more would slow that down. */
-  const withAwaited = async (reason: string): Promise<string> => {
+  const withAwaited = async (phrase: string, causes: readonly Cause[]): Promise<Shortfall> => {
     firstAskedMs ??= clock.now();
-    if (clock.now() - firstAskedMs < WARMING_AFTER_MS) return reason;
+    if (clock.now() - firstAskedMs < WARMING_AFTER_MS) return { phrase, causes };
     const awaited = await adminGet(INIT_DUMP_PATH, UPDATE_STATS_TIMEOUT_MS)
       .then(readInitDump)
       .catch(() => []); // the reason stands without it
-    return withCause(reason, warming.describe(awaited, clock.now()));
+    const waiting = warming.describe(awaited, clock.now());
+    return { phrase, causes: waiting === undefined ? causes : [...causes, { kind: "warming", ...waiting }] };
   };
   return {
     name: "envoy",
@@ -79,15 +74,16 @@ export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
       if (stage === "configuring") {
         const stats = await adminGet(updatePath, UPDATE_STATS_TIMEOUT_MS).catch(adminFailure);
         const refused = refusal();
-        const reason = missingConfig(stats, mayBeStatic, refused);
-        if (reason !== undefined) return refused === undefined ? withAwaited(withCause(reason, because())) : reason;
+        const phrase = missingConfig(stats, mayBeStatic, refused?.kind);
+        if (phrase !== undefined)
+          return refused === undefined ? withAwaited(phrase, because()) : { phrase, causes: [refused] };
         stage = "starting";
       }
       if (stage === "starting") {
-        const reason = await adminGet(READY_STATS_PATH, READY_STATS_TIMEOUT_MS)
+        const phrase = await adminGet(READY_STATS_PATH, READY_STATS_TIMEOUT_MS)
           .then(missingLiveness)
           .catch((error: unknown) => notReadyStats(describeError(error)));
-        if (reason !== undefined) return withAwaited(reason);
+        if (phrase !== undefined) return withAwaited(phrase, []);
         stage = "ready";
         noteFirstReady(options, clock.now());
       }
@@ -98,10 +94,6 @@ export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
 
 function adminFailure(error: unknown): never {
   throw new Error(`Envoy's admin API: ${describeError(error)}`, { cause: error });
-}
-
-function withCause(reason: string, cause: string | undefined): string {
-  return cause === undefined ? reason : `${reason}; ${cause}`;
 }
 
 function noteFirstReady({ metrics, log, startedMs }: EnvoyReadinessOptions, nowMs: number): void {

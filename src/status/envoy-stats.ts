@@ -1,4 +1,5 @@
 import { oneLine } from "../base/index.ts";
+import type { CauseKind } from "./readiness-board.ts";
 
 const UPDATE_STATS = "^(cluster_manager\\.cds|listener_manager\\.lds)\\.(update_success|update_rejected)$";
 
@@ -13,9 +14,9 @@ const SERVER_STATES: Readonly<Record<number, string>> = { 1: "DRAINING", 2: "PRE
 
 /**
  * Why Envoy lacks configuration, or undefined once it has accepted clusters and listeners. `isStatic`: what has no counter
- * is not awaited. What Envoy is known to refuse is the reason in the place of the counters' own. Throws on unreadable stats.
+ * is not awaited. `refused`: what is known of a refusal: then whether istiod runs is no question. Throws on unreadable stats.
  */
-export function missingConfig(body: string, isStatic = false, refusal?: string): string | undefined {
+export function missingConfig(body: string, isStatic = false, refused?: CauseKind): string | undefined {
   const stat = (name: string): number => readStat(body, name) ?? (isStatic && name.endsWith("_success") ? 1 : 0);
   const cds = {
     accepted: stat("cluster_manager.cds.update_success"),
@@ -29,7 +30,10 @@ export function missingConfig(body: string, isStatic = false, refusal?: string):
   const counters =
     `cds updates: ${cds.accepted} successful, ${cds.rejected} rejected; ` +
     `lds updates: ${lds.accepted} successful, ${lds.rejected} rejected`;
-  if (refusal !== undefined) return `${refusal}; ${counters}`;
+  if (refused === "nack" || refused === "listener") {
+    return `config received from XDS server, but was rejected: ${counters}`;
+  }
+  if (refused !== undefined) return `config not received from XDS server: ${counters}`;
   if (cds.accepted === 0 && lds.accepted === 0) {
     return `config not received from XDS server (is Istiod running?): ${counters}`;
   }

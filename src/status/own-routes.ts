@@ -1,21 +1,34 @@
-import { escapeLine } from "../base/index.ts";
+import { escapeLine, escapeText } from "../base/index.ts";
+import { describeReadiness } from "./describe-readiness.ts";
 import type { ReadinessBoard } from "./readiness-board.ts";
 import type { Route } from "./route.ts";
 import { type ScrapeOptions, scrape } from "./scrape.ts";
 
 // What every agent answers. Source: istio/istio pilot/cmd/pilot-agent/status/server.go.
 
-/** 200, or 503 with the reason; `notes` follow, a line each. */
+/** 200, or 503 with the reason; `notes` follow, a line each. The same as JSON for who asks for that. */
 export function readyRoute(board: ReadinessBoard, notes: () => readonly string[]): Route {
   return {
     path: "/healthz/ready",
     access: "anyone",
-    async answer() {
+    async answer({ request }) {
       const readiness = await board.ask();
+      if (wantsJson(request.headers.accept)) {
+        const body = escapeText(JSON.stringify({ ...describeReadiness(readiness, Date.now()), notes: notes() }));
+        return { status: readiness.isReady ? 200 : 503, body, contentType: "application/json" };
+      }
       const lines = [...(readiness.isReady ? [] : [readiness.reason]), ...notes()];
       return { status: readiness.isReady ? 200 : 503, body: lines.map((line) => `${escapeLine(line)}\n`).join("") };
     },
   };
+}
+
+/** Only where it is named: `*` and nothing mean text, as with the reference. */
+function wantsJson(accept: string | undefined): boolean {
+  return (accept ?? "").split(",").some((item) => {
+    const [type = "", ...parameters] = item.split(";").map((part) => part.trim().toLowerCase());
+    return type === "application/json" && !parameters.some((one) => /^q=0(\.0*)?$/.test(one));
+  });
 }
 
 export interface MetricsRouteOptions extends ScrapeOptions {

@@ -4,10 +4,52 @@ import { type Clock, describeError, type Logger, pause, systemClock } from "../b
 export interface ReadinessCheck {
   readonly name: string;
   /** Resolves with the reason why not, or undefined when it is so. A rejection counts as a reason. */
-  check(): Promise<string | undefined> | string | undefined;
+  check(): Promise<Shortfall | string | undefined> | Shortfall | string | undefined;
 }
 
-export type Readiness = { readonly isReady: true } | { readonly isReady: false; readonly reason: string };
+/** Why something is not ready; a text is one without causes. */
+export interface Shortfall {
+  /** In the reference's words. */
+  readonly phrase: string;
+  /** What is awaited and what went wrong last, the most telling first. */
+  readonly causes: readonly Cause[];
+}
+
+/** A link of the chain that ends at the real error. */
+export interface Cause {
+  readonly kind: CauseKind;
+  /** One line. */
+  readonly text: string;
+  /** Milliseconds since the epoch; absent where it is not known. */
+  readonly sinceMs?: number;
+}
+
+/**
+ * Where it failed: name lookup, connection, TLS, or credentials on the way to the control plane or the CA; what Envoy
+ * refused (`nack`) or cannot listen on (`listener`); what Envoy itself waits for (`warming`); a stream without an answer
+ * (`control-plane`); a certificate that cannot be had or used (`certificate`).
+ */
+export type CauseKind =
+  | "dns"
+  | "connect"
+  | "tls"
+  | "auth"
+  | "nack"
+  | "listener"
+  | "warming"
+  | "control-plane"
+  | "certificate";
+
+export type Readiness = ({ readonly isReady: true } | NotReady) & {
+  /** Ready, or not, since then: milliseconds since the epoch. */
+  readonly sinceMs: number;
+};
+
+interface NotReady extends Shortfall {
+  readonly isReady: false;
+  /** The phrase and all causes in one line. */
+  readonly reason: string;
+}
 
 export interface ReadinessBoardOptions {
   /** Asked in this order; the first that fails decides. */
@@ -41,15 +83,23 @@ export function createReadinessBoard({
   const listeners = new Set<(readiness: Readiness) => void>();
   let running: Promise<Readiness> | undefined;
   let known: string | undefined; // the essence of the last answer
-  const publish = (readiness: Readiness): Readiness => {
+  let last = { isReady: false, sinceMs: clock.now() };
+  const publish = (shortfall: Shortfall | undefined): Readiness => {
+    const isReady = shortfall === undefined;
+    if (last.isReady !== isReady) last = { isReady, sinceMs: clock.now() };
+    const { sinceMs } = last;
+    const readiness: Readiness =
+      shortfall === undefined
+        ? { isReady: true, sinceMs }
+        : { isReady: false, reason: reasonOf(shortfall), ...shortfall, sinceMs };
     const essence = essenceOf(readiness);
     if (essence !== known) for (const listener of listeners) listener(readiness);
     known = essence;
     return readiness;
   };
   const look = (): Promise<Readiness> => {
-    running ??= firstReason(checks, stop)
-      .then((reason) => publish(reason === undefined ? { isReady: true } : { isReady: false, reason }))
+    running ??= firstShortfall(checks, stop)
+      .then(publish)
       .finally(() => {
         running = undefined;
       });
@@ -106,15 +156,20 @@ function essenceOf(readiness: Readiness): string {
   return readiness.isReady ? "ready" : `not ready: ${readiness.reason.replaceAll(/\d+/g, "N")}`;
 }
 
-async function firstReason(checks: readonly ReadinessCheck[], stop: AbortSignal): Promise<string | undefined> {
-  if (stop.aborted) return `server is terminated: ${describeError(stop.reason)}`;
+async function firstShortfall(checks: readonly ReadinessCheck[], stop: AbortSignal): Promise<Shortfall | undefined> {
+  const without = (phrase: string): Shortfall => ({ phrase, causes: [] });
+  if (stop.aborted) return without(`server is terminated: ${describeError(stop.reason)}`);
   for (const check of checks) {
     try {
-      const reason = await check.check();
-      if (reason !== undefined) return reason;
+      const found = await check.check();
+      if (found !== undefined) return typeof found === "string" ? without(found) : found;
     } catch (error) {
-      return describeError(error);
+      return without(describeError(error));
     }
   }
   return undefined;
+}
+
+function reasonOf({ phrase, causes }: Shortfall): string {
+  return [phrase, ...causes.map(({ text }) => text)].join("; ");
 }

@@ -4,12 +4,12 @@ import { plainError, type Route } from "./route.ts";
 // Routes whose form is ours or Istio's, and whose content is a part's.
 
 /** A value of the moment as JSON, 404 with `{}` while there is none. It tells about the workload: no page may read it by a name of its own. */
-export function jsonRoute(path: string, value: () => unknown): Route {
+export function jsonRoute(path: string, value: () => unknown | Promise<unknown>): Route {
   return {
     path,
     access: "this machine, no web page",
-    answer() {
-      const found = value();
+    async answer() {
+      const found = await value();
       if (found === undefined) return { status: 404, body: "{}" };
       return { status: 200, body: escapeText(JSON.stringify(found)), contentType: "application/json" };
     },

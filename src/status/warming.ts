@@ -40,15 +40,19 @@ function nameOfTarget(name: string): string {
 export class Warming {
   #sinceMs: ReadonlyMap<string, number> = new Map();
 
-  /** In one line, with the seconds so far; undefined when nothing is awaited. */
-  describe(awaited: readonly Awaited[], nowMs: number): string | undefined {
+  /** In one line, with the seconds so far, and since when the first is awaited; undefined when nothing is. */
+  describe(
+    awaited: readonly Awaited[],
+    nowMs: number,
+  ): { readonly text: string; readonly sinceMs: number } | undefined {
     const keys = awaited.map(({ who, what }) => `${who} waits for ${what}`);
     this.#sinceMs = new Map(keys.map((key) => [key, this.#sinceMs.get(key) ?? nowMs]));
     if (keys.length === 0) return undefined;
     const lines = [...this.#sinceMs].map(([key, ms]) => `${key} (${Math.round((nowMs - ms) / 1_000)}s)`);
     const shown = lines.slice(0, MOST_SHOWN).join(", ");
     const more = lines.length > MOST_SHOWN ? ` and ${lines.length - MOST_SHOWN} more` : "";
-    return `${shown}${more}${keys.some((key) => key.includes(OF_KUBERNETES)) ? `; ${NOT_SENT}` : ""}`;
+    const hint = keys.some((key) => key.includes(OF_KUBERNETES)) ? `; ${NOT_SENT}` : "";
+    return { text: `${shown}${more}${hint}`, sinceMs: Math.min(...this.#sinceMs.values()) };
   }
 }
 

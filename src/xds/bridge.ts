@@ -141,6 +141,7 @@ class Bridge {
     const facts = this.#peek(message);
     if (facts === undefined) return;
     this.#noteVerdict(facts);
+    this.#watch.types.requested(this.#options.id, facts, message, this.#options.variant);
     if (this.#responses.handles(facts.typeUrl)) this.#rejections.noteRequest(facts, message);
     this.#responses.noteRequest(facts.typeUrl, message);
     if (facts.typeUrl === LISTENER_TYPE && this.#speaksForAgent()) this.#own.subscribeOnce();
@@ -234,14 +235,17 @@ class Bridge {
     const { log, id } = this.#options;
     const { message, versionInfo } = this.#rejections.encode(typeUrl, nonce, reason);
     log.warn("agent rejected a response", { id, typeUrl, nonce, rejection: reason });
-    this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: oneLine(reason, "; ") });
+    const facts = { typeUrl, nonce, versionInfo, rejection: oneLine(reason, "; ") };
+    this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: facts.rejection });
+    this.#watch.types.requested(id, facts, message, this.#options.variant);
     this.#send(message);
   }
 
   /** Resolves when the peer's side has taken the message, or is gone. */
   async #forward(facts: ResponseFacts, message: Buffer): Promise<void> {
     if (this.#isOver) return;
-    const { clock, log, id } = this.#options;
+    const { clock, log, id, variant } = this.#options;
+    this.#watch.types.sent(facts, message, variant);
     const startMs = clock.now();
     await new Promise<void>((resolve) => {
       this.#downstream.once("cancelled", resolve);

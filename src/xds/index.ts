@@ -4,5 +4,6 @@ export type { XdsRelayOptions } from "./options.ts";
 export type { ResponseHook } from "./response-hooks.ts";
 export { serveXdsRelay, type XdsRelay } from "./serve-xds-relay.ts";
 export type { LeftOut } from "./stock-envoy.ts";
-export type { Intercept } from "./types.ts";
+export type { TypeState } from "./type-states.ts";
+export type { Intercept, Trouble } from "./types.ts";
 export type { SubstitutedWasm } from "./wasm-modules.ts";

@@ -2,7 +2,8 @@ import { systemClock } from "../base/index.ts";
 import { ListenerPlaces } from "./listener-places.ts";
 import type { XdsRelayOptions } from "./options.ts";
 import { type LeftOut, StockEnvoy } from "./stock-envoy.ts";
-import type { Peer, Rejection, UpstreamState } from "./types.ts";
+import type { TypeState } from "./type-states.ts";
+import type { Peer, Rejection, Trouble, UpstreamState } from "./types.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
 import { type SubstitutedWasm, WasmModules } from "./wasm-modules.ts";
 
@@ -15,16 +16,18 @@ export interface XdsRelayState {
 /** A relay that answers on its socket until it is disposed of. Disposal cuts open streams at once. */
 export interface XdsRelay extends AsyncDisposable {
   state(): XdsRelayState;
-  /** One line on why Envoy, or a gRPC client without one, has no (good) configuration, as far as the relay knows; undefined when all is well. */
-  describeTrouble(): string | undefined;
-  /** What Envoy refuses and what can be done about it, in one line; undefined when it has taken the latest of all. */
-  describeRefusal(): string | undefined;
-  /** Why the control plane does not let this proxy in, or is not trusted, in one line; undefined when it does, or is away. */
-  describeDenial(): string | undefined;
+  /** Why Envoy, or a gRPC client without one, has no (good) configuration, as far as the relay knows; undefined when all is well. */
+  trouble(): Trouble | undefined;
+  /** What Envoy refuses and what can be done about it; undefined when it has taken the latest of all. */
+  refusal(): Trouble | undefined;
+  /** Why the control plane does not let this proxy in, or is not trusted; undefined when it does, or is away. */
+  denial(): Trouble | undefined;
   /** The filters that Envoy was sent its configuration without. */
   leftOut(): readonly LeftOut[];
   /** The remote Wasm modules that Envoy goes without. */
   substitutedWasm(): readonly SubstitutedWasm[];
+  /** What Envoy (or, without one, gRPC clients) have of each type. */
+  types(): readonly TypeState[];
   /** How the connection stands, in one line without its address: a state, or what is the matter. */
   describeState(): string;
 }
@@ -59,11 +62,12 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   const watch = options.envoys?.() === 0 ? watches.client : watches.envoy;
   return {
     state: () => ({ upstream: watch.state, rejection: watch.rejection }),
-    describeTrouble: () => watch.describeTrouble(),
-    describeRefusal: () => watch.describeRefusal(),
-    describeDenial: () => watch.describeDenial(),
+    trouble: () => watch.trouble(),
+    refusal: () => watch.refusal(),
+    denial: () => watch.denial(),
     leftOut: () => stockEnvoy.leftOut,
     substitutedWasm: () => wasm?.substituted ?? [],
+    types: () => watch.types.list(),
     describeState: () => watch.describeState(),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };

@@ -1,7 +1,8 @@
 import type { EgressProxy } from "../base/index.ts";
-import type { GrpcTls } from "../grpc/index.ts";
+import type { FailureKind, GrpcTls } from "../grpc/index.ts";
 
 export const TYPE_PREFIX = "type.googleapis.com/";
+export const CLUSTER_TYPE = `${TYPE_PREFIX}envoy.config.cluster.v3.Cluster`;
 export const LISTENER_TYPE = `${TYPE_PREFIX}envoy.config.listener.v3.Listener`;
 
 /**
@@ -84,6 +85,16 @@ export interface UpstreamFailure {
   /** When the first of them failed. */
   readonly sinceMs: number;
   readonly lastMs: number;
+}
+
+/** Why Envoy, or a gRPC client, has no (good) configuration. */
+export interface Trouble {
+  /** `nack`: it refused what it was sent; `listener`: because it cannot listen; `control-plane`: a stream that does not answer, or another failure. */
+  readonly kind: FailureKind | "nack" | "listener" | "control-plane";
+  /** One line. */
+  readonly text: string;
+  /** Milliseconds since the epoch; absent where nothing has happened yet. */
+  readonly sinceMs?: number;
 }
 
 /** The latest resource set that Envoy (or a gRPC client) refused, until it accepts one of the same type. */

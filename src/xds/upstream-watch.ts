@@ -1,6 +1,7 @@
 import type { Clock, Logger } from "../base/index.ts";
 import {
   codeName,
+  failureKind,
   IS_IT_RUNNING,
   isUnreachable,
   isUntrusted,
@@ -8,7 +9,16 @@ import {
   type StreamStatus,
   ToldReasons,
 } from "../grpc/index.ts";
-import { PEER_NAMES, type Peer, type Rejection, type UpstreamFailure, type UpstreamState } from "./types.ts";
+import { TypeStates } from "./type-states.ts";
+import {
+  LISTENER_TYPE,
+  PEER_NAMES,
+  type Peer,
+  type Rejection,
+  type Trouble,
+  type UpstreamFailure,
+  type UpstreamState,
+} from "./types.ts";
 
 export interface UpstreamWatchOptions {
   /** Whose streams are watched. */
@@ -32,6 +42,8 @@ export class UpstreamWatch {
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #told: ToldReasons;
+  /** What the peer has of each type. */
+  readonly types: TypeStates;
   /** How each live stream stands, by id; the newest last. */
   readonly #streams = new Map<number, UpstreamState>();
   /** What holds while no stream lives. */
@@ -50,6 +62,7 @@ export class UpstreamWatch {
     this.#log = log;
     this.#clock = clock;
     this.#told = told;
+    this.types = new TypeStates(() => clock.now());
   }
 
   /** Of the newest stream that lives: what an earlier one has to tell is old news as long as there is another. */
@@ -154,7 +167,7 @@ export class UpstreamWatch {
 
   /** In one line, without the address. */
   describeState(): string {
-    const trouble = this.describeTrouble() ?? this.state.kind;
+    const trouble = this.trouble()?.text ?? this.state.kind;
     const hint = isUnreachable(failureOf(this.state)?.reason ?? "") ? `; ${IS_IT_RUNNING}` : "";
     return `${trouble}${hint}`
       .replace(`control plane "${this.#address}": `, "")
@@ -162,41 +175,51 @@ export class UpstreamWatch {
       .replace(`control plane "${this.#address}" is `, "");
   }
 
-  describeTrouble(): string | undefined {
+  trouble(): Trouble | undefined {
     const { state } = this;
     const failure = failureOf(state);
-    if (failure !== undefined) return this.#describeFailure(failure);
-    const refusal = this.describeRefusal();
+    if (failure !== undefined) return this.#failureTrouble(failure);
+    const refusal = this.refusal();
     if (refusal !== undefined) return refusal;
-    if (state.kind === "idle") return this.#peer === "envoy" ? NO_STREAM : undefined; // clients come when they like
+    const kind = "control-plane";
+    if (state.kind === "idle") return this.#peer === "envoy" ? { kind, text: NO_STREAM } : undefined; // clients come when they like
     if (state.kind === "responding" || state.kind === "failed") return undefined;
-    const seconds = Math.round((this.#clock.now() - state.sinceMs) / 1_000);
-    if (state.kind === "connecting") return `connecting to control plane "${this.#address}" for ${seconds}s`;
-    return `control plane "${this.#address}" is connected, but has not responded for ${seconds}s`;
+    const { sinceMs } = state;
+    const seconds = Math.round((this.#clock.now() - sinceMs) / 1_000);
+    if (state.kind === "connecting") {
+      return { kind: "connect", text: `connecting to control plane "${this.#address}" for ${seconds}s`, sinceMs };
+    }
+    const text = `control plane "${this.#address}" is connected, but has not responded for ${seconds}s`;
+    return { kind, text, sinceMs };
   }
 
   /** Why the control plane does not let this proxy in, or is not trusted; undefined where it cannot be reached, or all is well. */
-  describeDenial(): string | undefined {
+  denial(): Trouble | undefined {
     const failure = failureOf(this.state);
     if (failure === undefined) return undefined;
     const isDenial = failure.code === "UNAUTHENTICATED" || failure.code === "PERMISSION_DENIED";
-    return isDenial || isUntrusted(failure.reason) ? this.#describeFailure(failure) : undefined;
+    return isDenial || isUntrusted(failure.reason) ? this.#failureTrouble(failure) : undefined;
   }
 
   /** What was refused first and still is, with what can be done about it. */
-  describeRefusal(): string | undefined {
+  refusal(): Trouble | undefined {
     const { rejection } = this;
     if (rejection === undefined) return undefined;
-    const { typeUrl, message } = rejection;
+    const { typeUrl, message, atMs } = rejection;
     const remedy = this.#remedyFor(message);
     const text = remedy === undefined ? message : `${remedy}; in Envoy's words: ${shortened(message)}`;
-    return `${PEER_NAMES[this.#peer]} rejected ${typeUrl}: ${text}`;
+    const kind = typeUrl === LISTENER_TYPE && message.includes("cannot bind") ? "listener" : "nack";
+    return { kind, text: `${PEER_NAMES[this.#peer]} rejected ${typeUrl}: ${text}`, sinceMs: atMs };
   }
 
-  #describeFailure({ reason, code, attempts, sinceMs, lastMs }: UpstreamFailure): string {
+  #failureTrouble({ reason, code, attempts, sinceMs, lastMs }: UpstreamFailure): Trouble {
     const nowMs = this.#clock.now();
     const ages = `${Math.round((nowMs - sinceMs) / 1_000)}s, last ${Math.round((nowMs - lastMs) / 1_000)}s ago`;
-    return `control plane "${this.#address}": ${code}: ${reason} (${attempts} failed attempts in ${ages})`;
+    return {
+      kind: failureKind(`${code}: ${reason}`) ?? "control-plane",
+      text: `control plane "${this.#address}": ${code}: ${reason} (${attempts} failed attempts in ${ages})`,
+      sinceMs,
+    };
   }
 }
 

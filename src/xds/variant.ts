@@ -20,6 +20,8 @@ interface RequestFields {
   readonly typeUrl: number;
   readonly nonce: number;
   readonly errorDetail: number;
+  /** Names and versions that a client of a new delta stream has; absent from whole states. */
+  readonly initialVersions: number | undefined;
 }
 
 interface ResponseFields {
@@ -29,6 +31,10 @@ interface ResponseFields {
   readonly nonce: number;
   /** Field of the `Any` inside a resource entry; undefined when the entry is the `Any` itself. */
   readonly anyInResource: number | undefined;
+  /** Field of the name inside a resource entry; undefined when the entry is the `Any` itself. */
+  readonly nameInResource: number | undefined;
+  /** Names of resources that are gone; only delta responses have them. */
+  readonly removed: number | undefined;
 }
 
 const SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
@@ -36,13 +42,39 @@ const SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
 export const SOTW: Variant = {
   name: "sotw",
   method: `${SERVICE}/StreamAggregatedResources`,
-  request: { versionInfo: 1, node: 2, names: 3, unsubscribe: undefined, typeUrl: 4, nonce: 5, errorDetail: 6 },
-  response: { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, anyInResource: undefined },
+  request: {
+    versionInfo: 1,
+    node: 2,
+    names: 3,
+    unsubscribe: undefined,
+    typeUrl: 4,
+    nonce: 5,
+    errorDetail: 6,
+    initialVersions: undefined,
+  },
+  response: {
+    versionInfo: 1,
+    resources: 2,
+    typeUrl: 4,
+    nonce: 5,
+    anyInResource: undefined,
+    nameInResource: undefined,
+    removed: undefined,
+  },
 };
 
 export const DELTA: Variant = {
   name: "delta",
   method: `${SERVICE}/DeltaAggregatedResources`,
-  request: { versionInfo: undefined, node: 1, names: 3, unsubscribe: 4, typeUrl: 2, nonce: 6, errorDetail: 7 },
-  response: { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, anyInResource: 2 },
+  request: {
+    versionInfo: undefined,
+    node: 1,
+    names: 3,
+    unsubscribe: 4,
+    typeUrl: 2,
+    nonce: 6,
+    errorDetail: 7,
+    initialVersions: 5,
+  },
+  response: { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, anyInResource: 2, nameInResource: 3, removed: 6 },
 };

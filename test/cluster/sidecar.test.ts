@@ -68,7 +68,11 @@ describe.runIf(hasCluster()).each(runtimes())("with a real istiod, on $name", { 
     const labels = { gateway: cluster.namespace };
     const env = { PILOTBOAT_STOCK_ENVOY: "refuse" };
     await using proxy = await startMeshProxy(runtime, cluster, { ...options, labels, env });
-    await expect.poll(() => proxy.readyText()).toMatch(/^Envoy rejected .*"istio\.alpn".*"istio\.stats"/);
+    await expect
+      .poll(() => proxy.readyText())
+      .toMatch(
+        /^config received from XDS server, but was rejected: .*; Envoy rejected .*"istio\.alpn".*"istio\.stats"/,
+      );
     const reason = await proxy.readyText();
     expect(reason).toContain("--stock-envoy adapt");
     expect(reason).toContain("Istio's Envoy (--envoy PATH");

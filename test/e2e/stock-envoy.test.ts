@@ -121,7 +121,9 @@ describe.each(runtimes())("an Envoy without Istio's filters, on $name", (runtime
 
   test("proxy refuses by default: readiness begins with the cause and has both remedies", async () => {
     await using running = await startMesh(runtime, DEFAULTS);
-    await expect.poll(async () => (await running.ready()).text).toMatch(/^Envoy rejected .*"istio\.stats"/);
+    await expect
+      .poll(async () => (await running.ready()).text)
+      .toMatch(/^config received from XDS server, but was rejected: .*; Envoy rejected .*"istio\.stats"/);
     const { status, text } = await running.ready();
     expect(status).toBe(503);
     expect(text).toContain("start with --stock-envoy adapt");
@@ -132,7 +134,9 @@ describe.each(runtimes())("an Envoy without Istio's filters, on $name", (runtime
   test("a filter that nobody has judged is refused also with adapt", async () => {
     const env = { PILOTBOAT_STOCK_ENVOY: "adapt" };
     await using running = await startMesh(runtime, mesh(item(AUTHN) + item(STATS)), env);
-    await expect.poll(async () => (await running.ready()).text).toMatch(/^Envoy rejected .*Listener: .*"istio_authn"/);
+    await expect
+      .poll(async () => (await running.ready()).text)
+      .toMatch(/^config received from XDS server, but was rejected: .*; Envoy rejected .*Listener: .*"istio_authn"/);
     expect((await running.ready()).text).not.toContain("--stock-envoy");
     expect((await running.ready()).status).toBe(503);
   });

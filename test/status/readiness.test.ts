@@ -5,7 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createMetrics, silentLogger } from "../../src/base/index.ts";
-import { adminAccess, envoyReadiness, grpcBootstrapReadiness, type ReadinessCheck } from "../../src/status/index.ts";
+import {
+  adminAccess,
+  type Cause,
+  envoyReadiness,
+  grpcBootstrapReadiness,
+  type ReadinessCheck,
+} from "../../src/status/index.ts";
 import { startRig } from "./rig.ts";
 
 const CDS = "cluster_manager.cds.update_success: 1\n";
@@ -80,7 +86,7 @@ test.each([
       startedMs: 0,
     };
     const answer = await envoyReadiness(options).check();
-    expect(answer).toEqual(reason === undefined ? undefined : expect.stringMatching(reason));
+    expect(answer).toEqual(reason === undefined ? undefined : { phrase: expect.stringMatching(reason), causes: [] });
     expect(asked[0]).not.toContain("usedonly");
   },
 );
@@ -88,7 +94,9 @@ test.each([
 test("what the agent knows about the control plane follows the reason", async () => {
   const check = checkOf(
     () => "",
-    () => 'control plane "istiod:15012": UNAVAILABLE: connect ECONNREFUSED 127.0.0.1:15012',
+    () => [
+      { kind: "connect", text: 'control plane "istiod:15012": UNAVAILABLE: connect ECONNREFUSED 127.0.0.1:15012' },
+    ],
   );
   await using rig = await startRig({ checks: [check] });
   expect((await rig.call("/healthz/ready")).text).toBe(
@@ -97,7 +105,7 @@ test("what the agent knows about the control plane follows the reason", async ()
   );
 });
 
-test("what Envoy refuses is the reason, and whether istiod runs is no question then", async () => {
+test("what Envoy refuses is the only cause, and whether istiod runs is no question then", async () => {
   const stats = "cluster_manager.cds.update_rejected: 1\n";
   const options = {
     adminGet: async () => stats,
@@ -107,12 +115,13 @@ test("what Envoy refuses is the reason, and whether istiod runs is no question t
   };
   const check = envoyReadiness({
     ...options,
-    refusal: () => "Envoy rejected clusters: bad",
-    because: () => "a consequence",
+    refusal: () => ({ kind: "nack", text: "Envoy rejected clusters: bad" }),
+    because: () => [{ kind: "tls", text: "a consequence" }],
   });
   await using rig = await startRig({ checks: [check] });
   expect((await rig.call("/healthz/ready")).text).toBe(
-    "Envoy rejected clusters: bad; cds updates: 0 successful, 1 rejected; lds updates: 0 successful, 0 rejected\n",
+    "config received from XDS server, but was rejected: cds updates: 0 successful, 1 rejected; lds updates: 0 successful, 0 rejected; " +
+      "Envoy rejected clusters: bad\n",
   );
 });
 
@@ -125,6 +134,56 @@ test("what is to be known beside the answer has a line each, also when all is we
   expect(await rig.call("/healthz/ready")).toMatchObject({ status: 200, text: "left out: a\nleft out: b\n" });
   reason = "not yet";
   expect(await rig.call("/healthz/ready")).toMatchObject({ status: 503, text: "not yet\nleft out: a\nleft out: b\n" });
+});
+
+test("with Accept: application/json the causes have kinds, times and texts, and the line is the same", async () => {
+  const sinceMs = Date.now() - 3_000;
+  const check = checkOf(
+    () => "",
+    () => [
+      { kind: "dns", text: "getaddrinfo ENOTFOUND istiod", sinceMs },
+      { kind: "certificate", text: "none" },
+    ],
+  );
+  await using rig = await startRig({ checks: [check], notes: () => ["left out: a"] });
+  const asJson = { headers: { Accept: "text/html;q=0.9, application/json" } };
+  const { status, headers, text } = await rig.call("/healthz/ready", asJson);
+  expect({ status, type: headers["content-type"] }).toEqual({ status: 503, type: "application/json" });
+  const phrase = `config not received from XDS server (is Istiod running?): ${NOTHING}`;
+  const report = JSON.parse(text) as { waitedMs: number; causes: { waitedMs: number }[] };
+  expect(report).toEqual({
+    ready: false,
+    since: expect.stringMatching(/^\d{4}-.*Z$/),
+    waitedMs: expect.any(Number),
+    reason: phrase,
+    message: `${phrase}; getaddrinfo ENOTFOUND istiod; none`,
+    causes: [
+      {
+        kind: "dns",
+        text: "getaddrinfo ENOTFOUND istiod",
+        since: new Date(sinceMs).toISOString(),
+        waitedMs: expect.any(Number),
+      },
+      { kind: "certificate", text: "none" },
+    ],
+    notes: ["left out: a"],
+  });
+  expect(report.causes[0]?.waitedMs).toBeGreaterThanOrEqual(3_000);
+  const line = "config not received from XDS server";
+  expect(rig.log.filter((one) => one.includes(line))).toHaveLength(1);
+  for (const Accept of ["*/*", "application/json;q=0", "application/*", "text/plain"]) {
+    expect((await rig.call("/healthz/ready", { headers: { Accept } })).headers["content-type"]).toMatch(/^text\/plain/);
+  }
+  expect(rig.log.filter((one) => one.includes(line))).toHaveLength(1); // once per change, not per poll
+});
+
+test("ready since when, as JSON", async () => {
+  await using rig = await startRig();
+  const ask = async () =>
+    JSON.parse((await rig.call("/healthz/ready", { headers: { Accept: "application/json" } })).text);
+  const first = await ask();
+  expect(first).toEqual({ ready: true, since: expect.any(String), causes: [], notes: [] });
+  expect(await ask()).toEqual(first);
 });
 
 test("ready once, Envoy is not asked again; the duration is recorded", async () => {
@@ -229,7 +288,7 @@ test("a gRPC bootstrap must be there, and the files that it names", async () => 
   }
 });
 
-function checkOf(stats: () => string, because: () => string | undefined = () => undefined): ReadinessCheck {
+function checkOf(stats: () => string, because: () => readonly Cause[] = () => []): ReadinessCheck {
   return envoyReadiness({
     adminGet: async () => stats(),
     because,

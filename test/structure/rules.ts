@@ -88,6 +88,7 @@ const HARMLESS = [
   "ppid",
   "platform",
   "arch",
+  "version",
   "getuid",
   "geteuid",
   "getgid",

@@ -96,7 +96,7 @@ test("reality 38: what a gRPC client refuses, and how its stream ends, is no tro
   expect(rig.relay.state().upstream.kind).toBe("responding");
   client.request({ typeUrl: LDS, nonce: "1", rejection: "no such thing as a mesh" });
   await expect.poll(() => rig.log.some((line) => line.includes("gRPC client rejected configuration"))).toBe(true);
-  expect(rig.relay.describeTrouble()).toBeUndefined();
+  expect(rig.relay.trouble()?.text).toBeUndefined();
   istiod.streams[1]?.end({ code: status.UNAVAILABLE, details: "go away" });
   await client.ended;
   expect(rig.relay.state()).toMatchObject({ upstream: { kind: "responding" }, rejection: undefined });

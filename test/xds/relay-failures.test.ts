@@ -14,7 +14,7 @@ test("a refusal reaches Envoy with its own code and words, though Envoy goes on 
   const envoy = client.open("delta");
   for (let count = 0; count < 50; count++) envoy.request({ typeUrl: CDS });
   expect(await envoy.ended).toMatchObject({ code: 16, details: "token expired" });
-  expect(rig.relay.describeTrouble()).toMatch(
+  expect(rig.relay.trouble()?.text).toMatch(
     /^control plane "127\.0\.0\.1:\d+": UNAUTHENTICATED: token expired \(1 failed attempts in 0s, last 0s ago\)$/,
   );
   expect(rig.metric("istiod_connection_terminations")).toContain('{type="error"} 1');
@@ -50,7 +50,7 @@ test("a failure is logged when it is news, counted when it repeats, and closed w
     `info\txdsproxy\tupstream XDS server responds again: 127.0.0.1:${port}\tid=4 failedAttempts=3 ` +
       `lastReason=connect ECONNREFUSED 127.0.0.1:${port}`,
   );
-  expect(rig.relay.describeTrouble()).toBeUndefined();
+  expect(rig.relay.trouble()?.text).toBeUndefined();
 });
 
 test("a control plane that swallows everything is UNAVAILABLE within the limit", async () => {
@@ -62,7 +62,7 @@ test("a control plane that swallows everything is UNAVAILABLE within the limit",
     upstream: { connectTimeoutMs: 300 },
   });
   const envoy = rig.connect().open("delta");
-  await expect.poll(() => rig.relay.describeTrouble()).toMatch(/^connecting to control plane/);
+  await expect.poll(() => rig.relay.trouble()?.text).toMatch(/^connecting to control plane/);
   expect(await envoy.ended).toMatchObject({
     code: 14,
     details: expect.stringMatching(/^no connection within 0\.\ds: the address does not answer$/),
@@ -75,7 +75,7 @@ test("a name that does not exist is the reason", async () => {
   await using rig = await startRig(0, { upstream: { address: "no-such-host.invalid:15012" } });
   const status = await rig.connect().open("delta").ended;
   expect(status.code).toBe(14);
-  expect(rig.relay.describeTrouble()).toContain("no-such-host.invalid");
+  expect(rig.relay.trouble()?.text).toContain("no-such-host.invalid");
 });
 
 test("credentials that cannot be had are UNAUTHENTICATED, TLS that cannot be prepared is UNAVAILABLE", async () => {

@@ -23,7 +23,7 @@ test.each(["sotw", "delta"] as const)("clusters and listeners are asked for and 
   }
   await expect.poll(() => envoy.responses.map((response) => response.typeUrl)).toEqual([CDS, LDS]);
   expect(rig.relay.state().upstream.kind).toBe("responding");
-  expect(rig.relay.describeTrouble()).toBeUndefined();
+  expect(rig.relay.trouble()?.text).toBeUndefined();
   expect(rig.metric("xds_proxy_requests")).toBe("istio_agent_xds_proxy_requests 2");
   expect(rig.metric("xds_proxy_responses")).toBe("istio_agent_xds_proxy_responses 2");
 });
@@ -163,9 +163,9 @@ test("what Envoy rejects is one warning with its words, and trouble until it acc
   expect(rig.log.filter((line) => line.startsWith("warn"))).toEqual([
     `warn\txdsproxy\tEnvoy rejected configuration\tid=1 typeUrl=${CDS} nonce=n1 versionInfo=v0 message=cluster a: bad address`,
   ]);
-  expect(rig.relay.describeTrouble()).toBe(`Envoy rejected ${CDS}: cluster a: bad address`);
+  expect(rig.relay.trouble()?.text).toBe(`Envoy rejected ${CDS}: cluster a: bad address`);
   envoy.request({ typeUrl: CDS, nonce: "n2", versionInfo: "v2" });
-  await expect.poll(() => rig.relay.describeTrouble()).toBeUndefined();
+  await expect.poll(() => rig.relay.trouble()?.text).toBeUndefined();
 });
 
 test("Envoy half-closes: it gets OK, the control plane's stream ends, a new stream works", async () => {

@@ -110,8 +110,8 @@ test("with refuse the refusal comes with all that is missing and both remedies",
   await using rig = await startRig(istiod.port);
   const { reject } = await relay(rig, istiod, { sent: LISTENERS, extensions: STOCK });
   reject(`${words("istio.stats", STATS)}, ${"and more clusters ".repeat(100)}`);
-  await expect.poll(() => rig.relay.describeRefusal()).toBeDefined();
-  const refusal = rig.relay.describeRefusal() ?? "";
+  await expect.poll(() => rig.relay.refusal()?.text).toBeDefined();
+  const refusal = rig.relay.refusal()?.text ?? "";
   expect(refusal).toMatch(
     /^Envoy rejected .*Cluster: this Envoy does not have .*"istio\.stats" \(stats\.PluginConfig\)/,
   );
@@ -136,10 +136,10 @@ test.each(["adapt", "refuse"] as const)(
       extensions: STOCK,
     });
     reject(words("istio_authn", "a.b.Config"));
-    await expect.poll(() => rig.relay.describeRefusal()).toBeDefined();
-    expect(rig.relay.describeRefusal()).toContain(`does not have "istio_authn" (a.b.Config)`);
-    expect(rig.relay.describeRefusal()).toContain("take Istio's Envoy");
-    expect(rig.relay.describeRefusal()).not.toContain("--stock-envoy");
+    await expect.poll(() => rig.relay.refusal()?.text).toBeDefined();
+    expect(rig.relay.refusal()?.text).toContain(`does not have "istio_authn" (a.b.Config)`);
+    expect(rig.relay.refusal()?.text).toContain("take Istio's Envoy");
+    expect(rig.relay.refusal()?.text).not.toContain("--stock-envoy");
   },
 );
 
@@ -148,5 +148,5 @@ test("a refusal about something else is passed on in Envoy's words alone", async
   await using rig = await startRig(istiod.port);
   const { reject } = await relay(rig, istiod, { sent: LISTENERS, extensions: STOCK });
   reject("cannot bind");
-  await expect.poll(() => rig.relay.describeRefusal()).toBe(`Envoy rejected ${CDS}: cannot bind`);
+  await expect.poll(() => rig.relay.refusal()?.text).toBe(`Envoy rejected ${CDS}: cannot bind`);
 });

@@ -14,7 +14,7 @@ test("when the stream of a next Envoy fails, the one that serves on counts again
   states.connecting(2);
   states.failed(2, UNAVAILABLE);
   expect(states.state.kind).toBe("responding");
-  expect(states.describeTrouble()).toBeUndefined();
+  expect(states.trouble()?.text).toBeUndefined();
   states.failed(1, UNAVAILABLE);
   expect(states.state.kind).toBe("failed");
 });
@@ -61,9 +61,9 @@ test("what one client has refused is trouble while it lives, whatever others tak
   }
   states.rejected(1, refused);
   states.accepted(2, "T");
-  expect(states.describeTrouble()).toBe("gRPC client rejected T: bad");
+  expect(states.trouble()?.text).toBe("gRPC client rejected T: bad");
   states.ended(1);
-  expect(states.describeTrouble()).toBeUndefined();
+  expect(states.trouble()?.text).toBeUndefined();
 });
 
 test("reality 26: away, back and away again: each is told once, and a connection only once it is used", () => {
@@ -96,7 +96,7 @@ test("what is known of a failure beside the control plane's words goes with them
   const states = new UpstreamWatch(options);
   states.connecting(1);
   states.failed(1, { code: 16, details: "authentication failure" }, "the token is for another audience");
-  expect(states.describeTrouble()).toContain(
+  expect(states.trouble()?.text).toContain(
     "UNAUTHENTICATED: authentication failure; the token is for another audience (1 failed attempts",
   );
 });
@@ -107,9 +107,9 @@ test("of several types that Envoy refuses the first counts, until it takes that 
   states.responded(1);
   const refused = (typeUrl: string) => states.rejected(1, { typeUrl, message: "bad", nonce: "1", versionInfo: "" });
   for (const typeUrl of ["clusters", "listeners", "clusters"]) refused(typeUrl);
-  expect(states.describeTrouble()).toBe("Envoy rejected clusters: bad");
+  expect(states.trouble()?.text).toBe("Envoy rejected clusters: bad");
   states.accepted(1, "clusters");
-  expect(states.describeTrouble()).toBe("Envoy rejected listeners: bad");
+  expect(states.trouble()?.text).toBe("Envoy rejected listeners: bad");
   states.accepted(1, "listeners");
-  expect(states.describeTrouble()).toBeUndefined();
+  expect(states.trouble()?.text).toBeUndefined();
 });

@@ -2,8 +2,9 @@ import type { Lifetime } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
 import type { FoundEnvoy } from "../../envoy/binary/index.ts";
 import type { EnvoyHistory, EnvoyState, SpawnOptions, SupervisedEnvoy } from "../../envoy/supervisor/index.ts";
+import { residentBytes } from "../../host/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
-import type { ReadinessCheck, Route } from "../../status/index.ts";
+import type { Cause, ReadinessCheck, Route } from "../../status/index.ts";
 import { type PlannedPort, tryPorts, warnOfSharedPorts } from "../ports/index.ts";
 import { type Reload, type Reloader, watchConfig } from "../reload/index.ts";
 import { type ClaimedFolder, inRunFolder } from "../run-folder/index.ts";
@@ -25,6 +26,10 @@ import type { AgentEnd, Part, Serving, Surroundings } from "./part.ts";
 /** Its rows of the report. */
 export interface EnvoyReport {
   readonly envoy: EnvoyState | { readonly kind: "disabled" };
+  /** Of the executable, for example `1.38.3`; absent where it does not tell, or without Envoy. */
+  readonly envoyVersion?: string;
+  /** Physical memory of the Envoy that serves, in bytes; absent where the system does not tell. */
+  readonly envoyResidentBytes?: number;
   /** Absent without Envoy. */
   readonly history?: EnvoyHistory;
   /** Processes of Envoy: after a hot restart the previous one drains for a while. */
@@ -40,10 +45,10 @@ export interface EnvoyNeeds {
   readonly hasExternalSds: () => boolean;
   /** Why an Envoy that came up now would get no configuration; undefined while all is well. */
   readonly whyNoControlPlane: () => string | undefined;
-  /** Why Envoy may lack certificates or configuration; undefined when all is well. */
-  readonly whyUnconfigured: () => string | undefined;
+  /** Why Envoy may lack certificates or configuration; empty when all is well. */
+  readonly whyUnconfigured: () => readonly Cause[];
   /** What Envoy refuses; undefined when it has taken the latest of all. */
-  readonly refusal: () => string | undefined;
+  readonly refusal: () => Cause | undefined;
   /** Those whose lasting options a reload must not change. */
   readonly parts: () => readonly Part[];
 }
@@ -66,6 +71,7 @@ export class EnvoyPart implements Part {
   #node: NodeDescription | undefined;
   #envoy: SupervisedEnvoy | undefined;
   #reload: Reload | undefined;
+  #version: Promise<string | undefined> | undefined;
 
   constructor(around: Surroundings, needs: EnvoyNeeds) {
     this.#around = around;
@@ -193,16 +199,35 @@ export class EnvoyPart implements Part {
     return [quitRoute(quitAtOnce, context.log), drainRoute(() => this.drain(), context.log), reloadRoute(this.#reload)];
   }
 
-  report(): EnvoyReport {
+  async report(): Promise<EnvoyReport> {
     const envoy = this.#envoy;
     if (envoy === undefined) return { envoy: { kind: "disabled" }, envoys: 0, drainLeftSeconds: 0 };
+    const pid = envoy.pid();
+    const [version, resident] = await Promise.all([
+      this.#askVersion(),
+      pid === undefined ? undefined : residentBytes(pid),
+    ]);
     return {
       envoy: envoy.state(),
+      ...(version === undefined ? {} : { envoyVersion: version }),
+      ...(resident === undefined ? {} : { envoyResidentBytes: resident }),
       history: envoy.history(),
       envoys: envoy.count(),
       drainLeftSeconds: Math.ceil(envoy.drainLeftMs() / 1_000),
       ...(this.#node === undefined ? {} : { envoyAddresses: envoyAddresses(this.#around.config, this.#node) }),
     };
+  }
+
+  /** The executable tells, once: an Envoy that hangs does not. */
+  #askVersion(): Promise<string | undefined> {
+    const ask = async (): Promise<string | undefined> => {
+      const { binary } = this;
+      if (binary === undefined || binary.version !== undefined) return binary?.version;
+      const { askVersion } = await import("../../envoy/binary/index.ts");
+      return askVersion(binary.path, this.#around.context.host.env);
+    };
+    this.#version ??= ask();
+    return this.#version;
   }
 
   noteReady(): void {

@@ -12,6 +12,7 @@ import {
   type SocketPlan,
   startKeyGeneration,
 } from "../../identity/prepare/index.ts";
+import type { Cause } from "../../status/index.ts";
 import type { Intercept } from "../../xds/index.ts";
 import { type ClaimedFolder, makeRunFolder, runAs, socketAccess } from "../run-folder/index.ts";
 import {
@@ -47,6 +48,8 @@ export class IdentityPart implements Part {
   #tokens: Tokens | undefined;
   #secrets: Secrets | undefined;
   #told: ToldReasons | undefined;
+  /** Loaded with gRPC. */
+  #kindOf: ((text: string) => Cause["kind"] | undefined) | undefined;
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -68,6 +71,12 @@ export class IdentityPart implements Part {
   /** Undefined until it is served. */
   status(): IdentityStatus | undefined {
     return this.#secrets?.status();
+  }
+
+  /** What is wrong with tokens, certificates, or the way to the CA. */
+  troubles(): readonly Cause[] {
+    const kindOf = this.#kindOf ?? (() => undefined);
+    return (this.status()?.troubles ?? []).map((text) => ({ kind: kindOf(text) ?? "certificate", text }));
   }
 
   report(): IdentityReport {
@@ -111,7 +120,7 @@ export class IdentityPart implements Part {
     const { config, context, metrics, timeline } = this.#around;
     const { log } = context;
     for (const warning of plan.warnings) log.warn(warning);
-    const [{ ToldReasons }, { serveSds, startSecrets, startTokens }] = await Promise.all([
+    const [{ ToldReasons, failureKind }, { serveSds, startSecrets, startTokens }] = await Promise.all([
       import("../../grpc/index.ts"),
       import("../../identity/index.ts"),
     ]);
@@ -130,6 +139,7 @@ export class IdentityPart implements Part {
     );
     this.#tokens = tokens;
     this.#told = told;
+    this.#kindOf = failureKind;
     this.#secrets = secrets;
     if (socket === undefined) return;
     const provider = keyProvider(config);

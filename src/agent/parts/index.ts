@@ -1,5 +1,6 @@
 import type { AgentConfig } from "../../config/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
+import type { Cause } from "../../status/index.ts";
 import type { PlannedPort } from "../ports/index.ts";
 import { findNode } from "../start-envoy/index.ts";
 import { EnvoyPart, type EnvoyReport, envoyPorts } from "./envoy.ts";
@@ -45,8 +46,8 @@ export function createParts(around: Surroundings): Parts {
     node,
     hasExternalSds: () => identity.hasExternalSds,
     whyNoControlPlane: () => xds.whyNoControlPlane(),
-    whyUnconfigured: () => describeTroubles(xds, identity),
-    refusal: () => xds.describeRefusal(),
+    whyUnconfigured: () => causesOf(xds, identity),
+    refusal: () => xds.refusal(),
     parts: () => list,
   });
   const xds: XdsPart = new XdsPart(around, { identity, envoys: () => envoy.count(), parts: () => list });
@@ -55,10 +56,12 @@ export function createParts(around: Surroundings): Parts {
   return { list, status, identity, envoy, node };
 }
 
-/** Why Envoy may lack certificates or configuration, in one line; undefined when all is well. */
-function describeTroubles(xds: XdsPart, identity: IdentityPart): string | undefined {
+/** Why Envoy may lack certificates or configuration; empty when all is well. */
+function causesOf(xds: XdsPart, identity: IdentityPart): readonly Cause[] {
   const reason = xds.failureReason();
-  const others = (identity.status()?.troubles ?? []).filter((one) => reason === undefined || !one.includes(reason));
-  const troubles = [xds.describeTrouble(), ...others].filter((one) => one !== undefined);
-  return troubles.length === 0 ? undefined : troubles.join("; ");
+  const trouble = xds.trouble();
+  return [
+    ...(trouble === undefined ? [] : [trouble]),
+    ...identity.troubles().filter(({ text }) => reason === undefined || !text.includes(reason)),
+  ];
 }

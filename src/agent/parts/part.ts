@@ -70,7 +70,7 @@ export interface Part {
   /** Lines below the answer of `/healthz/ready`. */
   notes?(): readonly string[];
   /** Its rows of the report that `pilotboat status` shows; JSON-ready. */
-  report?(): object;
+  report?(): object | Promise<object>;
   /** xDS types that the agent itself subscribes to, by type URL. */
   readonly intercepts?: Readonly<Record<string, Intercept>>;
   /** See responses on their way to Envoy. */

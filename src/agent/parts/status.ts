@@ -1,5 +1,8 @@
 import { AgentError, type BoundSocket, bindTcp, connectionLimit, type Lifetime } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
+import { type Runtime, thisRuntime } from "../../host/index.ts";
+import type { NodeDescription } from "../../node/index.ts";
+import type { ReadinessBoard, ReadinessReport } from "../../status/index.ts";
 import type { ScrapeTarget } from "../../status/targets/index.ts";
 import { VERSION } from "../../version.ts";
 import { type PlannedPort, statusPortTaken } from "../ports/index.ts";
@@ -69,13 +72,13 @@ export class StatusPart implements Part {
     const { config, context, metrics, timeline, stop } = this.#around;
     const { jsonRoute, metricsRoutes, profileRoute, readyRoute, serveStatus } = await import("../../status/index.ts");
     const parts = this.#parts();
-    const report = (): object => ({
-      version: VERSION,
-      pid: process.pid,
-      node: node.id,
-      ...Object.assign({}, ...parts.map((part) => part.report?.() ?? {})),
-      timeline: Object.fromEntries(timeline.marks),
-    });
+    const report = async (): Promise<object> => {
+      const [frame, ...rows] = await Promise.all([
+        this.#frame(node, readiness),
+        ...parts.map((part) => part.report?.()),
+      ]);
+      return { ...frame, ...Object.assign({}, ...rows), timeline: Object.fromEntries(timeline.marks) };
+    };
     const stats = envoyStats(config);
     const routes = [
       readyRoute(readiness, () => parts.flatMap((part) => part.notes?.() ?? [])),
@@ -92,13 +95,40 @@ export class StatusPart implements Part {
     ];
     await life.own("status", serveStatus({ socket, routes, log: context.log }, stop));
   }
+
+  async #frame(node: NodeDescription, board: ReadinessBoard): Promise<Omit<ReportFrame, "timeline">> {
+    const { describeReadiness } = await import("../../status/index.ts");
+    const readiness = await board.look();
+    return {
+      version: VERSION,
+      runtime: thisRuntime(),
+      pid: process.pid,
+      startedMs: Math.round(performance.timeOrigin),
+      residentBytes: process.memoryUsage.rss(),
+      role: this.#around.config.role,
+      node: node.id,
+      ports: this.#around.ports.map(({ port, use, from }) => ({ port, use, from })),
+      readiness: describeReadiness(readiness, Date.now()),
+    };
+  }
 }
 
 /** What every report begins with, and ends with. */
 export interface ReportFrame {
+  /** Of pilotboat. */
   readonly version: string;
+  readonly runtime: Runtime;
   readonly pid: number;
+  /** When the agent started, in milliseconds since the epoch. */
+  readonly startedMs: number;
+  /** Physical memory of the agent alone, in bytes. */
+  readonly residentBytes: number;
+  /** `sidecar`, `router`, ... */
+  readonly role: string;
   readonly node: string;
+  /** Where agent and Envoy listen; `from` is what sets the port, a field of ProxyConfig or a variable. */
+  readonly ports: readonly { readonly port: number; readonly use: string; readonly from: string }[];
+  readonly readiness: ReadinessReport;
   /** Milliseconds from the start of the process to each step. */
   readonly timeline: Readonly<Record<string, number>>;
 }

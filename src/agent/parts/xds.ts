@@ -1,6 +1,6 @@
 import { type BoundSocket, bindUnix, connectionLimit, type Lifetime } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
-import type { LeftOut, SubstitutedWasm, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
+import type { LeftOut, SubstitutedWasm, Trouble, TypeState, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
 import { type ClaimedFolder, socketAccess, xdsSocketPath } from "../run-folder/index.ts";
 import { hasOwnDocument, isProxyless } from "../start-envoy/index.ts";
 import type { IdentityPart } from "./identity.ts";
@@ -9,6 +9,8 @@ import type { Part, Serving, Surroundings } from "./part.ts";
 /** Its rows of the report. */
 export interface XdsReport {
   readonly controlPlane: { readonly address: string; readonly state: string };
+  /** Each type that Envoy subscribed to, in that order. */
+  readonly xds: readonly TypeState[];
   /** Filters that this Envoy does not have, and was sent its configuration without. */
   readonly leftOut: readonly LeftOut[];
   /** Remote Wasm modules that Envoy goes without, and what is in their place. */
@@ -81,13 +83,13 @@ export class XdsPart implements Part {
   }
 
   /** Why Envoy, or a gRPC client without one, has no (good) configuration, as far as the relay knows. */
-  describeTrouble(): string | undefined {
-    return this.#relay?.describeTrouble();
+  trouble(): Trouble | undefined {
+    return this.#relay?.trouble();
   }
 
   /** What Envoy refuses and what can be done about it, or why the control plane refuses the agent; undefined when neither does. */
-  describeRefusal(): string | undefined {
-    return this.#relay?.describeRefusal() ?? this.#relay?.describeDenial();
+  refusal(): Trouble | undefined {
+    return this.#relay?.refusal() ?? this.#relay?.denial();
   }
 
   /** Of the last failure to connect. */
@@ -103,13 +105,14 @@ export class XdsPart implements Part {
     const { kind } = relay.state().upstream;
     if (kind === "connected" || kind === "responding") return undefined;
     if (kind === "idle" && !hasOwnDocument(this.#around.config)) return undefined;
-    return relay.describeTrouble() ?? kind;
+    return relay.trouble()?.text ?? kind;
   }
 
   report(): XdsReport {
     const state = this.#relay?.describeState() ?? "starting";
     return {
       controlPlane: { address: this.#around.config.proxy.discoveryAddress, state },
+      xds: this.#relay?.types() ?? [],
       leftOut: this.#relay?.leftOut() ?? [],
       substitutedWasm: this.#relay?.substitutedWasm() ?? [],
     };

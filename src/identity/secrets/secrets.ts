@@ -151,6 +151,7 @@ class RunningSecrets implements Secrets {
       isTokenNeeded: this.#workload !== undefined,
       files: this.#files.status(),
       outputProblem: this.#output?.problem,
+      nowMs: this.#clock.now(),
     });
   }
 

@@ -9,12 +9,16 @@ import type { SecretItem } from "./secret-item.ts";
 export interface CertificateStatus {
   readonly source: "ca" | "file";
   readonly subject: string;
+  /** The identity in it, for example `spiffe://cluster.local/ns/a/sa/b`; absent where there is none. */
+  readonly spiffeId?: string;
   /** As Node prints it, for example `URI:spiffe://cluster.local/ns/a/sa/b`. */
   readonly subjectAltName: string;
   readonly issuer: string;
   readonly serialNumber: string;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /** Until then; negative when it has expired. */
+  readonly leftMs: number;
   /** SHA-256 fingerprints of the roots served with it. */
   readonly rootFingerprints: readonly string[];
 }
@@ -55,6 +59,7 @@ export interface IdentityFacts {
   readonly isTokenNeeded: boolean;
   readonly files: readonly FileStatus[];
   readonly outputProblem: string | undefined;
+  readonly nowMs: number;
 }
 
 export function describeIdentity(facts: IdentityFacts): IdentityStatus {
@@ -71,18 +76,22 @@ export function describeIdentity(facts: IdentityFacts): IdentityStatus {
   return { certificate, nextRotationMs, lastError, token, tokenClaims, files, outputProblem, troubles };
 }
 
-function certificateStatus({ issued, mounted, roots }: IdentityFacts): CertificateStatus | undefined {
+function certificateStatus({ issued, mounted, roots, nowMs }: IdentityFacts): CertificateStatus | undefined {
   const fromFile = mounted?.kind === "certificate" ? new X509Certificate(mounted.certChain) : undefined;
   const leaf = fromFile ?? issued?.leaf;
   if (leaf === undefined) return undefined;
+  const notAfterMs = Date.parse(leaf.validTo);
+  const [, spiffeId] = /URI:"?(spiffe:\/\/[^\s,"]+)/.exec(leaf.subjectAltName ?? "") ?? [];
   return {
+    ...(spiffeId === undefined ? {} : { spiffeId }),
     source: fromFile === undefined ? "ca" : "file",
     subject: leaf.subject ?? "",
     subjectAltName: leaf.subjectAltName ?? "",
     issuer: leaf.issuer ?? "",
     serialNumber: leaf.serialNumber,
     notBeforeMs: Date.parse(leaf.validFrom),
-    notAfterMs: Date.parse(leaf.validTo),
+    notAfterMs,
+    leftMs: notAfterMs - nowMs,
     rootFingerprints: parseCertificates(roots).map((root) => root.fingerprint256),
   };
 }

@@ -1,0 +1,179 @@
+import { readFields, textOf } from "../proto/wire.ts";
+import type { RequestFacts, ResponseFacts } from "./peek.ts";
+import { CLUSTER_TYPE, LISTENER_TYPE, TYPE_PREFIX } from "./types.ts";
+import type { Variant } from "./variant.ts";
+
+/** In the words of `istioctl proxy-status`; STALE: sent, and not answered yet. */
+type SyncState = "SYNCED" | "REJECTED" | "STALE" | "NOT SENT";
+
+/** Where one resource type stands between the control plane and Envoy (or gRPC clients). JSON-ready; times are milliseconds since the epoch. */
+export interface TypeState {
+  /** `CDS`, `LDS`, `EDS`, ...; of a type without such a name the last word of its URL. */
+  readonly name: string;
+  readonly typeUrl: string;
+  readonly state: SyncState;
+  /** Version of the last response that Envoy took; absent until then. */
+  readonly version?: string;
+  /** When Envoy took it; absent until then. */
+  readonly syncedMs?: number;
+  /** When the last response was sent to Envoy; absent until then. */
+  readonly sentMs?: number;
+  /** How many Envoy has; with whole states (SotW) other than CDS and LDS how many the last response had. */
+  readonly resources: number;
+  /** Only with REJECTED. */
+  readonly rejection?: TypeRejection;
+}
+
+export interface TypeRejection {
+  /** The version that was refused; absent where only its nonce is known. */
+  readonly version?: string;
+  /** Of the first resource that was refused; absent where neither Envoy's words nor the response tell. */
+  readonly resource?: string;
+  /** Envoy's own words. */
+  readonly text: string;
+  readonly atMs: number;
+}
+
+interface Entry {
+  state: SyncState;
+  version?: string;
+  syncedMs?: number;
+  sentMs?: number;
+  /** The last response: what an acknowledgement of its nonce means. */
+  sent?: { readonly nonce: string; readonly version: string; readonly only: string | undefined };
+  /** By name in delta streams. */
+  names: Set<string>;
+  /** In whole states. */
+  count?: number;
+  rejection?: TypeRejection;
+  /** The stream that asked last. */
+  stream: number;
+}
+
+/** Follows requests and responses of every type. What Envoy has outlives a stream: it goes on with it. */
+export class TypeStates {
+  readonly #entries = new Map<string, Entry>();
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** In the order in which Envoy subscribed. */
+  list(): readonly TypeState[] {
+    return [...this.#entries].map(([typeUrl, entry]) => {
+      const { state, version, syncedMs, sentMs, rejection, names, count } = entry;
+      return {
+        ...{ name: shortTypeName(typeUrl), typeUrl, state, resources: count ?? names.size },
+        ...(version === undefined ? {} : { version }),
+        ...(syncedMs === undefined ? {} : { syncedMs }),
+        ...(sentMs === undefined ? {} : { sentMs }),
+        ...(rejection === undefined ? {} : { rejection }),
+      };
+    });
+  }
+
+  /** A request of the peer: a subscription, an acknowledgement or a rejection. `message` is read only for the first of a stream. */
+  requested(stream: number, facts: RequestFacts, message: Uint8Array, variant: Variant): void {
+    const { typeUrl, nonce, rejection, versionInfo } = facts;
+    if (typeUrl === "") return;
+    const entry = this.#entries.get(typeUrl) ?? { state: "NOT SENT" as const, names: new Set<string>(), stream: 0 };
+    this.#entries.set(typeUrl, entry);
+    if (stream > entry.stream) begin(entry, stream, { names: knownNames(message, variant), version: versionInfo });
+    if (rejection !== undefined) this.#reject(entry, nonce, rejection);
+    else if (nonce !== "" && nonce === entry.sent?.nonce) {
+      entry.state = "SYNCED";
+      entry.version = entry.sent.version;
+      entry.syncedMs = this.#now();
+      delete entry.rejection;
+    }
+  }
+
+  /** A response on its way to the peer. */
+  sent({ typeUrl, nonce, versionInfo }: ResponseFacts, message: Uint8Array, variant: Variant): void {
+    const entry = this.#entries.get(typeUrl);
+    if (entry === undefined) return; // nobody asked
+    const { names, removed, count } = resourcesOf(message, variant);
+    for (const name of removed) entry.names.delete(name);
+    for (const name of names) entry.names.add(name);
+    if (variant.name === "sotw") entry.count = count;
+    entry.sent = { nonce, version: versionInfo, only: names.length === 1 ? names[0] : undefined };
+    entry.sentMs = this.#now();
+    if (entry.state !== "REJECTED") entry.state = "STALE"; // what it refused it still lacks, until it takes another
+  }
+
+  #reject(entry: Entry, nonce: string, text: string): void {
+    const { sent } = entry;
+    const isLast = sent?.nonce === nonce;
+    const resource = resourceIn(text) ?? (isLast ? sent?.only : undefined);
+    entry.state = "REJECTED";
+    entry.rejection = {
+      ...(isLast && sent?.version ? { version: sent.version } : {}),
+      ...(resource === undefined ? {} : { resource }),
+      text,
+      atMs: this.#now(),
+    };
+  }
+}
+
+/** A new stream: a new Envoy begins with nothing, one that reconnects says what it has. */
+function begin(entry: Entry, stream: number, known: { names: readonly string[]; version: string }): void {
+  entry.stream = stream;
+  delete entry.sent;
+  entry.names = new Set(known.names);
+  if (known.names.length > 0 || known.version !== "") return;
+  delete entry.count;
+  delete entry.version;
+  delete entry.syncedMs;
+  delete entry.sentMs;
+  delete entry.rejection;
+  entry.state = "NOT SENT";
+}
+
+/** Envoy's own: `Error adding/updating listener(s) 0.0.0.0_80: cannot bind '0.0.0.0:80': Address already in use`. */
+function resourceIn(text: string): string | undefined {
+  return /^Error adding\/updating (?:listener|cluster)\(s\) (\S+): /.exec(text)?.[1];
+}
+
+const SHORT_NAMES: Readonly<Record<string, string>> = {
+  [CLUSTER_TYPE]: "CDS",
+  [LISTENER_TYPE]: "LDS",
+  [`${TYPE_PREFIX}envoy.config.endpoint.v3.ClusterLoadAssignment`]: "EDS",
+  [`${TYPE_PREFIX}envoy.config.route.v3.RouteConfiguration`]: "RDS",
+  [`${TYPE_PREFIX}envoy.config.route.v3.ScopedRouteConfiguration`]: "SRDS",
+  [`${TYPE_PREFIX}envoy.config.route.v3.VirtualHost`]: "VHDS",
+  [`${TYPE_PREFIX}envoy.extensions.transport_sockets.tls.v3.Secret`]: "SDS",
+  [`${TYPE_PREFIX}envoy.config.core.v3.TypedExtensionConfig`]: "ECDS",
+  [`${TYPE_PREFIX}envoy.service.runtime.v3.Runtime`]: "RTDS",
+};
+
+function shortTypeName(typeUrl: string): string {
+  return SHORT_NAMES[typeUrl] ?? typeUrl.slice(typeUrl.search(/[^./]*$/));
+}
+
+/** Names in `initial_resource_versions` of a delta request: what a peer that reconnects has. */
+function knownNames(message: Uint8Array, { request: { initialVersions } }: Variant): readonly string[] {
+  const names: string[] = [];
+  if (initialVersions === undefined) return names;
+  readFields(message, (field, reader) => {
+    if (field !== initialVersions) return false;
+    names.push(textOf(reader.bytes(), 1));
+    return true;
+  });
+  return names;
+}
+
+/** Names are in delta responses only; resources themselves are skipped, not decoded. */
+function resourcesOf(message: Uint8Array, { response }: Variant) {
+  const found = { names: [] as string[], removed: [] as string[], count: 0 };
+  readFields(message, (field, reader) => {
+    if (field === response.removed) found.removed.push(reader.string());
+    else if (field !== response.resources) return false;
+    else if (response.nameInResource === undefined) {
+      found.count++;
+      return false;
+    } else found.names.push(textOf(reader.bytes(), response.nameInResource));
+    return true;
+  });
+  return found;
+}
