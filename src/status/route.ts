@@ -18,7 +18,7 @@ export type Outcome = Reply & { readonly afterwards?: () => void };
 
 /** One page of the status port, from the part of the agent that knows what is on it. */
 export interface Route {
-  /** One that ends with a slash stands for everything below it; the longest that fits answers. */
+  /** One that ends with a slash stands for everything below it, except `/` itself; the longest that fits answers. */
   readonly path: string;
   readonly access: Access;
   /** Default: any method. */
@@ -35,7 +35,9 @@ export function createRouter(routes: readonly Route[]): Router {
   const byPath = new Map(routes.map((route) => [route.path, route]));
   const twice = routes.find((route) => byPath.get(route.path) !== route);
   if (twice !== undefined) throw new Error(`two routes for ${twice.path}`);
-  const prefixes = routes.filter(({ path }) => path.endsWith("/")).sort((a, b) => b.path.length - a.path.length);
+  const prefixes = routes
+    .filter(({ path }) => path.endsWith("/") && path !== "/")
+    .sort((a, b) => b.path.length - a.path.length);
   return async (request, stop) => {
     const { path, query } = splitTarget(request.url ?? "/");
     const clean = cleanPath(path);

@@ -5,6 +5,7 @@ import type { PlannedPort } from "../ports/index.ts";
 import { findNode } from "../start-envoy/index.ts";
 import { EnvoyPart, type EnvoyReport, envoyPorts } from "./envoy.ts";
 import { IdentityPart, type IdentityReport } from "./identity.ts";
+import { PagePart } from "./page.ts";
 import type { Part, Surroundings } from "./part.ts";
 import { ProbesPart } from "./probes.ts";
 import { type ReportFrame, StatusPart, statusPorts } from "./status.ts";
@@ -52,7 +53,14 @@ export function createParts(around: Surroundings): Parts {
   });
   const xds: XdsPart = new XdsPart(around, { identity, envoys: () => envoy.count(), parts: () => list });
   const status = new StatusPart(around, () => list);
-  const list: readonly Part[] = [status, envoy, identity, xds, new ProbesPart(around, node)];
+  const list: readonly Part[] = [
+    status,
+    envoy,
+    identity,
+    xds,
+    new ProbesPart(around, node),
+    new PagePart(around, node),
+  ];
   return { list, status, identity, envoy, node };
 }
 

@@ -43,6 +43,13 @@ export interface Serving {
   readonly readiness: ReadinessBoard;
 }
 
+/** What pages may show of the whole agent. */
+export interface Shown {
+  /** The report that `pilotboat status` shows. */
+  report(): Promise<object>;
+  readonly readiness: ReadinessBoard;
+}
+
 /**
  * One capability of the agent: it joins a room to the others. All of it is optional; the phases are those of
  * docs/architecture.md, "Start". Nothing loads a library before the spawn.
@@ -66,7 +73,7 @@ export interface Part {
   finish?(): Promise<void>;
 
   /** Pages of the status port. Asked for once, when that is served. */
-  routes?(): Promise<readonly Route[]>;
+  routes?(shown: Shown): Promise<readonly Route[]>;
   /** Lines below the answer of `/healthz/ready`. */
   notes?(): readonly string[];
   /** Its rows of the report that `pilotboat status` shows; JSON-ready. */

@@ -1,0 +1,2 @@
+export type { AgentFacts } from "./model/facts.ts";
+export { createPage, type Page } from "./page.ts";

@@ -1,0 +1,79 @@
+import type { Counters, Traffic } from "./read-traffic.ts";
+
+/** What became of one cluster's counters between two samples. */
+export interface Step {
+  readonly seconds: number;
+  readonly requests: number;
+  readonly errors: number;
+  readonly connections: number;
+  readonly latencies: ReadonlyMap<number, number>;
+}
+
+/** How far back plots reach. */
+export const HISTORY_STEPS = 90;
+/** Clusters beyond these have a place in the picture, and no history. */
+const MOST_CLUSTERS = 500;
+/** Bins of one step; a step has a few. */
+const MOST_BINS = 100;
+
+const NOTHING = { requests: 0, errors: 0, connections: 0, latencies: new Map<number, number>() };
+
+/** The last `HISTORY_STEPS` steps of each cluster, the newest last. */
+export class History {
+  readonly #steps = new Map<string, Step[]>();
+  #last: { readonly atMs: number; readonly traffic: Traffic } | undefined;
+
+  add(atMs: number, traffic: Traffic): void {
+    const before = this.#last;
+    this.#last = { atMs, traffic };
+    if (before === undefined || atMs <= before.atMs) return;
+    for (const name of this.#steps.keys()) if (!traffic.has(name)) this.#steps.delete(name);
+    const seconds = (atMs - before.atMs) / 1_000;
+    for (const [name, now] of traffic) {
+      if (!this.#steps.has(name) && this.#steps.size >= MOST_CLUSTERS) continue;
+      const steps = this.#steps.get(name) ?? [];
+      const earlier = before.traffic.get(name);
+      steps.push({ seconds, ...(earlier === undefined ? NOTHING : difference(now, earlier)) });
+      if (steps.length > HISTORY_STEPS) steps.shift();
+      this.#steps.set(name, steps);
+    }
+  }
+
+  of(cluster: string): readonly Step[] {
+    return this.#steps.get(cluster) ?? [];
+  }
+}
+
+/** A counter that went back belongs to a new Envoy, or to an endpoint that left: then nothing is known of the step. */
+function difference(now: Counters, before: Counters): Omit<Step, "seconds"> {
+  const grown = (counter: "requests" | "errors" | "connections"): number => Math.max(0, now[counter] - before[counter]);
+  const latencies = new Map<number, number>();
+  for (const [ms, count] of now.latencies ?? []) {
+    const more = count - (before.latencies?.get(ms) ?? 0);
+    if (more > 0 && latencies.size < MOST_BINS) latencies.set(ms, more);
+  }
+  return { requests: grown("requests"), errors: grown("errors"), connections: grown("connections"), latencies };
+}
+
+/** Per second, over the last steps. */
+export function perSecond(steps: readonly Step[], counter: "requests" | "errors" | "connections"): number {
+  const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
+  return seconds === 0 ? 0 : total(steps, counter) / seconds;
+}
+
+export function total(steps: readonly Step[], counter: "requests" | "errors" | "connections"): number {
+  return steps.reduce((sum, step) => sum + step[counter], 0);
+}
+
+/** In milliseconds; undefined when nothing was measured in these steps. */
+export function quantile(steps: readonly Step[], share: number): number | undefined {
+  const merged = new Map<number, number>();
+  for (const { latencies } of steps) for (const [ms, count] of latencies) merged.set(ms, (merged.get(ms) ?? 0) + count);
+  const all = [...merged.values()].reduce((sum, count) => sum + count, 0);
+  let seen = 0;
+  for (const [ms, count] of [...merged].sort(([a], [b]) => a - b)) {
+    seen += count;
+    if (seen >= all * share) return ms;
+  }
+  return undefined;
+}

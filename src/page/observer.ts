@@ -1,0 +1,117 @@
+import { type Clock, describeError, pause, systemClock } from "../base/index.ts";
+import { History } from "./model/history.ts";
+import { readTopology, type Topology } from "./model/read-topology.ts";
+import {
+  CLUSTERS_PATH,
+  readServerFigures,
+  readTraffic,
+  type ServerFigures,
+  STATS_PATH,
+  type Traffic,
+} from "./model/read-traffic.ts";
+import type { View } from "./model/view.ts";
+
+/** Asks Envoy's admin. Rejects when it cannot be reached or does not answer within `timeoutMs`. */
+export type AdminGet = (path: string, timeoutMs: number) => Promise<string>;
+
+const SAMPLE_EVERY_MS = 2_000;
+const DUMP_EVERY_MS = 10_000;
+/** An answer that takes long is asked for so rarely that it costs Envoy and us no more than a twentieth of the time. */
+const REST = 20;
+/** After the last look: long enough for a page without JavaScript, which loads itself again every five seconds. */
+const LINGER_MS = 15_000;
+const ASK_LIMIT_MS = 4_000;
+/** How long a first look waits for something to show. */
+const FIRST_LIMIT_MS = 1_000;
+
+/** Samples Envoy's admin while somebody looks. When nobody does, nothing is asked and nothing is kept. */
+export class Observer {
+  readonly #get: AdminGet;
+  readonly #over: AbortSignal;
+  readonly #clock: Clock;
+  #lookedMs = Number.NEGATIVE_INFINITY;
+  #session: Session | undefined;
+
+  constructor(get: AdminGet, over: AbortSignal, clock: Clock = systemClock) {
+    this.#get = get;
+    this.#over = over;
+    this.#clock = clock;
+  }
+
+  /** Counts as a look. The first one waits a moment for Envoy. Never rejects. */
+  async look(): Promise<View> {
+    this.#lookedMs = this.#clock.now();
+    if (this.#session === undefined) {
+      this.#session = new Session(this.#get);
+      void this.#run(this.#session);
+    }
+    const session = this.#session;
+    if (!session.hasSampled) {
+      const first = new AbortController();
+      await Promise.race([session.first, pause(FIRST_LIMIT_MS, first.signal, this.#clock)]);
+      first.abort();
+    }
+    return session;
+  }
+
+  async #run(session: Session): Promise<void> {
+    while (!this.#over.aborted && this.#clock.now() - this.#lookedMs < LINGER_MS) {
+      const startedMs = this.#clock.now();
+      await session.sample(startedMs);
+      const tookMs = this.#clock.now() - startedMs;
+      await pause(Math.max(SAMPLE_EVERY_MS - tookMs, tookMs * REST), this.#over, this.#clock);
+    }
+    this.#session = undefined;
+  }
+}
+
+/** From the first look to the last. */
+class Session implements View {
+  readonly #get: AdminGet;
+  readonly history = new History();
+  readonly first: Promise<void>;
+  readonly #noteFirst: () => void;
+  topology: Topology | undefined;
+  traffic: Traffic | undefined;
+  server: ServerFigures | undefined;
+  problem: string | undefined;
+  hasSampled = false;
+  #dumpAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(get: AdminGet) {
+    this.#get = get;
+    let note = (): void => undefined;
+    this.first = new Promise((resolve) => {
+      note = resolve;
+    });
+    this.#noteFirst = note;
+  }
+
+  /** Never rejects: a failure is the problem of the view. */
+  async sample(nowMs: number): Promise<void> {
+    try {
+      const [clusters, stats] = await Promise.all([this.#ask(CLUSTERS_PATH), this.#ask(STATS_PATH)]);
+      const server = readServerFigures(stats);
+      if (nowMs >= this.#dumpAtMs || server.configuredAt !== this.server?.configuredAt) await this.#readTopology(nowMs);
+      this.server = server;
+      this.traffic = readTraffic(clusters, stats);
+      this.history.add(nowMs, this.traffic);
+      this.problem = undefined;
+    } catch (error) {
+      this.problem = describeError(error);
+    }
+    this.hasSampled = true;
+    this.#noteFirst();
+  }
+
+  async #readTopology(nowMs: number): Promise<void> {
+    const startedMs = performance.now();
+    this.topology = readTopology(await this.#ask("/config_dump"));
+    const tookMs = performance.now() - startedMs;
+    this.#dumpAtMs = nowMs + Math.max(DUMP_EVERY_MS, tookMs * REST);
+  }
+
+  async #ask(path: string): Promise<unknown> {
+    return JSON.parse(await this.#get(path, ASK_LIMIT_MS));
+  }
+}

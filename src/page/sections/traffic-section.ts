@@ -1,0 +1,43 @@
+import { type Html, html } from "../markup/html.ts";
+import { plural } from "../markup/words.ts";
+import type { View } from "../model/view.ts";
+import { chooseScenes } from "../picture/choose.ts";
+import { drawScene, type Numbers } from "../picture/draw.ts";
+
+const NO_TRAFFIC = new Map();
+
+/** The picture; what has no requests, and what Envoy has for itself, is folded away below it. */
+export function trafficSections({ topology, traffic = NO_TRAFFIC, history, problem }: View): {
+  traffic: Html;
+  folded: Html;
+} {
+  if (topology === undefined) {
+    return { traffic: html`<p class="empty">${problem ?? "Envoy has not answered yet"}</p>`, folded: html`` };
+  }
+  const numbers: Numbers = { traffic, stepsOf: (cluster) => history.of(cluster) };
+  const { main, quiet, own, notDrawn } = chooseScenes(topology, traffic);
+  const isEmpty = main.clusters.length + main.listeners.length === 0;
+  const isMeasured = [...traffic.values()].some(({ latencies }) => latencies !== undefined);
+  return {
+    traffic: isEmpty
+      ? html`<p class="empty">The control plane has sent no listeners and clusters</p>`
+      : html`<div class="scroll" id="scroll-main" tabindex="0">${drawScene(main, numbers, "large", "Listeners, routes, clusters and endpoints")}</div>${
+          !isMeasured &&
+          html`<p class="hint">Envoy measures no latency of these clusters: <code>proxyStatsMatcher</code> leaves the statistics <code>cluster.*.upstream_rq_time</code> out.</p>`
+        }`,
+    folded: html`${
+      quiet.clusters.length > 0 &&
+      html`<details id="fold-quiet"><summary>${plural(quiet.clusters.length, "cluster")} without requests${
+        notDrawn > 0 && `, and ${notDrawn} more that are not drawn`
+      }</summary><div class="scroll" id="scroll-quiet" tabindex="0">${drawScene(quiet, numbers, "small", "What has no requests")}</div></details>`
+    }${
+      own.clusters.length > 0 &&
+      html`<details id="fold-own"><summary>${plural(own.clusters.length, "cluster")} from Envoy's bootstrap</summary><div class="scroll" id="scroll-own" tabindex="0">${drawScene(
+        own,
+        numbers,
+        "small",
+        "What Envoy has from its bootstrap",
+      )}</div></details>`
+    }`,
+  };
+}
