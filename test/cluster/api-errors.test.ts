@@ -1,13 +1,12 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { connect as connectTo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { PATHS } from "../../src/istio/index.ts";
 import { run, runtimes, start } from "../support/pilotboat.ts";
 import { type Fault, type FaultyApi, startFaultyApi } from "./faulty-api.ts";
+import { namesAt } from "./names-at.ts";
 import { type Cluster, hasCluster, startCluster } from "./start-cluster.ts";
 
 const STATUS = (code: number, message: string): Fault => ({
@@ -170,14 +169,3 @@ describe.runIf(hasCluster()).each(runtimes())("an API server in trouble, on $nam
     }
   }
 });
-
-/** Of the certificate that is presented there. */
-function namesAt(port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connectTls({ socket: connectTo(port, "127.0.0.1"), rejectUnauthorized: false });
-    socket.once("error", reject).once("secureConnect", () => {
-      resolve(socket.getPeerCertificate().subjectaltname ?? "");
-      socket.destroy();
-    });
-  });
-}

@@ -1,11 +1,13 @@
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PATHS } from "../../src/istio/index.ts";
 import { type RunningCommand, run, runtimes, start } from "../support/pilotboat.ts";
+import { startFaultyApi } from "./faulty-api.ts";
 import { startStandIn } from "./istiod-stand-in.ts";
 import { startMeshProxy } from "./mesh-proxy.ts";
+import { namesAt } from "./names-at.ts";
 import { type Cluster, hasCluster, startCluster } from "./start-cluster.ts";
 
 interface Connected {
@@ -85,6 +87,42 @@ describe.runIf(hasCluster()).each(runtimes())(
       expect(await proxy.readyStatus()).toBe(200);
       const connectedTo = async () => (await fetch(`${cluster.istiodDebug}/debug/syncz`)).text();
       await expect.poll(connectedTo, { timeout: 60_000 }).toContain(`"two.${cluster.namespace}"`);
+    });
+
+    test("pods that say nothing are passed over, at the start and later", async () => {
+      const revision = `${cluster.namespace}-silent`;
+      const pod = (letter: string, at: number, serve?: () => void) =>
+        startStandIn(cluster, {
+          ...{ name: `${revision}-${letter}`, revision, address: `127.2.1.${at}` },
+          ...(serve !== undefined && { serve }),
+        });
+      await using _a = await pod("a", 1, () => undefined);
+      await using _b = await pod("b", 2, () => undefined);
+      await using _c = await pod("c", 3, () => undefined);
+      await using _good = await pod("good", 4);
+      await using api = await startFaultyApi(cluster);
+      const kubeconfig = join(folder, "kubeconfig-faulty");
+      await writeFile(kubeconfig, api.kubeconfig, { mode: 0o600 });
+      await using connect = start(runtime, ["connect", "--revision", revision, "-o", "json"], {
+        env: { KUBECONFIG: kubeconfig },
+      });
+      const { discoveryAddress, pod: used } = await connected(connect);
+      expect(used).toBe(`${revision}-good`);
+      await using _other = await pod("other", 5);
+      api.break(/-(a|b|c|good)\/portforward/, "hang");
+      const port = Number(discoveryAddress.split(":")[1]);
+      await expect.poll(() => namesAt(port).catch(String), { timeout: 60_000 }).toContain("istiod.istio-system.svc");
+      expect(connect.stderr()).toMatch(/Another istiod is used now.*-other.*no answer within 3 s/);
+    });
+
+    test("when none answers the last failure is told", async () => {
+      const revision = `${cluster.namespace}-none`;
+      const options = { revision, serve: () => undefined };
+      await using _a = await startStandIn(cluster, { ...options, name: `${revision}-a`, address: "127.2.2.1" });
+      await using _b = await startStandIn(cluster, { ...options, name: `${revision}-b`, address: "127.2.2.2" });
+      const { code, stderr } = await run(runtime, ["connect", "--revision", revision], { env });
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/Cannot reach istiod's pod ".*-none-[ab]" .*no answer within 3 s \[KUBE_UNREACHABLE\]/);
     });
 
     test("credentials are those of the account, mode 0600, and istiod's own root", async () => {

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { type Duplex, pipeline } from "node:stream";
-import { AgentError, describeError, type Logger, pause, systemClock } from "../../base/index.ts";
+import { AgentError, describeError, type Logger, pause, startLimit, systemClock } from "../../base/index.ts";
 import type { Cluster } from "../../kubernetes/index.ts";
 import { ISTIO_NAMESPACE } from "./cluster-credentials.ts";
 import { type IstiodPod, readyIstiods, xdsPortOf } from "./istiod-pods.ts";
@@ -31,6 +31,8 @@ export interface IstiodForward extends AsyncDisposable {
 
 /** A connection waits so long for a pod; its client tries again by itself. */
 const PATIENCE_MS = 10_000;
+/** Of one pod: a request may hang where a node is gone, and others are ready. */
+const TRY_LIMIT_MS = 3_000;
 const RETRY_MS = 250;
 
 /**
@@ -39,12 +41,10 @@ const RETRY_MS = 250;
  * `readyIstiods` rejects with, KUBE_UNREACHABLE, or ADDRESS_IN_USE.
  */
 export async function forwardIstiod(options: IstiodForwardOptions, stop: AbortSignal): Promise<IstiodForward> {
-  const { istioNamespace = ISTIO_NAMESPACE, log } = options;
+  const { istioNamespace = ISTIO_NAMESPACE } = options;
   const choice = { ...options, istioNamespace };
-  const [first] = shuffled(await readyIstiods(options.cluster, choice, stop));
-  if (first === undefined) throw new AgentError("INTERNAL", "Cannot choose an istiod of none");
-  const podPort = await xdsPortOf(options.cluster, first, stop);
-  const istiodSan = await nameOf(await options.cluster.forward(first, podPort, stop), first, log, stop);
+  const pods = shuffled(await readyIstiods(options.cluster, choice, stop));
+  const { first, podPort, istiodSan } = await firstThatAnswers(pods, options, stop);
   const route = new Route(choice, first, podPort);
   const served = await serveForward(options.port ?? 0, (socket, gone) => carry(route, socket, gone));
   return {
@@ -54,6 +54,38 @@ export async function forwardIstiod(options: IstiodForwardOptions, stop: AbortSi
     pod: () => route.pod.name,
     [Symbol.asyncDispose]: () => served[Symbol.asyncDispose](),
   };
+}
+
+/** One pod after the other. Rejects with the last failure, or at once with one that every pod would share. */
+async function firstThatAnswers(pods: readonly IstiodPod[], { cluster, log }: IstiodForwardOptions, stop: AbortSignal) {
+  let podPort: number | undefined;
+  let last: unknown = new AgentError("INTERNAL", "Cannot choose an istiod of none");
+  for (const first of pods) {
+    podPort ??= await xdsPortOf(cluster, first, stop); // the Service is the same
+    const port = podPort;
+    try {
+      const san = (signal: AbortSignal) =>
+        cluster.forward(first, port, signal).then((way) => nameOf(way, first, log, signal));
+      return { first, podPort, istiodSan: await withinTry(cluster, first, san, stop) };
+    } catch (error) {
+      stop.throwIfAborted();
+      if (isFinal(error)) throw error;
+      last = error;
+    }
+  }
+  throw last;
+}
+
+/** Rejects with KUBE_UNREACHABLE after 3 s: another pod may answer. */
+async function withinTry<T>(
+  { context }: Cluster,
+  { name }: IstiodPod,
+  ask: (signal: AbortSignal) => Promise<T>,
+  stop: AbortSignal,
+): Promise<T> {
+  const text = `Cannot reach istiod's pod "${name}" through context "${context}": no answer within ${TRY_LIMIT_MS / 1_000} s`;
+  using limit = startLimit(stop, TRY_LIMIT_MS, () => new AgentError("KUBE_UNREACHABLE", text));
+  return await ask(limit.signal);
 }
 
 /** One connection of a client, to its end. Never rejects. */
@@ -81,6 +113,8 @@ class Route {
   #podPort: number;
   /** Why the pod is not to be used any more. */
   #trouble: string | undefined;
+  /** Pods that did not answer since one has. */
+  readonly #silent = new Set<string>();
   #choosing: Promise<void> | undefined;
   #wasRefused = false;
 
@@ -97,12 +131,15 @@ class Route {
       try {
         if (this.#trouble !== undefined) await this.#choose(signal);
         const { pod } = this;
-        const stream = await this.#options.cluster.forward(pod, this.#podPort, signal);
+        const { cluster } = this.#options;
+        const way = (limited: AbortSignal) => cluster.forward(pod, this.#podPort, limited);
+        const stream = await withinTry(cluster, pod, way, signal);
         this.#answered();
         return { stream, pod };
       } catch (error) {
         signal.throwIfAborted();
         this.#trouble ??= describeError(error);
+        this.#silent.add(this.pod.name);
         if (systemClock.now() >= untilMs || isFinal(error)) throw error;
         await pause(RETRY_MS, signal);
       }
@@ -123,6 +160,7 @@ class Route {
   #answered(): void {
     if (this.#wasRefused) this.#options.log.info("istiod is reached again", { pod: this.pod.name });
     this.#wasRefused = false;
+    this.#silent.clear();
   }
 
   /** One look for all connections that wait. */
@@ -137,7 +175,8 @@ class Route {
     const { cluster, log, istioNamespace } = this.#options;
     const { name, revision } = this.pod;
     const ready = shuffled(await readyIstiods(cluster, { istioNamespace, revision }, signal));
-    const next = ready.find((pod) => pod.name !== name) ?? ready[0];
+    if (ready.every((pod) => this.#silent.has(pod.name))) this.#silent.clear();
+    const next = ready.find((pod) => pod.name !== name && !this.#silent.has(pod.name)) ?? ready[0];
     if (next === undefined) return;
     this.#podPort = await xdsPortOf(cluster, next, signal);
     if (next.name !== name)
