@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { findAgents, type RunFile, readOwnRunFile, runFilePath } from "../agent/run-folder/index.ts";
-import { AgentError, describeError, httpRequest, systemCode } from "../base/index.ts";
+import { AgentError, describeError, httpRequest, shellWord, systemCode } from "../base/index.ts";
 import { type Host, startOf } from "../host/index.ts";
 import type { AgentPlace } from "./agent-place.ts";
 import { loopbackHosts, onFirstHost } from "./loopback.ts";
@@ -88,7 +88,9 @@ const MOST_NAMED = 8;
 async function whoRuns(): Promise<string> {
   const agents = await findAgents();
   if (agents.length === 0) return "Give the folder in which it runs";
-  const named = agents.slice(0, MOST_NAMED).map(({ pid, runFolder }) => `--run-folder ${runFolder} (pid ${pid})`);
+  const named = agents
+    .slice(0, MOST_NAMED)
+    .map(({ pid, runFolder }) => `--run-folder ${shellWord(runFolder)} (pid ${pid})`);
   const more = agents.length > MOST_NAMED ? `, and ${agents.length - MOST_NAMED} more` : "";
   return `Give the folder in which it runs: ${named.join(", ")}${more}`;
 }

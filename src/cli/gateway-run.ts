@@ -1,5 +1,6 @@
 import type { Host } from "../host/index.ts";
 import { curlLines, findGateway, planClone, readFacts } from "../local/cluster/index.ts";
+import type { ListenerAddress } from "../local/index.ts";
 import { checkNamespace, openNamedCluster } from "./cluster-words.ts";
 import type { Input } from "./contract/index.ts";
 import { GATEWAY_FLAGS } from "./gateway-flags.ts";
@@ -20,10 +21,10 @@ export async function gateway(
   const source = { cluster, istioNamespace: flags["istio-namespace"], revision: flags.revision };
   const found = await findGateway({ ...source, namespace, name, serviceAccount }, stop);
   const plan = planClone(await readFacts(found.pod, source, stop), { mayRegister: false, role: "router" });
-  const tries = (portOf: (port: number) => number): readonly string[] => [
-    ...new Set(found.listeners.flatMap((one) => curlLines(one, portOf(found.podPortOf(one.port))))),
+  const tries = (at: (port: number) => ListenerAddress): readonly string[] => [
+    ...new Set(found.listeners.flatMap((one) => curlLines(one, at(found.podPortOf(one.port))))),
   ];
   const what = `gateway "${name}" (${found.kind}; ${found.from})`;
   const action = `be gateway "${name}" of namespace "${namespace}"`;
-  return runPlan({ ...own, cluster, plan, what, action, flags, tries }, host);
+  return runPlan({ ...own, cluster, plan, what, action, flags, tries, notes: found.notes }, host);
 }

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { AgentError, createLogger, tryTcp } from "../base/index.ts";
+import { AgentError, createLogger, shellWord, tryTcp } from "../base/index.ts";
 import { type Host, xdgFolder } from "../host/index.ts";
 import type { Cluster } from "../kubernetes/index.ts";
 import {
@@ -98,12 +98,7 @@ function readPorts(words: readonly string[]): ReadonlyMap<string, number> {
 /** The flags that say which Service it is, to be typed again. */
 function sameWords(given: Words["given"]): string {
   const names = ["context", "kubeconfig", "istio-namespace", "revision"];
-  return names.map((name) => (given.has(name) ? ` --${name} ${quoted(String(given.get(name)))}` : "")).join("");
-}
-
-/** For a shell. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+  return names.map((name) => (given.has(name) ? ` --${name} ${shellWord(String(given.get(name)))}` : "")).join("");
 }
 
 function describe({ context }: Cluster, service: ServicePlace, here: MachineAddress, { ports, saved }: LocalIstiod) {

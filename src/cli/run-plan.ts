@@ -1,7 +1,7 @@
 import { finishOutput, type Host, lossyOutput } from "../host/index.ts";
 import type { Cluster } from "../kubernetes/index.ts";
 import { type ClonePlan, enterClone } from "../local/cluster/index.ts";
-import { type RunOptions, runApplication } from "../local/index.ts";
+import { type ListenerAddress, type RunOptions, runApplication } from "../local/index.ts";
 import type { CLONE_FLAGS } from "./clone-flags.ts";
 import { describeClone, printClone } from "./clone-table.ts";
 import { confirmCluster } from "./cluster-words.ts";
@@ -19,7 +19,9 @@ export interface PlannedRun {
   readonly proxy: readonly string[];
   readonly readyTimeoutMs: number;
   readonly command: RunOptions["command"];
-  readonly tries?: (portOf: (port: number) => number) => readonly string[];
+  readonly tries?: (at: (port: number) => ListenerAddress) => readonly string[];
+  /** What the tries are missing. */
+  readonly notes?: readonly string[];
 }
 
 /** Prints a plan, asks where it has to, and runs it. Resolves with the exit code of the application, or 0. */
@@ -33,7 +35,7 @@ export async function runPlan(run: PlannedRun, host: Host): Promise<number> {
   const stderr = lossyOutput(host.stderr);
   const own: Host = { ...host, stderr };
   const entry = {
-    ...{ cluster, plan, host: own, tries: run.tries },
+    ...{ cluster, plan, host: own, tries: run.tries, notes: run.notes },
     istioNamespace: flags["istio-namespace"],
     revision: plan.presents.revision,
   };

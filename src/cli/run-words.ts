@@ -1,4 +1,4 @@
-import { type AgentError, parseGoDuration, toMs } from "../base/index.ts";
+import { type AgentError, escapeLine, parseGoDuration, toMs } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { RunOptions } from "../local/index.ts";
 import type { Input } from "./contract/index.ts";
@@ -50,12 +50,15 @@ export function readyTimeoutMs(text: string, usage: (message: string) => AgentEr
 }
 
 /** Tells on stderr when the sidecar is ready, and why Envoy failed for good. */
-export function runNews(host: Host): Pick<RunOptions, "onReady" | "onFailure"> {
+export function runNews(host: Host): Pick<RunOptions, "onReady" | "onAddress" | "onFailure"> {
+  const tell = ([name, address]: readonly [string, string]): void =>
+    void host.stderr.write(`  ${name.padEnd(14)} ${escapeLine(address)}\n`);
   return {
     onReady({ addresses, readyMs }) {
       host.stderr.write(`pilotboat: the proxy is ready after ${Math.round(readyMs)} ms\n`);
-      for (const [name, address] of addresses) host.stderr.write(`  ${name.padEnd(14)} ${address}\n`);
+      for (const address of addresses) tell(address);
     },
+    onAddress: tell,
     onFailure: (failure) => printError(host, failure),
   };
 }

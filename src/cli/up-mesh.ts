@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { judgeEnvoyEnd } from "../agent/index.ts";
-import { createLogger, escapeLine, isStopped, pause, silentLogger } from "../base/index.ts";
+import { createLogger, escapeLine, isStopped, pause, shellWord, silentLogger } from "../base/index.ts";
 import type { EnvoyNews } from "../envoy/supervisor/index.ts";
 import { type Host, nowhere } from "../host/index.ts";
 import { type LocalMesh, startLocalMesh } from "../local/index.ts";
@@ -116,7 +116,7 @@ function printAddresses(
     ["envoy process", String(agent.envoyPid() ?? "")],
     ["resources", `${resources}  (watched: Envoy follows your edits)`],
     ["folder", folder],
-    ["more", `${command} status --run-folder ${folder}`],
+    ["more", `${command} status --run-folder ${shellWord(folder)}`],
   ] as const;
   const terminal = stdoutOf(host);
   terminal.print(nameTable(rows, { width: terminal.width }));

@@ -548,7 +548,7 @@ export const CATALOGUE = {
   isLoopbackOnly: bool({
     env: "PILOTBOAT_LOOPBACK_ONLY",
     default: false,
-    help: "Listen on the loopback address only: the agent's status port, Envoy's health and metrics ports. On with up and run --local",
+    help: "Listen on the loopback address only: the agent's status port, Envoy's health and metrics ports, with clone and gateway all of Envoy's listeners. On with up, run --local, clone and gateway",
     room: "agent",
   }),
   // status

@@ -1,6 +1,6 @@
 import { choosePorts } from "../agent/ports/index.ts";
 import { AgentError, systemCode, tryTcp } from "../base/index.ts";
-import type { PlaceListener } from "../xds/index.ts";
+import { loopbackOf, type PlaceListener } from "../xds/index.ts";
 
 /** A listener that is not where the control plane wants it. */
 export interface MovedListener {
@@ -10,12 +10,29 @@ export interface MovedListener {
   readonly why: string;
 }
 
+/** Where a client on this machine reaches a listener. */
+export interface ListenerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface ListenerPorts {
   readonly place: PlaceListener;
   /** In the order in which they came. */
   moved(): readonly MovedListener[];
-  /** On which port of this machine Envoy has a port of the control plane. */
-  portOf(port: number): number;
+  /** Whether a listener for every address of this machine was put on its loopback address. */
+  isConfined(): boolean;
+  /** Where Envoy has a port of the control plane. */
+  at(port: number): ListenerAddress;
+  /** Calls for each listener that is moved from now on. */
+  onMoved(tell: (listener: MovedListener) => void): void;
+}
+
+export interface ListenerPortsOptions {
+  /** Default false. */
+  readonly keepsInbound?: boolean;
+  /** Whether listeners may be open to other machines. Default false. */
+  readonly isOpen?: boolean;
 }
 
 /** Added to a port that only root may have, when what comes out is free: 8080 for 80, 8443 for 443. */
@@ -27,9 +44,15 @@ const FIRST_FREE_TO_ALL = 1_024;
  * would share them, and a connection would reach either), and those that are reserved. Inbound listeners of a sidecar are
  * left out: nobody sends here what is meant for the pod, whose address this machine does not have.
  */
-export function listenerPorts(reserved: ReadonlySet<number>, { keepsInbound = false } = {}): ListenerPorts {
+export function listenerPorts(
+  reserved: ReadonlySet<number>,
+  { keepsInbound = false, isOpen = false }: ListenerPortsOptions = {},
+): ListenerPorts {
   const moved: MovedListener[] = [];
   const given = new Set<number>(); // Envoy binds them after the whole push, and they look free until then
+  const addresses = new Map<number, ListenerAddress>();
+  let tell: (listener: MovedListener) => void = () => undefined;
+  let isConfined = false;
   const isKept = (port: number): boolean => reserved.has(port) || given.has(port);
   const whyMoved = async (address: string, port: number): Promise<string | undefined> => {
     if (reserved.has(port)) return "left to your application";
@@ -38,18 +61,26 @@ export function listenerPorts(reserved: ReadonlySet<number>, { keepsInbound = fa
   };
   return {
     moved: () => moved,
-    portOf: (port) => moved.find(({ from }) => from === port)?.to ?? port,
-    async place({ address, port, isInbound }) {
+    isConfined: () => isConfined,
+    at: (port) => addresses.get(port) ?? { host: "127.0.0.1", port },
+    onMoved(listen) {
+      tell = listen;
+    },
+    async place({ address, port: from, isInbound }) {
       if (isInbound && !keepsInbound) return undefined;
-      const why = await whyMoved(address, port);
-      if (why === undefined) {
-        given.add(port);
-        return port;
+      const host = loopbackOf(address);
+      const bound = isOpen ? address : host;
+      const why = await whyMoved(bound, from);
+      const port = why === undefined ? from : await nearest(bound, from, isKept);
+      given.add(port);
+      addresses.set(from, { host, port });
+      isConfined ||= bound !== address;
+      if (why !== undefined) {
+        const listener = { address, from, to: port, why };
+        moved.push(listener);
+        tell(listener);
       }
-      const to = await nearest(address, port, isKept);
-      given.add(to);
-      moved.push({ address, from: port, to, why });
-      return to;
+      return { port, isLoopback: !isOpen };
     },
   };
 }

@@ -45,6 +45,8 @@ export interface RunOptions {
   readonly local: LocalRunOptions | undefined;
   /** The proxy is ready, and the application starts next. */
   readonly onReady: (proxy: ReadyProxy) => void;
+  /** An address that was not known then. */
+  readonly onAddress?: (address: RunSidecar["addresses"][number]) => void;
   /** Envoy failed for good. The application may still be running, and gets its time to exit. */
   readonly onFailure: (failure: AgentError) => void;
   /** Takes somebody's place in a mesh before anything else, for as long as the run lasts. Default: what the variables say. */
@@ -108,6 +110,7 @@ function joined(sidecar: RunSidecar, workload: RunWorkload | undefined): RunSide
   return {
     ...sidecar,
     variables,
+    onLater: workload.onLater,
     get addresses() {
       return [...workload.addresses(), ...sidecar.addresses]; // some are known only once Envoy is configured
     },
@@ -153,6 +156,7 @@ async function runBeside(sidecar: RunSidecar, options: Beside, around: Surroundi
   if (signals.stop.aborted) return signalCode(signals);
   const { agent, addresses } = sidecar;
   options.onReady({ addresses, readyMs: agent.timeline.marks.get("ready") ?? 0 });
+  if (options.onAddress !== undefined) sidecar.onLater?.(options.onAddress);
   if (options.file === undefined) return runAlone(sidecar, options);
   const application = await startApplication({
     file: options.file,

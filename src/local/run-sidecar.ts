@@ -21,6 +21,8 @@ export interface RunSidecar extends AsyncDisposable {
   readonly admin: AdminClient | undefined;
   /** Who listens where, for people. */
   readonly addresses: readonly (readonly [name: string, address: string])[];
+  /** Calls for each of them that comes later. Default: none does. */
+  readonly onLater?: (tell: (address: RunSidecar["addresses"][number]) => void) => void;
   /** What the application is told, beside our own environment. */
   readonly variables: Readonly<Record<string, string>>;
 }
@@ -38,6 +40,7 @@ export interface RunWorkload extends AsyncDisposable {
   readonly env: Host["env"];
   /** Beside those of the sidecar, for people and for the application. */
   readonly addresses: () => RunSidecar["addresses"];
+  readonly onLater: NonNullable<RunSidecar["onLater"]>;
   readonly variables: RunSidecar["variables"];
   readonly placeListener: NonNullable<AgentContext["placeListener"]>;
 }

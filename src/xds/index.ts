@@ -1,5 +1,5 @@
 export { DISPENSABLE_FILTERS } from "./dispensable-filters.ts";
-export type { PlaceListener } from "./listener-places.ts";
+export { loopbackOf, type PlaceListener } from "./listener-places.ts";
 export type { XdsRelayOptions } from "./options.ts";
 export type { ResponseHook } from "./response-hooks.ts";
 export { serveXdsRelay, type XdsRelay } from "./serve-xds-relay.ts";

@@ -15,8 +15,22 @@ export interface WantedListener {
   readonly isInbound: boolean;
 }
 
-/** Says on which port Envoy shall listen instead; undefined leaves the listener out. Asked once for each name and port. */
-export type PlaceListener = (listener: WantedListener) => Promise<number | undefined>;
+/** Where Envoy shall listen instead. */
+export interface ListenerPlace {
+  readonly port: number;
+  /** Whether the addresses that stand for all of the machine's become those of its loopback interface. Default false. */
+  readonly isLoopback?: boolean;
+}
+
+/** Places a listener; undefined leaves it out. Asked once for each name and port. */
+export type PlaceListener = (listener: WantedListener) => Promise<ListenerPlace | undefined>;
+
+const LOOPBACK: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+
+/** The address at which a listener of `address` is when it is open to this machine alone. */
+export function loopbackOf(address: string): string {
+  return LOOPBACK[address] ?? address;
+}
 
 const LISTENER = "envoy.config.listener.v3.Listener";
 const ROUTES = "envoy.config.route.v3.RouteConfiguration";
@@ -29,7 +43,7 @@ const ROUTES = "envoy.config.route.v3.RouteConfiguration";
 export class ListenerPlaces implements ResponseHook {
   readonly #place: PlaceListener;
   readonly #log: Logger;
-  readonly #known = new Map<string, number | undefined>();
+  readonly #known = new Map<string, ListenerPlace | undefined>();
 
   constructor(place: PlaceListener, log: Logger) {
     this.#place = place;
@@ -63,10 +77,17 @@ export class ListenerPlaces implements ResponseHook {
   #moved(any: Uint8Array): Uint8Array | undefined {
     const listener = read(any);
     if (listener === undefined) return any;
-    const port = this.#known.get(keyOf(listener));
-    if (port === undefined || port === listener.port) return port === undefined ? undefined : any;
+    const place = this.#known.get(keyOf(listener));
+    if (place === undefined) return undefined;
+    const { port, isLoopback = false } = place;
+    const isMoved = port !== listener.port;
+    if (!isMoved && !isLoopback) return any;
     const inAddress = (address: Uint8Array): Uint8Array =>
-      each(address, 1, (socket) => joined(socket, encodeFields({ 3: port })));
+      each(address, 1, (socket) => {
+        const to = isLoopback ? LOOPBACK[textOf(socket, 2)] : undefined;
+        const fields = { ...(to !== undefined && { 2: to }), ...(isMoved && { 3: port }) };
+        return Object.keys(fields).length === 0 ? socket : joined(socket, encodeFields(fields));
+      });
     return each(any, 2, (value) => each(each(value, 2, inAddress), 33, (additional) => each(additional, 1, inAddress)));
   }
 }

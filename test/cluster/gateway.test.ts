@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -10,6 +11,7 @@ import { type RunningCommand, run, runtimes, start } from "../support/pilotboat.
 import { realEnvoy } from "../support/real-envoy.ts";
 import { missing } from "../support/terminal.ts";
 import { createTestCa } from "../support/test-ca.ts";
+import { startFaultyApi } from "./faulty-api.ts";
 import { gatewayApiCrds } from "./gateway-api.ts";
 import type { KubeObject } from "./kube-api.ts";
 import { type MeshProxy, startMeshProxy } from "./mesh-proxy.ts";
@@ -37,6 +39,7 @@ describe.runIf(hasCluster() && hasCurl).each(runtimes())("gateway, on $name", { 
     for (const object of scene(cluster.namespace, { ...ports, app: application.port })) await cluster.apply(object);
     const address = await podAddress(cluster, "web");
     await cluster.apply(inboundSidecar(address, application.port));
+    await cluster.api.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: away() } });
     for (const object of await istioGateway()) await cluster.apply(object);
     await podAddress(cluster, "edge");
     web = await startMeshProxy(runtime, cluster, {
@@ -51,11 +54,13 @@ describe.runIf(hasCluster() && hasCurl).each(runtimes())("gateway, on $name", { 
     taken?.close();
     await web?.[Symbol.asyncDispose]();
     application?.close();
+    await cluster?.api.delete(`/api/v1/namespaces/${away()}`);
     await cluster?.[Symbol.asyncDispose]();
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   });
 
   const gateway = (name: string, ...more: string[]) => ["gateway", name, "-n", cluster.namespace, ...more];
+  const away = () => `${cluster.namespace}-away`;
   const spiffe = (account: string) => `URI=spiffe://cluster.local/ns/${cluster.namespace}/sa/${account}`;
 
   test("the printed curl lines of an Istio Gateway answer 200, also with a TLS secret and from a port that was taken", async () => {
@@ -63,11 +68,17 @@ describe.runIf(hasCluster() && hasCurl).each(runtimes())("gateway, on $name", { 
     await command.waitFor(/the proxy is ready after/);
     await command.waitFor(new RegExp(`moved +0\\.0\\.0\\.0:${ports.gateway} is at \\d+: taken`));
     const lines = await curlLines(command);
-    expect(lines).toEqual([
-      expect.stringMatching(new RegExp(`^curl -i --connect-to web.example.com:${ports.gateway}:127.0.0.1:\\d+ http:`)),
-      expect.stringContaining(
-        `curl -i -k --connect-to web.example.com:${ports.secure}:127.0.0.1:${ports.secure} https:`,
-      ),
+    const plain = (host: string) =>
+      expect.stringMatching(new RegExp(`^curl -i --connect-to ${host}:${ports.gateway}:127.0.0.1:\\d+ http:`));
+    const secure = (host: string) =>
+      expect.stringContaining(`curl -i -k --connect-to ${host}:${ports.secure}:127.0.0.1:${ports.secure} https:`);
+    expect(lines).toHaveLength(4); // one route of this namespace, one of another
+    expect(lines).toEqual(
+      expect.arrayContaining(["away.example.com", "web.example.com"].flatMap((host) => [plain(host), secure(host)])),
+    );
+    expect(command.stderr()).toMatch(/^ +listeners +open to this machine alone.*PILOTBOAT_LOOPBACK_ONLY=false opens/m);
+    expect((await listeners(command)).filter((one) => one.endsWith(`:${ports.secure}`))).toEqual([
+      `127.0.0.1:${ports.secure}`,
     ]);
     for (const line of lines) {
       await expect.poll(() => runLine(line), { timeout: 60_000 }).toMatch(/^HTTP\/\S+ 200/);
@@ -76,6 +87,32 @@ describe.runIf(hasCluster() && hasCurl).each(runtimes())("gateway, on $name", { 
     command.kill("SIGINT");
     expect((await command.ended).code).toBe(0);
     expect((await readdir(folder)).filter((name) => name.startsWith("pilotboat-"))).toEqual([]);
+  });
+
+  test("who may not list all namespaces is told what is missing; listeners are open on request; a later one that moves is told", async () => {
+    await using api = await startFaultyApi(cluster);
+    const kubeconfig = join(folder, "kubeconfig-faulty");
+    await writeFile(kubeconfig, api.kubeconfig, { mode: 0o600 });
+    const forbidden = { status: 403, body: '{"kind":"Status","status":"Failure","message":"no","code":403}' };
+    api.break(/^GET \/apis\/networking.istio.io\/v1\/virtualservices$/, forbidden);
+    const open = { ...env, KUBECONFIG: kubeconfig, PILOTBOAT_LOOPBACK_ONLY: "false" };
+    await using command = start(runtime, gateway("edge"), { env: open });
+    const lines = await curlLines(command);
+    expect(lines.filter((line) => !line.includes(" web.example.com:"))).toEqual([]);
+    expect(command.stderr()).toMatch(
+      /^ +not shown +you may not list VirtualServices of all namespaces: .*"t-\w+" are missing$/m,
+    );
+    expect(command.stderr()).not.toContain("open to this machine alone");
+    expect(await listeners(command)).toContain(`0.0.0.0:${ports.secure}`);
+    const later = createServer();
+    await new Promise<void>((done) => later.listen(0, "0.0.0.0", done));
+    const { port } = later.address() as AddressInfo;
+    const [edge] = (await istioGateway()).filter(({ kind }) => kind === "Gateway") as [KubeObject];
+    const server = { port: { number: port, name: "later", protocol: "HTTP" }, hosts: ["*.example.com"] };
+    await cluster.apply({ ...edge, spec: { ...edge.spec, servers: [...edge.spec.servers, server] } });
+    await command.waitFor(new RegExp(`^ +moved +0\\.0\\.0\\.0:${port} is at \\d+: taken$`, "m"));
+    await cluster.apply(edge);
+    later.close();
   });
 
   test("account and labels are those of the gateway's pod", async () => {
@@ -157,6 +194,18 @@ describe.runIf(hasCluster() && hasCurl).each(runtimes())("gateway, on $name", { 
         ...{ apiVersion: "networking.istio.io/v1", kind: "VirtualService", metadata: { name: "edge" } },
         spec: { hosts: ["web.example.com"], gateways: ["edge"], http: [{ route: [{ destination }] }] },
       },
+      {
+        ...{
+          apiVersion: "networking.istio.io/v1",
+          kind: "VirtualService",
+          metadata: { name: "edge", namespace: away() },
+        },
+        spec: {
+          hosts: ["away.example.com"],
+          gateways: [`${cluster.namespace}/edge`],
+          http: [{ route: [{ destination }] }],
+        },
+      },
     ];
   }
 
@@ -198,6 +247,13 @@ describe.runIf(hasCluster() && hasCurl).each(runtimes())("gateway, on $name", { 
 async function curlLines(command: RunningCommand): Promise<readonly string[]> {
   await command.waitFor(/envoy metrics/);
   return [...command.stderr().matchAll(/^ +try +(curl .*)$/gm)].map(([, line = ""]) => line);
+}
+
+/** `ADDRESS:PORT` of all listeners that Envoy has. */
+async function listeners(command: RunningCommand): Promise<readonly string[]> {
+  const [, admin = ""] = await command.waitFor(/envoy admin +http:\/\/127\.0\.0\.1:(\d+)/);
+  const text = await (await fetch(`http://127.0.0.1:${admin}/listeners`)).text();
+  return text.split("\n").map((line) => line.slice(line.indexOf("::") + 2));
 }
 
 /** As somebody who pastes it. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { silentLogger } from "../../src/base/index.ts";
-import { bytesOf, readFields, typeOf } from "../../src/proto/wire.ts";
+import { bytesOf, readFields, textOf, typeOf } from "../../src/proto/wire.ts";
 import { ListenerPlaces, type WantedListener } from "../../src/xds/listener-places.ts";
 import { DELTA, SOTW, type Variant } from "../../src/xds/variant.ts";
 import { any, message } from "../support/wire-messages.ts";
@@ -33,7 +33,7 @@ describe.each([SOTW, DELTA])("$name", (variant) => {
     const places = new ListenerPlaces(async (wanted) => {
       asked.push(wanted);
       if (wanted.isInbound) return undefined;
-      return wanted.port === 80 ? 8080 : wanted.port;
+      return { port: wanted.port === 80 ? 8080 : wanted.port };
     }, silentLogger);
     const hook = places.forStream(variant);
     const all = [
@@ -50,6 +50,24 @@ describe.each([SOTW, DELTA])("$name", (variant) => {
     expect(asked).toHaveLength(3);
     const stays = response(variant, all.slice(1, 2));
     expect(await hook.rewrite(stays, facts, new AbortController().signal)).toBe(stays);
+  });
+
+  test("addresses that stand for all of the machine's become those of the loopback, others stay", async () => {
+    const places = new ListenerPlaces(async ({ port }) => ({ port, isLoopback: true }), silentLogger);
+    const all = [
+      listener("both", "0.0.0.0", 80, { also: "::" }),
+      listener("six", "::", 81, { also: "0.0.0.0" }),
+      listener("named", "10.0.0.1", 82),
+    ];
+    const facts = { typeUrl: `type.googleapis.com/${LISTENER}` } as never;
+    const rewrite = (sent: Buffer) => places.forStream(variant).rewrite(sent, facts, new AbortController().signal);
+    const found = await rewrite(response(variant, all));
+    expect(addressesOf(variant, found)).toEqual({
+      both: ["127.0.0.1", "::1"],
+      six: ["::1", "127.0.0.1"],
+      named: ["10.0.0.1"],
+    });
+    expect(portsOf(variant, found)).toEqual({ both: [80, 80], six: [81, 81], named: [82] });
   });
 
   test("the routes of the HTTP proxy tell ports apart, others stay", async () => {
@@ -98,6 +116,18 @@ function portsOf(variant: Variant, bytes: Uint8Array): Record<string, number[]> 
       const also = bytesOf(bytesOf(bytesOf(value, 33), 1), 1);
       const ports = [bytesOf(bytesOf(value, 2), 1), also].flatMap((socket) => numbersOf(socket, 3).slice(-1));
       return [Buffer.from(bytesOf(value, 1)).toString(), ports];
+    }),
+  );
+}
+
+/** Every address of every listener, by its name; of a field that is there twice the last one counts. */
+function addressesOf(variant: Variant, bytes: Uint8Array): Record<string, string[]> {
+  return Object.fromEntries(
+    resourcesOf(variant, bytes).map((resource) => {
+      const value = bytesOf(resource, 2);
+      const also = bytesOf(bytesOf(bytesOf(value, 33), 1), 1);
+      const all = [bytesOf(bytesOf(value, 2), 1), also].filter((socket) => socket.length > 0);
+      return [Buffer.from(bytesOf(value, 1)).toString(), all.map((socket) => textOf(socket, 2))];
     }),
   );
 }

@@ -1,12 +1,20 @@
 import { join } from "node:path";
 import { choosePorts } from "../../agent/ports/index.ts";
-import { Lifetime, type Logger, removeTree, stoppedOr, writeFileAtomically } from "../../base/index.ts";
+import {
+  joinHostPort,
+  Lifetime,
+  type Logger,
+  parseGoBool,
+  removeTree,
+  stoppedOr,
+  writeFileAtomically,
+} from "../../base/index.ts";
 import type { Host } from "../../host/index.ts";
 import { PATHS } from "../../istio/index.ts";
 import type { Cluster } from "../../kubernetes/index.ts";
-import { listenerPorts } from "../listener-ports.ts";
+import { type ListenerAddress, listenerPorts, type MovedListener } from "../listener-ports.ts";
 import { crashFolder, makeLocalRunFolder, sweepLocalRunFolders } from "../make-local-folder.ts";
-import type { RunWorkload } from "../run-sidecar.ts";
+import type { RunSidecar, RunWorkload } from "../run-sidecar.ts";
 import type { ClonePlan } from "./clone-plan.ts";
 import { forwardIstiod, type IstiodForward } from "./forward-istiod.ts";
 import { keepCredentials } from "./keep-credentials.ts";
@@ -18,7 +26,9 @@ export interface EnterCloneOptions {
   readonly istioNamespace: string;
   readonly revision: string | undefined;
   /** Command lines that reach its listeners, by the ports on which they are. Default: none. */
-  readonly tries?: ((portOf: (port: number) => number) => readonly string[]) | undefined;
+  readonly tries?: ((at: (port: number) => ListenerAddress) => readonly string[]) | undefined;
+  /** What they are missing. Default: nothing. */
+  readonly notes?: readonly string[] | undefined;
   readonly host: Host;
   readonly log: Logger;
 }
@@ -29,6 +39,7 @@ export async function enterClone(options: EnterCloneOptions): Promise<RunWorkloa
   const life = new Lifetime();
   try {
     const sweeping = sweepLocalRunFolders(host, log);
+    life.defer("old run folders", () => sweeping); // nothing goes on after a start that fails
     const folder = await makeLocalRunFolder(host, log);
     life.defer("run folder", () => removeTree(folder));
     const entered = await enterIn(folder, options, life);
@@ -61,11 +72,20 @@ async function enterIn(folder: string, options: EnterCloneOptions, life: Lifetim
   }
 }
 
+const LOOPBACK_ONLY = "PILOTBOAT_LOOPBACK_ONLY";
+const CONFINED = `open to this machine alone, where they would be to all; ${LOOPBACK_ONLY}=false opens them`;
+
+type AddressRow = RunSidecar["addresses"][number];
+
+function movedRow({ address, from, to, why }: MovedListener): AddressRow {
+  return ["moved", `${joinHostPort(address, from)} is at ${to}: ${why}`];
+}
+
 /** Named in the shell these would lead elsewhere. */
 const OWN_VARIABLES = ["CA_ADDR", "CA_ROOT_CA", "XDS_ROOT_CA", "PROV_CERT", "FILE_MOUNTED_CERTS", "ISTIOD_SAN"];
 
 /** What the pod says lies above the shell, because it was printed. */
-async function wordsOf({ plan, host, tries = () => [] }: EnterCloneOptions, forward: IstiodForward) {
+async function wordsOf({ plan, host, tries = () => [], notes = [] }: EnterCloneOptions, forward: IstiodForward) {
   const [httpProxyPort = 0] = await choosePorts(1);
   const httpProxy = `http://127.0.0.1:${httpProxyPort}`;
   const own = {
@@ -73,7 +93,7 @@ async function wordsOf({ plan, host, tries = () => [] }: EnterCloneOptions, forw
     variables: {
       ISTIOD_SAN: forward.istiodSan,
       ...(plan.role === "sidecar" && { ISTIO_META_HTTP_PROXY_PORT: String(httpProxyPort) }),
-      PILOTBOAT_LOOPBACK_ONLY: "true",
+      [LOOPBACK_ONLY]: "true",
       PILOTBOAT_CRASH_FOLDER: crashFolder(host.env), // the run folder does not outlive the run
     },
     proxyConfig: { discoveryAddress: `localhost:${forward.port}` },
@@ -84,7 +104,8 @@ async function wordsOf({ plan, host, tries = () => [] }: EnterCloneOptions, forw
   const isPresented = (name: string): boolean => hidden.has(name) || /^ISTIO_META(JSON)?_/.test(name);
   const env = Object.fromEntries(Object.entries(host.env).filter(([name]) => !isPresented(name)));
   const shellConfig = await withoutIdentity(host.env.PROXY_CONFIG);
-  const ports = listenerPorts(plan.appPorts, { keepsInbound: plan.role === "router" });
+  const isOpen = parseGoBool(host.env[LOOPBACK_ONLY] ?? "") === false;
+  const ports = listenerPorts(plan.appPorts, { keepsInbound: plan.role === "router", isOpen });
   return {
     role: plan.role,
     flags: [`--domain=${plan.domain}`],
@@ -95,9 +116,12 @@ async function wordsOf({ plan, host, tries = () => [] }: EnterCloneOptions, forw
       ...(plan.role === "sidecar"
         ? [["http proxy", `${httpProxy}  (http_proxy for every HTTP service of the mesh)`] as const]
         : []),
-      ...ports.moved().map((one) => ["moved", `${one.address}:${one.from} is at ${one.to}: ${one.why}`] as const),
-      ...tries(ports.portOf).map((line) => ["try", line] as const),
+      ...(ports.isConfined() ? [["listeners", CONFINED] as const] : []),
+      ...ports.moved().map(movedRow),
+      ...tries(ports.at).map((line) => ["try", line] as const),
+      ...notes.map((note) => ["not shown", note] as const),
     ],
+    onLater: (tell: (row: AddressRow) => void) => ports.onMoved((listener) => tell(movedRow(listener))),
     placeListener: ports.place,
     variables: plan.role === "sidecar" ? { PILOTBOAT_HTTP_PROXY: httpProxy } : {},
   };

@@ -1,5 +1,5 @@
 import { AgentError } from "../../base/index.ts";
-import type { Cluster, KubeObject } from "../../kubernetes/index.ts";
+import type { Cluster, KubeObject, KubeResource } from "../../kubernetes/index.ts";
 import { apiListeners, type GatewayListener, istioListeners } from "./gateway-listeners.ts";
 import { isReady, type Pod, podOf } from "./pod.ts";
 
@@ -13,6 +13,8 @@ export interface FoundGateway {
   readonly from: string;
   /** The port of the pod behind a port of the gateway's Service. */
   readonly podPortOf: (port: number) => number;
+  /** What the hosts of its listeners are missing, for people. */
+  readonly notes: readonly string[];
 }
 
 export interface GatewayChoice {
@@ -40,25 +42,48 @@ export async function findGateway(choice: GatewayChoice, signal: AbortSignal): P
 }
 
 async function istioGateway(gateway: KubeObject, choice: GatewayChoice, signal: AbortSignal): Promise<FoundGateway> {
-  const { cluster, namespace, istioNamespace } = choice;
+  const { namespace, istioNamespace } = choice;
   const { selector = {} } = (gateway.spec ?? {}) as { readonly selector?: Readonly<Record<string, string>> };
   const places = [...new Set([namespace, istioNamespace]), undefined];
-  const [found, virtualServices] = await Promise.all([
+  const what = { apiVersion: ISTIO.apiVersion, resource: "virtualservices" };
+  const [found, { routes, notes }] = await Promise.all([
     whoRuns(choice, selector, places, signal),
-    readable(cluster.list({ apiVersion: ISTIO.apiVersion, resource: "virtualservices", namespace }, {}, signal)),
+    routesTo({ ...choice, what, name: "VirtualServices" }, signal),
   ]);
-  return { kind: "Istio Gateway", listeners: istioListeners(gateway, virtualServices), ...found };
+  const listeners = istioListeners(gateway, routes, found.pod.metadata?.namespace);
+  return { kind: "Istio Gateway", listeners, notes, ...found };
 }
 
 async function apiGateway(gateway: KubeObject, choice: GatewayChoice, signal: AbortSignal): Promise<FoundGateway> {
-  const { cluster, namespace, name } = choice;
+  const { namespace, name } = choice;
   const { gatewayClassName = "istio" } = (gateway.spec ?? {}) as { readonly gatewayClassName?: string };
   const labels = { "gateway.networking.k8s.io/gateway-name": name };
-  const [found, routes] = await Promise.all([
+  const what = { apiVersion: API.apiVersion, resource: "httproutes" };
+  const [found, { routes, notes }] = await Promise.all([
     whoRuns({ ...choice, usualAccount: `${name}-${gatewayClassName}` }, labels, [namespace], signal),
-    readable(cluster.list({ apiVersion: API.apiVersion, resource: "httproutes", namespace }, {}, signal)),
+    routesTo({ ...choice, what, name: "HTTPRoutes" }, signal),
   ]);
-  return { kind: "Gateway API", listeners: apiListeners(gateway, routes), ...found };
+  return { kind: "Gateway API", listeners: apiListeners(gateway, routes), notes, ...found };
+}
+
+interface RouteSource extends Pick<GatewayChoice, "cluster" | "namespace" | "name"> {
+  readonly what: KubeResource;
+}
+
+/** All of the cluster, those of the namespace where only they may be listed, or none; the notes say which. */
+async function routesTo({ cluster, namespace, what, name: kind }: RouteSource, signal: AbortSignal) {
+  let isHidden = false;
+  const hide = (): void => {
+    isHidden = true;
+  };
+  const all = await readable(cluster.list(what, {}, signal), hide);
+  if (!isHidden) return { routes: all, notes: [] };
+  isHidden = false;
+  const own = await readable(cluster.list({ ...what, namespace }, {}, signal), hide);
+  const note = isHidden
+    ? `you may not list ${kind}: lines for their hosts are missing`
+    : `you may not list ${kind} of all namespaces: lines for hosts of those outside of "${namespace}" are missing`;
+  return { routes: own, notes: [note] };
 }
 
 type Labels = Readonly<Record<string, string>>;

@@ -1,3 +1,4 @@
+import { shellWord } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
 import type { Cluster } from "../../kubernetes/index.ts";
 import { type CheckResult, runChecks } from "./check.ts";
@@ -46,9 +47,9 @@ export async function examine(options: DoctorOptions, stop: AbortSignal): Promis
 function commandOf({ cwd, settings: { podNamespace, serviceAccount } }: AgentConfig): string {
   const words = [
     "pilotboat credentials",
-    ...(podNamespace === "" ? [] : [`-n ${podNamespace}`]),
-    ...(serviceAccount === "" ? [] : [`--service-account ${serviceAccount}`]),
-    `--run-folder ${cwd}`,
+    ...(podNamespace === "" ? [] : [`-n ${shellWord(podNamespace)}`]),
+    ...(serviceAccount === "" ? [] : [`--service-account ${shellWord(serviceAccount)}`]),
+    `--run-folder ${shellWord(cwd)}`,
   ];
   return words.join(" ");
 }
