@@ -14,6 +14,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   reload: () => import("./reload.ts"),
   "control-plane": () => import("./control-plane.ts"),
   status: () => import("./status.ts"),
+  "proxy-config": () => import("./proxy-config.ts"),
   doctor: () => import("./doctor.ts"),
   config: () => import("./config.ts"),
   bootstrap: () => import("./bootstrap.ts"),
@@ -22,6 +23,9 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   version: () => import("./version.ts"),
   completion: () => import("./completion.ts"),
 };
+
+/** The short names that istioctl has as well. */
+export const ALIASES: ReadonlyMap<string, string> = new Map([["pc", "proxy-config"]]);
 
 /** Their descriptions. */
 export function allCommands(): Promise<readonly Command[]> {

@@ -1,7 +1,7 @@
 import { stoppedOr } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { VERSION } from "../version.ts";
-import { allCommands, COMMANDS } from "./commands.ts";
+import { ALIASES, allCommands, COMMANDS } from "./commands.ts";
 import { type FoundCommand, runCommand } from "./contract/index.ts";
 import { exitCodeOf, printError } from "./print-error.ts";
 
@@ -27,7 +27,8 @@ async function dispatch(args: readonly string[], host: Host, wantsHelp: boolean)
     return 0;
   }
   if (first === "--help" || first === "-h") return dispatch(others, host, true);
-  const { name, rest } = await splitCommand(args);
+  const { name: typed, rest } = await splitCommand(args);
+  const name = ALIASES.get(typed ?? "") ?? typed;
   if (name === "help") return dispatch(rest, host, true);
   const load = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (load !== undefined)

@@ -23,13 +23,13 @@ export async function checkNamedFile(path: string, word: string): Promise<void> 
 }
 
 /**
- * The text of a file, or of a pipe, as `<(command)` of a shell is one. Rejects with USAGE when there is none, with
+ * The text of a file, or of a pipe, as `<(command)` of a shell is one, of at most `mostBytes` (default 16 MiB). Rejects with USAGE when there is none, with
  * FILE_UNREADABLE for any other reason.
  */
-export async function readNamedFile(path: string, word: string): Promise<string> {
+export async function readNamedFile(path: string, word: string, mostBytes = MOST_BYTES): Promise<string> {
   try {
     const found = await stat(path).catch(() => undefined); // who opens it says why not
-    return found?.isFIFO() === true ? await readPipe(path) : await readTextFile(path);
+    return found?.isFIFO() === true ? await readPipe(path, mostBytes) : await readTextFile(path, { mostBytes });
   } catch (error) {
     if (isAbsent(error)) throw missing("file", path, word);
     throw new AgentError("FILE_UNREADABLE", `Cannot read "${path}": ${describeError(error)}`, { cause: error });
@@ -37,15 +37,15 @@ export async function readNamedFile(path: string, word: string): Promise<string>
 }
 
 const PIPE_LIMIT_MS = 30_000;
-const PIPE_MOST_BYTES = 16 * 2 ** 20;
+const MOST_BYTES = 16 * 2 ** 20;
 const PIPE_POLL_MS = 20;
 
 /** Without blocking: a thread that waits in a FIFO would keep the process from ending. */
-async function readPipe(path: string): Promise<string> {
+async function readPipe(path: string, mostBytes: number): Promise<string> {
   await using pipe = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const giveUpAtMs = performance.now() + PIPE_LIMIT_MS;
   const chunks: Buffer[] = [];
-  for (let total = 0; total <= PIPE_MOST_BYTES; ) {
+  for (let total = 0; total <= mostBytes; ) {
     const read = await pipe.read(Buffer.alloc(65_536), 0, 65_536, null).catch((error: unknown) => {
       if (systemCode(error) === "EAGAIN") return undefined; // its writer has more to say
       throw error;
@@ -59,7 +59,7 @@ async function readPipe(path: string): Promise<string> {
     else chunks.push(read.buffer.subarray(0, read.bytesRead));
     total += read?.bytesRead ?? 0;
   }
-  throw new Error(`at most ${PIPE_MOST_BYTES} bytes are read of a pipe`);
+  throw new Error(`at most ${mostBytes} bytes are read of a pipe`);
 }
 
 function isAbsent(error: unknown): boolean {

@@ -43,7 +43,7 @@ export const command = defineCommand({
     "pilotboat request --debug-port 15020 POST drain",
     "pilotboat request --run-folder ~/sidecar GET clusters",
   ],
-  similar: ["curl", "get", "proxy-config", "admin"],
+  similar: ["curl", "get", "admin"],
   async run({ flags, words: [method, path, body], usage }, host) {
     if (method === undefined || path === undefined) {
       throw usage(`requires at least 2 arg(s), only received ${method === undefined ? 0 : 1}`);

@@ -67,6 +67,8 @@ export interface CommandSpec<L extends readonly FlagSpec[]> {
   readonly sections?: () => Promise<readonly Section[]>;
   /** Whole command lines. */
   readonly examples: readonly string[];
+  /** Other names of a sub-command. */
+  readonly aliases?: readonly string[];
   /** Words of other tools for which this command is the answer. */
   readonly similar?: readonly string[];
   readonly commands?: readonly Command[];

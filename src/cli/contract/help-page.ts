@@ -18,6 +18,7 @@ async function helpPage(place: Place, width = PAGE_WIDTH): Promise<Text> {
   const page = createPage(Math.min(width, PAGE_WIDTH));
   page.usage(usageLines(place));
   for (const paragraph of command.description ?? [`${command.summary}.`]) page.paragraph(paragraph);
+  if (command.aliases !== undefined) page.paragraph(`Other names: ${command.aliases.join(", ")}.`);
   page.table(
     "Arguments",
     (command.arguments ?? []).map(({ name, help }) => [name, help]),

@@ -58,7 +58,7 @@ function findSubCommand(place: Place, args: readonly string[], wantsHelp: boolea
   const { name, rest } = findCommand(args, flagsOf(command));
   if (name === undefined) return itself;
   if (name === "help") return findSubCommand(place, rest, true);
-  const sub = commands.find((one) => one.name === name);
+  const sub = commands.find((one) => one.name === name || one.aliases?.includes(name));
   if (sub !== undefined) return { command: sub, rest, wantsHelp };
   const close = suggest(name, commands, ["help"]);
   if (command.run !== undefined && !isMistyped(name, close)) return itself;
