@@ -13,8 +13,6 @@ import {
   TRI_STATE,
 } from "./setting.ts";
 
-const NO_DNS_SERVER = "this version has no DNS server";
-const NO_DNS = `${NO_DNS_SERVER}: names are resolved as on this host, and those that only the mesh knows are not found`;
 const NO_MODULES = "this version fetches no Wasm modules";
 
 /**
@@ -373,9 +371,8 @@ export const CATALOGUE = {
   isDnsCapture: bool({
     env: "ISTIO_META_DNS_CAPTURE",
     default: false,
-    help: "Local DNS server for sidecars; in a pod, whose DNS is redirected to it, a start without one is refused",
+    help: "DNS server for names of the mesh, for sidecars; other names go to the servers of resolv.conf",
     room: "dns",
-    withoutEffect: NO_DNS,
     onlyFor: "sidecar",
   }),
   isDnsServer: bool({
@@ -383,28 +380,24 @@ export const CATALOGUE = {
     default: false,
     help: "The same for any role",
     room: "dns",
-    withoutEffect: NO_DNS,
   }),
   dnsProxyAddress: string({
     env: "DNS_PROXY_ADDR",
     default: "localhost:15053",
     help: "Where that server listens; ending in :53 with uid 0 also changes Envoy's user",
     room: "dns",
-    withoutEffect: "this version has no DNS server, and nothing listens there",
   }),
   isDnsForwardParallel: bool({
     env: "DNS_FORWARD_PARALLEL",
     default: false,
     help: "Ask all upstream resolvers at the same time",
     room: "dns",
-    withoutEffect: NO_DNS_SERVER,
   }),
   dnsForwardTimeoutMs: durationMs({
     env: "DNS_FORWARD_TIMEOUT",
     default: 5_000,
     help: "Limit of one question to an upstream resolver",
     room: "dns",
-    withoutEffect: NO_DNS_SERVER,
   }),
   // Wasm
   isWasmConversionEnabled: bool({

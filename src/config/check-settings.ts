@@ -4,7 +4,6 @@ import { type MetadataWords, readRawMetadata, typedTroubles } from "../istio/met
 import type { Settings } from "./catalogue.ts";
 import type { ProxyFlags } from "./flags.ts";
 import { mismatch, type Problem } from "./problem.ts";
-import type { Environment } from "./read-settings.ts";
 
 /**
  * Values that no start can ever come of, alone or together: told here with all the others, before anything starts. The
@@ -77,24 +76,6 @@ export function missingNamespace({ metadata, podNamespace, domain }: NamespaceWo
   const name = "POD_NAMESPACE";
   const message = "no namespace is set: istiod will leave out every policy and setting of a single namespace";
   return [{ name, origin: { source: name }, message, hint: "Set POD_NAMESPACE, or ISTIO_META_NAMESPACE" }];
-}
-
-interface DnsWords {
-  readonly settings: Settings;
-  readonly role: string | undefined;
-  readonly env: Environment;
-}
-
-/**
- * In a pod the injector's rules redirect every question for a name to the agent's DNS server. Without one no name is found at
- * all, so such a start is refused; elsewhere the rules are the user's, and a warning has to do.
- */
-export function dnsInPod({ settings, role = "sidecar", env }: DnsWords): Problem[] {
-  const isAsked = settings.isDnsServer || (settings.isDnsCapture && role === "sidecar");
-  if (!isAsked || (env.KUBERNETES_SERVICE_HOST ?? "") === "" || env.ISTIO_META_INTERCEPTION_MODE === "NONE") return [];
-  const name = settings.isDnsServer ? "ISTIO_META_ENABLE_DNS_SERVER" : "ISTIO_META_DNS_CAPTURE";
-  const message = "cannot serve DNS: this version has no DNS server, and the pod sends it every question for a name";
-  return [{ name, origin: { source: name }, message, hint: `Unset ${name}, also in the redirection rules of the pod` }];
 }
 
 const COMPLIANCE_POLICIES = ["fips-140-2", "fips-140-3", "pqc"];

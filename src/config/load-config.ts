@@ -5,7 +5,6 @@ import type { ProxyConfig } from "../istio/mesh/index.ts";
 import { readBootstrapOverride } from "./bootstrap-override.ts";
 import type { Settings } from "./catalogue.ts";
 import {
-  dnsInPod,
   impossibleMetadata,
   impossibleSettings,
   missingNamespace,
@@ -114,7 +113,6 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   const metadataEnv = withPrefix(env, "").filter(([name]) => /^ISTIO_META(JSON)?_/.test(name));
   const metadata = { proxyMetadata: effective.proxy.proxyMetadata, metadataEnv, dnsProxyAddress: undefined };
   problems.push(...impossibleMetadata(metadata));
-  problems.push(...dnsInPod({ settings, role: positionals[0], env }));
   const namespace = { metadata, podNamespace: env.POD_NAMESPACE, domain: flags.domain };
   const hasTemplate = effective.proxy.proxyBootstrapTemplatePath !== "" || settings.bootstrapTemplate !== "";
   warnings.push(...wordsForInjector({ proxy: effective.proxy, origins: effective.origins, env, hasTemplate }));

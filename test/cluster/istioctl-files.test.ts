@@ -68,7 +68,6 @@ describe.runIf(istioctl !== undefined)("files that istioctl writes", { timeout: 
         await expect.poll(() => proxy.readyStatus()).toBe(200);
         expect(await proxy.rejectedUpdates()).toBe(0);
         for (const warning of [
-          /ISTIO_META_DNS_CAPTURE: has no effect: .*names are resolved as on this host/,
           /etc\/istio\/config\/mesh:\d+:\d+: readinessProbe: has no effect: .*gets no traffic/,
           /ISTIO_INBOUND_PORTS: has no effect: .*no iptables rules/,
         ]) {

@@ -27,7 +27,7 @@ const FIELDS_OF_OTHERS: Readonly<Partial<Record<keyof typeof PROXY_CONFIG, "cont
 const SETTINGS = Object.entries(CATALOGUE) as unknown as readonly (readonly [string, Setting<unknown>])[];
 const IDENTITY = { POD_NAMESPACE: "default", SERVICE_ACCOUNT: "default" };
 /** Read for something else than what they are for. */
-const READ_ALL_THE_SAME = ["isDnsCapture", "isDnsServer", "dnsProxyAddress", "stsPort"];
+const READ_ALL_THE_SAME = ["stsPort"];
 
 describe("has its effect exactly what code reads", () => {
   const read = propertiesRead();
@@ -69,11 +69,6 @@ describe("a warning says what follows", () => {
     const message = `has no effect: ${row.withoutEffect}`;
     expect(await warningsOf([], { [row.env]: changed(row) })).toMatchObject([{ name: row.env, message }]);
     expect(await warningsOf([], { [row.env]: row.parser.print(row.default) })).toEqual([]);
-  });
-
-  test("where DNS is captured, for sidecars only", async () => {
-    expect(await warningsOf(["router"], { ISTIO_META_DNS_CAPTURE: "true" })).toEqual([]);
-    expect(await warningsOf(["router"], { ISTIO_META_ENABLE_DNS_SERVER: "true" })).toHaveLength(1);
   });
 
   test.each(ALL_FLAGS.filter((flag) => flag.withoutEffect).map((flag) => [flag.name, flag] as const))(
@@ -125,19 +120,6 @@ describe("a warning says what follows", () => {
     expect(await warningsOf([], { KUBERNETES_SERVICE_HOST: "10.0.0.1" })).toEqual([]);
     await rm(join(cwd, "etc"), { recursive: true });
   });
-});
-
-test.each([
-  ["ISTIO_META_DNS_CAPTURE", [], {}, true],
-  ["ISTIO_META_ENABLE_DNS_SERVER", ["router"], {}, true],
-  ["ISTIO_META_DNS_CAPTURE", ["router"], {}, false],
-  ["ISTIO_META_DNS_CAPTURE", [], { ISTIO_META_INTERCEPTION_MODE: "NONE" }, false],
-  ["ISTIO_META_DNS_CAPTURE", [], { KUBERNETES_SERVICE_HOST: "" }, false],
-] as const)("in a pod %s with %j and %j is refused: %j", async (name, args, more, isRefused) => {
-  const env = { ...IDENTITY, KUBERNETES_SERVICE_HOST: "10.0.0.1", [name]: "true", ...more };
-  const loading = loadConfig({ args, env, cwd: "/dev/null" });
-  if (isRefused) await expect(loading).rejects.toThrow(`${name}\n    cannot serve DNS: this version has no DNS server`);
-  else await expect(loading).resolves.toBeDefined();
 });
 
 function changed({ type, default: fallback }: Setting<unknown>): string {

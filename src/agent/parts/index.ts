@@ -3,6 +3,7 @@ import type { NodeDescription } from "../../node/index.ts";
 import type { Cause } from "../../status/index.ts";
 import type { PlannedPort } from "../ports/index.ts";
 import { findNode } from "../start-envoy/index.ts";
+import { DnsPart, type DnsReport } from "./dns.ts";
 import { EnvoyPart, type EnvoyReport, envoyPorts } from "./envoy.ts";
 import { IdentityPart, type IdentityReport } from "./identity.ts";
 import { PagePart } from "./page.ts";
@@ -15,7 +16,7 @@ export { closeParts } from "./close-parts.ts";
 export type { AgentContext, AgentEnd, Part, Surroundings } from "./part.ts";
 
 /** What `pilotboat status` shows of a running agent. Without secrets: a certificate's facts, never its key. */
-export type AgentReport = ReportFrame & EnvoyReport & XdsReport & IdentityReport;
+export type AgentReport = ReportFrame & EnvoyReport & XdsReport & IdentityReport & DnsReport;
 
 /** The ports on which this agent and its Envoy will listen. */
 export function plannedPorts(config: AgentConfig): readonly PlannedPort[] {
@@ -55,6 +56,7 @@ export function createParts(around: Surroundings): Parts {
   const status = new StatusPart(around, () => list);
   const list: readonly Part[] = [
     status,
+    new DnsPart(around),
     envoy,
     identity,
     xds,

@@ -1,0 +1,1 @@
+export { type DnsServer, openDnsServer } from "./dns-server.ts";

@@ -1,0 +1,241 @@
+// DNS messages, as far as a server needs them that answers addresses and passes everything else on: RFC 1035 section 4,
+// RFC 6891 (EDNS). Nothing here throws for what comes from the network.
+
+export const TYPE = { A: 1, CNAME: 5, OPT: 41, AAAA: 28 } as const;
+export const CODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NOTIMP: 4, REFUSED: 5 } as const;
+
+/** A question that can be answered or passed on. */
+export interface Query {
+  /** The packet as it came. */
+  readonly packet: Buffer;
+  /** Absolute and in lower case; other bytes than printable ASCII, and dots inside a label, as in zone files (`\.`, `\007`). */
+  readonly name: string;
+  readonly type: number;
+  /** Where the question ends in the packet. */
+  readonly questionEnd: number;
+  /** Largest answer by UDP: what EDNS says, at least 512. */
+  readonly udpSize: number;
+}
+
+/** A packet without an answer (a response, or no header), or one that gets an error. */
+export type Refusal = "ignore" | { readonly code: number };
+
+export interface Rr {
+  /** Absolute, as `Query.name`. */
+  readonly owner: string;
+  readonly type: number;
+  /** An address as bytes, or a name for CNAME. */
+  readonly data: Buffer | string;
+}
+
+/** Seconds that a client may keep an answer of ours. Source: istio/istio pkg/dns/client (defaultTTLInSeconds). */
+const TTL_S = 30;
+const HEADER = 12;
+const LONGEST_NAME = 255; // RFC 1035 section 2.3.4, with the root
+const USUAL_UDP_SIZE = 512;
+
+/** Reads the question of a packet. */
+export function readQuery(packet: Buffer): Query | Refusal {
+  if (packet.length < HEADER || (flagsOf(packet) & 0x8000) !== 0) return "ignore";
+  const opcode = (flagsOf(packet) >> 11) & 0xf;
+  if (opcode !== 0 && opcode !== 4) return { code: CODE.NOTIMP };
+  const [questions, answers, authorities, additionals] = counts(packet);
+  if (questions !== 1 || answers > 1 || authorities > 1 || additionals > 2) return { code: CODE.FORMERR };
+  const found = readName(packet, HEADER);
+  if (found === undefined || found.end + 4 > packet.length) return { code: CODE.FORMERR };
+  const questionEnd = found.end + 4;
+  const udpSize = ednsSize(packet, questionEnd, answers + authorities + additionals);
+  if (udpSize === undefined) return { code: CODE.FORMERR };
+  return { packet, name: found.name, type: packet.readUInt16BE(found.end), questionEnd, udpSize };
+}
+
+/** An answer without records: the header with this code, and the question where there is one to repeat. */
+export function errorReply(packet: Buffer, code: number, questionEnd = HEADER): Buffer {
+  const reply = Buffer.from(packet.subarray(0, questionEnd));
+  setHeader(reply, { flags: replyFlags(packet, code), questions: questionEnd > HEADER ? 1 : 0, answers: 0 });
+  return reply;
+}
+
+/** Our own answer, cut to `limit` bytes with TC set. Owners that repeat are compressed. */
+export function encodeAnswer({ packet, name, questionEnd }: Query, records: readonly Rr[], limit: number): Buffer {
+  const head = Buffer.from(packet.subarray(0, questionEnd));
+  const places = new Map<string, number>();
+  if (isLowerCase(head.subarray(HEADER, questionEnd - 4))) places.set(name, HEADER);
+  const parts: Buffer[] = [];
+  let length = head.length;
+  for (const { owner, type, data } of records) {
+    const at = places.get(owner);
+    const ownerBytes = at === undefined ? encodeName(owner) : pointer(at);
+    const value = typeof data === "string" ? encodeName(data) : data;
+    const fixed = Buffer.alloc(10);
+    fixed.writeUInt16BE(type, 0);
+    fixed.writeUInt16BE(1, 2); // class IN
+    fixed.writeUInt32BE(TTL_S, 4);
+    fixed.writeUInt16BE(value.length, 8);
+    const more = ownerBytes.length + fixed.length + value.length;
+    if (length + more > limit) break;
+    if (at === undefined) places.set(owner, length);
+    if (typeof data === "string") places.set(data, length + ownerBytes.length + fixed.length);
+    parts.push(ownerBytes, fixed, value);
+    length += more;
+  }
+  const answers = parts.length / 3;
+  const truncated = answers < records.length ? 0x0200 : 0;
+  setHeader(head, { flags: replyFlags(packet, CODE.NOERROR) | 0x0400 | truncated, questions: 1, answers }); // AA
+  return Buffer.concat([head, ...parts], length);
+}
+
+/** Whether a packet can be the reply to this query: a response with the same question. Its id is another matter. */
+export function answers(query: Query, reply: Buffer): boolean {
+  if (reply.length < HEADER || (flagsOf(reply) & 0x8000) === 0) return false;
+  if (reply.readUInt16BE(4) === 0) return (flagsOf(reply) & 0xf) !== CODE.NOERROR; // some servers repeat no question with an error
+  const found = readName(reply, HEADER);
+  if (found === undefined || found.end + 4 > reply.length || found.name !== query.name) return false;
+  return reply
+    .subarray(found.end, found.end + 4)
+    .equals(query.packet.subarray(query.questionEnd - 4, query.questionEnd));
+}
+
+/** Another server's reply, cut to `limit` bytes: whole records of the answer as far as they fit, and TC. */
+export function fitReply(reply: Buffer, limit: number): Buffer {
+  if (reply.length <= limit) return reply;
+  const name = readName(reply, HEADER);
+  let end = reply.readUInt16BE(4) === 0 || name === undefined ? HEADER : name.end + 4;
+  let kept = 0;
+  for (const wanted = reply.readUInt16BE(6); kept < wanted; kept++) {
+    const next = skipRecord(reply, end);
+    if (next === undefined || next > limit) break;
+    end = next;
+  }
+  const cut = Buffer.from(reply.subarray(0, end));
+  setHeader(cut, { flags: flagsOf(reply) | 0x0200, questions: end > HEADER ? 1 : 0, answers: kept });
+  return cut;
+}
+
+export function idOf(packet: Buffer): number {
+  return packet.readUInt16BE(0);
+}
+
+/** The same packet with another id. */
+export function withId(packet: Buffer, id: number): Buffer {
+  const copy = Buffer.from(packet);
+  copy.writeUInt16BE(id, 0);
+  return copy;
+}
+
+function flagsOf(packet: Buffer): number {
+  return packet.readUInt16BE(2);
+}
+
+/** Opcode, RD and CD are the query's; QR is set. */
+function replyFlags(query: Buffer, code: number): number {
+  return 0x8000 | (flagsOf(query) & 0x7910) | code;
+}
+
+function counts(packet: Buffer): [number, number, number, number] {
+  return [packet.readUInt16BE(4), packet.readUInt16BE(6), packet.readUInt16BE(8), packet.readUInt16BE(10)];
+}
+
+function setHeader(
+  packet: Buffer,
+  { flags, questions, answers }: { readonly flags: number; readonly questions: number; readonly answers: number },
+): void {
+  packet.writeUInt16BE(flags, 2);
+  packet.writeUInt16BE(questions, 4);
+  packet.writeUInt16BE(answers, 6);
+  packet.writeUInt32BE(0, 8);
+}
+
+/** The UDP size of the OPT record among `records` records; undefined when they cannot be read. */
+function ednsSize(packet: Buffer, start: number, records: number): number | undefined {
+  let at = start;
+  let size = USUAL_UDP_SIZE;
+  for (let left = records; left > 0; left--) {
+    const name = skipName(packet, at);
+    const end = skipRecord(packet, at);
+    if (name === undefined || end === undefined) return undefined;
+    if (packet.readUInt16BE(name) === TYPE.OPT) size = Math.max(USUAL_UDP_SIZE, packet.readUInt16BE(name + 2));
+    at = end;
+  }
+  return size;
+}
+
+/** Where the record that begins here ends; undefined when it is cut off. */
+function skipRecord(packet: Buffer, at: number): number | undefined {
+  const name = skipName(packet, at);
+  if (name === undefined || name + 10 > packet.length) return undefined;
+  const end = name + 10 + packet.readUInt16BE(name + 8);
+  return end > packet.length ? undefined : end;
+}
+
+function skipName(packet: Buffer, start: number): number | undefined {
+  for (let at = start; at < packet.length; ) {
+    const length = packet[at] ?? 0;
+    if (length === 0) return at + 1;
+    if (length >= 0xc0) return at + 2 > packet.length ? undefined : at + 2;
+    if (length > 63) return undefined;
+    at += length + 1;
+  }
+  return undefined;
+}
+
+/** A name without compression, which a question has no use for; undefined when it is none. */
+function readName(packet: Buffer, start: number): { readonly name: string; readonly end: number } | undefined {
+  let name = "";
+  for (let at = start; at < packet.length && at - start < LONGEST_NAME; ) {
+    const length = packet[at] ?? 0;
+    if (length === 0) return { name: name === "" ? "." : name, end: at + 1 };
+    if (length > 63 || at + 1 + length > packet.length) return undefined;
+    for (let one = at + 1; one <= at + length; one++) name += characterOf(packet[one] ?? 0);
+    name += ".";
+    at += length + 1;
+  }
+  return undefined;
+}
+
+const CHARACTERS = Array.from({ length: 256 }, (_, byte) => {
+  const character = String.fromCharCode(byte);
+  if (byte <= 0x20 || byte >= 0x7f) return `\\${String(byte).padStart(3, "0")}`;
+  return /[.\\"();@$]/.test(character) ? `\\${character}` : character.toLowerCase();
+});
+
+function characterOf(byte: number): string {
+  return CHARACTERS[byte] ?? "";
+}
+
+/** Of a name as `Query.name` has it. What is no name becomes the root: tables are checked when they are built. */
+function encodeName(name: string): Buffer {
+  const labels = splitLabels(name).map((label) =>
+    label.replace(/\\(\d{3})|\\(.)/g, (_all, code: string | undefined, character: string) =>
+      code === undefined ? character : String.fromCharCode(Number(code)),
+    ),
+  );
+  if (!isEncodable(labels)) return Buffer.from([0]);
+  return Buffer.concat([
+    ...labels.map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label, "latin1")])),
+    Buffer.from([0]),
+  ]);
+}
+
+/** Whether a name fits into a message: labels of 1 to 63 bytes, 255 in all. */
+export function isName(name: string): boolean {
+  return isEncodable(splitLabels(name));
+}
+
+function isEncodable(labels: readonly string[]): boolean {
+  const total = labels.reduce((sum, label) => sum + label.length + 1, 1);
+  return total <= LONGEST_NAME && labels.every((label) => label.length > 0 && label.length <= 63);
+}
+
+/** The labels of an absolute name, escapes and all. */
+export function splitLabels(name: string): string[] {
+  return name === "." ? [] : (name.replace(/\.$/, "").match(/(?:\\.|[^.\\])+|(?<=\.)(?=\.)|^(?=\.)/gs) ?? []);
+}
+
+function pointer(at: number): Buffer {
+  return Buffer.from([0xc0 | (at >> 8), at & 0xff]);
+}
+
+function isLowerCase(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte < 0x41 || byte > 0x5a);
+}
