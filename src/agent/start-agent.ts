@@ -1,4 +1,4 @@
-import { allSettled, createMetrics, createTimeline, Lifetime, stoppedOr } from "../base/index.ts";
+import { allSettled, createMetrics, createTimeline, keepRecent, Lifetime, stoppedOr } from "../base/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import { METRIC_PREFIX } from "../istio/index.ts";
 import {
@@ -20,7 +20,9 @@ const CLOSE_LIMIT_MS = 10_000;
  * Starts an agent: all parts bind, Envoy is spawned, all parts serve. See docs/architecture.md, "Start". Rejects with
  * STOPPED when a signal or `/quitquitquit` came first; either way a start that fails leaves nothing behind.
  */
-export async function startAgent(config: AgentConfig, context: AgentContext): Promise<RunningAgent> {
+export async function startAgent(config: AgentConfig, { log, ...others }: AgentContext): Promise<RunningAgent> {
+  const recent = keepRecent(log);
+  const context: AgentContext = { ...others, log: recent.log };
   const [quitting, closing] = [new AbortController(), new AbortController()];
   const asked = AbortSignal.any([context.host.signals.stop, quitting.signal]);
   const around: Surroundings = {
@@ -28,6 +30,7 @@ export async function startAgent(config: AgentConfig, context: AgentContext): Pr
     context,
     metrics: createMetrics(METRIC_PREFIX),
     timeline: createTimeline(),
+    recentLines: recent.lines,
     ports: plannedPorts(config),
     stop: AbortSignal.any([asked, closing.signal]),
     quit: (reason) => quitting.abort(new Error(reason)),

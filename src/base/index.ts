@@ -45,6 +45,7 @@ export {
 export { poll } from "./poll.ts";
 export { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
 export { checkRegularFile, FileProblem, isAbsent, readRegularFile, readTextFile } from "./read-file.ts";
+export { keepRecent, type LogLine } from "./recent-log.ts";
 export { removeTree } from "./remove-tree.ts";
 export { withoutFinalDot } from "./resolv-conf.ts";
 export { type Backoff, backoffMs, Retries, type RetryOptions, retry } from "./retry.ts";

@@ -111,7 +111,8 @@ function shortLocation(frame: string | undefined): string | undefined {
   return /([^/\\]+[/\\][^/\\:]+:\d+):\d+\)?$/.exec(frame ?? "")?.[1];
 }
 
-function textValue(value: unknown): string {
+/** A field in a line of text. */
+export function textValue(value: unknown): string {
   if (typeof value === "string") return value;
   if (value instanceof Error) return value.message;
   if (typeof value === "object" && value !== null && !(value instanceof Secret)) {

@@ -112,6 +112,7 @@ function printAddresses(
     ...(port === undefined ? [] : [["listener", `http://127.0.0.1:${port}`] as const]),
     ["envoy admin", `http://127.0.0.1:${ports.admin}`],
     ["status", `http://127.0.0.1:${ports.status}/healthz/ready`],
+    ...(agent.statusPort === undefined ? [] : [["page", `http://127.0.0.1:${agent.statusPort}/`] as const]),
     ["control plane", controlPlane.address],
     ["envoy process", String(agent.envoyPid() ?? "")],
     ["resources", `${resources}  (watched: Envoy follows your edits)`],

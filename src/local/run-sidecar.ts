@@ -97,7 +97,12 @@ export async function startOwnSidecar(config: AgentConfig, context: AgentContext
     drain: drainOf(agent),
     admin,
     addresses: [
-      ...(statusUrl === undefined ? [] : ([["status", `${statusUrl}/healthz/ready`]] as const)),
+      ...(statusUrl === undefined
+        ? []
+        : ([
+            ["status", `${statusUrl}/healthz/ready`],
+            ["page", `${statusUrl}/`],
+          ] as const)),
       ...(adminAddress === undefined
         ? []
         : ([
@@ -133,6 +138,7 @@ export async function startLocalSidecar(config: AgentConfig, options: LocalMeshO
       ["listener", outbound],
       ...(options.appPort === undefined ? [] : ([["leads to", `http://127.0.0.1:${appPort}`]] as const)),
       ["status", `${statusUrl}/healthz/ready`],
+      ["page", `${statusUrl}/`],
       ["envoy admin", adminAddress ?? ""],
       ["control plane", controlPlane.address],
     ],

@@ -1,6 +1,6 @@
-import { pause } from "../base/index.ts";
+import { type LogLine, pause } from "../base/index.ts";
 import { HEADERS, pageDocument, type Sections } from "./document/document.ts";
-import type { AgentFacts, LogLine, Readiness } from "./model/facts.ts";
+import type { AgentFacts } from "./model/facts.ts";
 import { History } from "./model/history.ts";
 import type { View } from "./model/view.ts";
 import { type AdminGet, Observer } from "./observer.ts";
@@ -17,8 +17,6 @@ import { trafficSections } from "./sections/traffic-section.ts";
 
 export interface PageOptions {
   readonly facts: () => Promise<AgentFacts>;
-  /** Never rejects. */
-  readonly readiness: () => Promise<Readiness>;
   /** Calls `listener` at every change; gives the function that ends it. */
   readonly watchReadiness: (listener: () => void) => () => void;
   /** Undefined without Envoy. */
@@ -54,8 +52,8 @@ export function createPage(options: PageOptions): Page {
   const { facts, over } = options;
   const observer = options.adminGet === undefined ? undefined : new Observer(options.adminGet, over);
   const render = async (): Promise<Sections> => {
-    const [now, readiness, view] = await Promise.all([facts(), options.readiness(), observer?.look() ?? NOTHING]);
-    return sectionsOf(now, { ...options, readiness, view, nowMs: Date.now() });
+    const [now, view] = await Promise.all([facts(), observer?.look() ?? NOTHING]);
+    return sectionsOf(now, { ...options, view, nowMs: Date.now() });
   };
   let streams = 0;
   async function* events(): AsyncGenerator<string> {
@@ -90,18 +88,17 @@ export function createPage(options: PageOptions): Page {
 }
 
 interface Moment {
-  readonly readiness: Readiness;
   readonly view: View;
   readonly logLines: () => readonly LogLine[];
   readonly nowMs: number;
 }
 
-function sectionsOf(facts: AgentFacts, { readiness, view, logLines, nowMs }: Moment): Sections {
+function sectionsOf(facts: AgentFacts, { view, logLines, nowMs }: Moment): Sections {
   return {
     node: nodeLine(facts),
-    ready: readySection(readiness, facts),
+    ready: readySection(facts, nowMs),
     identity: identitySection(facts.identity, nowMs),
-    xds: xdsSection(facts),
+    xds: xdsSection(facts, nowMs),
     envoy: envoySection(facts, view.server, view.problem, nowMs),
     ...trafficSections(view),
     log: logSection(logLines()),

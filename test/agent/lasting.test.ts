@@ -18,6 +18,7 @@ const { list } = createParts({
   config: before,
   context: { host, log: silentLogger },
   metrics: createMetrics("x_"),
+  recentLines: () => [],
   timeline: createTimeline(),
   ports: plannedPorts(before),
   stop: never,

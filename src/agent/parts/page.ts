@@ -1,3 +1,4 @@
+import { hideSecretsInText } from "../../istio/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import type { AgentFacts, Page } from "../../page/index.ts";
 import type { Route } from "../../status/index.ts";
@@ -42,15 +43,15 @@ export class PagePart implements Part {
 
   async #make({ report, readiness }: Shown): Promise<Page> {
     const { createPage } = await import("../../page/index.ts");
-    const { settings, proxy } = this.#around.config;
+    const { config, recentLines } = this.#around;
+    const { settings, proxy } = config;
     const { adminAccess } = await import("../../status/index.ts");
     const { family } = await this.#node();
     return createPage({
       facts: async () => (await report()) as AgentFacts,
-      readiness: () => readiness.look(),
       watchReadiness: (listener) => readiness.watch(listener),
       adminGet: settings.isEnvoyDisabled ? undefined : adminAccess(family.localhost, proxy.proxyAdminPort),
-      logLines: () => [],
+      logLines: () => recentLines().map((line) => ({ ...line, text: hideSecretsInText(line.text) })),
       over: this.#over.signal,
     });
   }

@@ -1,4 +1,4 @@
-import type { Lifetime, MetricsRegistry, Timeline } from "../../base/index.ts";
+import type { Lifetime, LogLine, MetricsRegistry, Timeline } from "../../base/index.ts";
 import type { AgentConfig, LoadedConfig } from "../../config/index.ts";
 import type { EnvoyEnd } from "../../envoy/supervisor/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
@@ -27,6 +27,8 @@ export interface Surroundings {
   readonly context: AgentContext;
   readonly metrics: MetricsRegistry;
   readonly timeline: Timeline;
+  /** The last lines of the log since the start began, the newest last. */
+  readonly recentLines: () => readonly LogLine[];
   /** What all parts together are going to listen on. */
   readonly ports: readonly PlannedPort[];
   /** Aborts when a stop is requested, or when the agent closes. */

@@ -91,9 +91,7 @@ export class StatusPart implements Part {
       }),
       jsonRoute("/debug/agent", report),
       ...(config.flags.profiling ? [profileRoute(["pilotboat", "proxy", config.role])] : []),
-      ...(
-        await Promise.all(parts.map((part) => part.routes?.({ report: async () => report(), readiness }) ?? []))
-      ).flat(),
+      ...(await Promise.all(parts.map((part) => part.routes?.({ report, readiness }) ?? []))).flat(),
     ];
     await life.own("status", serveStatus({ socket, routes, log: context.log }, stop));
   }

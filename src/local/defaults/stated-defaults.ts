@@ -33,8 +33,15 @@ export function runDefaults(env: Host["env"], ports: ChosenPorts | undefined): r
   const bound = env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS
     ? {}
     : { terminationDrainDuration: formatGoDuration(terminationDrainDuration ?? 0n) };
-  return [{ source: RUN, variables, proxyConfig: bound }, ...(ports === undefined ? [] : [portDefaults(RUN, ports)])];
+  const measured = ports === undefined ? {} : MEASURED;
+  return [
+    { source: RUN, variables, proxyConfig: { ...bound, ...measured } },
+    ...(ports === undefined ? [] : [portDefaults(RUN, ports)]),
+  ];
 }
+
+/** One histogram for each cluster more than in a pod: the page at the status port shows latencies. */
+const MEASURED = { proxyStatsMatcher: { inclusionSuffixes: ["upstream_rq_time"] } };
 
 export interface MeshFacts {
   readonly namespace: string;
@@ -63,6 +70,7 @@ export function meshDefaults(mesh: MeshFacts): readonly ConfigDefaults[] {
   };
   const proxyConfig = {
     discoveryAddress: `localhost:${controlPlanePort}`,
+    ...MEASURED,
     terminationDrainDuration: "0s", // nobody else is connected, and Ctrl-C should be quick
   };
   return [{ source, variables, proxyConfig }, portDefaults(source, ports)];
@@ -87,7 +95,8 @@ export function statedDefaults(name: string): readonly StatedDefault[] {
   const found = (command: StatedDefault["command"], defaults: readonly ConfigDefaults[]): StatedDefault[] =>
     defaults.flatMap(({ variables = {}, proxyConfig = {} }) => {
       const value = variables[name] ?? proxyConfig[name];
-      return value === undefined ? [] : [{ command, value: String(value) }];
+      const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+      return value === undefined ? [] : [{ command, value: text }];
     });
   const flags = Object.fromEntries(Object.entries(RUN_LOG_FLAGS).map(([flag, value]) => [`--${flag}`, value]));
   return [

@@ -32,25 +32,38 @@ section { background: var(--card); border: 1px solid var(--edge); border-radius:
 .badge.bad { background: var(--bad-fill); color: var(--bad); }
 .reason { color: var(--bad); margin-top: 4px; }
 .state { color: var(--good); }
+.bad { color: var(--bad); }
+.main .warn { color: var(--warn); }
+.dim, i, .since { color: var(--dim); font-style: normal; }
+.since { font-size: 13px; }
+.causes { flex-basis: 100%; margin: 0; padding-left: 20px; overflow-wrap: anywhere; font-size: 14px; }
+.causes b { background: var(--bad-fill); color: var(--bad); border-radius: 4px; padding: 0 6px; font-size: 12px; }
 .notes { flex-basis: 100%; margin: 0; padding-left: 20px; color: var(--warn); overflow-wrap: anywhere; }
 .main { font-weight: 600; }
 .empty, .hint, .under { color: var(--dim); }
 .hint { font-size: 13px; margin-top: 8px; }
 .under { font-size: 13px; margin-bottom: 8px; }
+dl + h2 { margin-top: 12px; }
 dl { margin: 8px 0 0; font-size: 13px; }
 dl div { display: flex; gap: 10px; padding: 2px 0; }
 dt { flex: 0 0 86px; color: var(--dim); }
 dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 table { width: 100%; border-collapse: collapse; font-size: 13px; margin-top: 8px; }
 th { text-align: left; color: var(--dim); font-weight: 500; }
-th, td { padding: 3px 10px 3px 0; vertical-align: top; overflow-wrap: anywhere; }
-td.number { text-align: right; }
+th, td { padding: 3px 10px 3px 0; vertical-align: top; white-space: nowrap; }
+.rejection td { white-space: normal; overflow-wrap: anywhere; color: var(--bad); background: var(--bad-fill); padding: 4px 8px; border-radius: 6px; }
 .bar { display: block; width: 100%; height: 8px; margin: 8px 0 4px; border-radius: 4px; }
 .bar .whole { fill: var(--edge); }
 .bar.good .left { fill: var(--good); }
 .bar.warn .left { fill: var(--warn); }
 .bar.bad .left { fill: var(--bad); }
 .scroll { overflow: auto; max-height: 78vh; }
+ul.narrow { display: none; list-style: none; margin: 0; padding: 0; }
+.narrow li { border: 1px solid var(--line); border-radius: 6px; padding: 8px 10px; margin-top: 8px; overflow-wrap: anywhere; font: 600 13px ui-monospace, monospace; overflow: hidden; }
+.narrow li.warn { border-color: var(--warn); background: var(--warn-fill); }
+.narrow li.refused { border-color: var(--bad); background: var(--bad-fill); }
+.narrow .way { color: var(--dim); font-size: 12px; font-weight: 400; }
+.narrow .bad { color: var(--bad); }
 details { margin-top: 10px; }
 summary { cursor: pointer; color: var(--dim); font-size: 13px; margin-bottom: 6px; }
 .picture { display: block; font: 12px ui-monospace, monospace; }
@@ -79,5 +92,6 @@ summary { cursor: pointer; color: var(--dim); font-size: 13px; margin-bottom: 6p
 footer { padding-bottom: 28px; }
 footer a { display: inline-block; margin: 4px 6px 4px 0; padding: 4px 12px; border: 1px solid var(--edge); border-radius: 6px; background: var(--card); color: var(--accent); text-decoration: none; font-size: 13px; }
 footer a:hover { border-color: var(--accent); }
+@media (max-width: 760px) { .wide { display: none; } ul.narrow { display: block; } }
 @media (max-width: 600px) { header, main, footer { padding-left: 10px; padding-right: 10px; } section { padding: 12px; } }
 `;

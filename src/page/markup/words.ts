@@ -26,8 +26,9 @@ export function rate(value: number): string {
   return String(Number(value.toFixed(value >= 1 ? 1 : 2)));
 }
 
-/** `0.4 ms`, `12 ms`, `1.5 s`. */
+/** `<1 ms`, `1.5 ms`, `12 ms`, `1.5 s`. */
 export function latency(ms: number): string {
+  if (ms < 1) return "<1 ms"; // Envoy counts whole ones
   return ms >= 1_000 ? `${rate(ms / 1_000)} s` : `${ms < 10 ? Number(ms.toFixed(1)) : Math.round(ms)} ms`;
 }
 

@@ -70,11 +70,12 @@ function readListeners(dump: unknown, routes: Map<string, RouteTable>): Listener
   const own = listOf(dump, "static_listeners").map((entry) =>
     readListener(memberOf(entry, "listener"), { isStatic: true, state: "active", refusal: undefined }, routes),
   );
-  const dynamic = listOf(dump, "dynamic_listeners").map((entry) => {
+  const dynamic = listOf(dump, "dynamic_listeners").flatMap((entry) => {
     const state = (["active", "warming", "draining"] as const).find((one) => memberOf(entry, `${one}_state`));
+    const listener =
+      memberOf(entry, `${state}_state`, "listener") ?? memberOf(entry, "error_state", "failed_configuration");
+    if (listener === undefined) return []; // refused, and Envoy does not say what it was
     const refusal = textOf(entry, "error_state", "details") || undefined;
-    const refused = memberOf(entry, "error_state", "failed_configuration");
-    const listener = memberOf(entry, `${state}_state`, "listener") ?? refused;
     const found = readListener(listener, { isStatic: false, state: state ?? "warming", refusal }, routes);
     return { ...found, name: textOf(entry, "name") || found.name };
   });

@@ -8,8 +8,9 @@ export interface Endpoint {
 
 /** Counters since Envoy's start, over the endpoints that a cluster has now. */
 export interface Counters {
+  /** Those that were answered or have failed. */
   readonly requests: number;
-  /** Answers with 5xx, resets, and endpoints that could not be reached. */
+  /** Of these: answers with 5xx, resets, and endpoints that could not be reached. */
   readonly errors: number;
   readonly connections: number;
   /** How many requests took how long: the middle of a bin in milliseconds, and a count. Undefined where Envoy keeps no such statistics. */
@@ -51,7 +52,7 @@ export function readTraffic(clusters: unknown, stats: unknown): Traffic {
       return [
         textOf(cluster, "name"),
         {
-          requests: sum("rq_total"),
+          requests: sum("rq_success") + sum("rq_error"), // `rq_total` is without those that found no connection
           errors: sum("rq_error"),
           connections: sum("cx_total"),
           latencies: latencies.get(`cluster.${statName}.upstream_rq_time`),

@@ -1,9 +1,10 @@
 import { type Html, html } from "../markup/html.ts";
-import { latency, plural, rate, shorten } from "../markup/words.ts";
-import { perSecond, quantile, type Step, total } from "../model/history.ts";
+import { plural, shorten } from "../markup/words.ts";
+import type { Step } from "../model/history.ts";
 import type { Cluster, Listener, RouteTable } from "../model/read-topology.ts";
 import type { ClusterTraffic, Traffic } from "../model/read-traffic.ts";
 import type { Scene } from "./choose.ts";
+import { figuresOf, healthOf, troubleOf, troubleOfListener } from "./figures.ts";
 import { type Box, COLUMNS, type Line, layOut } from "./layout.ts";
 import { plotLatency, plotRequests } from "./plot.ts";
 
@@ -39,13 +40,15 @@ export function drawScene(scene: Scene, numbers: Numbers, size: Size, label: str
     ([name, count]) =>
       html`<text class="head" x="${COLUMNS[name].x}" y="-10">${name} <tspan class="dim">${count}</tspan></text>`,
   )}${layout.lines.map((line) => drawLine(line))}${scene.listeners.map((one) =>
-    drawListener(one, layout.listeners.get(one.name)),
+    drawListener(one, layout.listeners.get(one)),
   )}${scene.routes.map((one) => drawRoute(one, layout.routes.get(one.name)))}${scene.clusters.map((one) => {
     const traffic = numbers.traffic.get(one.name);
     const steps = size === "large" ? numbers.stepsOf(one.name) : undefined;
     return [
       drawCluster(one, traffic, steps, layout.clusters.get(one.name)),
-      drawEndpoints(traffic, layout.endpoints.get(one.name)),
+      size === "large"
+        ? drawEndpoints(traffic, layout.endpoints.get(one.name))
+        : drawEndpointsBriefly(traffic, layout.endpoints.get(one.name)),
     ];
   })}</svg>`;
 }
@@ -79,8 +82,9 @@ function note(text: string, width: number, y: number, kind = "note"): Html {
   return html`<text class="${kind}" x="10" y="${y}">${shorten(text, Math.floor((width - 20) / NOTE_WIDTH))}</text>`;
 }
 
-function drawListener({ name: text, address, state, refusal }: Listener, box: Box | undefined): Html | undefined {
-  const trouble = refusal === undefined ? (state === "active" ? undefined : state) : "refused";
+function drawListener(listener: Listener, box: Box | undefined): Html | undefined {
+  const { name: text, address, refusal } = listener;
+  const trouble = troubleOfListener(listener);
   const width = box?.width ?? 0;
   const title = [text, address, refusal].filter((one) => one !== undefined).join("; ");
   return drawBox(box, kindOf("listener", trouble, refusal), title, [
@@ -92,81 +96,81 @@ function drawListener({ name: text, address, state, refusal }: Listener, box: Bo
 function drawRoute({ name: text, virtualHosts, domains }: RouteTable, box: Box | undefined): Html | undefined {
   const width = box?.width ?? 0;
   const hosts = virtualHosts === 1 ? `for ${domains[0] ?? "no domain"}` : plural(virtualHosts, "virtual host");
-  return drawBox(box, "route", `${text}: ${domains.slice(0, 20).join(", ")}`, [
+  return drawBox(box, "route", `${text}: ${domains.slice(0, MOST_NAMED).join(", ")}`, [
     name(text, width),
     note(hosts, width, 35),
   ]);
 }
 
+/** In a title, which a browser shows while the pointer rests. */
+const MOST_NAMED = 20;
+
+/** `steps` is undefined where there is no room for figures. */
 function drawCluster(
-  { name: text, discovery, state, refusal }: Cluster,
+  cluster: Cluster,
   traffic: ClusterTraffic | undefined,
   steps: readonly Step[] | undefined,
   box: Box | undefined,
 ): Html | undefined {
+  const { name: text, discovery, refusal } = cluster;
   const width = box?.width ?? 0;
-  const isEmpty = traffic !== undefined && traffic.endpoints.length === 0 && discovery !== "ORIGINAL_DST";
-  const trouble =
-    refusal === undefined ? (state === "warming" ? "warming" : isEmpty ? "no endpoints" : undefined) : "refused";
+  const trouble = troubleOf(cluster, traffic);
   const kind = kindOf("cluster", trouble, refusal);
   const title = [text, discovery, refusal].filter((one) => one !== undefined).join("; ");
   if (steps === undefined) return drawBox(box, kind, title, [name(text, width), note(trouble ?? discovery, width, 35)]);
+  const { rate, errors, half, most } = figuresOf(steps, traffic);
+  const calm = (traffic?.requests ?? 0) === 0 ? discovery : "no errors";
   return drawBox(box, kind, title, [
     name(text, width),
-    drawRequests(steps, traffic, trouble ?? discovery),
-    drawLatency(steps, traffic),
+    plotRequests(steps, { x: 10, y: 28, width: 90, height: 38 }),
+    html`<text class="figure" x="108" y="42">${rate}</text>`,
+    html`<text class="${(errors ?? trouble) === undefined ? "note" : "bad"}" x="108" y="60">${errors ?? trouble ?? calm}</text>`,
+    plotLatency(steps, { x: 236, y: 28, width: 90, height: 38 }),
+    html`<text class="figure" x="334" y="42">${half}</text>`,
+    html`<text class="note" x="334" y="60">${most}</text>`,
   ]);
 }
 
-/** Rates are those of the last ten seconds, the rest is of all the time that is shown. */
-const RECENT_STEPS = 5;
+/** As many as there is room for. */
+const MOST_LINES = 4;
 
-function drawRequests(steps: readonly Step[], traffic: ClusterTraffic | undefined, otherwise: string): Piece {
-  const recent = perSecond(steps.slice(-RECENT_STEPS), "requests");
-  const errors = total(steps, "errors");
-  const connections = perSecond(steps.slice(-RECENT_STEPS), "connections");
-  const isHttp = (traffic?.requests ?? 0) > 0 || (traffic?.connections ?? 0) === 0;
-  const figure = isHttp ? `${rate(recent)} requests/s` : `${rate(connections)} connections/s`;
-  const share = total(steps, "requests") === 0 ? 0 : (errors / Math.max(errors, total(steps, "requests"))) * 100;
-  return [
-    plotRequests(steps, { x: 10, y: 28, width: 90, height: 38 }),
-    html`<text class="figure" x="108" y="42">${figure}</text>`,
-    errors === 0
-      ? html`<text class="note" x="108" y="60">${(traffic?.requests ?? 0) === 0 ? otherwise : "no errors"}</text>`
-      : html`<text class="bad" x="108" y="60">${plural(errors, "error")}, ${rate(share)} %</text>`,
-  ];
-}
-
-function drawLatency(steps: readonly Step[], traffic: ClusterTraffic | undefined): Piece {
-  const [half, most] = [quantile(steps, 0.5), quantile(steps, 0.95)];
-  const isKept = traffic?.latencies !== undefined || (traffic?.requests ?? 0) === 0;
-  return [
-    plotLatency(steps, { x: 236, y: 28, width: 90, height: 38 }),
-    html`<text class="figure" x="334" y="42">${half === undefined ? "–" : `p50 ${latency(half)}`}</text>`,
-    html`<text class="note" x="334" y="60">${
-      most === undefined ? (isKept ? "no latency yet" : "not measured") : `p95 ${latency(most)}`
-    }</text>`,
-  ];
-}
-
+/** A line for each; the last one for those without a line. */
 function drawEndpoints(traffic: ClusterTraffic | undefined, box: Box | undefined): Html | undefined {
   const endpoints = traffic?.endpoints ?? [];
+  if (endpoints.length < 2) return drawEndpointsBriefly(traffic, box);
+  const { isWell } = healthOf(traffic);
   const width = box?.width ?? 0;
-  const sick = endpoints.filter(({ trouble }) => trouble !== undefined);
-  const title = endpoints
-    .slice(0, 20)
-    .map(({ address, trouble }) => `${address}${trouble === undefined ? "" : ` (${trouble})`}`);
-  const more = endpoints.length > 1 ? `and ${endpoints.length - 1} more` : "1 endpoint";
-  const health = sick.length === 0 ? "all healthy" : `${sick.length} of ${endpoints.length} not healthy`;
-  if (endpoints.length === 0) return drawBox(box, "endpoints", "no endpoints", note("none", width, 18));
-  return drawBox(box, sick.length === 0 ? "endpoints" : "endpoints warn", title.join(", "), [
-    name(endpoints[0]?.address ?? "", width),
+  const shown = endpoints.length > MOST_LINES ? endpoints.slice(0, MOST_LINES - 1) : endpoints;
+  const rest = endpoints.slice(shown.length);
+  const lines = shown.map(({ address, trouble }, at) =>
     note(
-      endpoints.length === 1 ? (sick[0]?.trouble ?? "healthy") : `${more}, ${health}`,
+      trouble === undefined ? address : `${address} ${trouble}`,
       width,
-      35,
-      sick.length > 0 ? "bad" : "note",
+      17 + at * 17,
+      trouble === undefined ? "name" : "bad",
     ),
+  );
+  const sick = rest.filter(({ trouble }) => trouble !== undefined).length;
+  const last = sick === 0 ? `and ${rest.length} more, healthy` : `and ${rest.length} more, ${sick} not healthy`;
+  return drawBox(box, isWell ? "endpoints" : "endpoints warn", titleOf(traffic), [
+    lines,
+    rest.length > 0 && note(last, width, 17 + shown.length * 17, sick === 0 ? "note" : "bad"),
+  ]);
+}
+
+function titleOf(traffic: ClusterTraffic | undefined): string {
+  const named = (traffic?.endpoints ?? [])
+    .slice(0, MOST_NAMED)
+    .map(({ address, trouble }) => `${address}${trouble === undefined ? "" : ` (${trouble})`}`);
+  return named.join(", ") || "no endpoints";
+}
+
+function drawEndpointsBriefly(traffic: ClusterTraffic | undefined, box: Box | undefined): Html | undefined {
+  const { first, rest, isWell } = healthOf(traffic);
+  const width = box?.width ?? 0;
+  return drawBox(box, isWell ? "endpoints" : "endpoints warn", titleOf(traffic), [
+    name(first, width),
+    note(rest, width, 35, isWell ? "note" : "bad"),
   ]);
 }
 

@@ -1,3 +1,4 @@
+import type { Listener } from "../model/read-topology.ts";
 import type { Scene } from "./choose.ts";
 
 /** A box of the picture, in its units, which are CSS pixels. */
@@ -16,7 +17,7 @@ export interface Line {
 export interface Layout {
   readonly width: number;
   readonly height: number;
-  readonly listeners: ReadonlyMap<string, Box>;
+  readonly listeners: ReadonlyMap<Listener, Box>;
   readonly routes: ReadonlyMap<string, Box>;
   readonly clusters: ReadonlyMap<string, Box>;
   /** By cluster. */
@@ -34,6 +35,8 @@ export const COLUMNS = {
 
 const GAP = 12;
 const SMALL = 44;
+/** So that what leads to many clusters is on the screen with the first of them. */
+const NEAR = 176;
 
 /** Clusters one below the other, with their endpoints beside them; what leads to them is at the middle of its clusters. */
 export function layOut(scene: Scene, clusterHeight: number): Layout {
@@ -43,23 +46,23 @@ export function layOut(scene: Scene, clusterHeight: number): Layout {
   });
   const endpoints = new Map([...clusters].map(([name, box]) => [name, { ...box, ...COLUMNS.endpoints }]));
   const routes = column(
-    scene.routes.map(({ name, clusters: to }) => ({ name, to: boxesOf(to, clusters) })),
+    scene.routes.map(({ name, clusters: to }) => ({ key: name, to: boxesOf(to, clusters) })),
     COLUMNS.routes,
   );
   const listeners = column(
-    scene.listeners.map(({ name, routes: tables, clusters: to }) => ({
-      name,
-      to: [...boxesOf(tables, routes), ...boxesOf(to, clusters)],
+    scene.listeners.map((key) => ({
+      key, // a name may be there twice
+      to: [...boxesOf(key.routes, routes), ...boxesOf(key.clusters, clusters)],
     })),
     COLUMNS.listeners,
   );
   const lines = [
-    ...scene.listeners.flatMap((one) => linesOf(listeners.get(one.name), boxesOf(one.routes, routes))),
-    ...scene.listeners.flatMap((one) => linesOf(listeners.get(one.name), boxesOf(one.clusters, clusters))),
+    ...scene.listeners.flatMap((one) => linesOf(listeners.get(one), boxesOf(one.routes, routes))),
+    ...scene.listeners.flatMap((one) => linesOf(listeners.get(one), boxesOf(one.clusters, clusters))),
     ...scene.routes.flatMap((one) => linesOf(routes.get(one.name), boxesOf(one.clusters, clusters))),
     ...scene.clusters.flatMap(({ name }) => linesOf(clusters.get(name), boxesOf([name], endpoints))),
   ];
-  const all = [clusters, routes, listeners].flatMap((boxes) => [...boxes.values()]);
+  const all = [...clusters.values(), ...routes.values(), ...listeners.values()];
   const height = all.reduce((most, box) => Math.max(most, box.y + box.height), SMALL);
   return {
     width: COLUMNS.endpoints.x + COLUMNS.endpoints.width,
@@ -72,19 +75,22 @@ export function layOut(scene: Scene, clusterHeight: number): Layout {
   };
 }
 
-interface Wish {
-  readonly name: string;
+interface Wish<Key> {
+  readonly key: Key;
   readonly to: readonly Box[];
 }
 
-/** Each as near to the middle of what it leads to as the ones above it allow. */
-function column(wishes: readonly Wish[], place: { readonly x: number; readonly width: number }): Map<string, Box> {
-  const wanted = wishes.map(({ name, to }) => ({ name, middle: middleOf(to) })).sort((a, b) => a.middle - b.middle);
-  const placed = new Map<string, Box>();
+/** Each beside the middle of what it leads to, but not far below the first of that, as the ones above it allow. */
+function column<Key>(
+  wishes: readonly Wish<Key>[],
+  place: { readonly x: number; readonly width: number },
+): Map<Key, Box> {
+  const wanted = wishes.map(({ key, to }) => ({ key, middle: middleOf(to) })).sort((a, b) => a.middle - b.middle);
+  const placed = new Map<Key, Box>();
   let freeFrom = 0;
-  for (const { name, middle } of wanted) {
+  for (const { key, middle } of wanted) {
     const y = Math.max(freeFrom, Number.isFinite(middle) ? middle - SMALL / 2 : freeFrom);
-    placed.set(name, { ...place, y, height: SMALL });
+    placed.set(key, { ...place, y, height: SMALL });
     freeFrom = y + SMALL + GAP;
   }
   return placed;
@@ -93,7 +99,9 @@ function column(wishes: readonly Wish[], place: { readonly x: number; readonly w
 /** Infinite where it leads to nothing: such boxes come last. */
 function middleOf(boxes: readonly Box[]): number {
   if (boxes.length === 0) return Number.POSITIVE_INFINITY;
-  return boxes.reduce((sum, { y, height }) => sum + y + height / 2, 0) / boxes.length;
+  const middles = boxes.map(({ y, height }) => y + height / 2);
+  const mean = middles.reduce((sum, middle) => sum + middle, 0) / middles.length;
+  return Math.min(mean, Math.min(...middles) + NEAR);
 }
 
 function boxesOf(names: readonly string[], boxes: ReadonlyMap<string, Box>): Box[] {

@@ -1,18 +1,26 @@
+import type { LogLine } from "../../base/index.ts";
 import { type Html, html } from "../markup/html.ts";
-import { bytes, span, utc } from "../markup/words.ts";
-import type { AgentFacts, IdentityFacts, LogLine, Readiness } from "../model/facts.ts";
+import { bytes, shorten, span, utc } from "../markup/words.ts";
+import type { AgentFacts, IdentityFacts, XdsFacts } from "../model/facts.ts";
 import type { ServerFigures } from "../model/read-traffic.ts";
 
 // Each section is the inside of an element that the document has; the stream replaces it when it changes.
 
-export function readySection(readiness: Readiness, facts: AgentFacts): Html {
+export function readySection({ readiness, leftOut, substitutedWasm }: AgentFacts, nowMs: number): Html {
+  const { ready, since, reason, causes } = readiness;
   const notes = [
-    ...facts.leftOut.map(({ filter, lost }) => `This Envoy does not have "${filter}"; lost: ${lost}`),
-    ...facts.substitutedWasm.map(({ name, consequence }) => `Without its Wasm module: "${name}"; ${consequence}`),
+    ...leftOut.map(({ filter, lost }) => `This Envoy does not have "${filter}"; lost: ${lost}`),
+    ...substitutedWasm.map(({ name, consequence }) => `Without its Wasm module: "${name}"; ${consequence}`),
   ];
-  return html`<p class="badge ${readiness.isReady ? "good" : "bad"}">${readiness.isReady ? "Ready" : "Not ready"}</p>${
-    !readiness.isReady && html`<p class="reason">${readiness.reason}</p>`
+  return html`<p class="badge ${ready ? "good" : "bad"}">${ready ? "Ready" : "Not ready"}</p><p class="since">for ${span(
+    nowMs - Date.parse(since),
+  )}</p>${reason !== undefined && html`<p class="reason">${reason}</p>`}${
+    causes.length > 0 && html`<ol class="causes">${causes.map(causeItem)}</ol>`
   }${notes.length > 0 && html`<ul class="notes">${notes.map((note) => html`<li>${note}</li>`)}</ul>`}`;
+}
+
+function causeItem({ kind, text, waitedMs }: AgentFacts["readiness"]["causes"][number]): Html {
+  return html`<li><b>${kind}</b> ${text}${waitedMs !== undefined && html` <i>for ${span(waitedMs)}</i>`}</li>`;
 }
 
 type Row = readonly [name: string, value: Html | string | undefined];
@@ -31,7 +39,7 @@ export function identitySection(identity: IdentityFacts | undefined, nowMs: numb
   const left = notAfterMs > nowMs ? `${span(notAfterMs - nowMs)} left` : `expired ${span(nowMs - notAfterMs)} ago`;
   const kind = share > 0.2 ? "good" : share > 0 ? "warn" : "bad";
   const { nextRotationMs, token } = identity ?? {};
-  return html`<h2>Identity</h2><p class="main">${subjectAltName.replace(/^URI:/, "")}</p><svg class="bar ${kind}" role="img" aria-label="${left}" viewBox="0 0 100 4" preserveAspectRatio="none"><rect class="whole" width="100" height="4"/><rect class="left" width="${
+  return html`<h2>Identity</h2><p class="main">${broken(subjectAltName.replace(/^URI:/, ""))}</p><svg class="bar ${kind}" role="img" aria-label="${left}" viewBox="0 0 100 4" preserveAspectRatio="none"><rect class="whole" width="100" height="4"/><rect class="left" width="${
     share * 100
   }" height="4"/></svg><p class="under"><b>${left}</b>, until ${utc(notAfterMs)} UTC</p>${rows([
     ["renewed", nextRotationMs === undefined ? undefined : `in ${span(nextRotationMs - nowMs)}`],
@@ -45,35 +53,73 @@ export function identitySection(identity: IdentityFacts | undefined, nowMs: numb
   ])}${troubles}`;
 }
 
+/** A long name that a line may end in, after each slash. */
+function broken(name: string): Html {
+  return html`${name.split("/").map((piece, at) => html`${at > 0 && html`/<wbr>`}${piece}`)}`;
+}
+
 /** States in which requests are answered. */
 const GOOD_STATES = ["running", "responding"];
+const BAD_STATES = ["hung", "waiting", "ended"];
 
-export function xdsSection({ controlPlane }: AgentFacts): Html {
+export function xdsSection({ controlPlane, xds }: AgentFacts, nowMs: number): Html {
   const { address, state } = controlPlane;
-  return html`<h2>Control plane</h2><p class="main">${address}</p><p class="${
-    GOOD_STATES.includes(state) ? "state" : "reason"
-  }">${state}</p>`;
+  const isGood = GOOD_STATES.includes(state);
+  const isInTable = state.startsWith("Envoy rejected") && xds.some(({ rejection }) => rejection !== undefined);
+  return html`<h2>Control plane</h2><p class="main">${address}</p><p class="${isGood ? "state" : "reason"}">${
+    isInTable ? "Envoy rejected what it sent, and keeps what it has" : state
+  }</p>${
+    xds.length > 0 &&
+    html`<table><thead><tr><th>type</th><th>state</th><th>has</th><th>version</th><th>taken</th></tr></thead><tbody>${xds.map(
+      (type) => typeRows(type, nowMs),
+    )}</tbody></table>`
+  }`;
+}
+
+const VERSION_CHARACTERS = 14;
+
+function typeRows({ name, typeUrl, state, version, syncedMs, resources, rejection }: XdsFacts, nowMs: number): Html {
+  const age = syncedMs === undefined ? "never" : `${span(nowMs - syncedMs)} ago`;
+  const kind = state === "SYNCED" ? "state" : state === "REJECTED" ? "bad" : "dim";
+  return html`<tr><td title="${typeUrl}">${name}</td><td class="${kind}">${state}</td><td>${resources}</td><td title="${version ?? ""}">${shorten(
+    version ?? "–",
+    VERSION_CHARACTERS,
+  )}</td><td><i>${age}</i></td></tr>${
+    rejection !== undefined &&
+    html`<tr class="rejection"><td colspan="5">${rejection.resource !== undefined && html`<b>${rejection.resource}</b>: `}${rejection.text.trimEnd()}</td></tr>`
+  }`;
 }
 
 export function envoySection(
-  { envoy, history, version, pid }: AgentFacts,
+  facts: AgentFacts,
   server: ServerFigures | undefined,
   problem: string | undefined,
   nowMs: number,
 ): Html {
+  const { envoy, history, envoyVersion, envoyResidentBytes } = facts;
   const { child } = envoy;
   const crash = history?.lastCrash;
-  return html`<h2>Envoy</h2><p class="main">${envoy.kind}${child !== undefined && `, for ${span(nowMs - child.startedMs)}`}</p>${
-    problem !== undefined && html`<p class="reason">${problem}</p>`
-  }${rows([
-    ["process", child === undefined ? undefined : `pid ${child.pid}, epoch ${child.epoch}`],
-    ["memory", server === undefined ? undefined : bytes(server.memoryBytes)],
-    ["connections", server === undefined ? undefined : String(server.connections)],
-    ["restarts", history === undefined ? undefined : String(history.restarts)],
+  const memory = envoyResidentBytes ?? server?.memoryBytes;
+  return html`<h2>Envoy</h2><p class="main">${envoyVersion} <span class="${
+    GOOD_STATES.includes(envoy.kind) ? "state" : BAD_STATES.includes(envoy.kind) ? "bad" : "warn"
+  }">${envoy.kind}</span></p>${problem !== undefined && html`<p class="reason">${problem}</p>`}${rows([
+    ["uptime", child && span(nowMs - child.startedMs)],
+    ["process", child && `pid ${child.pid}, epoch ${child.epoch}`],
+    ["memory", memory === undefined ? undefined : bytes(memory)],
+    ["connections", server && String(server.connections)],
+    ["restarts", history && String(history.restarts)],
     ["last crash", crash && `${crash.reason}, ${span(nowMs - crash.endedMs)} ago`],
     ["evidence", crash?.evidence],
-    ["agent", `pilotboat ${version}, pid ${pid}, ${bytes(process.memoryUsage.rss())}`],
-  ])}`;
+  ])}<h2>Agent</h2>${rows(agentRows(facts, nowMs))}`;
+}
+
+function agentRows({ version, runtime, pid, startedMs, residentBytes }: AgentFacts, nowMs: number): Row[] {
+  return [
+    ["version", `${version}, on ${runtime.name} ${runtime.version}`],
+    ["uptime", span(nowMs - startedMs)],
+    ["process", `pid ${pid}`],
+    ["memory", bytes(residentBytes)],
+  ];
 }
 
 export function logSection(lines: readonly LogLine[]): Html {

@@ -3,6 +3,7 @@ import { plural } from "../markup/words.ts";
 import type { View } from "../model/view.ts";
 import { chooseScenes } from "../picture/choose.ts";
 import { drawScene, type Numbers } from "../picture/draw.ts";
+import { drawNarrow } from "../picture/narrow.ts";
 
 const NO_TRAFFIC = new Map();
 
@@ -17,11 +18,14 @@ export function trafficSections({ topology, traffic = NO_TRAFFIC, history, probl
   const numbers: Numbers = { traffic, stepsOf: (cluster) => history.of(cluster) };
   const { main, quiet, own, notDrawn } = chooseScenes(topology, traffic);
   const isEmpty = main.clusters.length + main.listeners.length === 0;
-  const isMeasured = [...traffic.values()].some(({ latencies }) => latencies !== undefined);
+  const isMeasured = main.clusters.every(({ name, isStatic }) => {
+    const counters = traffic.get(name);
+    return isStatic || counters === undefined || counters.requests === 0 || counters.latencies !== undefined;
+  });
   return {
     traffic: isEmpty
       ? html`<p class="empty">The control plane has sent no listeners and clusters</p>`
-      : html`<div class="scroll" id="scroll-main" tabindex="0">${drawScene(main, numbers, "large", "Listeners, routes, clusters and endpoints")}</div>${
+      : html`<div class="scroll wide" id="scroll-main" tabindex="0">${drawScene(main, numbers, "large", "Listeners, routes, clusters and endpoints")}</div>${drawNarrow(main, numbers)}${
           !isMeasured &&
           html`<p class="hint">Envoy measures no latency of these clusters: <code>proxyStatsMatcher</code> leaves the statistics <code>cluster.*.upstream_rq_time</code> out.</p>`
         }`,
