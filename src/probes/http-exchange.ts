@@ -1,8 +1,8 @@
-import { Agent, type ClientRequest, type IncomingMessage, request } from "node:http";
+import { Agent, type ClientRequest, type IncomingMessage, type RequestOptions, request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
-import { Agent as SecureAgent, request as secureRequest } from "node:https";
 import { isIP, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import { systemCode } from "../base/index.ts";
 import type { Destination } from "./destination.ts";
 import { dial } from "./dial.ts";
 
@@ -34,44 +34,79 @@ export interface ExchangeOptions {
 }
 
 /** Exchanges with one probe's port. Certificates are not verified: the kubelet does not verify them either. */
-export function createExchanges({ destination, offersHttp2, keepsAlive }: ExchangeOptions): Exchanges {
-  const agents = keepsAlive ? keepAliveAgents(destination) : undefined;
+export function createExchanges(options: ExchangeOptions): Exchanges {
+  const agents = options.keepsAlive
+    ? { plain: keepingAgent(options, false), secure: keepingAgent(options, true) }
+    : undefined;
   return {
     async get(url, headers, signal) {
       const isSecure = url.protocol === "https:";
-      const port = Number(url.port || (isSecure ? 443 : 80));
-      if (agents !== undefined) {
-        const words = { host: destination.address, port, path: url.pathname + url.search, headers: headersOf(headers) };
-        const call = isSecure
-          ? secureRequest({ ...words, agent: agents.secure, rejectUnauthorized: false })
-          : request({ ...words, agent: agents.plain });
-        return readAnswer(call, signal);
-      }
-      const plain = await dial(destination, port, signal);
+      const place = { port: Number(url.port || (isSecure ? 443 : 80)), isSecure };
+      const words = { port: place.port, path: url.pathname + url.search, headers: headersOf(headers) };
+      if (agents !== undefined) return getKept({ ...words, agent: isSecure ? agents.secure : agents.plain }, signal);
+      const socket = await connectTo(options, place, signal);
       try {
-        const socket = isSecure ? await secured(plain, destination.host, offersHttp2, signal) : plain;
-        if (isSecure && (socket as TLSSocket).alpnProtocol === "h2")
+        if ("alpnProtocol" in socket && socket.alpnProtocol === "h2")
           return await getHttp2(socket, url, headers, signal);
-        return await readAnswer(
-          request({
-            path: url.pathname + url.search,
-            headers: { ...headersOf(headers), connection: "close" },
-            createConnection: () => socket,
-          }),
-          signal,
-        );
+        const closing = { ...words.headers, connection: "close" };
+        return await readAnswer(request({ ...words, headers: closing, createConnection: () => socket }), signal);
       } finally {
-        plain.destroy();
+        socket.destroy();
       }
     },
   };
 }
 
-/** HTTP/1.1 only: a session of HTTP/2 is not kept. */
-function keepAliveAgents({ source }: Destination) {
-  const from = source === undefined ? {} : { localAddress: source, family: isIP(source) };
-  const options = { ...from, keepAlive: true };
-  return { plain: new Agent(options), secure: new SecureAgent({ ...options, ALPNProtocols: ["http/1.1"] }) };
+interface Place {
+  readonly port: number;
+  readonly isSecure: boolean;
+}
+
+/** A new connection to the application, from the address that bypasses Envoy, with TLS or without. */
+async function connectTo(options: ExchangeOptions, { port, isSecure }: Place, signal: AbortSignal) {
+  const { destination, offersHttp2, keepsAlive } = options;
+  const plain = await dial(destination, port, signal);
+  if (!isSecure) return plain;
+  try {
+    return await secured(plain, destination.host, offersHttp2 && !keepsAlive, signal); // a session of HTTP/2 is not kept
+  } catch (error) {
+    plain.destroy();
+    throw error;
+  }
+}
+
+/** Its connections are made by `connectTo`, and kept. */
+function keepingAgent(options: ExchangeOptions, isSecure: boolean): Agent {
+  const agent = new Agent({ keepAlive: true });
+  agent.createConnection = ({ port, signal }, done) => {
+    connectTo(options, { port: Number(port), isSecure }, signal ?? new AbortController().signal).then(
+      (socket) => done?.(null, socket),
+      (error: Error) => done?.(error, undefined as never),
+    );
+    return undefined;
+  };
+  return agent;
+}
+
+/**
+ * Over a kept connection, as Go's client does it: the application may have closed it meanwhile, and says so only when it
+ * is used again. Then the next one is tried, and a new one last.
+ */
+async function getKept(words: RequestOptions, signal: AbortSignal): Promise<HttpAnswer> {
+  for (;;) {
+    const call = request({ ...words, signal });
+    try {
+      return await readAnswer(call, signal);
+    } catch (error) {
+      if (!call.reusedSocket || signal.aborted || !isClosed(error)) throw error;
+    }
+  }
+}
+
+function isClosed(error: unknown): boolean {
+  return (
+    ["ECONNRESET", "EPIPE"].includes(systemCode(error) ?? "") || (error instanceof Error && error.message === NO_ANSWER)
+  );
 }
 
 function headersOf(lists: HeaderLists): Record<string, string | string[]> {

@@ -75,7 +75,9 @@ describe.each(runtimes())("the application's probes on $name", (runtime) => {
 
   test("connections are kept where that is asked for", async () => {
     const ports = new Set<number | undefined>();
+    let closesKept = false;
     const web = await startApp(({ socket }, response) => {
+      if (closesKept && ports.has(socket.remotePort)) return socket.destroy(); // as if it had closed it meanwhile
       ports.add(socket.remotePort);
       response.end();
     });
@@ -92,6 +94,24 @@ describe.each(runtimes())("the application's probes on $name", (runtime) => {
     await expect.poll(ask, { timeout: 20_000 }).toBe(200);
     expect([await ask(), await ask()]).toEqual([200, 200]);
     expect(ports.size).toBe(1);
+    closesKept = true;
+    expect(await ask()).toBe(200);
+    expect(ports.size).toBe(2);
+  });
+
+  test("without a table every probe is 400, as one that the table does not have", async () => {
+    await using sandbox = await createSandbox(runtime);
+    await using _controlPlane = await sandbox.startControlPlane();
+    await using _agent = await sandbox.startProxy({ env: { DISABLE_ENVOY: "true" } });
+    const ask = (path: string): Promise<string> =>
+      fetch(`http://127.0.0.1:${sandbox.ports.status}${path}`).then(
+        async (answer) => `${answer.status} ${await answer.text()}`,
+        () => "",
+      );
+    const wanted = "400 app prober config does not exists for /app-health/web/livez";
+    await expect.poll(() => ask("/app-health/web/livez"), { timeout: 20_000 }).toBe(wanted);
+    expect(await ask("/app-lifecycle/web/prestopz")).toMatch(/^400 /);
+    expect(await ask("/app-healthy/web/livez")).toMatch(/^404 /);
   });
 
   test("a table that cannot be read is refused at the start, with what is wrong", async () => {

@@ -177,6 +177,34 @@ test("connections are kept where that is asked for", async () => {
   expect(app.seen[0]?.socket.remoteAddress).toBe("127.0.0.6");
 });
 
+test.each(["http", "https"] as const)(
+  "a kept connection over %s that the application has closed meanwhile is no failure; one that closes every time is",
+  async (form) => {
+    const used = new Set<number | undefined>();
+    let isMute = false;
+    const app = await startApp(({ socket }, response) => {
+      if (isMute || used.has(socket.remotePort)) return void socket.destroy();
+      used.add(socket.remotePort);
+      response.end("kept");
+    }, form);
+    const scheme = form === "http" ? {} : { scheme: "HTTPS" };
+    const { ask } = rig(http(app.port, scheme), { keepsAlive: true });
+    for (let count = 1; count <= 3; count++) {
+      expect(String((await ask()).body)).toBe("kept");
+      expect(used.size).toBe(count);
+    }
+    isMute = true;
+    expect(await ask()).toEqual({ status: 500, body: "" });
+  },
+);
+
+test("kept connections, too, are made from elsewhere where the machine has not the address that bypasses Envoy", async () => {
+  const app = await startApp((_, response) => response.end("kept"));
+  const { ask } = rig(http(app.port), { keepsAlive: true, source: "192.0.2.1" });
+  expect(String((await ask()).body)).toBe("kept");
+  expect(app.seen[0]?.socket.remoteAddress).toBe("127.0.0.1");
+});
+
 test("gRPC: SERVING is 200, everything else 500 with what it is", async () => {
   const agents: string[] = [];
   const states: Record<string, number | { code: number }> = {

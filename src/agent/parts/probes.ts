@@ -32,10 +32,13 @@ export class ProbesPart implements Part {
     this.#probes = parseProbers(appProbers);
   }
 
+  /** Without any probe as well: whoever asks for one that is not there gets 400, not 404. */
   async routes(): Promise<readonly Route[]> {
-    if (this.#probes.size === 0) return [];
-    const prober = await this.#prober();
+    let loading = this.#probes.size === 0 ? undefined : this.#prober();
+    await loading;
     const answer: Route["answer"] = async ({ request, path }) => {
+      loading ??= this.#prober();
+      const prober = await loading;
       const gone = new AbortController();
       const leave = (): void => gone.abort(new Error("the caller has left"));
       request.socket.setTimeout(0); // a preStop hook may take as long as the pod has
