@@ -14,6 +14,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   reload: () => import("./reload.ts"),
   "control-plane": () => import("./control-plane.ts"),
   status: () => import("./status.ts"),
+  ps: () => import("./ps.ts"),
   "proxy-config": () => import("./proxy-config.ts"),
   doctor: () => import("./doctor.ts"),
   config: () => import("./config.ts"),

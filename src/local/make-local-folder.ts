@@ -1,8 +1,9 @@
 import { join } from "node:path";
+import { RUN_FOLDER_PREFIXES } from "../agent/run-folder/index.ts";
 import { isSocketPathShort, type Logger } from "../base/index.ts";
 import { DEFAULT_TEMPORARY_PLACE, type Host, makeTemporaryFolder, temporaryPlace, xdgFolder } from "../host/index.ts";
 import { PATHS } from "../istio/index.ts";
-import { RUN_FOLDER_PREFIXES, sweepRunFolders } from "./sweep-run-folders.ts";
+import { sweepRunFolders } from "./sweep-run-folders.ts";
 
 /** The longest path of a socket in a run folder. */
 const LONGEST_SOCKET = PATHS.filesSocket;

@@ -1,32 +1,25 @@
-import { lstat, readdir } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
 import { join } from "node:path";
-import { isAbandoned, runFilePath } from "../agent/run-folder/index.ts";
+import { isAbandoned, runFilePath, temporaryRunFolders } from "../agent/run-folder/index.ts";
 import { describeError, type Logger, lookAtSocketPlace, removeTree } from "../base/index.ts";
 import { PATHS } from "../istio/index.ts";
-
-/** What the name of a run folder that nobody named begins with, best first; six random characters follow. */
-export const RUN_FOLDER_PREFIXES = ["pilotboat-", "pb-"] as const;
-const RUN_FOLDER = new RegExp(`^(${RUN_FOLDER_PREFIXES.join("|")})[A-Za-z0-9]{6}$`);
 
 /**
  * Removes the run folders, with token and bootstrap, of agents that were killed before they could. Only folders of our
  * name, our user's, whose agent is known to be dead. Never rejects.
  */
 export async function sweepRunFolders(inside: string, log: Logger): Promise<void> {
-  const names = await readdir(inside).catch(() => []); // nothing to see, nothing to sweep
+  const folders = await temporaryRunFolders(inside);
   await Promise.all(
-    names
-      .filter((name) => RUN_FOLDER.test(name))
-      .map(async (name) => {
-        const folder = join(inside, name);
-        try {
-          if (!(await isOurs(folder)) || !(await isLeftBehind(folder))) return;
-          await removeTree(folder);
-          log.info("Removed the run folder of an agent that was killed", { folder });
-        } catch (error) {
-          log.warn("Cannot remove the run folder of an agent that was killed", { folder, error: describeError(error) });
-        }
-      }),
+    folders.map(async (folder) => {
+      try {
+        if (!(await isOurs(folder)) || !(await isLeftBehind(folder))) return;
+        await removeTree(folder);
+        log.info("Removed the run folder of an agent that was killed", { folder });
+      } catch (error) {
+        log.warn("Cannot remove the run folder of an agent that was killed", { folder, error: describeError(error) });
+      }
+    }),
   );
 }
 

@@ -61,9 +61,9 @@ test("the folder may be an argument; two that differ, and a form that nobody pri
   expect((await status(folder, "-o", "json")).code).toBe(0);
   expect((await status(folder, "--run-folder", folder, "-ojson")).code).toBe(0);
   expect(await status(folder, "--run-folder", "/other")).toMatchObject({ code: 2, stdout: "" });
-  const { code, stderr } = await status(folder, "-o", "yaml");
+  const { code, stderr } = await status(folder, "-o", "xml");
   expect(code).toBe(2);
-  expect(stderr).toContain('Cannot use --output "yaml", wanted json');
+  expect(stderr).toContain('Cannot use --output "xml", wanted json');
   expect(asked).toHaveLength(2);
 });
 

@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { type BoundSocket, bindUnix, connectionLimit, type Lifetime } from "../../base/index.ts";
+import { type BoundSocket, bindUnix, connectionLimit, type Lifetime, oneLine } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
 import type { ToldReasons } from "../../grpc/index.ts";
 import type { IdentityStatus, Secrets, Tokens, XdsIdentity } from "../../identity/index.ts";
@@ -76,7 +76,10 @@ export class IdentityPart implements Part {
   /** What is wrong with tokens, certificates, or the way to the CA. */
   troubles(): readonly Cause[] {
     const kindOf = this.#kindOf ?? (() => undefined);
-    return (this.status()?.troubles ?? []).map((text) => ({ kind: kindOf(text) ?? "certificate", text }));
+    return (this.status()?.troubles ?? []).map((text) => ({
+      kind: kindOf(text) ?? "certificate",
+      text: oneLine(text, "; "),
+    }));
   }
 
   report(): IdentityReport {

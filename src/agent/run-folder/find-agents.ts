@@ -1,47 +1,82 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { startOf } from "../../host/index.ts";
 import { PATHS } from "../../istio/index.ts";
-import { readOwnRunFile, runFilePath } from "./read-run-file.ts";
+import { type RunFile, readOwnRunFile, runFilePath } from "./read-run-file.ts";
+import { temporaryRunFolders } from "./temporary-folders.ts";
 
 /** An agent that runs on this machine. */
-export interface FoundAgent {
-  readonly pid: number;
+export interface FoundAgent extends RunFile {
   readonly runFolder: string;
 }
 
 /**
- * The agents of this machine, as far as this user may look: by the folders that processes work in or name on their
- * command lines. Linux only, elsewhere none. Never rejects.
+ * The agents of this machine, as far as this user may look, by pid: by the folders that processes work in or name on their
+ * command lines, and by the folders that `up` and `run` make in `temporary`. Only Linux shows processes. An agent that
+ * is gone is not among them, whatever it left. Never rejects.
  */
-export async function findAgents(): Promise<readonly FoundAgent[]> {
+export async function findAgents(temporary: readonly string[] = ["/tmp"]): Promise<readonly FoundAgent[]> {
   const names = await readdir("/proc").catch(() => []); // no Linux
-  const folders = await Promise.all(names.filter((name) => /^\d+$/.test(name)).map(runFoldersOf));
-  const found = await Promise.all([...new Set(folders.flat())].map(agentIn));
-  return found.filter((one) => one !== undefined).sort((a, b) => a.pid - b.pid);
+  const [made, ...seen] = await Promise.all([
+    Promise.all([...new Set(temporary)].map(temporaryRunFolders)),
+    ...names.filter((name) => /^\d+$/.test(name)).map(placesOf),
+  ]);
+  const places = [...made.flat().map(placeIn), ...seen.flat()];
+  const found = await Promise.all(distinct(places, ({ path }) => path).map(agentIn));
+  const agents = found.filter((one) => one !== undefined);
+  return distinct(agents, ({ pid }) => pid).sort((a, b) => a.pid - b.pid);
 }
 
-async function runFoldersOf(pid: string): Promise<string[]> {
+/** Where a run file may be, and the folder whose agent it would be. */
+interface Place {
+  readonly path: string;
+  readonly runFolder: string;
+}
+
+const placeIn = (runFolder: string): Place => ({ path: resolve(runFolder, runFilePath(PATHS.config)), runFolder });
+
+/** Of an agent the folder that it works in or names; of its Envoy the one of its configuration (`-c`). */
+async function placesOf(pid: string): Promise<Place[]> {
   try {
     const [cwd, commandLine] = await Promise.all([
       readlink(`/proc/${pid}/cwd`),
       readFile(`/proc/${pid}/cmdline`, "utf8"),
     ]);
     const words = commandLine.split("\0");
-    const at = words.indexOf("--run-folder");
-    const named = at < 0 ? words.find((word) => word.startsWith("--run-folder="))?.slice(13) : words[at + 1];
-    return named === undefined ? [cwd] : [cwd, resolve(cwd, named)];
+    const named = flagValue(words, "--run-folder");
+    const configFile = flagValue(words, "-c");
+    return [
+      placeIn(cwd),
+      ...(named === undefined ? [] : [placeIn(resolve(cwd, named))]),
+      ...(configFile === undefined ? [] : [placeBeside(resolve(cwd, configFile))]),
+    ];
   } catch {
     return []; // it is gone, or another user's
   }
 }
 
-async function agentIn(runFolder: string): Promise<FoundAgent | undefined> {
+/** The folder of the configuration stands for the run folder where that has another `configPath` than the usual. */
+function placeBeside(configFile: string): Place {
+  const folder = dirname(configFile);
+  const usual = resolve("/", PATHS.config);
+  return { path: runFilePath(folder), runFolder: folder.endsWith(usual) ? resolve(folder, "../../..") : folder };
+}
+
+function flagValue(words: readonly string[], flag: string): string | undefined {
+  const at = words.indexOf(flag);
+  return at < 0 ? words.find((word) => word.startsWith(`${flag}=`))?.slice(flag.length + 1) : words[at + 1];
+}
+
+async function agentIn({ path, runFolder }: Place): Promise<FoundAgent | undefined> {
   try {
-    const path = resolve(runFolder, runFilePath(PATHS.config));
-    const { pid, start } = await readOwnRunFile(path);
-    return start !== undefined && (await startOf(pid)) === start ? { pid, runFolder } : undefined;
+    const found = await readOwnRunFile(path);
+    const { pid, start } = found;
+    return start !== undefined && (await startOf(pid)) === start ? { ...found, runFolder } : undefined;
   } catch {
     return undefined; // most folders have none, and one of somebody else's is not believed
   }
+}
+
+function distinct<T>(all: readonly T[], key: (one: T) => unknown): T[] {
+  return [...new Map(all.map((one) => [key(one), one] as const).toReversed()).values()].toReversed();
 }

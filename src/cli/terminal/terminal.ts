@@ -16,6 +16,15 @@ export function stderrOf({ stderr, env }: Pick<Host, "stderr" | "env">): Termina
   return createTerminal(stderr, env);
 }
 
+/**
+ * Puts a text in the place of the whole screen. As bytes, because text is escaped; ECMA-48: cursor to the first position,
+ * erase to the end of the screen.
+ */
+export function redraw(terminal: Terminal, text: Text, output: NodeJS.WritableStream): void {
+  output.write(Buffer.from("\u001b[H\u001b[J"));
+  terminal.print(text);
+}
+
 type Output = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number | undefined };
 
 function createTerminal(output: Output, env: Host["env"]): Terminal {
