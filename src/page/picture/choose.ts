@@ -12,7 +12,7 @@ export interface Scene {
 export interface Scenes {
   /** Where requests go; without any, the first of all. */
   readonly main: Scene;
-  /** What has had no requests. */
+  /** The others: most of them have had no requests. */
   readonly quiet: Scene;
   /** What Envoy has from its bootstrap. */
   readonly own: Scene;
@@ -34,7 +34,7 @@ export function chooseScenes(topology: Topology, traffic: Traffic): Scenes {
     const counters = traffic.get(name);
     return counters !== undefined && counters.requests + counters.connections > 0;
   };
-  const busy = shown.length <= FEW ? shown : shown.filter(isBusy).slice(0, MOST_BUSY);
+  const busy = shown.length <= FEW ? shown : busiest(shown.filter(isBusy), traffic);
   const rest = shown.filter((cluster) => !busy.includes(cluster));
   const room = Math.max(0, FEW - busy.length);
   const main = new Set([...busy, ...rest.slice(0, room)]);
@@ -61,6 +61,17 @@ export function chooseScenes(topology: Topology, traffic: Traffic): Scenes {
         ),
     notDrawn: Math.max(0, quiet.length - MOST_QUIET),
   };
+}
+
+/** In the order in which they came. */
+function busiest(clusters: readonly Cluster[], traffic: Traffic): Cluster[] {
+  const byRequests = [...clusters].sort((a, b) => requestsOf(b, traffic) - requestsOf(a, traffic));
+  const most = new Set(byRequests.slice(0, MOST_BUSY));
+  return clusters.filter((cluster) => most.has(cluster));
+}
+
+function requestsOf({ name }: Cluster, traffic: Traffic): number {
+  return traffic.get(name)?.requests ?? 0;
 }
 
 /** These clusters, and what leads to them. */

@@ -17,6 +17,7 @@ export function trafficSections({ topology, traffic = NO_TRAFFIC, history, probl
   }
   const numbers: Numbers = { traffic, stepsOf: (cluster) => history.of(cluster) };
   const { main, quiet, own, notDrawn } = chooseScenes(topology, traffic);
+  const isQuiet = quiet.clusters.every(({ name }) => (traffic.get(name)?.requests ?? 0) === 0);
   const isEmpty = main.clusters.length + main.listeners.length === 0;
   const isMeasured = main.clusters.every(({ name, isStatic }) => {
     const counters = traffic.get(name);
@@ -31,9 +32,9 @@ export function trafficSections({ topology, traffic = NO_TRAFFIC, history, probl
         }`,
     folded: html`${
       quiet.clusters.length > 0 &&
-      html`<details id="fold-quiet"><summary>${plural(quiet.clusters.length, "cluster")} without requests${
+      html`<details id="fold-quiet"><summary>${plural(quiet.clusters.length, "more cluster")}${isQuiet && " without requests"}${
         notDrawn > 0 && `, and ${notDrawn} more that are not drawn`
-      }</summary><div class="scroll" id="scroll-quiet" tabindex="0">${drawScene(quiet, numbers, "small", "What has no requests")}</div></details>`
+      }</summary><div class="scroll" id="scroll-quiet" tabindex="0">${drawScene(quiet, numbers, "small", "More clusters")}</div></details>`
     }${
       own.clusters.length > 0 &&
       html`<details id="fold-own"><summary>${plural(own.clusters.length, "cluster")} from Envoy's bootstrap</summary><div class="scroll" id="scroll-own" tabindex="0">${drawScene(

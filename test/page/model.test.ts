@@ -1,0 +1,94 @@
+import { expect, test } from "vitest";
+import { HISTORY_STEPS, History, perSecond, quantile, total } from "../../src/page/model/history.ts";
+import { readTopology } from "../../src/page/model/read-topology.ts";
+import { readServerFigures, readTraffic } from "../../src/page/model/read-traffic.ts";
+import { clusterStatus, dumpOf, latencyStats } from "./dump.ts";
+
+test("a dump of Envoy's configuration says what leads where, what is refused, and what is the bootstrap's", () => {
+  const { listeners, routes, clusters } = readTopology(dumpOf(["a", "b"]));
+  expect(listeners).toMatchObject([
+    { name: "127.0.0.1:15090", isStatic: true, routes: ["inline (127.0.0.1:15090)"] },
+    {
+      name: "web",
+      address: "127.0.0.1:80",
+      state: "active",
+      refusal: "malformed <IP> address",
+      routes: ["80"],
+      clusters: [],
+    },
+    { name: "tcp", refusal: undefined, routes: [], clusters: ["database"] },
+  ]);
+  expect(routes.get("80")).toMatchObject({ virtualHosts: 2, domains: ["a.shop", "b.shop"], clusters: ["a", "b"] });
+  expect([...clusters.values()].map(({ name, isStatic, state }) => `${name} ${isStatic} ${state}`)).toEqual([
+    "own true active",
+    "warms false warming",
+    "a false active",
+    "b false active",
+    "database false active",
+  ]);
+});
+
+test.each([undefined, null, 7, "text", [], {}, { configs: 7 }, { configs: [null, { "@type": 7 }] }])(
+  "what is no dump has nothing in it: %j",
+  (dump) => {
+    expect(readTopology(dump)).toMatchObject({ listeners: [] });
+    expect([...readTraffic(dump, dump).keys()]).toEqual([]);
+  },
+);
+
+test("traffic is the sum over endpoints, with the latencies of the name that Envoy makes of the cluster's", () => {
+  const name = "outbound|80||a.shop:x";
+  const traffic = readTraffic(
+    { cluster_statuses: [clusterStatus(name, [5, 2], [1, 2])] },
+    latencyStats(name, [[3, 4]]),
+  );
+  expect(traffic.get(name)).toEqual({
+    requests: 7,
+    errors: 2,
+    connections: 0,
+    latencies: new Map([[3.5, 4]]),
+    endpoints: [
+      { address: "[::1]:1", trouble: undefined },
+      { address: "[::1]:2", trouble: "outlier" },
+    ],
+  });
+  expect(readServerFigures(latencyStats(name, []))).toMatchObject({ uptimeSeconds: 7 });
+});
+
+test("what happened is the difference between two samples, and a counter that went back is no traffic", () => {
+  const history = new History();
+  const at = (seconds: number, counts: readonly [number, number], bins: readonly (readonly [number, number])[]): void =>
+    history.add(
+      seconds * 1_000,
+      readTraffic({ cluster_statuses: [clusterStatus("a", counts, [1])] }, latencyStats("a", bins)),
+    );
+  at(0, [100, 10], [[1, 100]]);
+  expect(history.of("a")).toEqual([]);
+  at(
+    2,
+    [110, 14],
+    [
+      [1, 105],
+      [50, 5],
+    ],
+  );
+  const steps = history.of("a");
+  expect([perSecond(steps, "requests"), total(steps, "errors")]).toEqual([7, 4]);
+  expect([quantile(steps, 0.5), quantile(steps, 0.95)]).toEqual([1.5, 50.5]);
+  at(4, [1, 0], [[1, 1]]); // a new Envoy
+  expect(history.of("a").at(-1)).toMatchObject({ requests: 0, errors: 0 });
+  expect(history.of("a").at(-1)?.latencies.size).toBe(0);
+  for (let n = 3; n < 3 * HISTORY_STEPS; n++) at(n * 2, [n, 0], []);
+  expect(history.of("a")).toHaveLength(HISTORY_STEPS);
+  history.add(10_000_000, new Map());
+  expect(history.of("a")).toEqual([]);
+});
+
+test("however many clusters there are, only so many have a history", () => {
+  const history = new History();
+  const names = Array.from({ length: 2_000 }, (_, at) => `c${at}`);
+  const traffic = readTraffic({ cluster_statuses: names.map((name) => clusterStatus(name, [1, 0], [1])) }, {});
+  history.add(0, traffic);
+  history.add(2_000, traffic);
+  expect(names.filter((name) => history.of(name).length > 0)).toHaveLength(500);
+});
