@@ -2,7 +2,7 @@ import type { connectionLimit, Logger, Metrics } from "../base/index.ts";
 import { createAnswerer } from "./answer-query.ts";
 import { createForwarder } from "./forward.ts";
 import { bindDns } from "./listen.ts";
-import { buildLookupTable, type LookupTable } from "./lookup-table.ts";
+import { buildLookupTable, type LookupTable, type Place, withDerivedNames } from "./lookup-table.ts";
 import { decodeNameTable, nameTableJson } from "./name-table.ts";
 import { placeOf, USUAL_ADDRESS } from "./place.ts";
 import { readUpstreams } from "./resolv-conf.ts";
@@ -58,26 +58,25 @@ export async function openDnsServer({ address, isRoot, readFile, limit, log }: D
   const place = placeOf({ address: asksPort53 && !isRoot ? "" : address, servers: upstreams.servers });
   const sockets = await bindDns(place.hosts, place.port, limit);
   const closing = new AbortController();
+  let around: Place = { namespace: "", domain: "", search: upstreams.search };
   let message: Uint8Array | undefined;
   let table: LookupTable | undefined;
-  let build = (received: Uint8Array): LookupTable | undefined => void decodeNameTable(received);
   return {
     addresses: sockets.addresses,
     serve({ namespace, domain, isParallel, timeoutMs, metrics, upstreamPort: port = 53 }) {
-      build = (received) =>
-        buildLookupTable(decodeNameTable(received), { namespace, domain, search: upstreams.search });
-      if (message !== undefined) table = build(message);
+      around = { ...around, namespace, domain };
+      if (message !== undefined) table = buildLookupTable(decodeNameTable(message), around);
       const forward = createForwarder({ servers: upstreams.servers, timeoutMs, isParallel, port, log });
       const stop = closing.signal;
       sockets.serve(createAnswerer({ table: () => table, forward, isForwardingEarly: isAtPort53, stop, log, metrics }));
     },
     take(received) {
-      table = build(received);
+      table = buildLookupTable(decodeNameTable(received), around);
       message = received;
     },
     hasTable: () => table !== undefined,
     size: () => table?.size ?? 0,
-    dump: () => (table === undefined ? undefined : nameTableJson(table.names)),
+    dump: () => (message === undefined ? undefined : nameTableJson(withDerivedNames(decodeNameTable(message), around))),
     async [Symbol.asyncDispose]() {
       closing.abort(new Error("the agent is closing"));
       await sockets[Symbol.asyncDispose]();

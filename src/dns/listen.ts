@@ -1,4 +1,4 @@
-import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { createSocket, type SocketOptions, type Socket as UdpSocket } from "node:dgram";
 import { isIPv6, type Socket } from "node:net";
 import {
   AgentError,
@@ -58,7 +58,11 @@ export async function bindDns(
 }
 
 function bindUdp(host: string, port: number): Promise<UdpSocket> {
-  const socket = createSocket(isIPv6(host) ? { type: "udp6", ipv6Only: host !== "::" } : { type: "udp4" });
+  // replies go to addresses only: without this Node passes each through its resolver
+  const lookup: SocketOptions["lookup"] = (address, _options, done) => done(null, address, isIPv6(address) ? 6 : 4);
+  const socket = createSocket(
+    isIPv6(host) ? { type: "udp6", ipv6Only: host !== "::", lookup } : { type: "udp4", lookup },
+  );
   return new Promise((resolve, reject) => {
     socket.once("error", (error) => {
       socket.close();

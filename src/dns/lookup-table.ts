@@ -28,8 +28,6 @@ export interface LookupTable {
   find(name: string): Found | undefined;
   /** Names with addresses, for the report. */
   readonly size: number;
-  /** The name table with all names that were derived from it. */
-  readonly names: NameTable;
 }
 
 /**
@@ -39,13 +37,11 @@ export interface LookupTable {
  */
 export function buildLookupTable(table: NameTable, place: Place): LookupTable {
   const hosts = new Map<string, Addresses>();
-  const names = new Map<string, NameInfo>(table);
   for (const [host, info] of [...table].sort(byPrecedence)) {
     const addresses = parseAddresses(info.ips);
     if (addresses === undefined) continue;
     for (const name of namesOf(host, info, place)) {
       if (!hosts.has(name) && isName(name)) hosts.set(name, addresses);
-      if (!names.has(name)) names.set(name, { ...NO_INFO, ips: sortedByFamily(info.ips) });
     }
   }
   const suffix = searchSuffix(place.search);
@@ -54,7 +50,7 @@ export function buildLookupTable(table: NameTable, place: Place): LookupTable {
     const short = suffix !== "" && name.endsWith(`.${suffix}`) ? name.slice(0, -suffix.length) : "";
     return short === "" || `.${short}`.endsWith(`.${suffix}`) ? undefined : short;
   };
-  return { size: hosts.size, names, find: (name) => find(name, hosts, shorter) };
+  return { size: hosts.size, find: (name) => find(name, hosts, shorter) };
 }
 
 /**
@@ -79,6 +75,17 @@ function find(
     if (found !== undefined) return { ...found, alias: undefined };
   }
   return undefined;
+}
+
+/** The name table with all names that are derived from it. Source: istio/istio pkg/dns/client/dns.go (NameTable). */
+export function withDerivedNames(table: NameTable, place: Place): NameTable {
+  const names = new Map<string, NameInfo>(table);
+  for (const [host, info] of [...table].sort(byPrecedence)) {
+    const ips = ([4, 6] as const).flatMap((family) => info.ips.filter((ip) => isIP(ip) === family));
+    if (ips.length === 0) continue;
+    for (const name of namesOf(host, info, place)) if (!names.has(name)) names.set(name, { ...NO_INFO, ips });
+  }
+  return names;
 }
 
 const NO_INFO: NameInfo = { ips: [], registry: "Kubernetes", shortname: "", namespace: "", altHosts: [] };
@@ -112,10 +119,6 @@ function clusterDomain(domain: string, namespace: string): string {
 function searchSuffix([first = ""]: readonly string[]): string {
   const plain = first.replace(/\.+$/, "").toLowerCase();
   return plain === "" ? "" : `${plain}.`;
-}
-
-function sortedByFamily(ips: readonly string[]): string[] {
-  return ([4, 6] as const).flatMap((family) => ips.filter((ip) => isIP(ip) === family));
 }
 
 /** Undefined when none of them is an address; a CIDR range is none. */

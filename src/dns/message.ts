@@ -33,6 +33,9 @@ const TTL_S = 30;
 const HEADER = 12;
 const LONGEST_NAME = 255; // RFC 1035 section 2.3.4, with the root
 const USUAL_UDP_SIZE = 512;
+/** Type, class, TTL and length of a record. */
+const FIXED = 10;
+const MOST_RECORD = LONGEST_NAME + FIXED + LONGEST_NAME;
 
 /** Reads the question of a packet. */
 export function readQuery(packet: Buffer): Query | Refusal {
@@ -58,31 +61,33 @@ export function errorReply(packet: Buffer, code: number, questionEnd = HEADER): 
 
 /** Our own answer, cut to `limit` bytes with TC set. Owners that repeat are compressed. */
 export function encodeAnswer({ packet, name, questionEnd }: Query, records: readonly Rr[], limit: number): Buffer {
-  const head = Buffer.from(packet.subarray(0, questionEnd));
   const places = new Map<string, number>();
-  if (isLowerCase(head.subarray(HEADER, questionEnd - 4))) places.set(name, HEADER);
-  const parts: Buffer[] = [];
-  let length = head.length;
+  if (isLowerCase(packet, HEADER, questionEnd - 4)) places.set(name, HEADER);
+  const reply = Buffer.allocUnsafe(Math.min(limit, questionEnd + records.length * MOST_RECORD));
+  packet.copy(reply, 0, 0, questionEnd);
+  let at = questionEnd;
+  let written = 0;
   for (const { owner, type, data } of records) {
-    const at = places.get(owner);
-    const ownerBytes = at === undefined ? encodeName(owner) : pointer(at);
+    const place = places.get(owner);
+    const ownerBytes = place === undefined ? encodeName(owner) : pointer(place);
     const value = typeof data === "string" ? encodeName(data) : data;
-    const fixed = Buffer.alloc(10);
-    fixed.writeUInt16BE(type, 0);
-    fixed.writeUInt16BE(1, 2); // class IN
-    fixed.writeUInt32BE(TTL_S, 4);
-    fixed.writeUInt16BE(value.length, 8);
-    const more = ownerBytes.length + fixed.length + value.length;
-    if (length + more > limit) break;
-    if (at === undefined) places.set(owner, length);
-    if (typeof data === "string") places.set(data, length + ownerBytes.length + fixed.length);
-    parts.push(ownerBytes, fixed, value);
-    length += more;
+    const valueAt = at + ownerBytes.length + FIXED;
+    if (valueAt + value.length > limit) break;
+    if (place === undefined) places.set(owner, at);
+    if (typeof data === "string") places.set(data, valueAt);
+    ownerBytes.copy(reply, at);
+    reply.writeUInt16BE(type, valueAt - FIXED);
+    reply.writeUInt16BE(1, valueAt - 8); // class IN
+    reply.writeUInt32BE(TTL_S, valueAt - 6);
+    reply.writeUInt16BE(value.length, valueAt - 2);
+    value.copy(reply, valueAt);
+    at = valueAt + value.length;
+    written++;
   }
-  const answers = parts.length / 3;
-  const truncated = answers < records.length ? 0x0200 : 0;
-  setHeader(head, { flags: replyFlags(packet, CODE.NOERROR) | 0x0400 | truncated, questions: 1, answers }); // AA
-  return Buffer.concat([head, ...parts], length);
+  const truncated = written < records.length ? 0x0200 : 0;
+  const flags = replyFlags(packet, CODE.NOERROR) | 0x0400 | truncated; // AA
+  setHeader(reply, { flags, questions: 1, answers: written });
+  return reply.subarray(0, at);
 }
 
 /** Whether a packet can be the reply to this query: a response with the same question. Its id is another matter. */
@@ -181,27 +186,45 @@ function skipName(packet: Buffer, start: number): number | undefined {
 
 /** A name without compression, which a question has no use for; undefined when it is none. */
 function readName(packet: Buffer, start: number): { readonly name: string; readonly end: number } | undefined {
-  let name = "";
+  let isPlain = true;
   for (let at = start; at < packet.length && at - start < LONGEST_NAME; ) {
     const length = packet[at] ?? 0;
-    if (length === 0) return { name: name === "" ? "." : name, end: at + 1 };
+    if (length === 0)
+      return { name: isPlain ? plainName(packet, start, at) : escapedName(packet, start, at), end: at + 1 };
     if (length > 63 || at + 1 + length > packet.length) return undefined;
-    for (let one = at + 1; one <= at + length; one++) name += characterOf(packet[one] ?? 0);
-    name += ".";
+    for (let one = at + 1; one <= at + length; one++) isPlain &&= CHARACTERS[packet[one] ?? 0]?.length === 1;
     at += length + 1;
   }
   return undefined;
 }
 
+const scratch = Buffer.alloc(LONGEST_NAME + 1);
+
+/** Of the labels from `start` to `end`, where nothing is escaped: names of hosts, all of them in practice. */
+function plainName(packet: Buffer, start: number, end: number): string {
+  if (start === end) return ".";
+  packet.copy(scratch, 0, start + 1, end);
+  for (let at = start; at < end; at += (packet[at] ?? 0) + 1) scratch[at - start + (packet[at] ?? 0)] = DOT;
+  return scratch.toString("latin1", 0, end - start).toLowerCase();
+}
+
+const DOT = 0x2e;
+
+function escapedName(packet: Buffer, start: number, end: number): string {
+  let name = "";
+  for (let at = start; at < end; at += (packet[at] ?? 0) + 1) {
+    for (let one = at + 1; one <= at + (packet[at] ?? 0); one++) name += CHARACTERS[packet[one] ?? 0] ?? "";
+    name += ".";
+  }
+  return name;
+}
+
+/** What stands for each byte in a name. */
 const CHARACTERS = Array.from({ length: 256 }, (_, byte) => {
   const character = String.fromCharCode(byte);
   if (byte <= 0x20 || byte >= 0x7f) return `\\${String(byte).padStart(3, "0")}`;
   return /[.\\"();@$]/.test(character) ? `\\${character}` : character.toLowerCase();
 });
-
-function characterOf(byte: number): string {
-  return CHARACTERS[byte] ?? "";
-}
 
 /** Of a name as `Query.name` has it. What is no name becomes the root: tables are checked when they are built. */
 function encodeName(name: string): Buffer {
@@ -236,6 +259,10 @@ function pointer(at: number): Buffer {
   return Buffer.from([0xc0 | (at >> 8), at & 0xff]);
 }
 
-function isLowerCase(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte < 0x41 || byte > 0x5a);
+function isLowerCase(packet: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) {
+    const byte = packet[at] ?? 0;
+    if (byte >= 0x41 && byte <= 0x5a) return false; // a length of a label is at most 63
+  }
+  return true;
 }
