@@ -77,6 +77,7 @@ class Session implements View {
   problem: string | undefined;
   hasSampled = false;
   #dumpAtMs = Number.NEGATIVE_INFINITY;
+  #dumpProblem: string | undefined;
 
   constructor(get: AdminGet) {
     this.#get = get;
@@ -92,11 +93,11 @@ class Session implements View {
     try {
       const [clusters, stats] = await Promise.all([this.#ask(CLUSTERS_PATH), this.#ask(STATS_PATH)]);
       const server = readServerFigures(stats);
-      if (nowMs >= this.#dumpAtMs || server.configuredAt !== this.server?.configuredAt) await this.#readTopology(nowMs);
+      const isChanged = server.configuredAt !== this.server?.configuredAt;
       this.server = server;
       this.traffic = readTraffic(clusters, stats);
       this.history.add(nowMs, this.traffic);
-      this.problem = undefined;
+      this.problem = isChanged || nowMs >= this.#dumpAtMs ? await this.#readTopology(nowMs) : this.#dumpProblem;
     } catch (error) {
       this.problem = describeError(error);
     }
@@ -104,11 +105,18 @@ class Session implements View {
     this.#noteFirst();
   }
 
-  async #readTopology(nowMs: number): Promise<void> {
+  /** Resolves with what went wrong; then what is known of traffic is new all the same. */
+  async #readTopology(nowMs: number): Promise<string | undefined> {
     const startedMs = performance.now();
-    this.topology = readTopology(await this.#ask("/config_dump"));
+    try {
+      this.topology = readTopology(await this.#ask("/config_dump"));
+      this.#dumpProblem = undefined;
+    } catch (error) {
+      this.#dumpProblem = `Cannot read Envoy's configuration: ${describeError(error)}`;
+    }
     const tookMs = performance.now() - startedMs;
     this.#dumpAtMs = nowMs + Math.max(DUMP_EVERY_MS, tookMs * REST);
+    return this.#dumpProblem;
   }
 
   async #ask(path: string): Promise<unknown> {

@@ -39,12 +39,12 @@ export interface Page {
 const MOST_STREAMS = 8;
 const EVERY_MS = 2_000;
 
-const NOTHING: View = {
+const NO_ENVOY: View = {
   topology: undefined,
   traffic: undefined,
   server: undefined,
   history: new History(),
-  problem: undefined,
+  problem: "This agent runs without Envoy",
 };
 
 /** The page of one agent. Envoy is asked only while somebody looks, and nothing is kept after that. */
@@ -52,7 +52,7 @@ export function createPage(options: PageOptions): Page {
   const { facts, over } = options;
   const observer = options.adminGet === undefined ? undefined : new Observer(options.adminGet, over);
   const render = async (): Promise<Sections> => {
-    const [now, view] = await Promise.all([facts(), observer?.look() ?? NOTHING]);
+    const [now, view] = await Promise.all([facts(), observer?.look() ?? NO_ENVOY]);
     return sectionsOf(now, { ...options, view, nowMs: Date.now() });
   };
   let streams = 0;

@@ -49,3 +49,20 @@ test("an Envoy that does not answer is a problem of the view, and what was known
   await expect.poll(() => view.problem).toBe("connect ECONNREFUSED");
   expect(view.topology?.clusters.has("a")).toBe(true);
 });
+
+test("a configuration that cannot be read is told, asked for rarely, and costs nothing else", async () => {
+  const asked: string[] = [];
+  const clock = createMovableClock();
+  const get = async (path: string): Promise<string> => {
+    asked.push(path);
+    if (path === "/config_dump") throw new Error("longer than 16 MiB");
+    return answer(path);
+  };
+  const observer = new Observer(get, new AbortController().signal, clock);
+  const view = await observer.look();
+  expect(view.problem).toBe("Cannot read Envoy's configuration: longer than 16 MiB");
+  for (let seconds = 0; seconds < 8; seconds += 2) await clock.advance(2_000);
+  await expect.poll(() => view.history.of("a").length).toBeGreaterThan(2);
+  expect(asked.filter((path) => path === "/config_dump")).toHaveLength(1);
+  expect(view.problem).toMatch(/longer than 16 MiB/);
+});

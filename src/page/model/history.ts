@@ -16,7 +16,8 @@ const MOST_CLUSTERS = 500;
 /** Bins of one step; a step has a few. */
 const MOST_BINS = 100;
 
-const NOTHING = { requests: 0, errors: 0, connections: 0, latencies: new Map<number, number>() };
+const NO_LATENCIES: ReadonlyMap<number, number> = new Map(); // most steps of most clusters share it
+const NOTHING = { requests: 0, errors: 0, connections: 0, latencies: NO_LATENCIES };
 
 /** The last `HISTORY_STEPS` steps of each cluster, the newest last. */
 export class History {
@@ -52,7 +53,12 @@ function difference(now: Counters, before: Counters): Omit<Step, "seconds"> {
     const more = count - (before.latencies?.get(ms) ?? 0);
     if (more > 0 && latencies.size < MOST_BINS) latencies.set(ms, more);
   }
-  return { requests: grown("requests"), errors: grown("errors"), connections: grown("connections"), latencies };
+  return {
+    requests: grown("requests"),
+    errors: grown("errors"),
+    connections: grown("connections"),
+    latencies: latencies.size === 0 ? NO_LATENCIES : latencies,
+  };
 }
 
 /** Per second, over the last steps. */
