@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
-import { type ConnectionLimit, makeRoom, type Spare } from "./connection-limit.ts";
+import { type ConnectionLimit, ConnectionRoom, MOST_WAITING, type Spare } from "./connection-limit.ts";
 import { AgentError, describeError, systemCode } from "./errors.ts";
 import { makeFolder, type Owner } from "./files.ts";
 import { shortSocketPath } from "./socket-path.ts";
@@ -121,19 +121,17 @@ export function splitHostPort(address: string): { readonly host: string; readonl
 function listen(where: ListenOptions, shown: string, limit?: ConnectionLimit): Promise<BoundSocket> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    const open = new Set<Socket>();
     let waiting: Socket[] | undefined = [];
     let accept = (socket: Socket): void => void waiting?.push(socket);
     let spare: Spare = () => 1; // nobody is served yet
+    const room = new ConnectionRoom(limit ?? NO_LIMIT, (socket) => spare(socket));
     server.on("connection", (socket) => {
-      if (limit !== undefined && !makeRoom(socket, open, { limit, spare })) return void socket.destroy();
-      open.add(socket);
       socket.on("error", () => socket.destroy()); // a client that leaves before anyone serves it is no event
-      socket.once("close", () => open.delete(socket));
+      if (!room.admits(socket)) return void socket.destroy();
       accept(socket);
     });
     server.once("error", (error) => reject("path" in where ? error : tcpListenError(error, shown)));
-    server.listen(where, () => {
+    server.listen({ ...where, backlog: MOST_WAITING }, () => {
       resolve({
         ...boundAddress(server, shown),
         handOver(next, nextSpare = () => 0) {
@@ -142,11 +140,13 @@ function listen(where: ListenOptions, shown: string, limit?: ConnectionLimit): P
           for (const socket of waiting ?? []) if (!socket.destroyed) next(socket);
           waiting = undefined;
         },
-        [Symbol.asyncDispose]: () => close(server, open),
+        [Symbol.asyncDispose]: () => close(server, room),
       });
     });
   });
 }
+
+const NO_LIMIT: ConnectionLimit = { most: Number.POSITIVE_INFINITY, mostPerPeer: Number.POSITIVE_INFINITY };
 
 function boundAddress(server: Server, shown: string): { address: string; port: number } {
   const bound = server.address() as AddressInfo | string;
@@ -154,10 +154,10 @@ function boundAddress(server: Server, shown: string): { address: string; port: n
   return { address: shown.replace(/:\d+$/, `:${bound.port}`), port: bound.port };
 }
 
-function close(server: Server, open: ReadonlySet<Socket>): Promise<void> {
+function close(server: Server, room: ConnectionRoom): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve()); // an already closed server is fine
-    for (const socket of open) socket.destroy();
+    room.destroy();
   });
 }
 
