@@ -20,6 +20,8 @@ export interface Authenticator {
    * request. False when the next attempt would bring the same again.
    */
   renew(generation: number): boolean;
+  /** Command of the plugin that runs now. */
+  running(): string | undefined;
   /** Why the API server may have refused what was sent last, and what helps. For people. */
   explain(): { readonly reason: string | undefined; readonly hint: string };
 }
@@ -31,6 +33,7 @@ const EARLY_MS = 10_000;
 export function createAuthenticator(user: KubeUser, server: KubeServer, host: KubeHost): Authenticator {
   let obtained: Promise<ExecCredential> | undefined;
   let generation = 0;
+  let running: string | undefined;
   let sent: Credentials = { headers: [], certificate: undefined, generation };
   const fromPlugin = async (signal: AbortSignal): Promise<ExecCredential | undefined> => {
     const { exec: plugin } = user;
@@ -39,7 +42,10 @@ export function createAuthenticator(user: KubeUser, server: KubeServer, host: Ku
     if (expiresAtMs !== undefined && expiresAtMs - EARLY_MS < Date.now()) obtained = undefined;
     obtained ??= (async () => {
       const caPem = server.ca === undefined ? undefined : await readSource(server.ca);
-      return runExecPlugin({ plugin, server: { ...server, caPem }, host, signal });
+      running = plugin.command;
+      return runExecPlugin({ plugin, server: { ...server, caPem }, host, signal }).finally(() => {
+        running = undefined;
+      });
     })();
     return obtained.catch((error: unknown) => {
       obtained = undefined;
@@ -71,6 +77,7 @@ export function createAuthenticator(user: KubeUser, server: KubeServer, host: Ku
       }
       return true;
     },
+    running: () => running,
     explain: () => explainRefusal(user, sent),
   };
 }

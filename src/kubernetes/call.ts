@@ -53,7 +53,7 @@ export async function send(line: Line, call: KubeCall): Promise<KubeAnswer> {
   let { headers, generation } = await requestHeaders(line, call.signal); // a plugin may ask somebody to log in: that is not limited here
   let wasRenewed = false;
   let last: unknown;
-  const untilMs = Date.now() + line.limitMs;
+  let untilMs = Date.now() + line.limitMs;
   for (let attempt = 1; ; attempt++) {
     const leftMs = untilMs - Date.now();
     if (leftMs <= 0) throw new Error(`no answer within ${line.limitMs / 1_000} s`, { cause: last });
@@ -67,7 +67,9 @@ export async function send(line: Line, call: KubeCall): Promise<KubeAnswer> {
     });
     if (answer?.status === 401 && !wasRenewed && line.authenticator.renew(generation)) {
       wasRenewed = true;
+      const askedMs = Date.now();
       ({ headers, generation } = await requestHeaders(line, call.signal));
+      untilMs += Date.now() - askedMs;
       continue;
     }
     const pauseMs = Math.min(answer?.retryAfterMs ?? PAUSE_MS * attempt, LONGEST_PAUSE_MS);
@@ -148,8 +150,10 @@ function upgradedOr(asked: ClientRequest): Promise<Upgraded> {
   return new Promise((resolve, reject) => {
     asked.once("upgrade", (response, socket, head) => resolve({ socket, head, response }));
     asked.on("error", reject);
-    asked.once("close", () => reject(new CutAnswerError("the connection closed without an answer")));
+    const cut = (): void => reject(new CutAnswerError("the connection closed without an answer"));
+    asked.once("close", cut);
     asked.once("response", (response: IncomingMessage) => {
+      asked.off("close", cut); // it may close before its body is read, and readBody knows whether that is whole
       readBody(response)
         .then((bytes) => resolve({ status: response.statusCode ?? 0, body: bytes.toString("utf8") }))
         .catch(reject)

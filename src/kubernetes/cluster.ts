@@ -67,6 +67,8 @@ export interface Cluster {
   delete(what: KubeResource, signal: AbortSignal): Promise<void>;
   /** What the API server says of itself to everybody who may log in. */
   about(signal: AbortSignal): Promise<ServerFacts>;
+  /** Command of a credential plugin that runs now: requests wait for it. */
+  waitsFor(): string | undefined;
   /**
    * A connection to a port of a pod: bytes of both directions, each with its own end. It is one connection to the API
    * server, so a reader that stops stops the pod's writer and nobody else. What the kubelet reports destroys it.
@@ -154,6 +156,7 @@ function clusterOf(context: KubeContext, host: KubeHost, limitMs: number): Clust
       const answer = await askFor(attempt, { method: "GET", path: "/version", signal });
       return { version: text(entryOf(parse(attempt, answer.body, who)).gitVersion) ?? "", dateMs: answer.dateMs };
     },
+    waitsFor: () => authenticator.running(),
     forward: (pod, port, signal) => forwardPort({ line, who, pod, port }, signal),
   };
 }

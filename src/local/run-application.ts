@@ -94,8 +94,9 @@ export async function runApplication(options: RunOptions, host: Host): Promise<n
       return await runBeside(joined(sidecar, workload), { ...options, file, endContext }, { host, log, signals });
     } finally {
       over.abort();
+      const isAskedAlone = options.command === undefined && signals.received.length > 0;
       signals.beginEnd("the application exited");
-      sidecar.agent.skipDrain(); // what is still open leads to nobody
+      if (!isAskedAlone) sidecar.agent.skipDrain(); // what is still open leads to nobody
       const isClosed = await closeWithin(sidecar, signals.force);
       if (!isClosed) log.error(describeTimeout(sidecar.agent));
     }

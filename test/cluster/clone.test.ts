@@ -81,6 +81,20 @@ describe.runIf(hasCluster()).each(runtimes())("clone, on $name", { timeout: 180_
     expect(await leftFolders()).toEqual([]);
   });
 
+  test("the first Ctrl-C lets an open request finish", async () => {
+    await using command = start(runtime, clone("shop-a", "--verbose"), { env });
+    const port = await httpProxy(command);
+    await expect.poll(async () => (await through(port, authority())()).status, { timeout: 60_000 }).toBe(200);
+    const answer = ask(port, { host: authority(), path: `http://${authority()}/held` });
+    await expect.poll(application.held).toBe(1);
+    command.kill("SIGINT");
+    await command.waitFor(/Connections are still open/);
+    application.release();
+    expect((await answer).status).toBe(200);
+    expect((await command.ended).code).toBe(0);
+    expect(await leftFolders()).toEqual([]);
+  });
+
   test("two clones at once have ports of their own", async () => {
     await using first = start(runtime, clone("shop-a"), { env });
     await first.waitFor(READY);

@@ -82,7 +82,8 @@ const PLANTED: Readonly<Record<string, Planted>> = {
   "a right that is missing": {
     env: async ({ cluster, api, folder }) => ({ KUBECONFIG: await somebodyWithoutRights(cluster, api, folder) }),
     check: "rights: connect",
-    found: /^you may not "list" "pods" in namespace "istio-system", "get" "pods\/portforward"/,
+    found:
+      /^you may not "list" "pods" in namespace "istio-system", "create" "pods\/portforward" in namespace "istio-system"; it works without "get" "pods\/portforward" .*: SPDY .*; without "list" "services" .*: port 15012/,
     fix: /Role "pilotboat-connect" of docs\/cluster\.md, or: apiGroups: \[""\], resources: \["pods"\], verbs: \["list"\]/,
   },
   "no istiod": {
@@ -174,6 +175,28 @@ describe.runIf(hasCluster()).each(runtimes())("the doctor, on $name", { timeout:
     expect(code).toBe(state === "failed" ? 1 : 0);
   });
 
+  test("rights that a command works without are no failure, and those for one Service are asked with its name", async () => {
+    const { cluster, api, folder } = scene;
+    const kubeconfig = await somebodyWithoutRights(cluster, api, folder);
+    await grantNecessary(cluster);
+    const asJane = (...words: string[]) => doctor(runtime, folder, { ...env, KUBECONFIG: kubeconfig }, words);
+    const rightsOf = ({ report }: { report: Report }) =>
+      Object.fromEntries(report.checks.map(({ name, state, found }) => [name, `${state}: ${found}`]));
+    const failedFor = ({ report }: { report: Report }) => report.checks.filter(({ state }) => state === "failed");
+    await expect.poll(async () => failedFor(await asJane()), { timeout: 15_000 }).toEqual([]);
+    const well = await asJane();
+    expect(well.code).toBe(0);
+    const found = rightsOf(well);
+    expect(found["rights: connect"]).toMatch(/^warning: it works without "get" "pods\/portforward" [^;]*: SPDY/);
+    expect(found["rights: credentials"]).toMatch(
+      /^warning: it works without "get" "configmaps" "istio-ca-root-cert" in/,
+    );
+    expect(found["rights: use-local-istiod"]).toMatch(/^ok: /);
+    expect(found["rights: clone"]).toMatch(/^warning: you may not "get" "pods" .*; it works without "list" "pods"/);
+    const canary = rightsOf(await asJane("--revision", "canary"));
+    expect(canary["rights: use-local-istiod"]).toMatch(/^warning: you may not "get" "services" "istiod-canary" in/);
+  });
+
   test("without a cluster: this machine is looked at, and the rest is skipped with its reason", async () => {
     const home = join(scene.folder, "home");
     await mkdir(home, { recursive: true });
@@ -221,6 +244,35 @@ async function doctor(
 async function ports() {
   const [proxyAdminPort, statusPort] = await freePorts(2);
   return { proxyAdminPort, statusPort };
+}
+
+/** What no command can do without, but for `clone` and `gateway`. */
+async function grantNecessary(cluster: Cluster): Promise<void> {
+  const rbac = "rbac.authorization.k8s.io";
+  const rule = (group: string, resource: string, verbs: readonly string[], name?: string) => ({
+    ...{ apiGroups: [group], resources: [resource], verbs },
+    ...(name !== undefined && { resourceNames: [name] }),
+  });
+  const roles = {
+    [cluster.namespace]: [rule("", "serviceaccounts/token", ["create"], "web")],
+    "istio-system": [
+      rule("", "pods", ["list"]),
+      rule("", "pods/portforward", ["create"]),
+      rule("", "services", ["list"]), // istiod of the test cluster is not on 15012
+      rule("", "services", ["get", "patch"], "istiod"),
+      rule("", "endpoints", ["get", "create", "delete"]),
+      rule("discovery.k8s.io", "endpointslices", ["list", "get", "create", "delete"]),
+    ],
+  };
+  for (const [namespace, rules] of Object.entries(roles)) {
+    const metadata = { name: `jane-${cluster.namespace}`, namespace };
+    await cluster.apply({ apiVersion: `${rbac}/v1`, kind: "Role", metadata, rules });
+    await cluster.apply({
+      ...{ apiVersion: `${rbac}/v1`, kind: "RoleBinding", metadata },
+      roleRef: { apiGroup: rbac, kind: "Role", name: metadata.name },
+      subjects: [{ kind: "ServiceAccount", name: "jane", namespace: cluster.namespace }],
+    });
+  }
 }
 
 async function somebodyWithoutRights(cluster: Cluster, api: FaultyApi, folder: string): Promise<string> {

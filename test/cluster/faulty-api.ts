@@ -80,7 +80,7 @@ export async function startFaultyApi(cluster: Cluster): Promise<FaultyApi> {
       upstream.write(`${asked.method} ${asked.url} HTTP/1.1\r\n${head.join("\r\n")}\r\n\r\n`);
       socket.pipe(upstream).pipe(socket);
     });
-    upstream.on("error", () => undefined).on("close", () => socket.destroy());
+    upstream.on("error", () => undefined).on("close", () => socket.end()); // what was answered still arrives
     socket.on("close", () => upstream.destroy());
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));

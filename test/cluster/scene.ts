@@ -7,10 +7,24 @@ import type { Cluster } from "./start-cluster.ts";
  * request over it costs that request.
  */
 export async function startApplication() {
-  const server = createServer((request, response) => void response.end(JSON.stringify(request.headers)));
+  const held = new Set<() => void>();
+  const server = createServer((request, response) => {
+    const answer = (): void => void response.end(JSON.stringify(request.headers));
+    if (request.url?.endsWith("/held") === true) held.add(answer);
+    else answer();
+  });
   server.keepAliveTimeout = 0;
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  return { port: (server.address() as AddressInfo).port, close: () => void server.close().closeAllConnections() };
+  return {
+    port: (server.address() as AddressInfo).port,
+    /** How many requests for `/held` wait for their answer. */
+    held: () => held.size,
+    release: () => {
+      for (const answer of held) answer();
+      held.clear();
+    },
+    close: () => void server.close().closeAllConnections(),
+  };
 }
 
 /** Of a pod that runs. */

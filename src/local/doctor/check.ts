@@ -17,6 +17,8 @@ export interface Check {
   readonly needs: readonly string[];
   /** What it rejects with is a failed finding. */
   run(signal: AbortSignal): Promise<Finding>;
+  /** What it still waited for when its time was over, and what helps. */
+  late?(): Promise<Pick<Finding, "found" | "fix"> | undefined>;
 }
 
 export interface CheckResult extends Finding {
@@ -39,33 +41,45 @@ const LIMIT_MS = 20_000;
  * Runs all checks at the same time, as far as their needs allow; the results have the order of the list. Each has a time
  * limit of its own. Rejects with the reason of `stop` only.
  */
-export async function runChecks(checks: readonly Check[], stop: AbortSignal): Promise<readonly CheckResult[]> {
+export async function runChecks(
+  checks: readonly Check[],
+  stop: AbortSignal,
+  limitMs: number = LIMIT_MS,
+): Promise<readonly CheckResult[]> {
   const results = new Map<string, Promise<CheckResult>>();
   for (const check of checks) {
     const needs = check.needs.map(
       (name) => results.get(name) ?? Promise.reject(new Error(`no check "${name}" before`)),
     );
-    results.set(check.name, runCheck(check, Promise.all(needs), stop));
+    results.set(check.name, runCheck(check, Promise.all(needs), { stop, limitMs }));
   }
   const all = await Promise.all(results.values());
   stop.throwIfAborted();
   return all;
 }
 
-async function runCheck(check: Check, needs: Promise<readonly CheckResult[]>, stop: AbortSignal): Promise<CheckResult> {
+async function runCheck(
+  check: Check,
+  needs: Promise<readonly CheckResult[]>,
+  { stop, limitMs }: { readonly stop: AbortSignal; readonly limitMs: number },
+): Promise<CheckResult> {
   const { name } = check;
   const missing = (await needs).find(({ state }) => state === "failed" || state === "skipped");
   if (missing !== undefined) return { name, ...skipped(because(missing)) };
   const end = new AbortController();
-  const limit = systemClock
-    .sleep(LIMIT_MS, AbortSignal.any([stop, end.signal]))
-    .then(() => failed(`no result within ${LIMIT_MS / 1_000} s`));
+  const limit = systemClock.sleep(limitMs, AbortSignal.any([stop, end.signal])).then(() => tooLate(check, limitMs));
   const signal = AbortSignal.any([stop, end.signal]);
   const own = check.run(signal).catch((error: unknown) => failure(error));
   const finding = await Promise.race([own, limit]).catch((error: unknown) => failure(error)); // a stop ends the limit
   end.abort(new Error("the check is over"));
   await limit.catch(() => undefined);
   return { name, ...finding };
+}
+
+async function tooLate({ late }: Check, limitMs: number): Promise<Finding> {
+  const because = await late?.();
+  const text = `no result within ${limitMs / 1_000} s`;
+  return because === undefined ? failed(text) : failed(`${text}: ${because.found}`, because.fix);
 }
 
 /** The first reason of a chain of skipped checks. */

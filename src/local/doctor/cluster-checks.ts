@@ -5,7 +5,8 @@ import { ISTIO_VERSION } from "../../version.ts";
 import { forwardIstiod, type IstiodFacts, type IstiodForward, istiodFacts } from "../cluster/index.ts";
 import { type Check, type Finding, failed, ok, skipped, warning } from "./check.ts";
 import type { Credentials } from "./credentials.ts";
-import { type RightsPlaces, rightsChecks } from "./rights.ts";
+import { rightsChecks } from "./rights.ts";
+import type { RightsPlaces } from "./rights-table.ts";
 import { rootTrouble } from "./root-at-istiod.ts";
 
 export interface ClusterFacts {
@@ -28,7 +29,10 @@ export function clusterChecks(facts: ClusterFacts): { readonly checks: readonly 
   const istiod = new Istiod(facts);
   const checks: readonly Check[] = [
     { name: "kube context", needs: [], run: () => checkContext(facts) },
-    { name: "API server", needs: ["kube context"], run: (signal) => checkServer(facts, signal) },
+    {
+      ...{ name: "API server", needs: ["kube context"], run: (signal) => checkServer(facts, signal) },
+      late: async () => lateBecause((await facts.cluster()).waitsFor()),
+    },
     { name: "clock", needs: ["API server"], run: (signal) => checkClock(facts, signal) },
     ...rightsChecks(facts.cluster, facts.places),
     { name: "istiod", needs: ["API server"], run: (signal) => istiod.checkPods(signal) },
@@ -50,6 +54,13 @@ async function checkContext({ isLocal, cluster }: ClusterFacts): Promise<Finding
     if (error instanceof AgentError && error.code === "KUBECONFIG_MISSING") return skipped(error.message);
     throw error;
   }
+}
+
+/** A person may have to log in, and the plugin's own lines are on standard error. */
+function lateBecause(plugin: string | undefined): Pick<Finding, "found" | "fix"> | undefined {
+  if (plugin === undefined) return undefined;
+  const found = `the credential plugin "${plugin}" still ran, and was stopped`;
+  return { found, fix: `Let it log in by itself first, for example: kubectl auth whoami` };
 }
 
 async function checkServer({ cluster }: ClusterFacts, signal: AbortSignal): Promise<Finding> {

@@ -30,6 +30,7 @@ export async function examine(options: DoctorOptions, stop: AbortSignal): Promis
     workloadNamespace: podNamespace || (await cluster()).namespace,
     serviceAccount: serviceAccount || "default",
     istioNamespace,
+    revision,
   });
   const local = localChecks({ config, agent, credentials, credentialsCommand });
   const remote = clusterChecks({

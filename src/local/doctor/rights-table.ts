@@ -8,61 +8,79 @@ export interface Right {
   /** With its subresource: `pods/portforward`. */
   readonly resource: string;
   readonly verbs: readonly string[];
-  /** Only this object. */
-  readonly name?: string;
+  /** Only this object. Default: all. */
+  readonly name?: (places: RightsPlaces) => string;
+  /** What the command does, or cannot do, without it. Undefined: it gets nowhere. */
+  readonly without?: string;
 }
+
+/** Whose rights are asked for, and where. */
+export interface RightsPlaces {
+  readonly workloadNamespace: string;
+  readonly serviceAccount: string;
+  readonly istioNamespace: string;
+  /** Default: `default`. */
+  readonly revision: string | undefined;
+}
+
+const ISTIO = "networking.istio.io";
+const API = "gateway.networking.k8s.io";
 
 /** Everything that the commands ask of an API server. docs/cluster.md is checked against it. */
 export const RIGHTS: readonly Right[] = [
-  { command: "credentials", where: "workload", group: "", resource: "serviceaccounts/token", verbs: ["create"] },
-  {
-    command: "credentials",
-    where: "workload",
-    group: "",
-    resource: "configmaps",
-    verbs: ["get"],
-    name: "istio-ca-root-cert",
-  },
-  { command: "connect", where: "istio", group: "", resource: "pods", verbs: ["list"] },
-  { command: "connect", where: "istio", group: "", resource: "pods/portforward", verbs: ["get", "create"] },
-  { command: "connect", where: "istio", group: "", resource: "services", verbs: ["list"] },
-  { command: "use-local-istiod", where: "istio", group: "", resource: "services", verbs: ["get", "patch"] },
-  { command: "use-local-istiod", where: "istio", group: "", resource: "endpoints", verbs: ["get", "create", "delete"] },
-  {
-    command: "use-local-istiod",
-    where: "istio",
-    group: "discovery.k8s.io",
-    resource: "endpointslices",
-    verbs: ["list", "get", "create", "delete"],
-  },
-  { command: "clone", where: "workload", group: "", resource: "pods", verbs: ["get", "list"] },
-  { command: "clone", where: "workload", group: "", resource: "services", verbs: ["get"] },
-  { command: "clone", where: "workload", group: "", resource: "configmaps", verbs: ["get"] },
-  { command: "clone", where: "workload", group: "apps", resource: "deployments", verbs: ["get"] },
-  { command: "clone", where: "istio", group: "", resource: "configmaps", verbs: ["get"] },
-  { command: "gateway", where: "workload", group: "", resource: "pods", verbs: ["list"] },
-  { command: "gateway", where: "workload", group: "", resource: "services", verbs: ["list"] },
-  { command: "gateway", where: "workload", group: "apps", resource: "deployments", verbs: ["list"] },
-  { command: "gateway", where: "workload", group: "networking.istio.io", resource: "gateways", verbs: ["get", "list"] },
-  {
-    command: "gateway",
-    where: "workload",
-    group: "networking.istio.io",
-    resource: "virtualservices",
-    verbs: ["get", "list"],
-  },
-  {
-    command: "gateway",
-    where: "workload",
-    group: "gateway.networking.k8s.io",
-    resource: "gateways",
-    verbs: ["get", "list"],
-  },
-  {
-    command: "gateway",
-    where: "workload",
-    group: "gateway.networking.k8s.io",
-    resource: "httproutes",
-    verbs: ["get", "list"],
-  },
+  ...of("credentials", "workload", [
+    { resource: "serviceaccounts/token", verbs: ["create"], name: ({ serviceAccount }) => serviceAccount },
+    {
+      ...{ resource: "configmaps", verbs: ["get"], name: () => "istio-ca-root-cert" },
+      without: "the root is looked for in Secrets",
+    },
+  ]),
+  ...of("connect", "istio", [
+    { resource: "pods", verbs: ["list"] },
+    { resource: "pods/portforward", verbs: ["create"] },
+    { resource: "pods/portforward", verbs: ["get"], without: "SPDY takes the place of the WebSocket" },
+    { resource: "services", verbs: ["list"], without: "port 15012 of the pod is taken" },
+  ]),
+  ...of("use-local-istiod", "istio", [
+    { resource: "services", verbs: ["get", "patch"], name: ({ revision }) => istiodService(revision) },
+    { resource: "endpoints", verbs: ["get", "create", "delete"] },
+    { group: "discovery.k8s.io", resource: "endpointslices", verbs: ["list", "get", "create", "delete"] },
+  ]),
+  ...of("clone", "workload", [
+    { resource: "pods", verbs: ["get"] },
+    { resource: "pods", verbs: ["list"], without: "only pods are cloned, by their names" },
+    { resource: "services", verbs: ["get"], without: "there is no clone of svc/NAME" },
+    { resource: "configmaps", verbs: ["get"], without: "variables from ConfigMaps are left out" },
+    { group: "apps", resource: "deployments", verbs: ["get"], without: "there is no clone of deploy/NAME" },
+  ]),
+  ...of("clone", "istio", [
+    { resource: "configmaps", verbs: ["get"], without: "Istio's own defaults hold for pods without a sidecar" },
+  ]),
+  ...of("gateway", "workload", [
+    { resource: "pods", verbs: ["list"], without: "--service-account is needed" },
+    { resource: "services", verbs: ["list"], without: "ports are taken for those of the pod" },
+    {
+      group: "apps",
+      resource: "deployments",
+      verbs: ["list"],
+      without: "a gateway without pods has no labels of its own",
+    },
+    { group: ISTIO, resource: "gateways", verbs: ["get"] },
+    { group: ISTIO, resource: "gateways", verbs: ["list"], without: "near names are not told" },
+    { group: ISTIO, resource: "virtualservices", verbs: ["list"], without: "curl lines for their hosts are missing" },
+    { group: API, resource: "gateways", verbs: ["get"], without: "only Istio's Gateways are found" },
+    { group: API, resource: "gateways", verbs: ["list"], without: "near names are not told" },
+    { group: API, resource: "httproutes", verbs: ["list"], without: "curl lines for their hosts are missing" },
+  ]),
 ];
+
+type Rule = Omit<Right, "command" | "where" | "group"> & { readonly group?: string };
+
+function of(command: string, where: Right["where"], rules: readonly Rule[]): readonly Right[] {
+  return rules.map(({ group = "", ...rule }) => ({ command, where, group, ...rule }));
+}
+
+/** The Service of a revision of istiod, in Istio's charts. */
+function istiodService(revision = "default"): string {
+  return revision === "default" ? "istiod" : `istiod-${revision}`;
+}

@@ -1,15 +1,9 @@
 import type { Cluster } from "../../kubernetes/index.ts";
-import { type Check, failed, ok, warning } from "./check.ts";
-import { RIGHTS, type Right } from "./rights-table.ts";
+import { type Check, type Finding, failed, ok, warning } from "./check.ts";
+import { RIGHTS, type Right, type RightsPlaces } from "./rights-table.ts";
 
 /** Those without which a sidecar on this machine gets nowhere; the others are for single commands. */
 const NECESSARY = ["credentials", "connect"];
-
-export interface RightsPlaces {
-  readonly workloadNamespace: string;
-  readonly serviceAccount: string;
-  readonly istioNamespace: string;
-}
 
 /** One check for each command: what its user may not do. */
 export function rightsChecks(cluster: () => Promise<Cluster>, places: () => Promise<RightsPlaces>): readonly Check[] {
@@ -23,22 +17,33 @@ export function rightsChecks(cluster: () => Promise<Cluster>, places: () => Prom
       const [opened, where] = [await cluster(), await places()];
       const denied: AskedRight[] = [];
       for (const right of asked) if (!(await mayDo(opened, right, where, signal))) denied.push(right); // one by one: a server may limit us
-      if (denied.length === 0) return ok(`${asked.length} of ${asked.length} given`);
-      const list = denied.map(({ verb, resource, ...right }) => `"${verb}" "${resource}"${placeOf(right, where)}`);
-      const found = `you may not ${list.join(", ")}`;
-      const fix = `It takes the Role "pilotboat-${command}" of docs/cluster.md, or: ${denied.map(ruleOf).join("; ")}`;
-      return NECESSARY.includes(command) ? failed(found, fix) : warning(found, fix);
+      return denied.length === 0 ? ok(`${asked.length} of ${asked.length} given`) : judge(command, denied, where);
     },
   }));
 }
 
 type AskedRight = Right & { readonly verb: string };
 
+/** What a command can do without is never a failure. */
+function judge(command: string, denied: readonly AskedRight[], places: RightsPlaces): Finding {
+  const needed = denied.filter(({ without }) => without === undefined);
+  const optional = denied.filter(({ without }) => without !== undefined);
+  const found = [
+    ...(needed.length === 0 ? [] : [`you may not ${needed.map((one) => describe(one, places)).join(", ")}`]),
+    ...(optional.length === 0
+      ? []
+      : [`it works without ${optional.map((one) => `${describe(one, places)}: ${one.without}`).join("; without ")}`]),
+  ].join("; ");
+  const rules = denied.map((one) => ruleOf(one, places)).join("; ");
+  const fix = `It takes the Role "pilotboat-${command}" of docs/cluster.md, or: ${rules}`;
+  return needed.length > 0 && NECESSARY.includes(command) ? failed(found, fix) : warning(found, fix);
+}
+
 /** Source: Kubernetes API, authorization.k8s.io/v1 SelfSubjectAccessReview. */
 async function mayDo(cluster: Cluster, right: AskedRight, places: RightsPlaces, signal: AbortSignal): Promise<boolean> {
   const [resource = "", subresource] = right.resource.split("/");
   const namespace = namespaceOf(right, places);
-  const name = right.resource === "serviceaccounts/token" ? places.serviceAccount : right.name;
+  const name = right.name?.(places);
   const resourceAttributes = {
     ...{ group: right.group, resource, verb: right.verb },
     ...(subresource !== undefined && { subresource }),
@@ -56,11 +61,13 @@ function namespaceOf({ where }: Pick<Right, "where">, places: RightsPlaces): str
   return where === "istio" ? places.istioNamespace : places.workloadNamespace;
 }
 
-function placeOf(right: Pick<Right, "where">, places: RightsPlaces): string {
-  const namespace = namespaceOf(right, places);
-  return namespace === undefined ? "" : ` in namespace "${namespace}"`;
+function describe({ verb, resource, name, where }: AskedRight, places: RightsPlaces): string {
+  const namespace = namespaceOf({ where }, places);
+  const one = name === undefined ? "" : ` "${name(places)}"`;
+  return `"${verb}" "${resource}"${one}${namespace === undefined ? "" : ` in namespace "${namespace}"`}`;
 }
 
-function ruleOf({ group, resource, verb }: AskedRight): string {
-  return `apiGroups: ["${group}"], resources: ["${resource}"], verbs: ["${verb}"]`;
+function ruleOf({ group, resource, verb, name }: AskedRight, places: RightsPlaces): string {
+  const names = name === undefined ? "" : `, resourceNames: ["${name(places)}"]`;
+  return `apiGroups: ["${group}"], resources: ["${resource}"]${names}, verbs: ["${verb}"]`;
 }
