@@ -29,7 +29,8 @@ export {
 } from "./http.ts";
 export { allSettled, Lifetime } from "./lifetime.ts";
 export { startLimit } from "./limit.ts";
-export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts";
+export { createLogger, type Logger, silentLogger } from "./log.ts";
+export { type LogLevel, LogLevels } from "./log-levels.ts";
 export { lookupForSocket, lookupHost } from "./lookup-host.ts";
 export { counter, createMetrics, gauge, histogram, type Metrics, type MetricsRegistry } from "./metrics.ts";
 export { nearest } from "./nearest.ts";

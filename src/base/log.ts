@@ -1,8 +1,7 @@
 import { inspect } from "node:util";
 import { escapeLine, escapeText } from "./escape.ts";
+import { type LogLevel, LogLevels } from "./log-levels.ts";
 import { Secret } from "./secret.ts";
-
-export type LogLevel = "debug" | "info" | "warn" | "error" | "fatal" | "none";
 
 const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3, fatal: 4, none: 5 };
 
@@ -14,6 +13,8 @@ export interface Logger {
   /** The same logger under the name of a part of the program, which may have a level of its own. */
   scope(name: string): Logger;
   isEnabled(level: LogLevel): boolean;
+  /** The levels of all scopes of this log, which may be changed. Absent where nothing is written. */
+  readonly levels?: LogLevels;
 }
 
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -38,7 +39,7 @@ export interface LogOptions {
  * Source: istio/istio pkg/log (config.go, scope.go).
  */
 export function createLogger(options: LogOptions): Logger {
-  return loggerOf("default", options);
+  return loggerOf("default", options, new LogLevels(options.levels));
 }
 
 const nothing = (): void => undefined;
@@ -49,18 +50,19 @@ export const silentLogger: Logger = {
   isEnabled: () => false,
 };
 
-function loggerOf(scope: string, options: LogOptions): Logger {
-  const least = RANK[options.levels?.get(scope) ?? "info"];
+function loggerOf(scope: string, options: LogOptions, levels: LogLevels): Logger {
+  const isEnabled = (level: LogLevel): boolean => RANK[level] >= RANK[levels.of(scope)];
   const at = (level: LogLevel) => (message: string, fields?: LogFields) => {
-    if (RANK[level] >= least) options.write(formatLine(scope, level, message, fields, options));
+    if (isEnabled(level)) options.write(formatLine(scope, level, message, fields, options));
   };
   return {
     debug: at("debug"),
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
-    scope: (name) => loggerOf(name, options),
-    isEnabled: (level) => RANK[level] >= least,
+    scope: (name) => loggerOf(name, options, levels),
+    isEnabled,
+    levels,
   };
 }
 

@@ -1,4 +1,5 @@
-import { type LogFields, type Logger, type LogLevel, textValue } from "./log.ts";
+import { type LogFields, type Logger, textValue } from "./log.ts";
+import type { LogLevel } from "./log-levels.ts";
 
 /** A line of a log as its parts. */
 export interface LogLine {
@@ -44,6 +45,7 @@ function loggerOf(log: Logger, scope: string, keep: (line: LogLine) => void): Lo
     error: at("error"),
     scope: (name) => loggerOf(log.scope(name), name, keep),
     isEnabled: (level) => log.isEnabled(level),
+    ...(log.levels === undefined ? {} : { levels: log.levels }),
   };
 }
 

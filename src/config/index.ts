@@ -5,7 +5,7 @@ export type { ConfigDefaults } from "./defaults.ts";
 export { readEgressProxy } from "./egress-proxy.ts";
 export { PROXY_ROLES } from "./flags.ts";
 export { type AgentConfig, type ConfigWords, type LoadedConfig, loadConfig } from "./load-config.ts";
-export { type LogPlace, logPlaceOf } from "./log-config.ts";
+export { type LogPlace, logPlaceOf, parseLogLevels, SCOPES as LOG_SCOPES } from "./log-config.ts";
 export { parseFlags } from "./pflag.ts";
 export { DEFAULT_ORIGIN, formatOrigin, formatProblem, type Problem } from "./problem.ts";
 export { substitute } from "./substitute.ts";

@@ -13,7 +13,7 @@ export interface LogConfig {
 }
 
 /** Istio's scopes: `all` means these. */
-const SCOPES = (
+export const SCOPES: readonly string[] = (
   "ads ca cache citadelclient default dns gcecred grpc healthcheck klog mockcred monitoring probes sds security " +
   "spiffe validation wasm xdsproxy"
 ).split(" ");
@@ -45,6 +45,14 @@ export function readLogConfig(flags: ProxyFlags, problems: Problem[]): LogConfig
     callers: new Set(flags.log_caller === "" ? [] : flags.log_caller.split(",")),
     stackLevels,
   };
+}
+
+/** Reads `debug` or `xdsproxy:debug,sds:warn`, as --log_output_level does. Throws an Error that names all that is wrong. */
+export function parseLogLevels(text: string): ReadonlyMap<string, LogLevel> {
+  const [levels, problems] = [new Map<string, LogLevel>(), [] as Problem[]];
+  applyLevels(levels, text, "log_output_level", problems);
+  if (problems.length === 0) return levels;
+  throw new Error(`${problems.map(({ message }) => message).join("; ")}; levels: ${LEVELS.join(", ")}`);
 }
 
 function applyLevels(levels: Map<string, LogLevel>, text: string, flag: string, problems: Problem[]): void {

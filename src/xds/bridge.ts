@@ -2,7 +2,7 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, describeError, type Logger, type Metrics, oneLine } from "../base/index.ts";
 import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
-import { REQUESTS, RESPONSES } from "./metrics.ts";
+import { RELAYED_BYTES, REQUESTS, RESPONSES } from "./metrics.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
 import { peekRequest, peekResponse, type RequestFacts, type ResponseFacts } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
@@ -195,6 +195,7 @@ class Bridge {
   #send(message: Buffer): void {
     if (this.#isOver) return;
     this.#options.metrics.count(REQUESTS);
+    this.#options.metrics.count(RELAYED_BYTES, { direction: "to_control_plane" }, message.length);
     this.#upstream?.stream.write(message);
     this.#options.onRequest?.();
   }
@@ -212,6 +213,7 @@ class Bridge {
   async #dispatch(message: Buffer): Promise<void> {
     const { variant, metrics, id, log } = this.#options;
     metrics.count(RESPONSES);
+    metrics.count(RELAYED_BYTES, { direction: "to_envoy" }, message.length);
     this.#watch.responded(id);
     const facts = peekResponse(variant, message);
     if (await this.#own.take(facts, message)) return;

@@ -1,8 +1,9 @@
-import { systemClock } from "../base/index.ts";
+import { type Metrics, systemClock } from "../base/index.ts";
 import { ListenerPlaces } from "./listener-places.ts";
+import { TYPE_RESOURCES, TYPE_STATE, TYPE_SYNCED } from "./metrics.ts";
 import type { XdsRelayOptions } from "./options.ts";
 import { type LeftOut, StockEnvoy } from "./stock-envoy.ts";
-import type { TypeState } from "./type-states.ts";
+import { SYNC_STATES, type TypeState } from "./type-states.ts";
 import type { Peer, Rejection, Trouble, UpstreamState } from "./types.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
 import { type SubstitutedWasm, WasmModules } from "./wasm-modules.ts";
@@ -32,6 +33,21 @@ export interface XdsRelay extends AsyncDisposable {
   describeState(): string;
 }
 
+/** What one type is like at each scrape. */
+function countType(metrics: Metrics, now: () => TypeState | undefined): void {
+  const type = now()?.name ?? "";
+  for (const state of SYNC_STATES) metrics.gauge(TYPE_STATE, () => Number(now()?.state === state), { type, state });
+  metrics.gauge(TYPE_RESOURCES, () => now()?.resources, { type });
+  metrics.gauge(
+    TYPE_SYNCED,
+    () => {
+      const syncedMs = now()?.syncedMs;
+      return syncedMs === undefined ? undefined : syncedMs / 1_000;
+    },
+    { type },
+  );
+}
+
 /**
  * Serves ADS on the socket to Envoy and to gRPC clients, and relays each stream to the control plane over a connection of its own. gRPC is
  * loaded only here, after Envoy was spawned. `stop` gives up the start; a running relay goes on without it, because a
@@ -48,6 +64,9 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
     new UpstreamWatch({
       ...{ peer, address, log, clock },
       ...(options.told === undefined ? {} : { told: options.told }),
+      onType(typeUrl) {
+        if (watches[peer] === watch) countType(options.metrics, () => watch.types.get(typeUrl));
+      },
       ...(peer === "envoy" ? { remedyFor: (refusal: string) => stockEnvoy.remedyFor(refusal) } : {}),
     });
   const watches = { envoy: watchOf("envoy"), client: watchOf("client") };

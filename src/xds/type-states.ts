@@ -4,7 +4,8 @@ import { CLUSTER_TYPE, LISTENER_TYPE, TYPE_PREFIX } from "./types.ts";
 import type { Variant } from "./variant.ts";
 
 /** In the words of `istioctl proxy-status`; STALE: sent, and not answered yet. */
-type SyncState = "SYNCED" | "REJECTED" | "STALE" | "NOT SENT";
+export const SYNC_STATES = ["SYNCED", "REJECTED", "STALE", "NOT SENT"] as const;
+type SyncState = (typeof SYNC_STATES)[number];
 
 /** Where one resource type stands between the control plane and Envoy (or gRPC clients). JSON-ready; times are milliseconds since the epoch. */
 export interface TypeState {
@@ -50,13 +51,22 @@ interface Entry {
   stream: number;
 }
 
+const MOST_TYPES = 100;
+
 /** Follows requests and responses of every type. What Envoy has outlives a stream: it goes on with it. */
 export class TypeStates {
   readonly #entries = new Map<string, Entry>();
   readonly #now: () => number;
+  readonly #onType: (typeUrl: string) => void;
 
-  constructor(now: () => number) {
+  /** `onType` is called for each type, when it is first asked for. */
+  constructor(now: () => number, onType: (typeUrl: string) => void = () => undefined) {
     this.#now = now;
+    this.#onType = onType;
+  }
+
+  get(typeUrl: string): TypeState | undefined {
+    return this.list().find((one) => one.typeUrl === typeUrl);
   }
 
   /** In the order in which Envoy subscribed. */
@@ -76,9 +86,8 @@ export class TypeStates {
   /** A request of the peer: a subscription, an acknowledgement or a rejection. `message` is read only for the first of a stream. */
   requested(stream: number, facts: RequestFacts, message: Uint8Array, variant: Variant): void {
     const { typeUrl, nonce, rejection, versionInfo } = facts;
-    if (typeUrl === "") return;
-    const entry = this.#entries.get(typeUrl) ?? { state: "NOT SENT" as const, names: new Set<string>(), stream: 0 };
-    this.#entries.set(typeUrl, entry);
+    const entry = this.#entries.get(typeUrl) ?? this.#add(typeUrl);
+    if (entry === undefined) return;
     if (stream > entry.stream) begin(entry, stream, { names: knownNames(message, variant), version: versionInfo });
     if (rejection !== undefined) this.#reject(entry, nonce, rejection);
     else if (nonce !== "" && nonce === entry.sent?.nonce) {
@@ -87,6 +96,14 @@ export class TypeStates {
       entry.syncedMs = this.#now();
       delete entry.rejection;
     }
+  }
+
+  #add(typeUrl: string): Entry | undefined {
+    if (typeUrl === "" || this.#entries.size >= MOST_TYPES) return undefined; // whoever reaches the socket chooses the names
+    const entry: Entry = { state: "NOT SENT", names: new Set(), stream: 0 };
+    this.#entries.set(typeUrl, entry);
+    this.#onType(typeUrl);
+    return entry;
   }
 
   /** A response on its way to the peer. */

@@ -28,6 +28,8 @@ export interface UpstreamWatchOptions {
   readonly clock: Clock;
   /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */
   readonly told?: ToldReasons;
+  /** Called for each resource type, when it is first asked for. */
+  readonly onType?: (typeUrl: string) => void;
   /** A hint for a refusal, by its words; default: none. */
   readonly remedyFor?: (refusal: string) => string | undefined;
 }
@@ -62,7 +64,7 @@ export class UpstreamWatch {
     this.#log = log;
     this.#clock = clock;
     this.#told = told;
-    this.types = new TypeStates(() => clock.now());
+    this.types = new TypeStates(() => clock.now(), options.onType);
   }
 
   /** Of the newest stream that lives: what an earlier one has to tell is old news as long as there is another. */

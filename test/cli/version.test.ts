@@ -25,10 +25,6 @@ const JSON_FORM = {
 };
 
 test.each([
-  [
-    [],
-    `client version: version.BuildInfo{Version:"${VERSION}", GitRevision:"unknown", GolangVersion:"unknown", BuildStatus:"unknown", GitTag:"unknown"}\n`,
-  ],
   [["--short"], `client version: ${VERSION}\n`],
   [["-s", "--log_as_json", "ignored"], `client version: ${VERSION}\n`],
   [["-o", "json"], `${JSON.stringify(JSON_FORM, null, 2)}\n`],
@@ -39,6 +35,12 @@ test.each([
   ],
 ])("version %j", async (args, expected) => {
   expect(await version(...args)).toBe(expected);
+});
+
+test("for people: runtime and Envoy as well, and nothing that is not known", async () => {
+  const text = await version();
+  expect(text).toMatch(new RegExp(`^pilotboat +${VERSION}\nNode +${process.versions.node}\nEnvoy +\\S.*\n$`));
+  expect(text).not.toContain("unknown");
 });
 
 test.each([

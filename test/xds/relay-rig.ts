@@ -16,6 +16,8 @@ export interface Rig extends AsyncDisposable {
   /** Lines written so far, `level TAB scope TAB message …`. */
   readonly log: string[];
   metric(name: string): string | undefined;
+  /** All of them, as a scrape gets them. */
+  metrics(): string;
   connect(): AdsClient;
 }
 
@@ -60,6 +62,7 @@ export async function startRig(
     relay,
     socketPath: socket.address,
     log: lines,
+    metrics: () => metrics.render(),
     metric: (name) =>
       metrics
         .render()

@@ -26,6 +26,11 @@ test.each(["sotw", "delta"] as const)("clusters and listeners are asked for and 
   expect(rig.relay.trouble()?.text).toBeUndefined();
   expect(rig.metric("xds_proxy_requests")).toBe("istio_agent_xds_proxy_requests 2");
   expect(rig.metric("xds_proxy_responses")).toBe("istio_agent_xds_proxy_responses 2");
+  expect(rig.metrics()).toMatch(/^istio_agent_xds_relay_bytes_total\{direction="to_control_plane"\} [1-9]\d*$/m);
+  expect(rig.metrics()).toMatch(/^istio_agent_xds_relay_bytes_total\{direction="to_envoy"\} [1-9]\d*$/m);
+  expect(rig.metrics()).toContain('istio_agent_xds_state{type="CDS",state="STALE"} 1\n');
+  expect(rig.metrics()).toContain('istio_agent_xds_state{type="LDS",state="SYNCED"} 0\n');
+  expect(rig.metrics()).toContain('istio_agent_xds_resources{type="CDS"} 0\n');
 });
 
 test("call metadata carries the cluster id, also an empty one, and the configured headers", async () => {

@@ -1,5 +1,5 @@
 import { AgentError, type BoundSocket, bindTcp, connectionLimit, type Lifetime } from "../../base/index.ts";
-import type { AgentConfig } from "../../config/index.ts";
+import { type AgentConfig, LOG_SCOPES, parseLogLevels } from "../../config/index.ts";
 import { type Runtime, thisRuntime } from "../../host/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import type { ReadinessBoard, ReadinessReport } from "../../status/index.ts";
@@ -70,7 +70,10 @@ export class StatusPart implements Part {
     const socket = this.#socket;
     if (socket === undefined) return;
     const { config, context, metrics, timeline, stop } = this.#around;
-    const { jsonRoute, metricsRoutes, profileRoute, readyRoute, serveStatus } = await import("../../status/index.ts");
+    const { jsonRoute, loggingRoute, metricsRoutes, profileRoute, readyRoute, serveStatus } = await import(
+      "../../status/index.ts"
+    );
+    const { levels } = context.log;
     const parts = this.#parts();
     const report = async (): Promise<object> => {
       const [frame, ...rows] = await Promise.all([
@@ -90,6 +93,9 @@ export class StatusPart implements Part {
         areLocalOnly: config.settings.isMetricsLocalOnly,
       }),
       jsonRoute("/debug/agent", report),
+      ...(levels === undefined
+        ? []
+        : [loggingRoute({ levels, scopes: LOG_SCOPES, parse: parseLogLevels, log: context.log, stop })]),
       ...(config.flags.profiling ? [profileRoute(["pilotboat", "proxy", config.role])] : []),
       ...(await Promise.all(parts.map((part) => part.routes?.({ report, readiness }) ?? []))).flat(),
     ];
