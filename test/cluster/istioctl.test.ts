@@ -1,16 +1,16 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { findIstioctl, runIstioctl } from "../support/istioctl.ts";
-import { runtimes } from "../support/pilotboat.ts";
+import { run, runtimes } from "../support/pilotboat.ts";
 import { startMeshProxy } from "./mesh-proxy.ts";
 import { hasCluster, startCluster } from "./start-cluster.ts";
 
 const istioctl = hasCluster() ? findIstioctl() : undefined;
 
 describe.runIf(istioctl !== undefined).each(runtimes())("istioctl asks istiod itself, on $name", (runtime) => {
-  test("reality 42: proxy-status and internal-debug with --xds-address take OUTPUT_CERTS for --cert-dir, and show the proxy in sync", {
+  test("reality 42: proxy-status and internal-debug with --xds-address take OUTPUT_CERTS for --cert-dir, and show the proxy in sync; proxy-config prints its tables as istioctl does", {
     timeout: 300_000,
   }, async () => {
     await using cluster = await startCluster();
@@ -46,11 +46,24 @@ describe.runIf(istioctl !== undefined).each(runtimes())("istioctl asks istiod it
       expect(mine?.[`${type}_sent`]).toBeTruthy();
       expect(mine?.[`${type}_acked`]).toBe(mine?.[`${type}_sent`]);
     }
+    for (const [part, path] of DUMPS) {
+      const file = join(folder, `${part}.json`);
+      await writeFile(file, await fetch(`http://127.0.0.1:${proxy.adminPort}/${path}`).then((answer) => answer.text()));
+      const words = ["proxy-config", part, "--file", file];
+      const { stdout } = await run(runtime, words);
+      expect(stdout).toBe(await runIstioctl(istioctl ?? "", words, env));
+    }
     proxy.command.kill("SIGTERM");
     await proxy.command.ended;
     await rm(folder, { recursive: true, force: true });
   });
 });
+
+/** What is compared with istioctl's tables, and where Envoy has it. */
+const DUMPS = [
+  ...["clusters", "listeners", "routes", "secret"].map((part) => [part, "config_dump"] as const),
+  ["endpoints", "clusters?format=json"] as const,
+];
 
 /** An entry of istiod's `/debug/syncz`. Source: istio/istio pilot/pkg/xds/debug.go (SyncStatus). */
 interface Synced extends Readonly<Record<`${"cluster" | "listener" | "endpoint"}_${"sent" | "acked"}`, string>> {
