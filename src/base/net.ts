@@ -21,6 +21,8 @@ export interface BoundSocket extends AsyncDisposable {
 }
 
 export interface TcpOptions {
+  /** A client that has sent its last byte still gets answers; the server ends the connection. Default: false. */
+  readonly allowHalfOpen?: boolean;
   /** Default: as many as the process can have. */
   readonly limit?: ConnectionLimit | undefined;
 }
@@ -74,8 +76,8 @@ async function bindOnStage(path: string, { mode = 0o600, owner, limit }: UnixOpt
 }
 
 /** Listens on a TCP port; 0 takes a free one. Rejects with ADDRESS_IN_USE or ADDRESS_UNUSABLE, naming the port. */
-export async function bindTcp(host: string, port: number, { limit }: TcpOptions = {}): Promise<BoundSocket> {
-  return listen({ host, port }, `${host.includes(":") ? `[${host}]` : host}:${port}`, limit);
+export async function bindTcp(host: string, port: number, options: TcpOptions = {}): Promise<BoundSocket> {
+  return listen({ host, port }, joinHostPort(host, port), options.limit, options.allowHalfOpen);
 }
 
 /** Whether the port can be had now: listens on it for a moment. Rejects as `bindTcp` does. */
@@ -118,9 +120,14 @@ export function splitHostPort(address: string): { readonly host: string; readonl
   return { host, port: address.slice(colon + 1) };
 }
 
-function listen(where: ListenOptions, shown: string, limit?: ConnectionLimit): Promise<BoundSocket> {
+function listen(
+  where: ListenOptions,
+  shown: string,
+  limit?: ConnectionLimit,
+  allowHalfOpen = false,
+): Promise<BoundSocket> {
   return new Promise((resolve, reject) => {
-    const server = createServer();
+    const server = createServer({ allowHalfOpen });
     let waiting: Socket[] | undefined = [];
     let accept = (socket: Socket): void => void waiting?.push(socket);
     let spare: Spare = () => 1; // nobody is served yet

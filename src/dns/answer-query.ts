@@ -11,27 +11,28 @@ export interface AnswerOptions {
   readonly forward: Forward;
   /** Pass questions on while there is no table; otherwise they fail at once. */
   readonly isForwardingEarly: boolean;
+  /** Questions that are with other servers at the same time; each takes a socket for each server. More are refused. */
+  readonly mostForwarded: number;
   readonly stop: AbortSignal;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
 
-/** Gives the reply to a packet, or undefined for one that gets none. Never rejects. */
-export type Answer = (packet: Buffer, transport: Transport) => Promise<Buffer> | Buffer | undefined;
+/** Gives the reply to a packet, or undefined for one that gets none. Gives up once the client is `gone`. Never rejects. */
+export type Answer = (packet: Buffer, transport: Transport, gone?: AbortSignal) => Promise<Buffer> | Buffer | undefined;
 
 const MOST_TCP = 0xffff;
-/** Questions that are with other servers at the same time. More are refused, so that a flood takes no memory. */
-const MOST_FORWARDED = 5_000;
 
-export function createAnswerer({ table, forward, isForwardingEarly, stop, log, metrics }: AnswerOptions): Answer {
+export function createAnswerer(options: AnswerOptions): Answer {
+  const { table, forward, isForwardingEarly, mostForwarded, stop, log, metrics } = options;
   let forwarded = 0;
   const failed = (query: Query): Buffer => errorReply(query.packet, CODE.SERVFAIL, query.questionEnd);
-  const ask = async (query: Query, transport: Transport, limit: number): Promise<Buffer> => {
+  const ask = async (query: Query, transport: Transport, limit: number, gone: AbortSignal): Promise<Buffer> => {
     metrics.count(UPSTREAM_REQUESTS);
     forwarded++;
     const startedMs = performance.now();
     try {
-      return fitReply(await forward(query, transport, stop), limit);
+      return fitReply(await forward(query, transport, gone), limit);
     } catch (error) {
       log.debug("no server answered", { name: query.name, error: describeError(error) });
       metrics.count(UPSTREAM_FAILURES);
@@ -41,7 +42,7 @@ export function createAnswerer({ table, forward, isForwardingEarly, stop, log, m
       metrics.observe(UPSTREAM_DURATION, (performance.now() - startedMs) / 1_000);
     }
   };
-  return (packet, transport) => {
+  return (packet, transport, gone = stop) => {
     const query = readQuery(packet);
     if (query === "ignore") return undefined;
     if ("code" in query) return errorReply(packet, query.code);
@@ -50,7 +51,7 @@ export function createAnswerer({ table, forward, isForwardingEarly, stop, log, m
     const known = table();
     const own = known === undefined ? undefined : resolve(query, known, limit);
     if (own !== undefined) return own;
-    if ((known === undefined && !isForwardingEarly) || forwarded >= MOST_FORWARDED) return failed(query);
-    return ask(query, transport, limit);
+    if ((known === undefined && !isForwardingEarly) || forwarded >= mostForwarded) return failed(query);
+    return ask(query, transport, limit, gone);
   };
 }

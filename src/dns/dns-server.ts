@@ -1,4 +1,5 @@
-import type { connectionLimit, Logger, Metrics } from "../base/index.ts";
+import { setMaxListeners } from "node:events";
+import { type connectionLimit, type Logger, type Metrics, splitHostPort, systemCode } from "../base/index.ts";
 import { createAnswerer } from "./answer-query.ts";
 import { createForwarder } from "./forward.ts";
 import { bindDns } from "./listen.ts";
@@ -14,6 +15,8 @@ export interface DnsOptions {
   /** Reads a file; rejects when it is not there. */
   readonly readFile: (path: string) => Promise<string>;
   readonly limit: ReturnType<typeof connectionLimit>;
+  /** Sockets that questions to other servers may take together. */
+  readonly mostExchanges: number;
   readonly log: Logger;
 }
 
@@ -50,7 +53,8 @@ const SAVED_RESOLV_CONF = "/var/lib/istio/resolv.conf";
  * questions that come before the first table are passed on. Rejects with CONFIG_INVALID, ADDRESS_IN_USE,
  * ADDRESS_UNUSABLE or FILE_UNREADABLE.
  */
-export async function openDnsServer({ address, isRoot, readFile, limit, log }: DnsOptions): Promise<DnsServer> {
+export async function openDnsServer(options: DnsOptions): Promise<DnsServer> {
+  const { address, isRoot, readFile, limit, mostExchanges, log } = options;
   const asksPort53 = /:0*53$/.test(address);
   if (asksPort53 && !isRoot) log.error(`only root can listen on "${address}", listening on ${USUAL_ADDRESS} instead`);
   const isAtPort53 = asksPort53 && isRoot;
@@ -58,6 +62,7 @@ export async function openDnsServer({ address, isRoot, readFile, limit, log }: D
   const place = placeOf({ address: asksPort53 && !isRoot ? "" : address, servers: upstreams.servers });
   const sockets = await bindDns(place.hosts, place.port, limit);
   const closing = new AbortController();
+  setMaxListeners(0, closing.signal); // one for each question that is with another server
   let around: Place = { namespace: "", domain: "", search: upstreams.search };
   let message: Uint8Array | undefined;
   let table: LookupTable | undefined;
@@ -66,9 +71,19 @@ export async function openDnsServer({ address, isRoot, readFile, limit, log }: D
     serve({ namespace, domain, isParallel, timeoutMs, metrics, upstreamPort: port = 53 }) {
       around = { ...around, namespace, domain };
       if (message !== undefined) table = buildLookupTable(decodeNameTable(message), around);
-      const forward = createForwarder({ servers: upstreams.servers, timeoutMs, isParallel, port, log });
-      const stop = closing.signal;
-      sockets.serve(createAnswerer({ table: () => table, forward, isForwardingEarly: isAtPort53, stop, log, metrics }));
+      const servers = upstreams.servers.filter((server) => !isOneOf(sockets.addresses, server, port));
+      if (servers.length < upstreams.servers.length) log.warn("resolv.conf names this DNS server itself: left out");
+      sockets.serve(
+        createAnswerer({
+          table: () => table,
+          forward: createForwarder({ servers, timeoutMs, isParallel, port, log }),
+          isForwardingEarly: isAtPort53,
+          mostForwarded: Math.ceil(mostExchanges / (isParallel ? Math.max(1, servers.length) : 1)),
+          stop: closing.signal,
+          log,
+          metrics,
+        }),
+      );
     },
     take(received) {
       table = buildLookupTable(decodeNameTable(received), around);
@@ -86,5 +101,18 @@ export async function openDnsServer({ address, isRoot, readFile, limit, log }: D
 
 async function resolvConf(isAtPort53: boolean, readFile: DnsOptions["readFile"]): Promise<string> {
   if (!isAtPort53) return readFile(RESOLV_CONF);
-  return readFile(SAVED_RESOLV_CONF).catch(() => readFile(RESOLV_CONF));
+  return readFile(SAVED_RESOLV_CONF).catch((error: unknown) => {
+    if (systemCode(error) === "ENOENT") return readFile(RESOLV_CONF);
+    throw error;
+  });
+}
+
+/** Whether a question to that server would come back to us. */
+function isOneOf(addresses: readonly string[], server: string, port: number): boolean {
+  return addresses.some((address) => {
+    const bound = splitHostPort(address);
+    if (typeof bound === "string" || bound.port !== String(port)) return false;
+    const isEverywhere = bound.host === "::" || bound.host === "0.0.0.0";
+    return bound.host === server || (isEverywhere && (server === "::1" || server.startsWith("127.")));
+  });
 }

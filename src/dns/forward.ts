@@ -32,17 +32,17 @@ export function createForwarder({ servers, timeoutMs, isParallel, port, log }: F
       const id = randomInt(0x10000);
       const exchange = transport === "udp" ? askUdp : askTcp;
       using limit = startLimit(stop, timeoutMs, () => new Error(`no answer within ${timeoutMs} ms`));
+      limit.signal.throwIfAborted();
       const reply = await exchange({ query, packet: withId(query.packet, id), id, server, port }, limit.signal);
       return withId(reply, idOf(query.packet));
     } catch (error) {
-      const reason = describeError(error);
-      log.info(`upstream failure: ${reason}`, { server, transport });
+      if (!stop.aborted) log.info(`upstream failure: ${describeError(error)}`, { server, transport });
       throw error;
     }
   };
   return async (query, transport, stop) => {
     const order = shuffled(servers);
-    if (isParallel) return Promise.any(order.map((server) => ask(query, transport, server, stop)));
+    if (isParallel) return firstOf(stop, (over) => order.map((server) => ask(query, transport, server, over)));
     let last: unknown = new Error("resolv.conf names no server");
     for (const server of order) {
       try {
@@ -54,6 +54,20 @@ export function createForwarder({ servers, timeoutMs, isParallel, port, log }: F
     }
     throw last;
   };
+}
+
+/** The first that succeeds. The others are given up then, with their sockets. */
+async function firstOf<T>(stop: AbortSignal, start: (over: AbortSignal) => readonly Promise<T>[]): Promise<T> {
+  const over = new AbortController();
+  const abort = (): void => over.abort(stop.reason);
+  stop.addEventListener("abort", abort, { once: true });
+  if (stop.aborted) abort();
+  try {
+    return await Promise.any(start(over.signal));
+  } finally {
+    over.abort(new Error("another server answered"));
+    stop.removeEventListener("abort", abort);
+  }
 }
 
 interface Exchange {
@@ -76,7 +90,8 @@ function askUdp(exchange: Exchange, limit: AbortSignal): Promise<Buffer> {
     socket.on("message", (reply) => {
       if (isReply(reply, exchange)) resolve(reply);
     });
-    socket.connect(port, server, () => socket.send(packet));
+    socket.once("connect", () => socket.send(packet)); // a callback of `connect` would get its error, too
+    socket.connect(port, server);
   }).finally(() => socket.close());
 }
 

@@ -1,4 +1,4 @@
-import { createSocket, type SocketOptions, type Socket as UdpSocket } from "node:dgram";
+import { createSocket, type RemoteInfo, type SocketOptions, type Socket as UdpSocket } from "node:dgram";
 import { isIPv6, type Socket } from "node:net";
 import {
   AgentError,
@@ -7,21 +7,27 @@ import {
   type connectionLimit,
   joinHostPort,
   Lifetime,
+  splitHostPort,
   systemCode,
 } from "../base/index.ts";
 import type { Answer } from "./answer-query.ts";
 import { frame, readFrames } from "./tcp-frames.ts";
 
-/** Sockets that are bound and not served yet: what comes early waits in the kernel. */
+/** Sockets that are bound and not served yet: what comes early waits. */
 export interface DnsSockets extends AsyncDisposable {
   /** `host:port` as really bound. */
   readonly addresses: readonly string[];
   serve(answer: Answer): void;
 }
 
-/** Idle time of a TCP connection, and questions that one may ask. Source: miekg/dns server.go. */
+/** Of a TCP connection: time for its first question, idle time, and questions in all. Source: miekg/dns server.go. */
+const FIRST_MS = 2_000;
 const IDLE_MS = 8_000;
 const MOST_QUESTIONS = 128;
+/** Questions of one connection that wait while it is read on. */
+const MOST_PENDING = 8;
+/** Packets that are kept until there is somebody to answer them. */
+const MOST_EARLY = 256;
 
 /**
  * Takes a UDP and a TCP port of the same number on each host; 0 is a free one. Rejects with ADDRESS_IN_USE or
@@ -33,13 +39,14 @@ export async function bindDns(
   limit: ReturnType<typeof connectionLimit>,
 ): Promise<DnsSockets> {
   const life = new Lifetime();
-  const bound: { readonly udp: UdpSocket; readonly tcp: BoundSocket; readonly held: Buffer[] }[] = [];
+  const bound: { readonly udp: EarlyUdp; readonly tcp: BoundSocket }[] = [];
   try {
     for (const host of hosts) {
-      const tcp = await life.own(`DNS over TCP on ${host}`, bindTcp(host, port, { limit }));
-      const udp = await bindUdp(host, tcp.port);
-      life.defer(`DNS over UDP on ${host}`, () => new Promise<void>((closed) => udp.close(() => closed())));
-      bound.push({ udp, tcp, held: [] });
+      const tcp = await life.own(`DNS over TCP on ${host}`, bindTcp(host, port, { limit, allowHalfOpen: true }));
+      const address = splitHostPort(tcp.address); // of a host name, what it stands for
+      const udp = await bindUdp(typeof address === "string" ? host : address.host, tcp.port);
+      life.defer(`DNS over UDP on ${host}`, () => new Promise<void>((closed) => udp.socket.close(() => closed())));
+      bound.push({ udp, tcp });
     }
   } catch (error) {
     await life[Symbol.asyncDispose]();
@@ -50,14 +57,24 @@ export async function bindDns(
     serve(answer) {
       for (const { udp, tcp } of bound) {
         serveUdp(udp, answer);
-        tcp.handOver((socket) => serveTcp(socket, answer));
+        const busy = new Set<Socket>();
+        tcp.handOver(
+          (socket) => serveTcp(socket, answer, busy),
+          (socket) => (busy.has(socket) ? 0 : 1),
+        );
       }
     },
     [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
   };
 }
 
-function bindUdp(host: string, port: number): Promise<UdpSocket> {
+interface EarlyUdp {
+  readonly socket: UdpSocket;
+  /** Takes what came so far, and everything from now on. */
+  handOver(take: (packet: Buffer, from: RemoteInfo) => void): void;
+}
+
+function bindUdp(host: string, port: number): Promise<EarlyUdp> {
   // replies go to addresses only: without this Node passes each through its resolver
   const lookup: SocketOptions["lookup"] = (address, _options, done) => done(null, address, isIPv6(address) ? 6 : 4);
   const socket = createSocket(
@@ -76,15 +93,26 @@ function bindUdp(host: string, port: number): Promise<UdpSocket> {
       );
     });
     socket.bind({ port, address: host }, () => {
+      const early: [Buffer, RemoteInfo][] = [];
+      let take = (packet: Buffer, from: RemoteInfo): void => {
+        if (early.length < MOST_EARLY) early.push([packet, from]);
+      };
       socket.removeAllListeners("error");
-      resolve(socket);
+      socket.on("error", () => undefined); // a client that is gone: its ICMP error comes with a later call
+      socket.on("message", (packet, from) => take(packet, from));
+      resolve({
+        socket,
+        handOver(next) {
+          take = next;
+          for (const [packet, from] of early.splice(0)) next(packet, from);
+        },
+      });
     });
   });
 }
 
-function serveUdp(socket: UdpSocket, answer: Answer): void {
-  socket.on("error", () => undefined); // a client that is gone: its ICMP error comes with a later call
-  socket.on("message", (packet, { address, port }) => {
+function serveUdp({ socket, handOver }: EarlyUdp, answer: Answer): void {
+  handOver((packet, { address, port }) => {
     const reply = answer(packet, "udp");
     if (reply instanceof Promise) void reply.then((late) => sendUdp(socket, late, port, address));
     else if (reply !== undefined) sendUdp(socket, reply, port, address);
@@ -99,22 +127,42 @@ function sendUdp(socket: UdpSocket, reply: Buffer, port: number, address: string
   }
 }
 
-/** Answers one question after the other. */
-function serveTcp(socket: Socket, answer: Answer): void {
+/** Answers one question after the other, as long as the client is there. `busy` holds the connections with a question. */
+function serveTcp(socket: Socket, answer: Answer, busy: Set<Socket>): void {
+  const gone = new AbortController();
   let last: Promise<void> = Promise.resolve();
-  let left = MOST_QUESTIONS;
-  const end = (): void => void socket.destroy();
-  socket.setTimeout(IDLE_MS, end);
-  socket.on("error", end);
+  let [left, pending] = [MOST_QUESTIONS, 0];
+  const end = (): void => void socket.end();
+  const done = (): void => {
+    pending--;
+    if (pending < MOST_PENDING) socket.resume();
+    if (pending > 0) return;
+    busy.delete(socket);
+    socket.setTimeout(IDLE_MS);
+  };
+  const reply = async (packet: Buffer): Promise<void> => {
+    const bytes = socket.destroyed ? undefined : await answer(packet, "tcp", gone.signal);
+    if (bytes === undefined) end();
+    else if (!socket.destroyed) socket.write(frame(bytes));
+    done();
+  };
+  socket.setTimeout(FIRST_MS, () => socket.destroy());
+  socket.on("error", () => socket.destroy());
+  socket.once("end", () => {
+    last = last.then(end);
+  });
+  socket.once("close", () => {
+    busy.delete(socket);
+    gone.abort(new Error("the client has left"));
+  });
   readFrames(socket, (packet) => {
     if (left === 0) return;
     left--;
-    const isLast = left === 0;
-    if (isLast) socket.pause();
-    last = last.then(async () => {
-      const reply = await answer(packet, "tcp");
-      if (reply !== undefined && !socket.destroyed) socket.write(frame(reply));
-      if (isLast || reply === undefined) socket.end();
-    });
+    pending++;
+    busy.add(socket);
+    socket.setTimeout(0); // the time of other servers is not the client's
+    if (pending >= MOST_PENDING) socket.pause();
+    last = last.then(() => reply(packet));
+    if (left === 0) last = last.then(end);
   });
 }

@@ -101,20 +101,35 @@ export function answers(query: Query, reply: Buffer): boolean {
     .equals(query.packet.subarray(query.questionEnd - 4, query.questionEnd));
 }
 
-/** Another server's reply, cut to `limit` bytes: whole records of the answer as far as they fit, and TC. */
+/** Another server's reply, cut to `limit` bytes: whole records of the answer as far as they fit, EDNS, and TC. */
 export function fitReply(reply: Buffer, limit: number): Buffer {
   if (reply.length <= limit) return reply;
-  const name = readName(reply, HEADER);
-  let end = reply.readUInt16BE(4) === 0 || name === undefined ? HEADER : name.end + 4;
-  let kept = 0;
+  const name = reply.readUInt16BE(4) === 0 ? undefined : readName(reply, HEADER);
+  const start = name === undefined ? HEADER : name.end + 4;
+  const edns = ednsRecord(reply, start);
+  let [end, kept] = [start, 0];
   for (const wanted = reply.readUInt16BE(6); kept < wanted; kept++) {
     const next = skipRecord(reply, end);
-    if (next === undefined || next > limit) break;
+    if (next === undefined || next + edns.length > limit) break;
     end = next;
   }
-  const cut = Buffer.from(reply.subarray(0, end));
-  setHeader(cut, { flags: flagsOf(reply) | 0x0200, questions: end > HEADER ? 1 : 0, answers: kept });
+  const cut = Buffer.concat([reply.subarray(0, end), edns]);
+  const [questions, additionals] = [start > HEADER ? 1 : 0, edns.length > 0 ? 1 : 0];
+  setHeader(cut, { flags: flagsOf(reply) | 0x0200, questions, answers: kept, additionals });
   return cut;
+}
+
+/** The bytes of the OPT record; empty for none. */
+function ednsRecord(packet: Buffer, start: number): Buffer {
+  const [, answers, authorities, additionals] = counts(packet);
+  let at = start;
+  for (let left = answers + authorities + additionals; left > 0; left--) {
+    const [name, end] = [skipName(packet, at), skipRecord(packet, at)];
+    if (name === undefined || end === undefined) break;
+    if (packet.readUInt16BE(name) === TYPE.OPT) return packet.subarray(at, end);
+    at = end;
+  }
+  return Buffer.alloc(0);
 }
 
 export function idOf(packet: Buffer): number {
@@ -141,14 +156,18 @@ function counts(packet: Buffer): [number, number, number, number] {
   return [packet.readUInt16BE(4), packet.readUInt16BE(6), packet.readUInt16BE(8), packet.readUInt16BE(10)];
 }
 
-function setHeader(
-  packet: Buffer,
-  { flags, questions, answers }: { readonly flags: number; readonly questions: number; readonly answers: number },
-): void {
+interface Header {
+  readonly flags: number;
+  readonly questions: number;
+  readonly answers: number;
+  readonly additionals?: number;
+}
+
+function setHeader(packet: Buffer, { flags, questions, answers, additionals = 0 }: Header): void {
   packet.writeUInt16BE(flags, 2);
   packet.writeUInt16BE(questions, 4);
   packet.writeUInt16BE(answers, 6);
-  packet.writeUInt32BE(0, 8);
+  packet.writeUInt32BE(additionals, 8); // no authorities
 }
 
 /** The UDP size of the OPT record among `records` records; undefined when they cannot be read. */
@@ -252,7 +271,8 @@ function isEncodable(labels: readonly string[]): boolean {
 
 /** The labels of an absolute name, escapes and all. */
 export function splitLabels(name: string): string[] {
-  return name === "." ? [] : (name.replace(/\.$/, "").match(/(?:\\.|[^.\\])+|(?<=\.)(?=\.)|^(?=\.)/gs) ?? []);
+  if (!name.includes("\\")) return name === "." ? [] : name.replace(/\.$/, "").split(".");
+  return name.replace(/\.$/, "").match(/(?:\\.|[^.\\])+|(?<=\.)(?=\.)|^(?=\.)/gs) ?? [];
 }
 
 function pointer(at: number): Buffer {

@@ -123,6 +123,7 @@ export async function startDns(options: RigOptions = {}): Promise<Rig> {
     isRoot: false,
     readFile: async () => text,
     limit: connectionLimit(),
+    mostExchanges: 1_000,
     log: silentLogger,
   });
   server.serve({

@@ -42,6 +42,7 @@ export class DnsPart implements Part {
       isRoot: process.geteuid?.() === 0,
       readFile: (path) => readFile(path, "utf8"),
       limit: connectionLimit(),
+      mostExchanges: connectionLimit(MOST_EXCHANGES).most,
       log: context.log,
     });
     this.#server = await life.own("DNS server", opening.catch(explain));
@@ -83,6 +84,8 @@ export class DnsPart implements Part {
 
 /** The xDS type by which istiod sends the names of the mesh. */
 const NAME_TABLE_TYPE = "type.googleapis.com/istio.networking.nds.v1.NameTable";
+/** Where the limit of descriptors allows as many. */
+const MOST_EXCHANGES = 5_000;
 /** What the reference's DNS library takes for 0. */
 const DEFAULT_TIMEOUT_MS = 2_000;
 
