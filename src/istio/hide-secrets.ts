@@ -31,7 +31,7 @@ export function isSecretName(name: string): boolean {
 
 /** Whether the value of this header should not be shown. */
 export function isSecretHeader(name: string): boolean {
-  return SECRET_PAIR.test(name);
+  return SECRET_PAIR.test(name) && !name.startsWith(":"); // `:authority` says where to
 }
 
 /** The same for a text without structure, where also the given texts are hidden. */
@@ -52,6 +52,17 @@ const HARMLESS_NAME =
 const FILE_KEY = /^TLS_(CLIENT|SERVER)_KEY$/;
 /** Metadata is named as variables are. In Envoy's own fields, as in `runtime_key`, a key is mostly a name. */
 const SECRET_VARIABLE = /^[A-Z0-9_]+_KEY$/;
+/**
+ * Envoy's own fields that speak of secrets and hold limits, conditions and names: type/v3/token_bucket.proto, the OAuth2, JWT
+ * and ext_authz filters of extensions/filters/http.
+ */
+const ORDINARY_FIELD =
+  /^((\w+_)?token_bucket(_config)?|(max|min|remaining|initial)_tokens|tokens_per_fill|cookie_(configs?|domain)|\w+_cookie_config|from_cookies|authorization_(endpoint|request|response))$/i;
+/** What describes a cookie without its value: config/route/v3 HashPolicy.Cookie, type/http/v3/cookie.proto. */
+const COOKIE_FIELDS = new Set(["name", "ttl", "path", "attributes"]);
+/** Of a pair the value, and the conditions on it: config/route/v3 HeaderMatcher and QueryParameterMatcher, also as they were before. */
+const PAIR_VALUE =
+  /^((raw_?)?(value|string_?value|bytes_?value)|string_?match|(exact|prefix|suffix|contains|safe_?regex|regex)_?match)$/i;
 const SECRET_PAIR =
   /auth|cookie|token|key|secret|passw|(^|[-_])(api|pat|pass|sig(nature)?|session|jwt|bearer|credentials?)$/i;
 /** No bytes in base64 have a dot. */
@@ -74,10 +85,11 @@ function clean(value: unknown, name: string, around: Around, hidden: Set<string>
 
 function cleanObject(object: object, around: Around, hidden: Set<string>): Record<string, unknown> {
   const { key, name, header } = object as Record<string, unknown>;
-  const isSecretPair = [key, name, header].some((word) => typeof word === "string" && SECRET_PAIR.test(word));
+  const isSecretPair = [key, name, header].some((word) => typeof word === "string" && isSecretHeader(word));
   const entries = Object.entries(object).map(([member, value]): [string, unknown] => {
-    const isValue = isSecretPair && /^(raw_?)?(value|string_?value|bytes_?value)$/i.test(member);
-    const isSecret = around.isSecret || isValue || isSecretMember(member, around);
+    const isValue = isSecretPair && PAIR_VALUE.test(member);
+    const isSecret =
+      around.isSecret || isValue || (isSecretMember(member, around) && !isCookieDescription(member, value));
     const isMetadata = around.isMetadata || /^(proxy_?)?metadata$/i.test(member);
     return [member, clean(value, member, { isSecret, isMetadata }, hidden)];
   });
@@ -87,7 +99,14 @@ function cleanObject(object: object, around: Around, hidden: Set<string>): Recor
 function isSecretMember(member: string, { isMetadata }: Around): boolean {
   if (isMetadata) return isSecretName(member);
   const isVariable = SECRET_VARIABLE.test(member) && !FILE_KEY.test(member);
-  return (SECRET_NAME.test(snake(member)) || isVariable) && !isHarmless(member);
+  const isOrdinary = isHarmless(member) || ORDINARY_FIELD.test(snake(member));
+  return (SECRET_NAME.test(snake(member)) || isVariable) && !isOrdinary;
+}
+
+/** A cookie that Envoy makes or looks for; its value is not in the configuration. */
+function isCookieDescription(member: string, value: unknown): boolean {
+  if (member !== "cookie" || typeof value !== "object" || value === null) return false;
+  return "name" in value && Object.keys(value).every((field) => COOKIE_FIELDS.has(field));
 }
 
 /** Envoy takes both spellings of a field. */

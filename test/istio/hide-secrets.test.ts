@@ -182,3 +182,35 @@ test("a word of a command line that is a document loses its secrets, another one
   expect(hideSecretsInWord("etc/istio/proxy/envoy-rev.json")).toBe("etc/istio/proxy/envoy-rev.json");
   expect(hideSecretsInWord("15")).toBe("15");
 });
+
+test("Envoy's own fields that only speak of tokens, cookies and authorization stay", () => {
+  const ordinary = {
+    token_bucket: { max_tokens: 100, tokens_per_fill: 50, fill_interval: "1s" },
+    descriptors: [{ tokenBucket: { maxTokens: 7, tokensPerFill: { value: 3 }, fillInterval: "60s" } }],
+    hash_policy: [{ cookie: { name: "user", ttl: "3600s", path: "/" }, terminal: true }],
+    authorization_endpoint: "https://idp.example/authorize",
+    authorization_response: { allowed_upstream_headers: { patterns: [{ exact: "x-user" }] } },
+    match: { headers: [{ name: ":authority", string_match: { exact: "shop.example" } }] },
+  };
+  expect(hideSecrets(ordinary).document).toEqual(ordinary);
+});
+
+test("a cookie that has a value does not", () => {
+  const { document } = hideSecrets({ cookie: "session=s3cr3t", more: { cookie: { name: "session", data: "s3cr3t" } } });
+  expect(JSON.stringify(document)).not.toContain("s3cr3t");
+});
+
+test.each([
+  { string_match: { exact: "s3cr3t", ignore_case: true } },
+  { stringMatch: { prefix: "s3cr3t" } },
+  { string_match: { suffix: "s3cr3t" } },
+  { string_match: { contains: "s3cr3t" } },
+  { string_match: { safe_regex: { regex: "s3cr3t|other" } } },
+  { exact_match: "s3cr3t" },
+  { safe_regex_match: { regex: "s3cr3t" } },
+])("the condition on a header with a secret name is hidden: %j", (condition) => {
+  const text = (name: string) => JSON.stringify(hideSecrets({ headers: [{ name, ...condition }] }).document);
+  expect(text("x-api-key")).not.toContain("s3cr3t");
+  expect(text("x-api-key")).toContain("x-api-key");
+  expect(text("x-version")).toContain("s3cr3t");
+});
