@@ -15,21 +15,26 @@ export interface DocumentOptions {
   readonly form: string;
   /** One of many: JSON in one line, YAML after `---`. Default false. */
   readonly isOneOfMany?: boolean;
+  /** Columns of JSON. Default 2. */
+  readonly indent?: number;
+  /** Whether YAML has its names in order. Default false. */
+  readonly isSorted?: boolean;
 }
 
 /** Prints a value for programs. What steers a terminal stays escaped in both forms. */
 export async function writeDocument(
   { stdout }: Pick<Host, "stdout">,
   value: unknown,
-  { form, isOneOfMany = false }: DocumentOptions,
+  { form, isOneOfMany = false, indent = 2, isSorted = false }: DocumentOptions,
 ): Promise<void> {
   if (form === "json") {
-    stdout.write(escapeText(`${JSON.stringify(value, null, isOneOfMany ? undefined : 2)}\n`));
+    stdout.write(escapeText(`${JSON.stringify(value, null, isOneOfMany ? undefined : indent)}\n`));
     return;
   }
   const { stringify } = await import("yaml");
   const plain: unknown = JSON.parse(JSON.stringify(value)); // as a JSON reader gets it
-  const text = stringify(plain, { lineWidth: 0 });
-  const safe = escapeText(text) === text ? text : stringify(plain, { lineWidth: 0, defaultStringType: "QUOTE_DOUBLE" });
+  const options = { lineWidth: 0, sortMapEntries: isSorted };
+  const text = stringify(plain, options);
+  const safe = escapeText(text) === text ? text : stringify(plain, { ...options, defaultStringType: "QUOTE_DOUBLE" });
   stdout.write(`${isOneOfMany ? "---\n" : ""}${escapeText(safe)}`); // in double quotes an escape means the character
 }

@@ -1,14 +1,16 @@
 import { resolve } from "node:path";
 import type { AgentReport } from "../agent/index.ts";
-import { AgentError, describeError, escapeText } from "../base/index.ts";
+import { AgentError, describeError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { hideSecrets } from "../istio/index.ts";
 import * as proxyConfig from "../proxy-config/index.ts";
 import { readAnswer } from "./agent-answer.ts";
 import { placeOf } from "./agent-place.ts";
 import { callAgent } from "./call-agent.ts";
+import { writeDocument } from "./document.ts";
 import { exchange } from "./http-exchange.ts";
 import { readNamedFile } from "./named-path.ts";
+import { parseServicePort } from "./parse-port.ts";
 import { writeExact } from "./terminal/index.ts";
 
 export interface Wanted {
@@ -27,19 +29,18 @@ type Show = (room: typeof proxyConfig, dump: proxyConfig.Dump) => proxyConfig.Sh
 export async function showDump(host: Host, wanted: Wanted, show: Show): Promise<number> {
   const { output } = wanted;
   const shown = show(proxyConfig, await readDump(host, wanted));
-  if (output !== "short") writeExact(host.stdout, await documentText(shown.messages, wanted));
-  else if (wanted.kind === "secrets" && shown.table.rows.length === 0) {
+  if (output !== "short") {
+    const document = documentOf(shown.messages, wanted);
+    await writeDocument(host, document, { form: output, indent: 4, isSorted: true }); // as istioctl has them
+  } else if (wanted.kind === "secrets" && shown.table.rows.length === 0) {
     writeExact(host.stdout, "No active or warming secrets found.\n");
   } else writeExact(host.stdout, proxyConfig.tableText(shown.table));
   return 0;
 }
 
-async function documentText(messages: unknown, { kind, output }: Wanted): Promise<string> {
+function documentOf(messages: unknown, { kind }: Wanted): unknown {
   const safe = kind === "secrets" ? proxyConfig.withoutPrivate(messages) : hideSecrets(messages).document;
-  const document = proxyConfig.protoJson(safe);
-  if (output === "json") return `${escapeText(JSON.stringify(document, null, 4))}\n`;
-  const { stringify } = await import("yaml");
-  return stringify(document, { lineWidth: 0, sortMapEntries: true });
+  return proxyConfig.protoJson(safe);
 }
 
 /** One of a large mesh has tens of megabytes. */
@@ -54,7 +55,10 @@ async function readDump(host: Host, wanted: Wanted): Promise<proxyConfig.Dump> {
     const path = file === "-" ? "/dev/stdin" : resolve(host.cwd, file);
     return proxyConfig.parseDump(await readNamedFile(path, "--file", MOST_BYTES), `"${file === "-" ? "stdin" : file}"`);
   }
-  const origin = port === undefined ? await adminOf(host, wanted) : `http://localhost:${port}`;
+  const origin =
+    port === undefined
+      ? await adminOf(host, wanted)
+      : `http://localhost:${parseServicePort("--proxy-admin-port", String(port))}`;
   const url = new URL(`${origin}${wanted.kind === "endpoints" ? "/clusters?format=json" : "/config_dump"}`);
   return proxyConfig.parseDump(await fetchText(url, host.signals.stop), `the answer of ${url.href}`);
 }

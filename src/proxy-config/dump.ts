@@ -34,11 +34,17 @@ export function parseDump(text: string, place: string): Dump {
   } catch (error) {
     throw refused(`it is not JSON: ${describeError(error)}`);
   }
-  const { configs, cluster_statuses: statuses } = messageOf(dump);
-  if (!Array.isArray(configs) && !Array.isArray(statuses)) {
+  const found: { -readonly [part in keyof Dump]: readonly Message[] } = {};
+  for (const part of ["configs", "cluster_statuses"] as const) {
+    const list = messageOf(dump)[part] ?? undefined; // protobuf's JSON has null for what is absent
+    if (list === undefined) continue;
+    if (!Array.isArray(list)) throw refused(`"${part}" is no list, wanted a dump of Envoy's admin API`);
+    found[part] = list.map(messageOf);
+  }
+  if (found.configs === undefined && found.cluster_statuses === undefined) {
     throw refused('found neither "configs" nor "cluster_statuses", wanted a dump of Envoy\'s admin API');
   }
-  return dump as Dump;
+  return found;
 }
 
 /** The part of this name, such as `ClustersConfigDump`. Throws CONFIG_INVALID without one. */

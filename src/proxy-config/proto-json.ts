@@ -35,11 +35,16 @@ const PRIVATE = new Set([
   "generic_secret",
 ]);
 
+/** Protobuf's JSON has both spellings of a field: `private_key`, and `privateKey` as istioctl prints it. */
+function isPrivate(field: string): boolean {
+  return PRIVATE.has(field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+}
+
 /** The dump of secrets without what is private in it, also where Envoy would have left it in. */
 export function withoutPrivate(message: unknown): unknown {
   if (Array.isArray(message)) return message.map(withoutPrivate);
   if (typeof message !== "object" || message === null) return message;
   return Object.fromEntries(
-    Object.entries(message).map(([name, value]) => [name, PRIVATE.has(name) ? HIDDEN : withoutPrivate(value)]),
+    Object.entries(message).map(([name, value]) => [name, isPrivate(name) ? HIDDEN : withoutPrivate(value)]),
   );
 }
