@@ -38,6 +38,8 @@ export interface Page {
 /** Streams at one time. A browser keeps one for each page that is open. */
 const MOST_STREAMS = 8;
 const EVERY_MS = 2_000;
+/** A little less than a tick, so that each tick of a stream has a new one. */
+const FRESH_MS = 1_800;
 
 const NO_ENVOY: View = {
   topology: undefined,
@@ -51,10 +53,15 @@ const NO_ENVOY: View = {
 export function createPage(options: PageOptions): Page {
   const { facts, over } = options;
   const observer = options.adminGet === undefined ? undefined : new Observer(options.adminGet, over);
-  const render = async (): Promise<Sections> => {
+  const sections = new Shared(over, async (): Promise<Sections> => {
     const [now, view] = await Promise.all([facts(), observer?.look() ?? NO_ENVOY]);
     return sectionsOf(now, { ...options, view, nowMs: Date.now() });
-  };
+  });
+  over.addEventListener(
+    "abort",
+    options.watchReadiness(() => sections.forget()),
+    { once: true },
+  );
   let streams = 0;
   async function* events(): AsyncGenerator<string> {
     if (streams >= MOST_STREAMS) return; // others were faster
@@ -68,7 +75,7 @@ export function createPage(options: PageOptions): Page {
       yield `event: agent\ndata: ${(await facts()).pid}\n\n`;
       while (!over.aborted) {
         if (wake.signal.aborted) wake = new AbortController();
-        yield eventOf(await render(), sent);
+        yield eventOf(await sections.get(), sent);
         await pause(EVERY_MS, wake.signal);
       }
     } finally {
@@ -79,12 +86,46 @@ export function createPage(options: PageOptions): Page {
   }
   return {
     headers: HEADERS,
-    document: async () => pageDocument(await render()),
+    document: async () => pageDocument(await sections.get()),
     events() {
       if (streams >= MOST_STREAMS || over.aborted) return undefined;
       return events();
     },
   };
+}
+
+/** One value for all who ask for it within a tick: to make it costs much. */
+class Shared<Value> {
+  readonly #over: AbortSignal;
+  readonly #make: () => Promise<Value>;
+  #latest: Promise<Value> | undefined;
+
+  constructor(over: AbortSignal, make: () => Promise<Value>) {
+    this.#over = over;
+    this.#make = make;
+  }
+
+  get(): Promise<Value> {
+    if (this.#latest === undefined) {
+      this.#latest = this.#make();
+      void this.#drop(this.#latest);
+    }
+    return this.#latest;
+  }
+
+  /** The next who asks gets a new one. */
+  forget(): void {
+    this.#latest = undefined;
+  }
+
+  async #drop(made: Promise<Value>): Promise<void> {
+    const isMade = await made.then(
+      () => true,
+      () => false,
+    );
+    if (isMade) await pause(FRESH_MS, this.#over);
+    if (this.#latest === made) this.forget();
+  }
 }
 
 interface Moment {

@@ -72,23 +72,46 @@ test("what happened is the difference between two samples, and a counter that we
       [50, 5],
     ],
   );
-  const steps = history.of("a");
+  const steps = history.of("a") ?? [];
   expect([perSecond(steps, "requests"), total(steps, "errors")]).toEqual([7, 4]);
   expect([quantile(steps, 0.5), quantile(steps, 0.95)]).toEqual([1.5, 50.5]);
   at(4, [1, 0], [[1, 1]]); // a new Envoy
-  expect(history.of("a").at(-1)).toMatchObject({ requests: 0, errors: 0 });
-  expect(history.of("a").at(-1)?.latencies.size).toBe(0);
+  expect(history.of("a")?.at(-1)).toMatchObject({ requests: 0, errors: 0 });
+  expect(history.of("a")?.at(-1)?.latencies.size).toBe(0);
   for (let n = 3; n < 3 * HISTORY_STEPS; n++) at(n * 2, [n, 0], []);
   expect(history.of("a")).toHaveLength(HISTORY_STEPS);
   history.add(10_000_000, new Map());
   expect(history.of("a")).toEqual([]);
 });
 
-test("however many clusters there are, only so many have a history", () => {
+const statuses = (names: readonly string[], countOf: (name: string) => number) =>
+  readTraffic({ cluster_statuses: names.map((name) => clusterStatus(name, [countOf(name), countOf(name)], [1])) }, {});
+const manyNames = Array.from({ length: 2_000 }, (_, at) => `c${at}`);
+
+test("of many clusters those with traffic have a history, wherever Envoy lists them", () => {
   const history = new History();
-  const names = Array.from({ length: 2_000 }, (_, at) => `c${at}`);
-  const traffic = readTraffic({ cluster_statuses: names.map((name) => clusterStatus(name, [1, 0], [1])) }, {});
-  history.add(0, traffic);
-  history.add(2_000, traffic);
-  expect(names.filter((name) => history.of(name).length > 0)).toHaveLength(500);
+  for (const at of [0, 1, 2])
+    history.add(
+      at * 2_000,
+      statuses(manyNames, (name) => (name === "c1999" ? at : 7)),
+    );
+  expect(history.of("c1999")).toMatchObject([{ errors: 1 }, { errors: 1 }]);
+  expect(history.of("c0")).toMatchObject([{ errors: 0 }, { errors: 0 }]);
+});
+
+test("however many clusters have traffic, only so many have a history, and the others have none instead of an empty one", () => {
+  const history = new History();
+  for (const at of [0, 1])
+    history.add(
+      at * 2_000,
+      statuses(manyNames, () => at),
+    );
+  expect(manyNames.filter((name) => history.of(name) !== undefined)).toHaveLength(500);
+  const silent = statuses(manyNames, () => 1);
+  for (let at = 2; at < HISTORY_STEPS + 2; at++) history.add(at * 2_000, silent);
+  history.add(
+    1_000_000,
+    statuses(manyNames, (name) => (name === "c1999" ? 2 : 1)),
+  );
+  expect(history.of("c1999")).toMatchObject([{ errors: 1 }]); // those that fell silent made room
 });

@@ -27,7 +27,7 @@ test("Envoy is asked while somebody looks, and after that nothing is asked and n
   expect(asked).toHaveLength(3);
   await clock.advance(2_000);
   await expect.poll(() => asked.length).toBe(5); // without the configuration, which has not changed
-  await expect.poll(() => view.history.of("a").length).toBe(1);
+  await expect.poll(() => view.history.of("a")?.length).toBe(1);
   for (let seconds = 2; seconds < 30; seconds += 2) await clock.advance(2_000);
   const before = asked.length;
   for (let seconds = 0; seconds < 60; seconds += 2) await clock.advance(2_000);
@@ -62,7 +62,7 @@ test("a configuration that cannot be read is told, asked for rarely, and costs n
   const view = await observer.look();
   expect(view.problem).toBe("Cannot read Envoy's configuration: longer than 16 MiB");
   for (let seconds = 0; seconds < 8; seconds += 2) await clock.advance(2_000);
-  await expect.poll(() => view.history.of("a").length).toBeGreaterThan(2);
+  await expect.poll(() => view.history.of("a")?.length).toBeGreaterThan(2);
   expect(asked.filter((path) => path === "/config_dump")).toHaveLength(1);
   expect(view.problem).toMatch(/longer than 16 MiB/);
 });

@@ -67,6 +67,50 @@ test("names are cut to their boxes, and none of them becomes markup", () => {
   }
 });
 
+test("a cluster without a history is not said to have no requests and no errors", () => {
+  const traffic = busy(["a"]);
+  const { main } = chooseScenes(readTopology(dumpOf(["a"])), traffic);
+  const numbers = { traffic, stepsOf: (name: string) => (name === "a" ? undefined : []) };
+  const cluster = (text: string): string | undefined => text.match(/>a<[\s\S]*?>not kept</)?.[0];
+  for (const { text } of [drawScene(main, numbers, "large", "x"), drawNarrow(main, numbers)]) {
+    expect(cluster(text)).toBeDefined();
+    expect(cluster(text)).not.toMatch(/no errors|0 requests/);
+  }
+});
+
+/** Each listener has its own route table; each leads to one of the clusters. */
+function manyListeners(count: number, clusters: number): Topology {
+  const all = Array.from({ length: count }, (_, at) => at);
+  const { clusters: known } = readTopology(dumpOf(names(clusters)));
+  return {
+    clusters: known,
+    routes: new Map(
+      all.map((at) => [
+        `r${at}`,
+        { name: `r${at}`, virtualHosts: 1, domains: [`d${at}`], clusters: [`c${at % clusters}`] },
+      ]),
+    ),
+    listeners: all.map((at) => ({
+      name: `l${at}`,
+      address: `127.0.0.1:${at}`,
+      isStatic: false,
+      state: "active",
+      refusal: at === count - 1 ? "bad" : undefined,
+      routes: [`r${at}`],
+      clusters: [],
+    })),
+  };
+}
+
+test("however many listeners lead to a cluster, a few are drawn, those in trouble among them, and the others counted", () => {
+  const traffic = busy(names(20));
+  const { main } = chooseScenes(manyListeners(1_000, 20), traffic);
+  expect([main.listeners.length, main.moreListeners, main.routes.length]).toEqual([60, 940, 60]);
+  expect(main.listeners.map(({ name }) => name)).toContain("l999");
+  expect(new Set(main.routes.flatMap(({ clusters }) => clusters)).size).toBe(20);
+  expect(drawScene(main, { traffic, stepsOf: () => [] }, "large", "x").text).toContain(">60 and 940 more<");
+});
+
 const KNOWN = [
   "<svg",
   "<text",

@@ -11,7 +11,7 @@ export interface Step {
 
 /** How far back plots reach. */
 export const HISTORY_STEPS = 90;
-/** Clusters beyond these have a place in the picture, and no history. */
+/** Clusters with traffic in that time that have a history. */
 const MOST_CLUSTERS = 500;
 /** Bins of one step; a step has a few. */
 const MOST_BINS = 100;
@@ -19,30 +19,59 @@ const MOST_BINS = 100;
 const NO_LATENCIES: ReadonlyMap<number, number> = new Map(); // most steps of most clusters share it
 const NOTHING = { requests: 0, errors: 0, connections: 0, latencies: NO_LATENCIES };
 
-/** The last `HISTORY_STEPS` steps of each cluster, the newest last. */
+/** The last `HISTORY_STEPS` steps of each cluster, the newest last. Those without traffic share one list of empty steps. */
 export class History {
   readonly #steps = new Map<string, Step[]>();
+  readonly #empty: Step[] = [];
+  /** They had traffic while there was no room for their history. */
+  readonly #notKept = new Set<string>();
   #last: { readonly atMs: number; readonly traffic: Traffic } | undefined;
 
   add(atMs: number, traffic: Traffic): void {
     const before = this.#last;
     this.#last = { atMs, traffic };
     if (before === undefined || atMs <= before.atMs) return;
-    for (const name of this.#steps.keys()) if (!traffic.has(name)) this.#steps.delete(name);
+    for (const names of [this.#steps, this.#notKept])
+      for (const name of names.keys()) if (!traffic.has(name)) names.delete(name);
     const seconds = (atMs - before.atMs) / 1_000;
     for (const [name, now] of traffic) {
-      if (!this.#steps.has(name) && this.#steps.size >= MOST_CLUSTERS) continue;
-      const steps = this.#steps.get(name) ?? [];
       const earlier = before.traffic.get(name);
-      steps.push({ seconds, ...(earlier === undefined ? NOTHING : difference(now, earlier)) });
-      if (steps.length > HISTORY_STEPS) steps.shift();
-      this.#steps.set(name, steps);
+      this.#addStep(name, { seconds, ...(earlier === undefined ? NOTHING : difference(now, earlier)) });
     }
+    append(this.#empty, { seconds, ...NOTHING });
   }
 
-  of(cluster: string): readonly Step[] {
-    return this.#steps.get(cluster) ?? [];
+  /** Empty before the second sample; undefined for a cluster whose history is not kept. */
+  of(cluster: string): readonly Step[] | undefined {
+    if (this.#notKept.has(cluster)) return undefined;
+    return this.#steps.get(cluster) ?? (this.#last?.traffic.has(cluster) ? this.#empty : []);
   }
+
+  #addStep(name: string, step: Step): void {
+    const steps = this.#steps.get(name);
+    if (steps !== undefined) {
+      append(steps, step);
+      if (steps.every(isEmpty)) this.#steps.delete(name);
+    } else if (!isEmpty(step)) {
+      if (this.#steps.size >= MOST_CLUSTERS) {
+        this.#notKept.add(name);
+        return;
+      }
+      const isNew = !this.#notKept.delete(name);
+      const begun = isNew ? [...this.#empty] : [];
+      append(begun, step);
+      this.#steps.set(name, begun);
+    }
+  }
+}
+
+function append(steps: Step[], step: Step): void {
+  steps.push(step);
+  if (steps.length > HISTORY_STEPS) steps.shift();
+}
+
+function isEmpty({ requests, errors, connections, latencies }: Step): boolean {
+  return requests + errors + connections + latencies.size === 0;
 }
 
 /** A counter that went back belongs to a new Envoy, or to an endpoint that left: then nothing is known of the step. */

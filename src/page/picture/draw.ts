@@ -10,7 +10,8 @@ import { plotLatency, plotRequests } from "./plot.ts";
 
 export interface Numbers {
   readonly traffic: Traffic;
-  stepsOf(cluster: string): readonly Step[];
+  /** Undefined where no history is kept. */
+  stepsOf(cluster: string): readonly Step[] | undefined;
 }
 
 /** `small` has no figures and plots: for many clusters without requests. */
@@ -25,14 +26,12 @@ const MARGIN = 2;
 export function drawScene(scene: Scene, numbers: Numbers, size: Size, label: string): Html {
   const layout = layOut(scene, HEIGHT[size]);
   const [width, height] = [layout.width + 2 * MARGIN, layout.height + HEAD + 2 * MARGIN];
+  const endpoints = scene.clusters.map(({ name }) => numbers.traffic.get(name)?.endpoints.length ?? 0);
   const heads = [
-    ["listeners", scene.listeners.length],
-    ["routes", scene.routes.length],
-    ["clusters", scene.clusters.length],
-    [
-      "endpoints",
-      scene.clusters.reduce((sum, { name }) => sum + (numbers.traffic.get(name)?.endpoints.length ?? 0), 0),
-    ],
+    ["listeners", countOf(scene.listeners, scene.moreListeners)],
+    ["routes", countOf(scene.routes, scene.moreRoutes)],
+    ["clusters", countOf(scene.clusters, 0)],
+    ["endpoints", String(endpoints.reduce((sum, count) => sum + count, 0))],
   ] as const;
   return html`<svg class="picture" role="img" aria-label="${label}" width="${width}" height="${height}" viewBox="${-MARGIN} ${
     -HEAD - MARGIN
@@ -43,14 +42,19 @@ export function drawScene(scene: Scene, numbers: Numbers, size: Size, label: str
     drawListener(one, layout.listeners.get(one)),
   )}${scene.routes.map((one) => drawRoute(one, layout.routes.get(one.name)))}${scene.clusters.map((one) => {
     const traffic = numbers.traffic.get(one.name);
-    const steps = size === "large" ? numbers.stepsOf(one.name) : undefined;
     return [
-      drawCluster(one, traffic, steps, layout.clusters.get(one.name)),
+      size === "large"
+        ? drawCluster(one, traffic, numbers.stepsOf(one.name), layout.clusters.get(one.name))
+        : drawClusterBriefly(one, traffic, layout.clusters.get(one.name)),
       size === "large"
         ? drawEndpoints(traffic, layout.endpoints.get(one.name))
         : drawEndpointsBriefly(traffic, layout.endpoints.get(one.name)),
     ];
   })}</svg>`;
+}
+
+function countOf(drawn: readonly unknown[], more: number): string {
+  return more === 0 ? String(drawn.length) : `${drawn.length} and ${more} more`;
 }
 
 function drawLine({ from, to }: Line): Html {
@@ -105,30 +109,40 @@ function drawRoute({ name: text, virtualHosts, domains }: RouteTable, box: Box |
 /** In a title, which a browser shows while the pointer rests. */
 const MOST_NAMED = 20;
 
-/** `steps` is undefined where there is no room for figures. */
+function drawClusterBriefly(
+  cluster: Cluster,
+  traffic: ClusterTraffic | undefined,
+  box: Box | undefined,
+): Html | undefined {
+  const width = box?.width ?? 0;
+  const trouble = troubleOf(cluster, traffic);
+  const inside = [name(cluster.name, width), note(trouble ?? cluster.discovery, width, 35)];
+  return drawBox(box, kindOf("cluster", trouble, cluster.refusal), titleOfCluster(cluster), inside);
+}
+
 function drawCluster(
   cluster: Cluster,
   traffic: ClusterTraffic | undefined,
   steps: readonly Step[] | undefined,
   box: Box | undefined,
 ): Html | undefined {
-  const { name: text, discovery, refusal } = cluster;
-  const width = box?.width ?? 0;
   const trouble = troubleOf(cluster, traffic);
-  const kind = kindOf("cluster", trouble, refusal);
-  const title = [text, discovery, refusal].filter((one) => one !== undefined).join("; ");
-  if (steps === undefined) return drawBox(box, kind, title, [name(text, width), note(trouble ?? discovery, width, 35)]);
-  const { rate, errors, half, most } = figuresOf(steps, traffic);
-  const calm = (traffic?.requests ?? 0) === 0 ? discovery : "no errors";
-  return drawBox(box, kind, title, [
-    name(text, width),
-    plotRequests(steps, { x: 10, y: 28, width: 90, height: 38 }),
+  const figures = figuresOf(steps, traffic);
+  const { rate, errors, half, most } = figures;
+  const calm = (traffic?.requests ?? 0) === 0 && steps !== undefined ? cluster.discovery : figures.calm;
+  return drawBox(box, kindOf("cluster", trouble, cluster.refusal), titleOfCluster(cluster), [
+    name(cluster.name, box?.width ?? 0),
+    plotRequests(steps ?? [], { x: 10, y: 28, width: 90, height: 38 }),
     html`<text class="figure" x="108" y="42">${rate}</text>`,
     html`<text class="${(errors ?? trouble) === undefined ? "note" : "bad"}" x="108" y="60">${errors ?? trouble ?? calm}</text>`,
-    plotLatency(steps, { x: 236, y: 28, width: 90, height: 38 }),
+    plotLatency(steps ?? [], { x: 236, y: 28, width: 90, height: 38 }),
     html`<text class="figure" x="334" y="42">${half}</text>`,
     html`<text class="note" x="334" y="60">${most}</text>`,
   ]);
+}
+
+function titleOfCluster({ name: text, discovery, refusal }: Cluster): string {
+  return [text, discovery, refusal].filter((one) => one !== undefined).join("; ");
 }
 
 /** As many as there is room for. */

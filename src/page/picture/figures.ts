@@ -9,13 +9,17 @@ export interface Figures {
   readonly rate: string;
   /** Over all the time that is shown, as all below. */
   readonly errors: string | undefined;
+  /** What to say where there are no errors. */
+  readonly calm: string;
   readonly half: string;
   readonly most: string;
 }
 
 const RECENT_STEPS = 5;
 
-export function figuresOf(steps: readonly Step[], traffic: ClusterTraffic | undefined): Figures {
+/** `steps` is undefined where no history is kept. */
+export function figuresOf(steps: readonly Step[] | undefined, traffic: ClusterTraffic | undefined): Figures {
+  if (steps === undefined) return { rate: "–", errors: undefined, calm: "not kept", half: "–", most: "not kept" };
   const recent = steps.slice(-RECENT_STEPS);
   const isHttp = (traffic?.requests ?? 0) > 0 || (traffic?.connections ?? 0) === 0;
   const errors = total(steps, "errors");
@@ -27,6 +31,7 @@ export function figuresOf(steps: readonly Step[], traffic: ClusterTraffic | unde
       ? `${rate(perSecond(recent, "requests"))} requests/s`
       : `${rate(perSecond(recent, "connections"))} connections/s`,
     errors: errors === 0 ? undefined : `${plural(errors, "error")}, ${rate(share)} %`,
+    calm: steps.length === 0 ? "not known yet" : "no errors",
     half: half === undefined ? "–" : `p50 ${latency(half)}`,
     most: most === undefined ? (isKept ? "none yet" : "not measured") : `p95 ${latency(most)}`,
   };
