@@ -56,12 +56,19 @@ export class Observer {
 
   async #run(session: Session): Promise<void> {
     while (!this.#over.aborted && this.#clock.now() - this.#lookedMs < LINGER_MS) {
-      const startedMs = this.#clock.now();
-      await session.sample(startedMs);
-      const tookMs = this.#clock.now() - startedMs;
-      await pause(Math.max(SAMPLE_EVERY_MS - tookMs, tookMs * REST), this.#over, this.#clock);
+      await pause(await this.#sample(session), this.#over, this.#clock);
     }
     this.#session = undefined;
+  }
+
+  /** Resolves with how long to rest. Silence costs Envoy nothing, and the configuration has a rest of its own. */
+  async #sample(session: Session): Promise<number> {
+    const startedMs = this.#clock.now();
+    const isAnswered = await session.sample(startedMs);
+    const tookMs = this.#clock.now() - startedMs;
+    await session.refreshTopology(startedMs);
+    if (!isAnswered) return SAMPLE_EVERY_MS;
+    return Math.min(Math.max(SAMPLE_EVERY_MS - tookMs, tookMs * REST), LINGER_MS);
   }
 }
 
@@ -74,8 +81,11 @@ class Session implements View {
   topology: Topology | undefined;
   traffic: Traffic | undefined;
   server: ServerFigures | undefined;
-  problem: string | undefined;
   hasSampled = false;
+  #stats: unknown;
+  #sampleProblem: string | undefined;
+  #isReading = false;
+  #isChanged = false;
   #dumpAtMs = Number.NEGATIVE_INFINITY;
   #dumpProblem: string | undefined;
 
@@ -88,25 +98,42 @@ class Session implements View {
     this.#noteFirst = note;
   }
 
-  /** Never rejects: a failure is the problem of the view. */
-  async sample(nowMs: number): Promise<void> {
-    try {
-      const [clusters, stats] = await Promise.all([this.#ask(CLUSTERS_PATH), this.#ask(STATS_PATH)]);
-      const server = readServerFigures(stats);
-      const isChanged = server.configuredAt !== this.server?.configuredAt;
+  get problem(): string | undefined {
+    return this.#sampleProblem ?? this.#dumpProblem;
+  }
+
+  /** Resolves with whether Envoy gave both answers. Never rejects: a failure is the problem of the view. */
+  async sample(nowMs: number): Promise<boolean> {
+    const [clusters, stats] = await Promise.allSettled([this.#ask(CLUSTERS_PATH), this.#ask(STATS_PATH)]);
+    if (stats.status === "fulfilled") {
+      const server = readServerFigures(stats.value);
+      this.#isChanged ||= server.configuredAt !== this.server?.configuredAt;
       this.server = server;
-      this.traffic = readTraffic(clusters, stats);
-      this.history.add(nowMs, this.traffic);
-      this.problem = isChanged || nowMs >= this.#dumpAtMs ? await this.#readTopology(nowMs) : this.#dumpProblem;
-    } catch (error) {
-      this.problem = describeError(error);
+      this.#stats = stats.value;
+    }
+    if (clusters.status === "fulfilled") {
+      this.traffic = readTraffic(clusters.value, this.#stats);
+      if (this.#stats !== undefined) this.history.add(nowMs, this.traffic); // else all latencies since Envoy's start would follow
+    }
+    const failed = [clusters, stats].find((one) => one.status === "rejected");
+    this.#sampleProblem = failed === undefined ? undefined : describeError(failed.reason);
+    return failed === undefined;
+  }
+
+  /** Waits for the first configuration only: later ones come beside the samples. Never rejects. */
+  async refreshTopology(nowMs: number): Promise<void> {
+    const isFirst = !this.hasSampled;
+    if (!this.#isReading && (this.#isChanged || nowMs >= this.#dumpAtMs)) {
+      const reading = this.#readTopology(nowMs);
+      if (isFirst) await reading;
     }
     this.hasSampled = true;
     this.#noteFirst();
   }
 
-  /** Resolves with what went wrong; then what is known of traffic is new all the same. */
-  async #readTopology(nowMs: number): Promise<string | undefined> {
+  async #readTopology(nowMs: number): Promise<void> {
+    this.#isReading = true;
+    this.#isChanged = false;
     const startedMs = performance.now();
     try {
       this.topology = readTopology(await this.#ask("/config_dump"));
@@ -116,7 +143,7 @@ class Session implements View {
     }
     const tookMs = performance.now() - startedMs;
     this.#dumpAtMs = nowMs + Math.max(DUMP_EVERY_MS, tookMs * REST);
-    return this.#dumpProblem;
+    this.#isReading = false;
   }
 
   async #ask(path: string): Promise<unknown> {

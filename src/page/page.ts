@@ -35,8 +35,8 @@ export interface Page {
   events(): AsyncIterable<string> | undefined;
 }
 
-/** Streams at one time. A browser keeps one for each page that is open. */
-const MOST_STREAMS = 8;
+/** Streams at one time. A browser has one for each open page, and six HTTP/1.1 connections to a host: two stay free for documents. */
+const MOST_STREAMS = 4;
 const EVERY_MS = 2_000;
 /** A little less than a tick, so that each tick of a stream has a new one. */
 const FRESH_MS = 1_800;

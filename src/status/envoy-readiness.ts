@@ -5,6 +5,7 @@ import {
   fromMs,
   type Logger,
   type Metrics,
+  MOST_BODY_BYTES,
   systemClock,
 } from "../base/index.ts";
 import {
@@ -43,9 +44,9 @@ const UPDATE_STATS_TIMEOUT_MS = 1_000;
 const READY_STATS_TIMEOUT_MS = 3_000;
 const WARMING_AFTER_MS = 2_000;
 
-/** The admin API of an Envoy at `host:port`. */
-export function adminAccess(host: string, port: number): AdminGet {
-  return (path, timeoutMs) => httpGet({ host, port, path, timeoutMs });
+/** The admin API of an Envoy at `host:port`. An answer has at most `mostBytes`, default 16 MiB. */
+export function adminAccess(host: string, port: number, mostBytes = MOST_BODY_BYTES): AdminGet {
+  return (path, timeoutMs) => httpGet({ host, port, path, timeoutMs, mostBytes });
 }
 
 /**

@@ -76,7 +76,7 @@ describe.each(runtimes())("the page at / of the status port on $name", (runtime)
     await using _agent = await sandbox.startProxy({ env: { DISABLE_ENVOY: "true" } });
     const { status: port } = sandbox.ports;
     await expect.poll(() => ask(port, "/").then(({ status }) => status, String), { timeout: 20_000 }).toBe(200);
-    const open = await Promise.all(Array.from({ length: 8 }, () => openStream(port)));
+    const open = await Promise.all(Array.from({ length: 4 }, () => openStream(port)));
     for (const stream of open) await expect.poll(stream.text).toContain("data: ");
     expect((await ask(port, "/events")).status).toBe(503);
     expect((await ask(port, "/")).status).toBe(200);

@@ -6,6 +6,12 @@ import type { Part, Serving, Shown, Surroundings } from "./part.ts";
 
 type Answer = Route["answer"];
 
+/**
+ * Of an answer of Envoy's admin: the configuration of a large mesh is longer than other answers may be. Four times as much
+ * would stop the agent, which serves readiness and certificates, for seconds, and take more than 1 GiB.
+ */
+const MOST_BYTES = 64 * 2 ** 20;
+
 /** The page at `/` of the status port. Its code is loaded by the first look. */
 export class PagePart implements Part {
   readonly #around: Surroundings;
@@ -50,7 +56,7 @@ export class PagePart implements Part {
     return createPage({
       facts: async () => (await report()) as AgentFacts,
       watchReadiness: (listener) => readiness.watch(listener),
-      adminGet: settings.isEnvoyDisabled ? undefined : adminAccess(family.localhost, proxy.proxyAdminPort),
+      adminGet: settings.isEnvoyDisabled ? undefined : adminAccess(family.localhost, proxy.proxyAdminPort, MOST_BYTES),
       logLines: () => recentLines().map((line) => ({ ...line, text: hideSecretsInText(line.text) })),
       over: this.#over.signal,
     });

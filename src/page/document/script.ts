@@ -18,24 +18,29 @@ function replace(section, markup) {
   for (const { id, scrollLeft, scrollTop } of places) document.getElementById(id)?.scrollTo(scrollLeft, scrollTop);
   if (focus !== "") document.getElementById(focus)?.focus({ preventScroll: true });
 }
-const stream = new EventSource("/events");
 let agent;
-stream.addEventListener("agent", ({ data }) => {
-  if (agent !== undefined && agent !== data) location.reload();
-  agent = data;
-});
-stream.onopen = () => { live.textContent = "live"; };
-stream.onerror = () => {
-  live.textContent = stream.readyState === EventSource.CLOSED ? "not live: too many pages are open" : "not live: the agent does not answer";
-};
-stream.onmessage = ({ data }) => {
-  for (const [id, markup] of Object.entries(JSON.parse(data))) waiting.set(id, markup);
-  for (const [id, markup] of waiting) {
-    const section = document.getElementById(id);
-    if (section === null || isInUse(section)) continue;
-    waiting.delete(id);
-    replace(section, markup);
-  }
-  document.title = document.querySelector("#ready .badge").textContent + " – pilotboat";
-};
+function follow() {
+  const stream = new EventSource("/events");
+  stream.addEventListener("agent", ({ data }) => {
+    if (agent !== undefined && agent !== data) location.reload();
+    agent = data;
+  });
+  stream.onopen = () => { live.textContent = "live"; };
+  stream.onerror = () => {
+    const isRefused = stream.readyState === EventSource.CLOSED; // then the browser does not try again
+    live.textContent = isRefused ? "not live: the agent refuses, perhaps because too many pages are open; next try in 10 s" : "not live: the agent does not answer";
+    if (isRefused) setTimeout(follow, 10_000);
+  };
+  stream.onmessage = ({ data }) => {
+    for (const [id, markup] of Object.entries(JSON.parse(data))) waiting.set(id, markup);
+    for (const [id, markup] of waiting) {
+      const section = document.getElementById(id);
+      if (section === null || isInUse(section)) continue;
+      waiting.delete(id);
+      replace(section, markup);
+    }
+    document.title = document.querySelector("#ready .badge").textContent + " – pilotboat";
+  };
+}
+follow();
 `;

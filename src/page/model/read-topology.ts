@@ -26,7 +26,7 @@ export interface RouteTable {
 
 export interface Cluster {
   readonly name: string;
-  /** `EDS`, `STRICT_DNS`, `ORIGINAL_DST`, ... */
+  /** `EDS`, `STRICT_DNS`, `ORIGINAL_DST`, ...; empty when not known. */
   readonly discovery: string;
   readonly isStatic: boolean;
   readonly state: "active" | "warming";
@@ -38,6 +38,8 @@ export interface Topology {
   readonly listeners: readonly Listener[];
   readonly routes: ReadonlyMap<string, RouteTable>;
   readonly clusters: ReadonlyMap<string, Cluster>;
+  /** Listeners and routes are missing, because the configuration could not be read. Default false. */
+  readonly areWaysUnknown?: boolean;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { addressOf, listOf, memberOf, numberOf, textOf } from "./json.ts";
+import type { Topology } from "./read-topology.ts";
 
 export interface Endpoint {
   readonly address: string;
@@ -61,6 +62,14 @@ export function readTraffic(clusters: unknown, stats: unknown): Traffic {
       ];
     }),
   );
+}
+
+/** What traffic alone tells of a configuration that cannot be read: the clusters. */
+export function topologyOf(traffic: Traffic): Topology {
+  const clusters = [...traffic.keys()].map(
+    (name) => [name, { name, discovery: "", isStatic: false, state: "active", refusal: undefined }] as const,
+  );
+  return { listeners: [], routes: new Map(), clusters: new Map(clusters), areWaysUnknown: true };
 }
 
 export function readServerFigures(stats: unknown): ServerFigures {

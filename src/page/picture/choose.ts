@@ -10,6 +10,7 @@ export interface Scene {
   /** That lead to these clusters, too, and have no place. */
   readonly moreListeners: number;
   readonly moreRoutes: number;
+  readonly areWaysUnknown: boolean;
 }
 
 /** The whole in pictures that people can read. */
@@ -98,6 +99,7 @@ function sceneOf(topology: Topology, listeners: readonly Listener[], clusters: r
     clusters,
     moreListeners: leading.length - shown.length,
     moreRoutes: Math.max(0, routes.length - MOST_WAYS),
+    areWaysUnknown: topology.areWaysUnknown ?? false,
   };
 }
 

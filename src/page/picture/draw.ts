@@ -28,8 +28,8 @@ export function drawScene(scene: Scene, numbers: Numbers, size: Size, label: str
   const [width, height] = [layout.width + 2 * MARGIN, layout.height + HEAD + 2 * MARGIN];
   const endpoints = scene.clusters.map(({ name }) => numbers.traffic.get(name)?.endpoints.length ?? 0);
   const heads = [
-    ["listeners", countOf(scene.listeners, scene.moreListeners)],
-    ["routes", countOf(scene.routes, scene.moreRoutes)],
+    ["listeners", scene.areWaysUnknown ? "not known" : countOf(scene.listeners, scene.moreListeners)],
+    ["routes", scene.areWaysUnknown ? "not known" : countOf(scene.routes, scene.moreRoutes)],
     ["clusters", countOf(scene.clusters, 0)],
     ["endpoints", String(endpoints.reduce((sum, count) => sum + count, 0))],
   ] as const;

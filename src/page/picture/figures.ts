@@ -48,8 +48,8 @@ export function troubleOf(
   return isEmpty && !WITHOUT_ENDPOINTS.includes(discovery) ? "no endpoints" : undefined;
 }
 
-/** They take the endpoint from each connection. */
-const WITHOUT_ENDPOINTS = ["ORIGINAL_DST", "envoy.clusters.dynamic_forward_proxy"];
+/** They take the endpoint from each connection; one that is not known may do so. */
+const WITHOUT_ENDPOINTS = ["", "ORIGINAL_DST", "envoy.clusters.dynamic_forward_proxy"];
 
 export function troubleOfListener({ state, refusal }: Listener): string | undefined {
   if (refusal !== undefined) return "refused";

@@ -32,13 +32,14 @@ function drawOne(cluster: Cluster, scene: Scene, { traffic, stepsOf }: Numbers):
 const MOST_WAYS = 3;
 
 /** Which listeners and routes lead there. */
-function wayTo(cluster: string, { listeners, routes, moreListeners, moreRoutes }: Scene): Html {
+function wayTo(cluster: string, { listeners, routes, moreListeners, moreRoutes, areWaysUnknown }: Scene): Html {
   const tables = new Set(routes.filter(({ clusters }) => clusters.includes(cluster)).map(({ name }) => name));
   const ways = listeners.flatMap((listener) => {
     const by = listener.routes.find((name) => tables.has(name));
     if (by !== undefined) return `${listener.name} (${listener.address}), route ${by}`;
     return listener.clusters.includes(cluster) ? `${listener.name} (${listener.address})` : [];
   });
+  if (areWaysUnknown) return html`<p class="way">from listeners that are not known</p>`;
   if (ways.length === 0)
     return html`<p class="way">${moreListeners + moreRoutes > 0 ? "no listener that is drawn leads here" : "no listener leads here"}</p>`;
   const more = ways.length - MOST_WAYS;

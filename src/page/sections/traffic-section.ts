@@ -1,22 +1,23 @@
 import { type Html, html } from "../markup/html.ts";
 import { plural } from "../markup/words.ts";
+import { type Traffic, topologyOf } from "../model/read-traffic.ts";
 import type { View } from "../model/view.ts";
 import { chooseScenes } from "../picture/choose.ts";
 import { drawScene, type Numbers } from "../picture/draw.ts";
 import { drawNarrow } from "../picture/narrow.ts";
 
-const NO_TRAFFIC = new Map();
+const NO_TRAFFIC: Traffic = new Map();
 
 /** The picture; what has no requests, and what Envoy has for itself, is folded away below it. */
 export function trafficSections({ topology, traffic = NO_TRAFFIC, history, problem }: View): {
   traffic: Html;
   folded: Html;
 } {
-  if (topology === undefined) {
+  if (topology === undefined && traffic.size === 0) {
     return { traffic: html`<p class="empty">${problem ?? "Envoy has not answered yet"}</p>`, folded: html`` };
   }
   const numbers: Numbers = { traffic, stepsOf: (cluster) => history.of(cluster) };
-  const { main, quiet, own, notDrawn } = chooseScenes(topology, traffic);
+  const { main, quiet, own, notDrawn } = chooseScenes(topology ?? topologyOf(traffic), traffic);
   const isQuiet = quiet.clusters.every(({ name }) => (traffic.get(name)?.requests ?? 0) === 0);
   const isEmpty = main.clusters.length + main.listeners.length === 0;
   const isMeasured = main.clusters.every(({ name, isStatic }) => {
@@ -26,7 +27,7 @@ export function trafficSections({ topology, traffic = NO_TRAFFIC, history, probl
   return {
     traffic: isEmpty
       ? html`<p class="empty">The control plane has sent no listeners and clusters</p>`
-      : html`<div class="scroll wide" id="scroll-main" tabindex="0">${drawScene(main, numbers, "large", "Listeners, routes, clusters and endpoints")}</div>${drawNarrow(main, numbers)}${
+      : html`${topology === undefined && html`<p class="reason">${problem ?? "Envoy's configuration is not known yet"}</p>`}<div class="scroll wide" id="scroll-main" tabindex="0">${drawScene(main, numbers, "large", "Listeners, routes, clusters and endpoints")}</div>${drawNarrow(main, numbers)}${
           !isMeasured &&
           html`<p class="hint">Envoy measures no latency of these clusters: <code>proxyStatsMatcher</code> leaves the statistics <code>cluster.*.upstream_rq_time</code> out.</p>`
         }`,
