@@ -1,19 +1,20 @@
 import { describeProgress, type FetchNews, fetchNewsAsLines } from "../envoy/binary/index.ts";
-import { type Host, isTerminal } from "../host/index.ts";
+import type { Host } from "../host/index.ts";
+import { canRedraw } from "./terminal/index.ts";
 
 export { describeProgress };
 
 /** How much of a download has come, on stderr. */
 export interface ProgressLine {
-  /** On a terminal draws the line again; elsewhere writes one now and then. */
+  /** On a terminal that can, draws the line again; elsewhere writes one now and then. */
   show(bytes: number, totalBytes: number | undefined): void;
   /** Takes the line away. */
   clear(): void;
 }
 
 /** A progress line on stderr. */
-export function createProgressLine({ stderr }: Host): ProgressLine {
-  if (!isTerminal(stderr)) {
+export function createProgressLine({ stderr, env }: Host): ProgressLine {
+  if (!canRedraw(stderr, env)) {
     const { onProgress } = fetchNewsAsLines((line) => void stderr.write(`${line}\n`));
     return { show: onProgress, clear: () => undefined };
   }

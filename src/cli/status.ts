@@ -1,12 +1,12 @@
 import type { AgentReport } from "../agent/index.ts";
 import { pause } from "../base/index.ts";
-import { type Host, isTerminal } from "../host/index.ts";
+import type { Host } from "../host/index.ts";
 import { readAnswer } from "./agent-answer.ts";
 import { AGENT_FLAGS, AGENT_FOLDER, type AgentPlace, placeOf } from "./agent-place.ts";
 import { defineCommand } from "./contract/index.ts";
 import { describeReport } from "./describe-report.ts";
 import { DOCUMENT_FLAG, writeDocument } from "./document.ts";
-import { redraw, stdoutOf } from "./terminal/index.ts";
+import { canRedraw, redraw, stdoutOf } from "./terminal/index.ts";
 
 const LIMIT_MS = 5_000;
 const WATCH_EVERY_MS = 1_000;
@@ -17,7 +17,7 @@ export const command = defineCommand({
   summary: "Readiness, certificate, control plane and Envoy of a running agent",
   description: [
     "Shows whether a running agent is ready and if not why, its certificate, what Envoy has of each xDS type, Envoy's state and last crash, ports, and how long the start took.",
-    "The exit code is 1 when the agent is not ready. With --watch it refreshes every second until Ctrl-C or until the agent is gone; elsewhere than on a terminal it prints one report after the other.",
+    "The exit code is 1 when the agent is not ready. With --watch it refreshes every second until Ctrl-C or until the agent is gone; in a pipe, or where TERM is dumb or not set, it prints one report after the other.",
   ],
   arguments: [AGENT_FOLDER],
   flags: [
@@ -59,7 +59,7 @@ async function show(body: string, { form, isOneOfMany = false }: ShowOptions, ho
   });
   if (form !== undefined) await writeDocument(host, report, { form, isOneOfMany });
   else if (!isOneOfMany) terminal.print(text);
-  else if (isTerminal(host.stdout)) redraw(terminal, text, host.stdout);
+  else if (canRedraw(host.stdout, host.env)) redraw(host, text);
   else terminal.print([text, "\n"]);
   return report.readiness?.ready === false ? 1 : 0;
 }

@@ -8,6 +8,7 @@ export type ProcessOutput = NodeJS.WritableStream & {
   readonly fd: number;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 };
 
 export type SteadyOutput = Writable & {
@@ -15,6 +16,8 @@ export type SteadyOutput = Writable & {
   readonly fd: number;
   /** Of a terminal. */
   readonly columns: number | undefined;
+  /** The same. */
+  readonly rows: number | undefined;
 };
 
 /**
@@ -34,7 +37,10 @@ export function steadyOutput(output: ProcessOutput): SteadyOutput {
   });
   steady.on("error", () => undefined); // whoever writes after the end is too late, and that is all
   const fixed = Object.assign(steady, { isTTY: output.isTTY === true, fd: output.fd });
-  return Object.defineProperty(fixed, "columns", { get: () => output.columns }) as SteadyOutput; // a window changes its size
+  return Object.defineProperties(fixed, {
+    columns: { get: () => output.columns }, // a window changes its size
+    rows: { get: () => output.rows },
+  }) as SteadyOutput;
 }
 
 function toBytes(chunk: string | Buffer): Buffer {

@@ -141,11 +141,11 @@ test("without a word of its own the command shows its help", async () => {
 });
 
 test("progress is drawn over itself, on a terminal only", () => {
-  const drawn = (isTTY: boolean): string => {
+  const drawn = (isTTY: boolean, TERM = "xterm"): string => {
     const stderr = Object.assign(new PassThrough(), { isTTY });
     const { signal: stop } = new AbortController();
     const signals = { stop, hurry: stop, force: stop };
-    const line = createProgressLine({ env: {}, cwd: "/", stdout: new PassThrough(), stderr, signals });
+    const line = createProgressLine({ env: { TERM }, cwd: "/", stdout: new PassThrough(), stderr, signals });
     line.show(12_500_000, 36_900_000);
     line.show(12_500_001, 36_900_000); // too soon to be drawn again
     line.clear();
@@ -153,5 +153,6 @@ test("progress is drawn over itself, on a terminal only", () => {
   };
   expect(drawn(true)).toBe("\r\u001b[K  12.5 of 36.9 MB (33 %)\r\u001b[K");
   expect(drawn(false)).toBe("");
+  expect(drawn(true, "dumb")).toBe("");
   expect(describeProgress(1_000_000, undefined)).toBe("1.0 MB");
 });

@@ -1,6 +1,6 @@
 import { Writable } from "node:stream";
 import { expect, test } from "vitest";
-import { columnTable, nameTable, stdoutOf, wrap } from "../../src/cli/terminal/index.ts";
+import { canRedraw, columnTable, nameTable, redraw, stdoutOf, wrap } from "../../src/cli/terminal/index.ts";
 import { wantsColour } from "../../src/cli/terminal/terminal.ts";
 import { bad, coloured, good, plain } from "../../src/cli/terminal/text.ts";
 
@@ -106,4 +106,40 @@ test("no line of a wrapped text is too long, and no word is lost", () => {
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
     expect(lines.join("").replaceAll(" ", "")).toBe(text.replaceAll(" ", ""));
   }
+});
+
+function screen(rows: number, columns: number) {
+  const chunks: string[] = [];
+  const stream = new Writable({
+    decodeStrings: false,
+    write: (chunk, _encoding, done) => done(void chunks.push(String(chunk))),
+  });
+  return { chunks, stdout: Object.assign(stream, { isTTY: true, rows, columns }) };
+}
+
+test("a text that is longer than the screen is cut to it, with the number of lines that are hidden", () => {
+  const text = [good("one\ntwo\nthree"), "\nfour\n", "five\n"];
+  const shown = (rows: number, columns = 80) => {
+    const { chunks, stdout } = screen(rows, columns);
+    redraw({ stdout, env: { TERM: "xterm", NO_COLOR: "1" } }, text);
+    expect(chunks.shift()).toBe("\u001b[H\u001b[J");
+    return chunks.join("").split("\n").slice(0, -1);
+  };
+  expect(shown(6)).toEqual(["one", "two", "three", "four", "five"]);
+  expect(shown(0)).toEqual(["one", "two", "three", "four", "five"]); // a size that is unknown
+  expect(shown(5)).toEqual(["one", "two", "three", "… 2 more lines: the terminal is too short"]);
+  expect(shown(2)).toEqual(["… 5 more lines: the terminal is too short"]);
+  expect(shown(1)).toHaveLength(1);
+  expect(shown(5, 4)).toEqual(["one", "two", "… 3 "]); // "three" takes two rows of four columns
+});
+
+test.each<[Record<string, string>, boolean, boolean]>([
+  [{ TERM: "xterm" }, true, true],
+  [{ TERM: "dumb" }, true, false],
+  [{ TERM: "" }, true, false],
+  [{}, true, false],
+  [{ TERM: "xterm" }, false, false],
+])("%j on a terminal (%s): shown anew in its place %s", (env, isTTY, expected) => {
+  const { stdout } = screen(24, 80);
+  expect(canRedraw(Object.assign(stdout, { isTTY }), env)).toBe(expected);
 });

@@ -1,4 +1,5 @@
-import type { Host } from "../../host/index.ts";
+import { type Host, isTerminal } from "../../host/index.ts";
+import { cut } from "./cut.ts";
 import { coloured, plain, type Text } from "./text.ts";
 
 /** One of the two outputs, as something that people look at. */
@@ -16,16 +17,27 @@ export function stderrOf({ stderr, env }: Pick<Host, "stderr" | "env">): Termina
   return createTerminal(stderr, env);
 }
 
-/**
- * Puts a text in the place of the whole screen. As bytes, because text is escaped; ECMA-48: cursor to the first position,
- * erase to the end of the screen.
- */
-export function redraw(terminal: Terminal, text: Text, output: NodeJS.WritableStream): void {
-  output.write(Buffer.from("\u001b[H\u001b[J"));
-  terminal.print(text);
+/** Whether what was shown can be shown anew in its place: not in a pipe, and not where `TERM` is `dumb` or not set. */
+export function canRedraw(output: NodeJS.WritableStream, { TERM }: Host["env"]): boolean {
+  return isTerminal(output) && TERM !== undefined && TERM !== "" && TERM !== "dumb";
 }
 
-type Output = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number | undefined };
+/**
+ * Puts a text in the place of the whole screen, cut to what the screen has room for: it would scroll otherwise. As
+ * bytes, because text is escaped; ECMA-48: cursor to the first position, erase to the end of the screen.
+ */
+export function redraw({ stdout, env }: Pick<Host, "stdout" | "env">, text: Text): void {
+  const { rows, columns } = stdout as Output;
+  const room = rows ? Math.max(1, rows - 1) : undefined; // the cursor is on the line after the last
+  stdout.write(Buffer.from("\u001b[H\u001b[J"));
+  stdoutOf({ stdout, env }).print(cut(text, { rows: room, columns: columns || undefined }));
+}
+
+type Output = NodeJS.WritableStream & {
+  readonly isTTY?: boolean;
+  readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
+};
 
 function createTerminal(output: Output, env: Host["env"]): Terminal {
   const isColoured = wantsColour(env, output.isTTY === true);
