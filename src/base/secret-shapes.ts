@@ -55,8 +55,9 @@ const SHAPES: readonly (readonly [pattern: RegExp, shown: string])[] = [
   [new RegExp(`(${NAMED}(?:= *|: *(?=\\S*\\d)))(?![\\\\"'])[^\\s"'\\\\,;&]+`, "gi"), `$1${HIDDEN}`],
 ];
 
+/** Without another beginning in it, so that many of them without an end take no more time than one. */
 const PUBLIC_BLOCK =
-  /(-----BEGIN (?:TRUSTED |X509 )?(?:CERTIFICATE|CRL|PUBLIC KEY|CERTIFICATE REQUEST)-----[\s\S]*?-----END [^-]*-----)/;
+  /(-----BEGIN (?:TRUSTED |X509 )?(?:CERTIFICATE|CRL|PUBLIC KEY|CERTIFICATE REQUEST)-----(?:(?!-----BEGIN )[\s\S])*?-----END [^-]*-----)/;
 /** The same in base64, and digests that say so. */
 const PUBLIC_WORD = /^(LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS|sha\d{1,3}[-/])/i;
 const WORD = /(?<![\w+/-]|sha\d{1,3}:)[\w+/-]{24,512}={0,2}(?![\w+/=-])/gi;

@@ -1,6 +1,7 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, describeError, type Logger, type Metrics, oneLine } from "../base/index.ts";
 import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
+import { hideSecretsInText } from "../istio/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
 import { RELAYED_BYTES, REQUESTS, RESPONSES } from "./metrics.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
@@ -168,8 +169,10 @@ class Bridge {
     return this.#peer !== "client" || this.#options.peer === "client";
   }
 
+  /** Envoy's reasons may quote its configuration, and everybody may read the readiness that tells them: without secrets. */
   #peek(message: Buffer): RequestFacts | undefined {
-    return this.#read(() => peekRequest(this.#options.variant, message));
+    const facts = this.#read(() => peekRequest(this.#options.variant, message));
+    return facts?.rejection === undefined ? facts : { ...facts, rejection: hideSecretsInText(facts.rejection) };
   }
 
   /** Undefined for bytes that are no request: the control plane refuses those in its own words. */
@@ -236,8 +239,9 @@ class Bridge {
   #reject({ typeUrl, nonce }: ResponseFacts, reason: string): void {
     const { log, id } = this.#options;
     const { message, versionInfo } = this.#rejections.encode(typeUrl, nonce, reason);
-    log.warn("agent rejected a response", { id, typeUrl, nonce, rejection: reason });
-    const facts = { typeUrl, nonce, versionInfo, rejection: oneLine(reason, "; ") };
+    const shown = hideSecretsInText(reason);
+    log.warn("agent rejected a response", { id, typeUrl, nonce, rejection: shown });
+    const facts = { typeUrl, nonce, versionInfo, rejection: oneLine(shown, "; ") };
     this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: facts.rejection });
     this.#watch.types.requested(id, facts, message, this.#options.variant);
     this.#send(message);

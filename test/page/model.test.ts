@@ -28,6 +28,26 @@ test("a dump of Envoy's configuration says what leads where, what is refused, an
   ]);
 });
 
+test("what Envoy says of a refusal is shown without the secrets that it quotes", () => {
+  const details = 'invalid value "Bearer abcdef0123456789" in header';
+  const of = (kind: string, members: object) => ({
+    "@type": `type.googleapis.com/envoy.admin.v3.${kind}ConfigDump`,
+    ...members,
+  });
+  const { listeners, clusters } = readTopology({
+    configs: [
+      of("Listeners", {
+        dynamic_listeners: [{ name: "web", warming_state: { listener: {} }, error_state: { details } }],
+      }),
+      of("Clusters", { dynamic_warming_clusters: [{ cluster: { name: "a" }, error_state: { details } }] }),
+    ],
+  });
+  for (const refusal of [listeners[0]?.refusal, clusters.get("a")?.refusal]) {
+    expect(refusal).toMatch(/^invalid value .*in header$/);
+    expect(refusal).not.toContain("abcdef0123456789");
+  }
+});
+
 test.each([undefined, null, 7, "text", [], {}, { configs: 7 }, { configs: [null, { "@type": 7 }] }])(
   "what is no dump has nothing in it: %j",
   (dump) => {

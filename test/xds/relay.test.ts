@@ -173,6 +173,24 @@ test("what Envoy rejects is one warning with its words, and trouble until it acc
   await expect.poll(() => rig.relay.trouble()?.text).toBeUndefined();
 });
 
+test("what Envoy rejects is told without the secrets that it quotes, and the control plane gets Envoy's own words", async () => {
+  await using istiod = await startFakeIstiod();
+  await using rig = await startRig(istiod.port);
+  const envoy = rig.connect().open("sotw");
+  envoy.request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams.length).toBe(1);
+  istiod.streams[0]?.send({ typeUrl: CDS, nonce: "n1", versionInfo: "v1" });
+  await expect.poll(() => envoy.received.length).toBe(1);
+  const rejection = 'cluster a: bad header "Bearer abcdef0123456789"';
+  envoy.request({ typeUrl: CDS, nonce: "n1", versionInfo: "v0", rejection });
+  await expect.poll(() => istiod.streams[0]?.requests.length).toBe(2);
+  expect(istiod.streams[0]?.requests[1]?.errorDetail?.message).toBe(rejection);
+  await expect.poll(() => rig.relay.trouble()?.text).toMatch(/cluster a: bad header/);
+  const told = JSON.stringify([rig.log, rig.relay.trouble(), rig.relay.state(), rig.relay.types()]);
+  expect(told).toContain("REJECTED");
+  expect(told).not.toContain("abcdef0123456789");
+});
+
 test("Envoy half-closes: it gets OK, the control plane's stream ends, a new stream works", async () => {
   await using istiod = await startFakeIstiod();
   await using rig = await startRig(istiod.port);

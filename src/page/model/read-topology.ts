@@ -1,3 +1,4 @@
+import { hideSecretsInText } from "../../istio/index.ts";
 import { addressOf, listOf, memberOf, textOf } from "./json.ts";
 
 /** Where connections enter. */
@@ -77,11 +78,16 @@ function readListeners(dump: unknown, routes: Map<string, RouteTable>): Listener
     const listener =
       memberOf(entry, `${state}_state`, "listener") ?? memberOf(entry, "error_state", "failed_configuration");
     if (listener === undefined) return []; // refused, and Envoy does not say what it was
-    const refusal = textOf(entry, "error_state", "details") || undefined;
+    const refusal = readRefusal(entry);
     const found = readListener(listener, { isStatic: false, state: state ?? "warming", refusal }, routes);
     return { ...found, name: textOf(entry, "name") || found.name };
   });
   return [...own, ...dynamic];
+}
+
+/** Envoy's words, which may quote what it refuses: without secrets. */
+function readRefusal(entry: unknown): string | undefined {
+  return hideSecretsInText(textOf(entry, "error_state", "details")) || undefined;
 }
 
 type Standing = Pick<Listener, "isStatic" | "state" | "refusal">;
@@ -136,7 +142,7 @@ function readClusters(dump: unknown): Map<string, Cluster> {
     entries.map(({ entry, isStatic, state }): [string, Cluster] => {
       const cluster = memberOf(entry, "cluster");
       const discovery = textOf(cluster, "type") || textOf(cluster, "cluster_type", "name") || "STATIC";
-      const refusal = textOf(entry, "error_state", "details") || undefined;
+      const refusal = readRefusal(entry);
       return [textOf(cluster, "name"), { name: textOf(cluster, "name"), discovery, isStatic, state, refusal }];
     }),
   );
