@@ -3,10 +3,13 @@
 export const TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS = "application/openmetrics-text";
 
+/** What is certainly no list of metrics: protobuf, and the pages that many applications have for any path. */
+const FOREIGN = new Set(["application/vnd.google.protobuf", "text/html", "application/json"]);
+
 /** The form of an application's answer, as a `Content-Type`; undefined for one that cannot be merged. */
 export function formatOf(contentType: string | undefined): string | undefined {
   const [type = "", ...parameters] = (contentType ?? "").split(";").map((part) => part.trim().toLowerCase());
-  if (type === "application/vnd.google.protobuf") return undefined;
+  if (FOREIGN.has(type)) return undefined;
   if (type !== OPENMETRICS) return TEXT_FORMAT;
   const version = parameters.find((one) => one.startsWith("version="))?.slice("version=".length);
   if (version === undefined || version === "0.0.1") return `${OPENMETRICS}; version=0.0.1; charset=utf-8`;

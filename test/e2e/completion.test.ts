@@ -51,7 +51,7 @@ describe.each(runtimes())("completion by $name", (runtime) => {
       [["config", "explain", "drainD"], "drainDuration"],
       [["config", "explain", "PILOTBOAT_DRAIN_D"], "PILOTBOAT_DRAIN_DELAY"],
       [["status", "--r"], "--run-folder"],
-      [["status", "-o", ""], "json"],
+      [["status", "-o", ""], "json", "yaml"],
       [["version", "--output", "=", "y"], "yaml"],
       [["version", "--output=y"], "--output=yaml"],
       [["version", "--output", "=", ""], "yaml", "json"],

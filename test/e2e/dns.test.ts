@@ -36,9 +36,9 @@ describe.each(runtimes())("DNS on $name", (runtime) => {
       expect(await resolver.resolve4(name)).toEqual(["10.9.8.7"]);
     }
     expect(await resolver.resolve6("reviews.default").catch(({ code }) => code)).toBe("ENODATA");
-    expect(await (await get("/debug/ndsz")).json()).toMatchObject({
-      table: { "reviews.default.": { ips: ["10.9.8.7"] } },
-    });
+    const dump = await get("/debug/ndsz");
+    expect(dump.headers.get("content-type")).toBe("application/json");
+    expect(await dump.json()).toMatchObject({ table: { "reviews.default.": { ips: ["10.9.8.7"] } } });
     expect(await (await get("/stats/prometheus")).text()).toMatch(/^istio_agent_dns_requests_total [4-9]$/m);
 
     controlPlane.kill("SIGKILL");

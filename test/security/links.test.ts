@@ -142,8 +142,7 @@ describe.skipIf(!asRoot)("what another user puts in the way of root", () => {
       cwd: folder,
       env: {
         DNS_PROXY_ADDR: "127.0.0.1:53",
-        KUBERNETES_SERVICE_HOST: "10.0.0.1",
-        ISTIO_META_DNS_CAPTURE: "true",
+        ISTIO_META_DNS_CAPTURE: "maybe",
         POD_NAMESPACE: "default",
       },
     });

@@ -117,8 +117,12 @@ test("a target that never answers costs nothing of a long answer of Envoy, and o
   expect(redirects).toBeLessThan(5);
 });
 
-test("protobuf is never mixed with text", async () => {
-  const proto = await source("\x05\x0a\x03abc", "application/vnd.google.protobuf; encoding=delimited");
+test.each([
+  ["protobuf", "application/vnd.google.protobuf; encoding=delimited"],
+  ["a page of the application", "text/html; charset=utf-8"],
+  ["an error as JSON", "application/json"],
+])("%s is never mixed with text", async (_what, contentType) => {
+  const proto = await source("\x05\x0a\x03abc", contentType);
   const answer = await merged([proto]);
   expect(answer).toMatchObject({ type: TEXT, after: "envoy_a 1\n", failures: "1" });
   expect(answer.log.join("\n")).toContain("cannot be merged with text");

@@ -28,8 +28,8 @@ export class DnsPart implements Part {
   lasting(config: AgentConfig): Record<string, unknown> {
     const { settings, flags } = config;
     const { dnsProxyAddress, isDnsForwardParallel, dnsForwardTimeoutMs, podNamespace } = settings;
-    if (!isOn(config)) return { dns: false };
-    return { dns: [dnsProxyAddress, isDnsForwardParallel, dnsForwardTimeoutMs, podNamespace, flags.domain] };
+    const names = { podNamespace, domain: flags.domain };
+    return { dns: isOn(config), dnsProxyAddress, isDnsForwardParallel, dnsForwardTimeoutMs, ...names };
   }
 
   /** Rejects with the room's codes, and Istio's words before the reason. */
@@ -68,12 +68,8 @@ export class DnsPart implements Part {
   }
 
   async routes(): Promise<readonly Route[]> {
-    const answer: Route["answer"] = () => {
-      const dump = this.#server?.dump();
-      const headers = { "Content-Type": "application/json" };
-      return { status: dump === undefined ? 404 : 200, headers, body: JSON.stringify(dump ?? {}) };
-    };
-    return [{ path: "/debug/ndsz", access: "this machine", answer }];
+    const { jsonRoute } = await import("../../status/index.ts");
+    return [jsonRoute("/debug/ndsz", () => this.#server?.dump())];
   }
 
   report(): DnsReport {
