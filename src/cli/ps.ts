@@ -1,6 +1,7 @@
 import type { AgentReport } from "../agent/index.ts";
 import type { FoundAgent } from "../agent/run-folder/index.ts";
 import { describeError, escapeLine } from "../base/index.ts";
+import { readAnswer } from "./agent-answer.ts";
 import { defineCommand } from "./contract/index.ts";
 import { describeReady, span } from "./describe-report.ts";
 import { DOCUMENT_FLAG, writeDocument } from "./document.ts";
@@ -50,7 +51,7 @@ async function look(agent: FoundAgent): Promise<Looked> {
   try {
     const { callFound } = await import("./call-agent.ts");
     const { body } = await callFound(agent, { method: "GET", path: "/debug/agent", limitMs: LIMIT_MS });
-    return { agent, report: JSON.parse(body) as AgentReport };
+    return { agent, report: readAnswer(body, (report: AgentReport) => report) };
   } catch (error) {
     return { agent, failure: `it does not answer: ${describeError(error)}` };
   }

@@ -6,8 +6,8 @@ import { startVictim } from "./rig.ts";
 import { startProgram } from "./users.ts";
 
 /**
- * Opens as many connections as it is told, from as many addresses of the loopback as it takes, and opens each again that is
- * closed on it: idle ones, half requests, requests that come byte by byte, huge headers.
+ * Opens as many connections as it is told, 1,500 in a second, from as many addresses of the loopback as it takes, and opens
+ * each again that is closed on it: idle ones, half requests, requests that come byte by byte, huge headers.
  */
 const CROWD = `
 import asyncio, resource, sys
@@ -19,6 +19,7 @@ opened = 0
 async def one(at):
     global opened
     address = f"127.0.{1 + at // 200 % 200}.{1 + at % 200}"
+    await asyncio.sleep(at / 1500)
     while True:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
