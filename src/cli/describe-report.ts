@@ -12,7 +12,7 @@ export function describeReport(report: AgentReport, nowMs: number, width?: numbe
     ["envoy", describeEnvoy(report, nowMs)],
     ...historyRows(report, nowMs),
     ...portRows(report),
-    ["control plane", [`${controlPlane.address}: `, stateOf(controlPlane.state)]],
+    ["control plane", [`${controlPlane.address}: `, stateOf(unlessAbove(controlPlane.state, report))]],
     ...(report.xds ?? []).map((one): Row => [one.name, describeType(one, nowMs)]),
     ...report.leftOut.map(({ filter, type, lost }): Row => {
       return ["left out", warning(`${filter} (${type}), which this Envoy does not have; lost: ${lost}`)];
@@ -21,7 +21,7 @@ export function describeReport(report: AgentReport, nowMs: number, width?: numbe
       return ["no Wasm", warning(`${name} (${uri}), which this version does not fetch; ${consequence}`)];
     }),
     ...certificateRows(identity, nowMs),
-    ...(identity?.troubles ?? []).map((trouble): Row => ["trouble", bad(notTwice(trouble, controlPlane.state))]),
+    ...troublesOf(report).map((trouble): Row => ["trouble", bad(notTwice(trouble, controlPlane.state))]),
     ...timelineRows(report),
   ];
   return nameTable(
@@ -74,6 +74,19 @@ function describeType({ state, version, syncedMs, resources, rejection }: XdsTyp
   const what = rejection.resource === undefined ? "" : `${rejection.resource}: `;
   const refused = `${what}${oneLine(rejection.text, "; ")} (${span(nowMs - rejection.atMs)} ago)`;
   return [style(state), ` ${refused}; in use`, has.replace(",", ""), taken];
+}
+
+/** The first cause is why the control plane does not answer, most of the time; its count of attempts may be older. */
+function unlessAbove(state: string, { readiness }: AgentReport): string {
+  const reason = state.replace(/ \(\d+ failed attempts.*\)$/s, "");
+  const isAbove = !GOOD_STATES.includes(state) && readiness?.causes.some(({ text }) => text.includes(reason));
+  return isAbove ? "no, the reason is above" : state;
+}
+
+/** Those that are no cause above. */
+function troublesOf({ identity, readiness }: AgentReport): readonly string[] {
+  const causes = readiness?.causes ?? [];
+  return (identity?.troubles ?? []).filter((trouble) => !causes.some(({ text }) => text.includes(trouble)));
 }
 
 /** CA and control plane are one istiod most of the time, and what explains its refusal of one explains that of the other. */

@@ -56,7 +56,9 @@ describe.runIf(hasCluster()).each(runtimes())("with a real istiod, on $name", { 
     });
     await expect.poll(() => proxy.readyText()).toMatch(/UNAVAILABLE: .*lookup istiod-canary\.istio-system\.svc/);
     expect(await proxy.readyStatus()).toBe(503);
-    expect(await shownStatus(runtime, proxy)).toMatch(/^control plane +istiod-canary\..*lookup istiod-canary\./m);
+    expect(await shownStatus(runtime, proxy)).toMatch(
+      /^because +\S+: control plane "istiod-canary\..*lookup istiod-canary\./m,
+    );
   });
 
   test("an address whose istiod has a certificate for other names is named", async () => {
