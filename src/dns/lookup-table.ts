@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
-import { isName, splitLabels } from "./message.ts";
 import type { NameInfo, NameTable } from "./name-table.ts";
+import { isName, splitLabels } from "./names.ts";
 
 /** The addresses of one name, as bytes of a record. */
 interface Addresses {

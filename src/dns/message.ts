@@ -1,3 +1,5 @@
+import { encodeName, isLowerCase, LONGEST_NAME, readName } from "./names.ts";
+
 // DNS messages, as far as a server needs them that answers addresses and passes everything else on: RFC 1035 section 4,
 // RFC 6891 (EDNS). Nothing here throws for what comes from the network.
 
@@ -31,7 +33,6 @@ export interface Rr {
 /** Seconds that a client may keep an answer of ours. Source: istio/istio pkg/dns/client (defaultTTLInSeconds). */
 const TTL_S = 30;
 const HEADER = 12;
-const LONGEST_NAME = 255; // RFC 1035 section 2.3.4, with the root
 const USUAL_UDP_SIZE = 512;
 /** Type, class, TTL and length of a record. */
 const FIXED = 10;
@@ -119,16 +120,11 @@ export function fitReply(reply: Buffer, limit: number): Buffer {
   return cut;
 }
 
-/** The bytes of the OPT record; empty for none. */
+/** The bytes of the first OPT record; empty for none. */
 function ednsRecord(packet: Buffer, start: number): Buffer {
   const [, answers, authorities, additionals] = counts(packet);
-  let at = start;
-  for (let left = answers + authorities + additionals; left > 0; left--) {
-    const [name, end] = [skipName(packet, at), skipRecord(packet, at)];
-    if (name === undefined || end === undefined) break;
+  for (const { at, name, end } of recordsOf(packet, start, answers + authorities + additionals))
     if (packet.readUInt16BE(name) === TYPE.OPT) return packet.subarray(at, end);
-    at = end;
-  }
   return Buffer.alloc(0);
 }
 
@@ -170,18 +166,33 @@ function setHeader(packet: Buffer, { flags, questions, answers, additionals = 0 
   packet.writeUInt32BE(additionals, 8); // no authorities
 }
 
-/** The UDP size of the OPT record among `records` records; undefined when they cannot be read. */
-function ednsSize(packet: Buffer, start: number, records: number): number | undefined {
-  let at = start;
+/** The UDP size of the OPT record among `count` records; undefined when they cannot be read. */
+function ednsSize(packet: Buffer, start: number, count: number): number | undefined {
   let size = USUAL_UDP_SIZE;
-  for (let left = records; left > 0; left--) {
-    const name = skipName(packet, at);
-    const end = skipRecord(packet, at);
-    if (name === undefined || end === undefined) return undefined;
+  let found = 0;
+  for (const { name } of recordsOf(packet, start, count)) {
+    found++;
     if (packet.readUInt16BE(name) === TYPE.OPT) size = Math.max(USUAL_UDP_SIZE, packet.readUInt16BE(name + 2));
+  }
+  return found === count ? size : undefined;
+}
+
+/** Where a record begins, where its name ends, and where it ends. */
+interface RecordPlace {
+  readonly at: number;
+  readonly name: number;
+  readonly end: number;
+}
+
+/** The records from `start` on, up to the first that cannot be read. */
+function* recordsOf(packet: Buffer, start: number, count: number): Generator<RecordPlace> {
+  let at = start;
+  for (let left = count; left > 0; left--) {
+    const [name, end] = [skipName(packet, at), skipRecord(packet, at)];
+    if (name === undefined || end === undefined) return;
+    yield { at, name, end };
     at = end;
   }
-  return size;
 }
 
 /** Where the record that begins here ends; undefined when it is cut off. */
@@ -203,86 +214,6 @@ function skipName(packet: Buffer, start: number): number | undefined {
   return undefined;
 }
 
-/** A name without compression, which a question has no use for; undefined when it is none. */
-function readName(packet: Buffer, start: number): { readonly name: string; readonly end: number } | undefined {
-  let isPlain = true;
-  for (let at = start; at < packet.length && at - start < LONGEST_NAME; ) {
-    const length = packet[at] ?? 0;
-    if (length === 0)
-      return { name: isPlain ? plainName(packet, start, at) : escapedName(packet, start, at), end: at + 1 };
-    if (length > 63 || at + 1 + length > packet.length) return undefined;
-    for (let one = at + 1; one <= at + length; one++) isPlain &&= CHARACTERS[packet[one] ?? 0]?.length === 1;
-    at += length + 1;
-  }
-  return undefined;
-}
-
-const scratch = Buffer.alloc(LONGEST_NAME + 1);
-
-/** Of the labels from `start` to `end`, where nothing is escaped: names of hosts, all of them in practice. */
-function plainName(packet: Buffer, start: number, end: number): string {
-  if (start === end) return ".";
-  packet.copy(scratch, 0, start + 1, end);
-  for (let at = start; at < end; at += (packet[at] ?? 0) + 1) scratch[at - start + (packet[at] ?? 0)] = DOT;
-  return scratch.toString("latin1", 0, end - start).toLowerCase();
-}
-
-const DOT = 0x2e;
-
-function escapedName(packet: Buffer, start: number, end: number): string {
-  let name = "";
-  for (let at = start; at < end; at += (packet[at] ?? 0) + 1) {
-    for (let one = at + 1; one <= at + (packet[at] ?? 0); one++) name += CHARACTERS[packet[one] ?? 0] ?? "";
-    name += ".";
-  }
-  return name;
-}
-
-/** What stands for each byte in a name. */
-const CHARACTERS = Array.from({ length: 256 }, (_, byte) => {
-  const character = String.fromCharCode(byte);
-  if (byte <= 0x20 || byte >= 0x7f) return `\\${String(byte).padStart(3, "0")}`;
-  return /[.\\"();@$]/.test(character) ? `\\${character}` : character.toLowerCase();
-});
-
-/** Of a name as `Query.name` has it. What is no name becomes the root: tables are checked when they are built. */
-function encodeName(name: string): Buffer {
-  const labels = splitLabels(name).map((label) =>
-    label.replace(/\\(\d{3})|\\(.)/g, (_all, code: string | undefined, character: string) =>
-      code === undefined ? character : String.fromCharCode(Number(code)),
-    ),
-  );
-  if (!isEncodable(labels)) return Buffer.from([0]);
-  return Buffer.concat([
-    ...labels.map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label, "latin1")])),
-    Buffer.from([0]),
-  ]);
-}
-
-/** Whether a name fits into a message: labels of 1 to 63 bytes, 255 in all. */
-export function isName(name: string): boolean {
-  return isEncodable(splitLabels(name));
-}
-
-function isEncodable(labels: readonly string[]): boolean {
-  const total = labels.reduce((sum, label) => sum + label.length + 1, 1);
-  return total <= LONGEST_NAME && labels.every((label) => label.length > 0 && label.length <= 63);
-}
-
-/** The labels of an absolute name, escapes and all. */
-export function splitLabels(name: string): string[] {
-  if (!name.includes("\\")) return name === "." ? [] : name.replace(/\.$/, "").split(".");
-  return name.replace(/\.$/, "").match(/(?:\\.|[^.\\])+|(?<=\.)(?=\.)|^(?=\.)/gs) ?? [];
-}
-
 function pointer(at: number): Buffer {
   return Buffer.from([0xc0 | (at >> 8), at & 0xff]);
-}
-
-function isLowerCase(packet: Buffer, start: number, end: number): boolean {
-  for (let at = start; at < end; at++) {
-    const byte = packet[at] ?? 0;
-    if (byte >= 0x41 && byte <= 0x5a) return false; // a length of a label is at most 63
-  }
-  return true;
 }
