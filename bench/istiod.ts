@@ -1,13 +1,13 @@
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { freePorts } from "../src/base/index.ts";
 import { CLUSTER_FILES, cachedCluster } from "../test/cluster/binaries.ts";
 import { type Cluster, enterCluster } from "../test/cluster/enter-cluster.ts";
 import { type MeshProxy, startMeshProxy } from "../test/cluster/mesh-proxy.ts";
 import { runCluster } from "../test/cluster/run-cluster.ts";
 import { podAddress, scene } from "../test/cluster/scene.ts";
 import { type Runtime, runtimes } from "../test/support/pilotboat.ts";
+import { freePorts } from "../test/support/ports.ts";
 import { GIVE_UP_MS, nextMillisecond } from "./support/ask.ts";
 import { LONE_BOOTSTRAP, startLoneEnvoy } from "./support/lone-envoy.ts";
 import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";

@@ -3,12 +3,13 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { cpus, tmpdir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { startExampleService } from "../examples/quickstart/service.ts";
-import { freePorts, silentLogger } from "../src/base/index.ts";
+import { silentLogger } from "../src/base/index.ts";
 import { startControlPlane, writeCredentials } from "../src/control-plane/index.ts";
 import { cacheFolder } from "../src/envoy/binary/index.ts";
 import { createAdminClient } from "../src/envoy/index.ts";
 import { newestLts } from "../test/support/newest-lts.ts";
 import type { Runtime } from "../test/support/pilotboat.ts";
+import { freePorts } from "../test/support/ports.ts";
 
 // Process start to ready, step by step, for each form of the product, against two floors measured in the same run:
 // an empty Node program, and Envoy alone with the static part of the same bootstrap.

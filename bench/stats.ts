@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
-import { freePorts } from "../src/base/index.ts";
 import { startVictim, type Victim } from "../test/security/rig.ts";
 import { type Runtime, runtimes } from "../test/support/pilotboat.ts";
+import { freePorts } from "../test/support/ports.ts";
 import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
 import { APPLICATION_MB, type SourcePorts, serveSources } from "./support/stats-sources.ts";
 

@@ -3,10 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startAgent } from "../../src/agent/index.ts";
-import { createLogger, freePorts, silentLogger } from "../../src/base/index.ts";
+import { createLogger, silentLogger } from "../../src/base/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { startControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
 import type { Host } from "../../src/host/index.ts";
+import { freePorts } from "../support/ports.ts";
 
 const never = new AbortController().signal;
 const host: Host = {

@@ -5,7 +5,7 @@ import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { runProxy } from "../../src/agent/index.ts";
-import { freePorts } from "../../src/base/index.ts";
+import { freePorts } from "../support/ports.ts";
 import { createTestCa } from "../support/test-ca.ts";
 
 test("the log begins with flags, version, warnings and the effective configuration, without its secrets", async () => {

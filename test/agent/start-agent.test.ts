@@ -4,7 +4,7 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { startAgent } from "../../src/agent/index.ts";
-import { bindTcp, createLogger, freePorts, silentLogger } from "../../src/base/index.ts";
+import { bindTcp, createLogger, silentLogger } from "../../src/base/index.ts";
 import { writeBootstrap } from "../../src/bootstrap/index.ts";
 import { loadConfig } from "../../src/config/index.ts";
 import { startControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
@@ -12,6 +12,7 @@ import type { Host } from "../../src/host/index.ts";
 import { proxyConfigFromJson } from "../../src/istio/mesh/index.ts";
 import { startLocalMesh } from "../../src/local/index.ts";
 import type { LocalMeshOptions } from "../../src/local/local-mesh.ts";
+import { freePorts } from "../support/ports.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 import { createTestCa } from "../support/test-ca.ts";
 

@@ -2,11 +2,11 @@ import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { runCommand } from "../../src/cli/contract/index.ts";
 import { command as requestCommand } from "../../src/cli/request.ts";
 import { command as waitCommand } from "../../src/cli/wait.ts";
 import type { Host } from "../../src/host/index.ts";
+import { freePorts } from "../support/ports.ts";
 
 const never = new AbortController().signal;
 const request = (args: readonly string[], host: Host) => runCommand(requestCommand, args, host);

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { runtimes } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { startMeshProxy } from "./mesh-proxy.ts";
 import { type Cluster, hasCluster, startCluster } from "./start-cluster.ts";
 

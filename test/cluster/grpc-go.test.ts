@@ -1,9 +1,9 @@
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { GRPC_JS, startGrpcPeer } from "../support/grpc-peer.ts";
 import { runtimes } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { createSandbox } from "../support/sandbox.ts";
 import { CLUSTER_FILES, cachedCluster } from "./binaries.ts";
 

@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import type { AgentReport } from "../../src/agent/index.ts";
-import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, type Runtime, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 import type { Cluster } from "./start-cluster.ts";
 

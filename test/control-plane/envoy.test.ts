@@ -2,9 +2,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startExampleService } from "../../examples/quickstart/service.ts";
-import { createLogger, freePorts } from "../../src/base/index.ts";
+import { createLogger } from "../../src/base/index.ts";
 import { CLUSTER_TYPE } from "../../src/control-plane/ads/resource-types.ts";
 import { type RunningCommand, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 import { type Rig, startRig } from "./rig.ts";
 

@@ -2,8 +2,8 @@ import { appendFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, run, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
 // What the front page tells people to type is typed here, as it stands there.

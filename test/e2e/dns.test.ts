@@ -2,8 +2,9 @@ import { Resolver } from "node:dns/promises";
 import { cp, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { bindTcp, freePorts } from "../../src/base/index.ts";
+import { bindTcp } from "../../src/base/index.ts";
 import { runtimes } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { createSandbox } from "../support/sandbox.ts";
 
 const NAMES = `

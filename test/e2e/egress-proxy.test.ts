@@ -2,12 +2,12 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { connectAds } from "../support/ads-client.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { startFakeIstiod } from "../support/fake-istiod.ts";
 import { runtimes, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { createTestCa } from "../support/test-ca.ts";
 
 const CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster";

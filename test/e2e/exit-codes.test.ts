@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { run, runtimes } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 
 const WORKLOAD = { POD_NAMESPACE: "shop", SERVICE_ACCOUNT: "web" };
 

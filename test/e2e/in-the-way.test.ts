@@ -3,8 +3,8 @@ import { lstat, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { type Runtime, runtimes, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { createTestCa } from "../support/test-ca.ts";
 
 const ROOT = "var/run/secrets/istio/root-cert.pem";

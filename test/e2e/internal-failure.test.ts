@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, runtimes, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { processesIn } from "../support/processes.ts";
 import { createTestCa } from "../support/test-ca.ts";
 

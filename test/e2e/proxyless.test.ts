@@ -1,9 +1,9 @@
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { GRPC_JS, startGrpcPeer } from "../support/grpc-peer.ts";
 import { runtimes } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { createSandbox, type Sandbox } from "../support/sandbox.ts";
 
 const NAME = "URI:spiffe://cluster.local/ns/default/sa/quickstart";

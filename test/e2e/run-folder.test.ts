@@ -6,10 +6,10 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RunFile } from "../../src/agent/run-folder/index.ts";
-import { freePorts } from "../../src/base/index.ts";
 import { isSameEnvoy } from "../../src/envoy/left-behind/index.ts";
 import { startOf } from "../../src/host/index.ts";
 import { type RunningCommand, type Runtime, run, runtimes, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { isAlive, processesIn } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 

@@ -5,8 +5,8 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, type Runtime, run, runtimes, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { isAlive, listeningAddresses } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 

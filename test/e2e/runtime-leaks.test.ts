@@ -3,8 +3,8 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { run, runtimes, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
 // Each test here is a row of the table in docs/runtimes.md.

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { type Runtime, run, runtimes, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 
 let folder: string;

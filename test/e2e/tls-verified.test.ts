@@ -5,11 +5,11 @@ import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { connectAds } from "../support/ads-client.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { startFakeIstiod } from "../support/fake-istiod.ts";
 import { type Runtime, run, runtimes, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { createTestCa } from "../support/test-ca.ts";
 
 const NAME = "istiod.istio-system.svc";

@@ -6,8 +6,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, run, runtimes, start } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
 import { isAlive, listeningAddresses } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 

@@ -4,11 +4,11 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { askVersion } from "../../src/envoy/binary/index.ts";
 import { CONNECTIONS_PATH } from "../../src/envoy/supervisor/connections.ts";
 import { drainCall, featuresOf } from "../../src/envoy/version-table.ts";
 import { ALL_UPDATE_STATS_PATH, READY_STATS_PATH, UPDATE_STATS_PATH } from "../../src/status/envoy-stats.ts";
+import { freePorts } from "../support/ports.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 import { versionOf } from "../support/server-info.ts";
 

@@ -2,8 +2,8 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { PATHS } from "../../src/istio/index.ts";
+import { freePorts } from "../support/ports.ts";
 import { csr, never, startCaClient } from "./ca-rig.ts";
 
 test("what the CA answers comes back unchanged", async () => {

@@ -2,11 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { expect, test } from "vitest";
-import { bindUnix, freePorts } from "../../src/base/index.ts";
+import { bindUnix } from "../../src/base/index.ts";
 import { serveSds } from "../../src/identity/index.ts";
 import { PATHS } from "../../src/istio/index.ts";
 import { startFakeCa } from "../support/fake-ca.ts";
 import { createMovableClock } from "../support/movable-clock.ts";
+import { freePorts } from "../support/ports.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 import { createWorld } from "./world.ts";
 

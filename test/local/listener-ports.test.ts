@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
 import { listenerPorts } from "../../src/local/listener-ports.ts";
+import { freePorts } from "../support/ports.ts";
 
 const place = (ports: ReturnType<typeof listenerPorts>, port: number, isInbound = false) =>
   ports.place({ name: `127.0.0.1_${port}`, address: "127.0.0.1", port, isInbound }).then((found) => found?.port);

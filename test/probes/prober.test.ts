@@ -1,6 +1,6 @@
 import { createServer as createTcpServer } from "node:net";
 import { expect, test } from "vitest";
-import { freePorts } from "../../src/base/index.ts";
+import { freePorts } from "../support/ports.ts";
 import { healthServer, listen, rig, STATUS_PORT, startApp } from "./rig.ts";
 
 const http = (port: number, more: object = {}) => ({ httpGet: { port, path: "/ok", ...more }, timeoutSeconds: 5 });

@@ -4,8 +4,9 @@ import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
-import { freePorts, systemCode } from "../../src/base/index.ts";
+import { systemCode } from "../../src/base/index.ts";
 import { xdgFolder } from "../../src/host/index.ts";
+import { freePorts } from "./ports.ts";
 import type { IssuedCertificate } from "./test-ca.ts";
 
 const run = promisify(execFile);

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { startExampleService } from "../../examples/quickstart/service.ts";
 import type { ReloadReport } from "../../src/agent/index.ts";
-import { freePorts } from "../../src/base/index.ts";
 import { type RunningCommand, type Runtime, start } from "./pilotboat.ts";
+import { freePorts } from "./ports.ts";
 import { realEnvoy } from "./real-envoy.ts";
 
 export interface SandboxPorts {

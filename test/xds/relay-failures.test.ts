@@ -1,8 +1,9 @@
 import { connect, createServer, type Socket } from "node:net";
 import { expect, test } from "vitest";
-import { bindTcp, freePorts } from "../../src/base/index.ts";
+import { bindTcp } from "../../src/base/index.ts";
 import { connectAds } from "../support/ads-client.ts";
 import { startFakeIstiod } from "../support/fake-istiod.ts";
+import { freePorts } from "../support/ports.ts";
 import { CDS, startRig } from "./relay-rig.ts";
 
 test("a refusal reaches Envoy with its own code and words, though Envoy goes on sending", async () => {

@@ -6,11 +6,12 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { build } from "esbuild";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createLogger, freePorts, systemClock } from "../../../src/base/index.ts";
+import { createLogger, systemClock } from "../../../src/base/index.ts";
 import { createAdminClient } from "../../../src/envoy/admin-client.ts";
 import { dumpThreads } from "../../../src/envoy/evidence/thread-dump.ts";
 import { watchForHang } from "../../../src/envoy/evidence/watchdog.ts";
 import { createMovableClock } from "../../support/movable-clock.ts";
+import { freePorts } from "../../support/ports.ts";
 import { realEnvoy } from "../../support/real-envoy.ts";
 
 let folder: string;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { freePorts, silentLogger } from "../../../src/base/index.ts";
+import { silentLogger } from "../../../src/base/index.ts";
 import { createAdminClient, featuresOf } from "../../../src/envoy/index.ts";
 import {
   agentExitCode,
@@ -17,6 +17,7 @@ import {
 import type { SuperviseOptions } from "../../../src/envoy/supervisor/supervised-envoy.ts";
 import { noMetrics } from "../../support/no-metrics.ts";
 import { outputSource } from "../../support/output.ts";
+import { freePorts } from "../../support/ports.ts";
 import { isAlive } from "../../support/processes.ts";
 
 let folder: string;
