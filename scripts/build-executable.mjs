@@ -40,6 +40,7 @@ console.log(`${file}  ${(statSync(file).size / 1e6).toFixed(0)} MB`);
  */
 function deafRuntime(to) {
   const bytes = readFileSync(BUN);
+  if (bytes.length < 2 ** 20) throw new Error("Bun is not installed: run npm ci again, without --ignore-scripts");
   for (const name of ["BUN_OPTIONS", "BUN_BE_BUN", "BUN_INSPECT"]) {
     let at = bytes.indexOf(name);
     if (at < 0) throw new Error(`Bun does not name "${name}" any more: see what replaces it`);

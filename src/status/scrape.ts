@@ -54,13 +54,12 @@ export interface Scraped {
 export async function scrape(request: ScrapeRequest, options: ScrapeOptions): Promise<Scraped> {
   const { metrics, envoyStats, targets = [] } = options;
   metrics.count(SCRAPES);
-  const [ofProcess, envoy, ...applications] = await Promise.all([
-    renderProcessMetrics(),
+  const [envoy, ...applications] = await Promise.all([
     envoyStats && envoyMetrics(request, envoyStats, options),
     ...targets.map((target) => applicationMetrics(request, target, options)),
   ]);
   const format = commonFormat(applications.flatMap((one) => one?.format ?? []));
-  const agent = metrics.render() + ofProcess; // rendered after the others, whose failures are among them
+  const agent = metrics.render() + renderProcessMetrics(); // rendered after the others, whose failures are among them
   return { contentType: format, body: joined(agent, [envoy, ...applications], format) };
 }
 
