@@ -3,20 +3,27 @@ import { readdirSync, readFileSync } from "node:fs";
 /** Clock ticks per second in /proc; 100 on every Linux that Envoy runs on (`getconf CLK_TCK`). */
 const TICKS_PER_SECOND = 100;
 
+/** What every family of this kind begins with. */
+export const PROCESS = "process_";
+
+export interface Family {
+  readonly name: string;
+  /** In text format, under its own name or another. */
+  render(name: string): string;
+}
+
 /**
- * The `process_*` families that Prometheus clients of every language expose, in text format; families sorted by name.
- * Empty where there is no /proc. Source: prometheus/client_golang collectors/process_collector.
+ * The `process_*` families that Prometheus clients of every language expose, sorted by name. Empty where there is no
+ * /proc. Source: prometheus/client_golang collectors/process_collector.
  */
-export function renderProcessMetrics(): string {
+export function readProcessMetrics(): readonly Family[] {
   const read = (name: string): string => readFileSync(`/proc/${name}`, "utf8"); // the kernel answers at once: a thread costs more
   try {
     const files = { stat: read("self/stat"), limits: read("self/limits"), network: read("self/net/dev") };
     const descriptors = readdirSync("/proc/self/fd").length;
-    return rows({ ...files, descriptors, uptime: read("uptime") })
-      .map(render)
-      .join("");
+    return rows({ ...files, descriptors, uptime: read("uptime") }).map(familyOf);
   } catch {
-    return ""; // not Linux, or /proc is hidden: other metrics must not suffer
+    return []; // not Linux, or /proc is hidden: other metrics must not suffer
   }
 }
 
@@ -59,8 +66,11 @@ function rows({ stat, limits, network, descriptors, uptime }: ProcFiles): Row[] 
   ];
 }
 
-function render([name, type, help, value]: Row): string {
-  return `# HELP process_${name} ${help}\n# TYPE process_${name} ${type}\nprocess_${name} ${value}\n`;
+function familyOf([name, type, help, value]: Row): Family {
+  return {
+    name: PROCESS + name,
+    render: (as) => `# HELP ${as} ${help}\n# TYPE ${as} ${type}\n${as} ${value}\n`,
+  };
 }
 
 function limit(limits: string, name: string, unlimited = Number.MAX_SAFE_INTEGER): number {

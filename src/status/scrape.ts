@@ -1,10 +1,13 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { describeError, type Logger, type MetricsRegistry } from "../base/index.ts";
+import { METRIC_PREFIX } from "../istio/index.ts";
 import { acceptForApplication, acceptForEnvoy } from "./accept.ts";
 import { commonFormat, formatOf, isOpenMetrics, TEXT_FORMAT, wholeLines } from "./exposition.ts";
+import { FamilyNames } from "./families.ts";
 import { httpGetStream } from "./http-get.ts";
 import { SCRAPE_FAILURES, SCRAPES } from "./metrics.ts";
-import { renderProcessMetrics } from "./process-metrics.ts";
+import { openMetricsAsText } from "./openmetrics-as-text.ts";
+import { PROCESS, readProcessMetrics } from "./process-metrics.ts";
 import type { ScrapeTarget } from "./targets/index.ts";
 
 /** `host:port` of the listener that answers `GET /stats/prometheus` (`ENVOY_PROMETHEUS_PORT`). */
@@ -58,23 +61,45 @@ export async function scrape(request: ScrapeRequest, options: ScrapeOptions): Pr
     envoyStats && envoyMetrics(request, envoyStats, options),
     ...targets.map((target) => applicationMetrics(request, target, options)),
   ]);
-  const format = commonFormat(applications.flatMap((one) => one?.format ?? []));
-  const agent = metrics.render() + renderProcessMetrics(); // rendered after the others, whose failures are among them
-  return { contentType: format, body: joined(agent, [envoy, ...applications], format) };
+  const found = applications.filter((one) => one !== undefined);
+  const format = commonFormat(found.map((one) => one.format));
+  const agent = metrics.render(); // after the others, whose failures are among them
+  return { contentType: format, body: joined({ agent, envoy, applications: found, format }) };
 }
 
-async function* joined(
-  agent: string,
-  parts: readonly (Part | undefined)[],
-  format: string,
-): AsyncGenerator<string | Uint8Array> {
+interface Parts {
+  readonly agent: string;
+  readonly envoy: Part | undefined;
+  readonly applications: readonly Part[];
+  readonly format: string;
+}
+
+/** The figures of the agent's process come last where an application may have the same of its own. */
+async function* joined({ agent, envoy, applications, format }: Parts): AsyncGenerator<string | Uint8Array> {
+  const names = new FamilyNames();
+  const isAlone = applications.length === 0;
+  const processText = (): string =>
+    readProcessMetrics()
+      .map((family) => family.render(freeName(family.name, names)))
+      .join("");
   try {
-    yield agent === "" || agent.endsWith("\n") ? agent : `${agent}\n`;
-    for (const part of parts) if (part !== undefined) yield* part.lines;
+    yield isAlone ? agent + processText() : agent;
+    names.note(Buffer.from(agent));
+    if (envoy !== undefined) yield* isAlone ? envoy.lines : names.noted(envoy.lines);
+    for (const one of applications) {
+      const lines = isOpenMetrics(one.format) && !isOpenMetrics(format) ? openMetricsAsText(one.lines) : one.lines;
+      yield* names.withoutRepeats(lines, applications.length === 1 ? PROCESS : ""); // all are read already where there are more
+    }
+    if (!isAlone) yield processText();
     if (isOpenMetrics(format)) yield "# EOF\n";
   } finally {
-    for (const part of parts) part?.[Symbol.dispose](); // whoever left early has not read them all
+    for (const part of [envoy, ...applications]) part?.[Symbol.dispose](); // whoever left early has not read them all
   }
+}
+
+/** `process_*` is about the application where it has that; the agent's own is then beside its other metrics. */
+function freeName(name: string, taken: FamilyNames): string {
+  return taken.has(name) ? METRIC_PREFIX + name : name;
 }
 
 /** What one source gave. */

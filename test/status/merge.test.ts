@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { expect, onTestFinished, test } from "vitest";
 import { acceptForApplication } from "../../src/status/accept.ts";
+import { checkMetrics, hasPromtool, LINT_ONLY } from "../support/promtool.ts";
 import { startRig } from "./rig.ts";
 
 const TEXT = "text/plain; version=0.0.4; charset=utf-8";
@@ -24,7 +25,10 @@ async function source(behave: RequestListener | string, contentType = "text/plai
 
 const targetsOf = (ports: readonly number[]) => ports.map((port) => ({ port, path: "/metrics" }));
 
-/** The merged answer, without the agent's own metrics. */
+/** Lines about the agent's process. */
+const OF_PROCESS = /^(# (HELP|TYPE) )?process_.*\n/gm;
+
+/** The merged answer; \`after\` is without the agent's own metrics. */
 async function merged(applications: readonly number[], headers: Record<string, string> = {}) {
   const envoy = await source("envoy_a 1");
   await using rig = await startRig({
@@ -32,9 +36,10 @@ async function merged(applications: readonly number[], headers: Record<string, s
     targets: targetsOf(applications),
   });
   const answer = await rig.call("/stats/prometheus", { headers });
-  const at = answer.text.indexOf("envoy_a 1\n");
-  const failures = /scrape_failures_total\{type="application"\} (\d+)/.exec(answer.text)?.[1] ?? "0";
-  return { type: answer.headers["content-type"], after: answer.text.slice(at), failures, log: rig.log };
+  const { text } = answer;
+  const failures = /scrape_failures_total\{type="application"\} (\d+)/.exec(text)?.[1] ?? "0";
+  const after = text.slice(text.indexOf("envoy_a 1\n")).replaceAll(OF_PROCESS, "");
+  return { type: answer.headers["content-type"], after, text, failures, log: rig.log };
 }
 
 test("agent, Envoy, application, each on lines of its own, in the application's form", async () => {
@@ -185,6 +190,108 @@ test("a packed answer is unpacked, a redirect on the same server followed, one t
   };
   expect(await ask("/metrics")).toContain("\napp_a 1\n");
   for (const path of ["/away", "/circle"]) expect(await ask(path)).toContain('failures_total{type="application"} 1');
+});
+
+/** Envoy's and the applications' parts of an answer of these bodies. */
+async function mergedBodies(envoy: string, ...applications: readonly (readonly [body: string, type?: string])[]) {
+  const port = await source(envoy);
+  const targets = targetsOf(await Promise.all(applications.map(([body, type]) => source(body, type))));
+  await using rig = await startRig({ envoyStats: { host: "127.0.0.1", port }, targets });
+  const { text, headers } = await rig.call("/stats/prometheus");
+  if (hasPromtool && headers["content-type"] === TEXT)
+    expect([0, LINT_ONLY]).toContain((await checkMetrics(text)).code);
+  return text;
+}
+
+const declaring = (name: string, sample = `${name} 1`, type = "gauge") =>
+  `# HELP ${name} Of it.\n# TYPE ${name} ${type}\n${sample}\n`;
+const countOf = (text: string, line: RegExp) => text.match(line)?.length ?? 0;
+
+test("a family that two sources have is declared once, by the first; no sample is lost", async () => {
+  const envoy = declaring("shared", 'shared{of="envoy"} 1');
+  const first = `${declaring("shared", 'shared{of="app"} 2')}${declaring("app_a")}`;
+  const second = `app_b 1\n${declaring("shared", 'shared{of="other"} 3')}${declaring("app_a", 'app_a{x="y"} 2')}`;
+  for (const applications of [[first], [first, second], [second, first]]) {
+    const text = await mergedBodies(envoy, ...applications.map((body) => [body] as const));
+    expect(countOf(text, /^# TYPE shared gauge$/gm)).toBe(1);
+    expect(countOf(text, /^# HELP shared /gm)).toBe(1);
+    expect(countOf(text, /^# TYPE app_a gauge$/gm)).toBe(1);
+    expect(countOf(text, /^shared\{/gm)).toBe(1 + applications.length);
+  }
+});
+
+test("a sample without a type is not declared later by another target", async () => {
+  const text = await mergedBodies("", ["app_a 1\n"], [declaring("app_a", 'app_a{x="y"} 2')]);
+  expect(text).toContain('app_a 1\napp_a{x="y"} 2\n');
+});
+
+test.each([
+  ["declared", declaring("process_open_fds", "process_open_fds 7")],
+  ["without a type", "process_open_fds 7\n"],
+  ["after others", `${declaring("p")}process_open_fds 7\n${declaring("q")}`],
+])("process_* is about the application where it has that, %s; the agent's has its prefix then", async (_how, body) => {
+  const text = await mergedBodies(declaring("envoy_a"), [body]);
+  expect(text).toMatch(/^process_open_fds 7$/m);
+  expect(countOf(text, /^process_open_fds /gm)).toBe(1);
+  expect(text).toMatch(/^istio_agent_process_open_fds \d+$/m);
+  expect(text).toMatch(/^process_resident_memory_bytes \d/m); // which the application does not have
+});
+
+test("process_* of an application in OpenMetrics, whose counters are declared without their ending", async () => {
+  const body =
+    "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\nprocess_cpu_seconds_total 9\n# EOF\n";
+  const text = await mergedBodies("", [body, OPEN_1]);
+  expect(countOf(text, /^process_cpu_seconds_total /gm)).toBe(1);
+  expect(text).toMatch(/^istio_agent_process_cpu_seconds_total [\d.]+$/m);
+  expect(text.endsWith("\n# EOF\n")).toBe(true);
+});
+
+test("OpenMetrics beside text becomes text: names, types, times; no units, exemplars and end marks", async () => {
+  const open = [
+    '# HELP requests All \\"of\\" them.',
+    "# TYPE requests counter",
+    "# UNIT requests 1",
+    'requests_total{path="/#} \\" # {"} 3 1520879607.789 # {trace_id="a"} 1 1520879607.1',
+    "requests_created 1520430000.123",
+    "# TYPE took_seconds histogram",
+    "# UNIT took_seconds seconds",
+    'took_seconds_bucket{le="1.0"} 2 # {trace_id="b"} 0.67',
+    'took_seconds_bucket{le="+Inf"} 2 # {}  3 4',
+    "took_seconds_sum 2.5",
+    "took_seconds_count 2",
+    "# TYPE build info",
+    'build_info{version="1"} 1',
+    "# TYPE odd unknown",
+    "odd NaN 1520879607",
+    "# TYPE state stateset",
+    'state{state="a"} 1',
+    "# TYPE sizes gaugehistogram",
+    'sizes_bucket{le="+Inf"} 1',
+    "sizes_gcount 1",
+    "# TYPE silent gauge",
+    "# EOF",
+  ];
+  const text = await mergedBodies("", ["app_a 1\n"], [open.join("\n"), OPEN_1]);
+  const at = text.indexOf("app_a 1\n");
+  expect(text.slice(at, text.indexOf("# HELP process_")).split("\n").slice(1, -1)).toEqual([
+    '# HELP requests_total All "of" them.',
+    "# TYPE requests_total counter",
+    'requests_total{path="/#} \\" # {"} 3 1520879607789',
+    "requests_created 1520430000.123",
+    "# TYPE took_seconds histogram",
+    'took_seconds_bucket{le="1.0"} 2',
+    'took_seconds_bucket{le="+Inf"} 2',
+    "took_seconds_sum 2.5",
+    "took_seconds_count 2",
+    "# TYPE build_info gauge",
+    'build_info{version="1"} 1',
+    "# TYPE odd untyped",
+    "odd NaN 1520879607000",
+    "# TYPE state gauge",
+    'state{state="a"} 1',
+    'sizes_bucket{le="+Inf"} 1',
+    "sizes_gcount 1",
+  ]);
 });
 
 test.each([
