@@ -1,5 +1,5 @@
-// Builds the descriptors of Envoy's v3 messages into one git-ignored module, for the control plane, which turns resources
-// in JSON form into protobuf. The .proto files come from a dev dependency; what they lack is added here. Two sets, because
+// Builds the descriptors of Envoy's v3 messages into one git-ignored module, for whoever turns resources in JSON form into
+// protobuf and back. The .proto files come from a dev dependency; what they lack is added here. Two sets, because
 // all messages take a tenth of a second to load and most meshes are made of a few.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -11,7 +11,7 @@ import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
 import { FieldOptionsSchema, FileDescriptorSetSchema, MessageOptionsSchema } from "@bufbuild/protobuf/wkt";
 
 const DEPS = "node_modules/@grpc/grpc-js-xds/deps";
-const OUTPUT = "src/control-plane/sources/envoy-descriptors.gen.ts";
+const OUTPUT = "src/proto/envoy-descriptors.gen.ts";
 
 /** What the small set is made of, with everything that they refer to. */
 const USUAL_TYPES = [
@@ -32,6 +32,9 @@ const USUAL_TYPES = [
   "udpa.type.v1.TypedStruct",
   "xds.type.v3.TypedStruct",
 ];
+
+/** Its service is kept, for reflection. */
+const ADS_FILE = "envoy/service/discovery/v3/ads.proto";
 
 const inputs = [readFileSync("scripts/build-descriptors.mjs"), readFileSync(`${DEPS}/../package.json`)];
 const stamp = `// inputs ${createHash("sha256").update(Buffer.concat(inputs)).digest("hex")}`;
@@ -78,7 +81,7 @@ function build() {
     writeFileSync(
       OUTPUT,
       `${stamp}
-/** FileDescriptorSets without options and services, gzip, base64: the messages that most meshes are made of. */
+/** FileDescriptorSets without options, and of the services only ADS, gzip, base64: the messages that most meshes are made of. */
 export const USUAL_DESCRIPTORS = "${packed(join(folder, "usual.binpb"))}";
 
 /** All of them, the usual ones included. */
@@ -117,12 +120,18 @@ function packed(file) {
   const set = fromBinary(FileDescriptorSetSchema, readFileSync(file));
   set.file = set.file.filter(({ name }) => !isAnnotation(name));
   for (const one of set.file) {
-    Object.assign(one, { options: undefined, service: [], extension: [], publicDependency: [], weakDependency: [] });
+    const service = one.name === ADS_FILE ? one.service.map(withoutOptions) : [];
+    Object.assign(one, { options: undefined, service, extension: [], publicDependency: [], weakDependency: [] });
     one.dependency = one.dependency.filter((name) => !isAnnotation(name));
     one.messageType.forEach(stripMessage);
     one.enumType.forEach(stripEnum);
   }
   return gzipSync(toBinary(FileDescriptorSetSchema, set), { level: 9 }).toString("base64");
+}
+
+function withoutOptions(service) {
+  for (const method of service.method) method.options = undefined;
+  return Object.assign(service, { options: undefined });
 }
 
 /** Files that declare nothing but options, which are half of the bytes: rules for validation, notes for generators. */

@@ -16,6 +16,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   status: () => import("./status.ts"),
   ps: () => import("./ps.ts"),
   "proxy-config": () => import("./proxy-config.ts"),
+  xds: () => import("./xds.ts"),
   doctor: () => import("./doctor.ts"),
   config: () => import("./config.ts"),
   bootstrap: () => import("./bootstrap.ts"),

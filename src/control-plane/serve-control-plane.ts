@@ -1,4 +1,5 @@
 import { type BoundSocket, describeError, type Logger, systemClock } from "../base/index.ts";
+import { loadEnvoyTypes } from "../proto/envoy-types.ts";
 import { createDiscoveryService } from "./ads/discovery-service.ts";
 import { createSnapshot, type Snapshot } from "./ads/snapshot.ts";
 import { createCertificateHandler } from "./ca/certificate-service.ts";
@@ -7,7 +8,6 @@ import { authenticating } from "./callers/authenticating.ts";
 import type { ControlPlane, ControlPlaneNews, ControlPlaneOptions } from "./control-plane.ts";
 import { createFaults } from "./faults.ts";
 import { serveGrpc } from "./serve-grpc.ts";
-import { loadEnvoyTypes } from "./sources/envoy-types.ts";
 import { folderSource } from "./sources/folder-source.ts";
 import { parseResources } from "./sources/resources.ts";
 

@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { loadEnvoyTypes } from "../../src/control-plane/sources/envoy-types.ts";
 import { parseResources, readResources } from "../../src/control-plane/sources/resources.ts";
+import { loadEnvoyTypes } from "../../src/proto/envoy-types.ts";
 
 const types = loadEnvoyTypes();
 const parse = (text: string, values: Readonly<Record<string, string>> = {}) =>

@@ -5,9 +5,9 @@ import { join, resolve } from "node:path";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
 import { RESOURCE_LISTS } from "../../src/control-plane/ads/resource-types.ts";
-import { loadEnvoyTypes } from "../../src/control-plane/sources/envoy-types.ts";
 import { parseResources } from "../../src/control-plane/sources/resources.ts";
 import { CONTROL_PLANE_OPTIONS, SIDECAR_OPTIONS } from "../../src/library-options.ts";
+import { loadEnvoyTypes } from "../../src/proto/envoy-types.ts";
 import { run } from "../support/pilotboat.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
 

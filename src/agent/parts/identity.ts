@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { type BoundSocket, bindUnix, connectionLimit, type Lifetime, oneLine } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
 import type { ToldReasons } from "../../grpc/index.ts";
@@ -29,6 +29,20 @@ import type { Part, Serving, Surroundings } from "./part.ts";
 /** Its rows of the report. */
 export interface IdentityReport {
   readonly identity: IdentityStatus | undefined;
+  /** How istiod is reached, for whoever asks it what this agent would ask; absent until it is known. */
+  readonly controlPlaneAccess?: ControlPlaneAccess;
+}
+
+/** Files are absolute paths. */
+interface ControlPlaneAccess {
+  readonly isPlaintext: boolean;
+  /** Absent where the roots of the operating system count. */
+  readonly rootFile?: string;
+  /** Name to verify in place of that of the address; empty for none. */
+  readonly nameOverride: string;
+  readonly clientFiles?: { readonly certChain: string; readonly key: string };
+  readonly tokenFile: string;
+  readonly clusterId: string;
 }
 
 /** What is there once it is bound. */
@@ -83,7 +97,19 @@ export class IdentityPart implements Part {
   }
 
   report(): IdentityReport {
-    return { identity: this.status() };
+    return { identity: this.status(), ...(this.#bound && { controlPlaneAccess: this.#access(this.#bound.plan.xds) }) };
+  }
+
+  #access({ isPlaintext, roots, nameOverride, clientFiles }: IdentityPlan["xds"]): ControlPlaneAccess {
+    const { cwd } = this.#around.config;
+    const { tokenFile, asked } = xdsOptions(this.#around.config);
+    return {
+      ...{ isPlaintext, nameOverride, tokenFile, clusterId: asked.clusterId },
+      ...(roots.kind === "file" && { rootFile: resolve(cwd, roots.path) }),
+      ...(clientFiles && {
+        clientFiles: { certChain: resolve(cwd, clientFiles.certChain), key: resolve(cwd, clientFiles.key) },
+      }),
+    };
   }
 
   lasting(config: AgentConfig): Record<string, unknown> {

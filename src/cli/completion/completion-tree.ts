@@ -44,11 +44,16 @@ function nodesOf(command: Command, path: string): CompletionNode[] {
     flags: flagsOf(command)
       .filter(({ name }) => !hidden.some((prefix) => name.startsWith(prefix)))
       .map(toFlag),
-    arguments: words.map(({ name }) => valuesOf(name)),
+    arguments: words.flatMap(({ name, isRepeated = false }) =>
+      Array<Values>(isRepeated ? MOST_REPEATED : 1).fill(valuesOf(name)),
+    ),
     isProgram: command.words === "program",
   };
   return [node, ...commands.flatMap((sub) => nodesOf(sub, `${path} ${sub.name}`))];
 }
+
+/** How often an argument that may be repeated is completed. */
+const MOST_REPEATED = 8;
 
 /** Flags that a command takes for pilot-agent's sake, and without effect. */
 const LOG_PREFIX = ["log_", "vklog"];

@@ -12,6 +12,8 @@ export interface Argument {
   readonly name: string;
   readonly help: string;
   readonly isOptional?: boolean;
+  /** The last one may be given several times. */
+  readonly isRepeated?: boolean;
 }
 
 /** A part of a help page of its own: a heading with a text, with names and what they mean, or with several lists of names. */

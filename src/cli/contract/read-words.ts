@@ -102,7 +102,7 @@ function checkValues(flags: readonly FlagSpec[], given: ParsedFlags["given"], us
 function checkArguments({ arguments: wanted = [] }: Command, { words, usage }: Input<readonly FlagSpec[]>): void {
   const missing = wanted.find(({ isOptional = false }, at) => !isOptional && words[at] === undefined);
   if (missing !== undefined) throw usage(`Missing ${missing.name}: ${missing.help}`);
-  if (words.length <= wanted.length) return;
+  if (words.length <= wanted.length || wanted.at(-1)?.isRepeated === true) return;
   const surplus = words.slice(wanted.length).map((word) => JSON.stringify(word));
   throw usage(`Unexpected ${surplus.length === 1 ? "argument" : "arguments"} ${surplus.join(" ")}`);
 }

@@ -1,5 +1,5 @@
 import { watchPaths } from "../../base/index.ts";
-import type { EnvoyTypes } from "./envoy-types.ts";
+import type { EnvoyTypes } from "../../proto/envoy-types.ts";
 import { readResources, type Values } from "./resources.ts";
 import type { ResourceSource } from "./source.ts";
 

@@ -1,11 +1,11 @@
 import { createRegistry, fromJson, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from "yaml";
 import { AgentError, describeError, MOST_YAML_DEPTH, tooDeepAt } from "../../base/index.ts";
+import type { EnvoyTypes } from "../../proto/envoy-types.ts";
+import { explainFailure, type FieldPath, FieldProblem, isObject } from "../../proto/explain-failure.ts";
 import { NameTableSchema } from "../../proto/gen/istio/networking/nds/v1/nds_pb.ts";
 import { RESOURCE_LISTS } from "../ads/resource-types.ts";
 import { type ListenerPlace, type NodeMatch, type Resource, type ResourceGroup, toResource } from "../ads/snapshot.ts";
-import type { EnvoyTypes } from "./envoy-types.ts";
-import { explainFailure, type FieldPath, FieldProblem, isObject } from "./explain-failure.ts";
 
 export interface SourceText {
   /** Named in errors. */

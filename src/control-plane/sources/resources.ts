@@ -1,8 +1,8 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentError, describeError, readTextFile } from "../../base/index.ts";
+import type { EnvoyTypes } from "../../proto/envoy-types.ts";
 import type { ResourceGroup } from "../ads/snapshot.ts";
-import type { EnvoyTypes } from "./envoy-types.ts";
 import { parseDocuments, type SourceText } from "./parse-document.ts";
 
 /** What `${NAME}` stands for. */

@@ -20,7 +20,6 @@ import { readYaml } from "../../../src/config/yaml.ts";
 import { createRoot } from "../../../src/control-plane/ca/authority.ts";
 import { readAuthority, readIssuer } from "../../../src/control-plane/ca/certificate.ts";
 import { readRequest as readCertificateRequest } from "../../../src/control-plane/ca/read-request.ts";
-import { loadEnvoyTypes } from "../../../src/control-plane/sources/envoy-types.ts";
 import { parseResources } from "../../../src/control-plane/sources/resources.ts";
 import { createAdminClient } from "../../../src/envoy/admin-client.ts";
 import { extractZipEntry } from "../../../src/envoy/binary/zip.ts";
@@ -30,6 +29,7 @@ import { readRequest as readSecretRequest } from "../../../src/identity/sds/requ
 import { readJwtTimes } from "../../../src/identity/tokens/jwt.ts";
 import { describeTokenTrouble, tokenState } from "../../../src/identity/tokens/token-state.ts";
 import { askMetadata, objectIn } from "../../../src/node/platform/metadata-server.ts";
+import { loadEnvoyTypes } from "../../../src/proto/envoy-types.ts";
 import { missingConfig, missingLiveness } from "../../../src/status/envoy-stats.ts";
 import { httpGet } from "../../../src/status/http-get.ts";
 import { encodeRequest, firstResource, peekRequest, peekResponse } from "../../../src/xds/peek.ts";

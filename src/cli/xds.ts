@@ -1,0 +1,128 @@
+import { AGENT_FLAGS } from "./agent-place.ts";
+import { type Argument, type Command, defineCommand } from "./contract/index.ts";
+
+const TYPE: Argument = {
+  name: "cds|eds|lds|rds|sds|ecds|nds|wds",
+  help: "Type of resources: a short name, or a type URL; default: those of --file, else cds lds eds rds",
+  isOptional: true,
+  isRepeated: true,
+};
+
+/** Of every command that speaks to a server: which one, as whom, and what is asked. */
+const SERVER_FLAGS = [
+  {
+    name: "address",
+    shorthand: "a",
+    type: "string",
+    default: undefined,
+    help: "The ADS server; default: that of the agent in the working directory, or of --run-folder",
+    value: "HOST:PORT",
+  },
+  {
+    name: "file",
+    shorthand: "f",
+    type: "string",
+    default: undefined,
+    help: "DiscoveryRequests as YAML or JSON, one or several; - reads stdin",
+    value: "FILE",
+  },
+  { name: "name", type: "strings", default: [], help: "Name of a resource; may be repeated", value: "NAME" },
+  { name: "delta", type: "bool", default: false, help: "Use the incremental form of ADS" },
+  {
+    name: "plaintext",
+    type: "bool",
+    default: false,
+    help: "No TLS; default for port 15010, unless --root-cert is given",
+  },
+  {
+    name: "root-cert",
+    type: "string",
+    default: undefined,
+    help: "PEM of the roots that the server is verified by; default: those of the runtime",
+    value: "FILE",
+  },
+  {
+    name: "server-name",
+    type: "string",
+    default: undefined,
+    help: "Name in the server's certificate; default: the host, or istiod.istio-system.svc for localhost",
+    value: "NAME",
+  },
+  { name: "token", type: "string", default: undefined, help: "Token to send as a bearer", value: "FILE" },
+  { name: "cert", type: "string", default: undefined, help: "Client certificate with its chain, PEM", value: "FILE" },
+  { name: "key", type: "string", default: undefined, help: "Its key, PEM", value: "FILE" },
+  { name: "node-id", type: "string", default: undefined, help: "Id of the node; default: made up", value: "ID" },
+  {
+    name: "namespace",
+    shorthand: "n",
+    type: "string",
+    default: undefined,
+    help: "Namespace of a made-up node; default: that of the token, else default",
+    value: "NAME",
+  },
+  {
+    name: "cluster-id",
+    type: "string",
+    default: undefined,
+    help: "Istio's name of the cluster; default: Kubernetes",
+    value: "NAME",
+  },
+  ...AGENT_FLAGS,
+] as const;
+
+const TIMEOUT = {
+  name: "timeout",
+  type: "duration",
+  default: "10s",
+  help: "For connection and all answers",
+} as const;
+
+const OUTPUT = {
+  name: "output",
+  shorthand: "o",
+  type: "string",
+  default: "short",
+  help: "A line for each resource, or whole resources",
+  value: "short|yaml|json",
+} as const;
+
+const ASKING = [
+  "A short name stands for its type: cds, eds, lds, rds, sds, ecds, nds, srds, vhds, rtds, pcds, wds, wads. Any other type is named by its type URL, or by the full name of its message.",
+  "Endpoints, routes, secrets and extensions are asked for by name. Without --name, and without names in --file, the names are those that clusters and listeners refer to, which are asked for first; stderr says so.",
+  "Private keys, passwords and generic secrets are hidden. What no descriptor is known for is shown as base64.",
+];
+
+const get = defineCommand({
+  name: "get",
+  summary: "Ask an ADS server once, and print what it answers",
+  description: ["Asks an ADS server once, and prints what it answers.", ...ASKING],
+  usage: ["[TYPE...] [flags]"],
+  arguments: [TYPE],
+  flags: [...SERVER_FLAGS, TIMEOUT, OUTPUT],
+  examples: [
+    "pilotboat xds get cds lds                       # as the agent in this folder would",
+    "pilotboat xds get eds --run-folder ~/sidecar -o yaml",
+    "pilotboat xds get lds -a localhost:15012 --root-cert root.pem --token istio-token",
+    "pilotboat xds get sds --name kubernetes://credential -a localhost:15012 -f request.yaml",
+    "pilotboat xds get cds -a localhost:15010 --plaintext -o json",
+  ],
+  similar: ["grpcurl", "fetch", "dump"],
+  async run({ flags, words }, host) {
+    const { getAndPrint } = await import("./xds-get.ts");
+    return getAndPrint({ ...flags, types: words }, host);
+  },
+});
+
+export const command: Command = defineCommand({
+  name: "xds",
+  group: "look",
+  summary: "A client of any ADS server: ask istiod, or another control plane, yourself",
+  usage: ["COMMAND [TYPE...] [flags]"],
+  flags: [],
+  commands: [get],
+  examples: [
+    "pilotboat xds get cds lds",
+    "pilotboat xds get eds -a localhost:15012 --root-cert root.pem --token istio-token",
+  ],
+  similar: ["grpcurl", "ads", "cds", "lds", "eds", "rds"],
+});

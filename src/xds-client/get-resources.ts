@@ -1,0 +1,62 @@
+import { Code } from "../grpc/index.ts";
+import { openAdsStream } from "./ads-stream.ts";
+import { Conversation, type Watched } from "./conversation.ts";
+import { failureOf } from "./failure.ts";
+import type { AdsServer, Question, Received } from "./types.ts";
+import { DELTA, SOTW } from "./variant.ts";
+
+export interface GetOptions {
+  /** For all answers together. */
+  readonly limitMs: number;
+  readonly stop: AbortSignal;
+  readonly referredNames: (resource: Received, typeUrl: string) => readonly string[];
+}
+
+/** How long names that a first response lacks may still come: a server may send a type in pieces. */
+const PIECES_MS = 500;
+
+/**
+ * Asks once and resolves with what is known of each type by then, those that were only asked for names included: a type without an answer
+ * has no response. Rejects with CONTROL_PLANE_UNREACHABLE, UNAUTHENTICATED or REQUEST_FAILED when the stream ends before
+ * that, and with the reason of `stop`.
+ */
+export async function getResources(
+  server: AdsServer,
+  question: Question,
+  { limitMs, stop, referredNames }: GetOptions,
+): Promise<readonly Watched[]> {
+  stop.throwIfAborted();
+  let look = (): void => undefined;
+  using stream = openAdsStream(server, (question.isDelta ? DELTA : SOTW).method, (bytes) => {
+    conversation.onMessage(bytes);
+    look();
+  });
+  const conversation = new Conversation({ question, send: (bytes) => stream.send(bytes), referredNames });
+  conversation.begin();
+  return await new Promise((resolve, reject) => {
+    let pieces: NodeJS.Timeout | undefined;
+    const finish = (settle: () => void): void => {
+      clearTimeout(limit);
+      clearTimeout(pieces);
+      stop.removeEventListener("abort", onStop);
+      settle();
+    };
+    const done = (): void => finish(() => resolve(conversation.watched));
+    const onStop = (): void => finish(() => reject(stop.reason));
+    const limit = setTimeout(() => {
+      const details = `no connection within ${limitMs / 1_000} s`;
+      if (stream.isConnected()) done();
+      else finish(() => reject(failureOf({ code: Code.UNAVAILABLE, details }, server)));
+    }, limitMs);
+    stop.addEventListener("abort", onStop);
+    look = (): void => {
+      clearTimeout(pieces);
+      const { watched } = conversation;
+      if (watched.every((one) => conversation.isSettled(one))) done();
+      else if (watched.every((one) => one.response !== undefined || conversation.isSettled(one))) {
+        pieces = setTimeout(done, PIECES_MS);
+      }
+    };
+    void stream.ended.then((status) => finish(() => reject(failureOf(status, server)))); // never rejects
+  });
+}

@@ -1,0 +1,202 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type ControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
+import { EC_KEY, makeCsr, type Rig, startRig } from "../control-plane/rig.ts";
+import { run, runtimes } from "../support/pilotboat.ts";
+import { freePorts } from "../support/ports.ts";
+import { createSandbox } from "../support/sandbox.ts";
+
+const MESH = `
+clusters:
+  - name: web
+    type: EDS
+    eds_cluster_config: { eds_config: { ads: {}, resource_api_version: V3 }, service_name: web-endpoints }
+  - { name: fixed, type: STATIC }
+endpoints:
+  - cluster_name: web-endpoints
+    endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 1 } } } }] }]
+listeners:
+  - name: out
+    address: { socket_address: { address: 127.0.0.1, port_value: 2 } }
+    filter_chains:
+      - filters:
+          - name: hcm
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+              rds: { route_config_name: web-routes, config_source: { ads: {}, resource_api_version: V3 } }
+        transport_socket:
+          name: tls
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+            common_tls_context:
+              tls_certificate_sds_secret_configs: [{ name: kubernetes://web, sds_config: { ads: {}, resource_api_version: V3 } }]
+routes:
+  - { name: web-routes, virtual_hosts: [] }
+secrets:
+  - name: kubernetes://web
+    tls_certificate: { certificate_chain: { inline_string: CHAIN }, private_key: { inline_string: PRIVATE } }
+names: { web.example.com: { ips: [10.0.0.1] } }
+`;
+
+describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtime) => {
+  let folder: string;
+  let rig: Rig;
+  let plane: ControlPlane;
+  const xds = (...words: readonly string[]) => run(runtime, ["xds", ...words], { cwd: folder });
+  const server = () => ["-a", plane.address, ...["--root-cert", ROOT, "--token", TOKEN]];
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "pb-xds-"));
+    rig = await startRig({ "mesh.yaml": MESH });
+    plane = rig.controlPlane;
+    await writeCredentials(plane, folder, { namespace: "shop", serviceAccount: "web" });
+  });
+  afterAll(async () => {
+    await rig?.[Symbol.asyncDispose]();
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+  });
+
+  test.each([[[]], [["--delta"]]])(
+    "get shows what a proxy would have, with names learned from others %s",
+    async (form) => {
+      const { code, stdout, stderr } = await xds("get", "cds", "lds", "eds", "rds", "sds", "nds", ...form, ...server());
+      expect(stdout.split("\n").map((line) => line.split(/ +/).slice(0, 2).join(" "))).toEqual([
+        "TYPE NAME",
+        "CDS web",
+        "CDS fixed",
+        "LDS out",
+        "EDS web-endpoints",
+        "RDS web-routes",
+        "SDS kubernetes://web",
+        "NDS -",
+        "",
+      ]);
+      expect(stderr).toBe(
+        "EDS: no names given, asked for the 1 that CDS refer to\nRDS: no names given, asked for the 1 that LDS refer to\n" +
+          "SDS: no names given, asked for the 1 that LDS and CDS refer to\n",
+      );
+      expect(code).toBe(0);
+    },
+  );
+
+  test("get -o json and -o yaml have the responses in protobuf's JSON form, and no key", async () => {
+    const json = await xds("get", "lds", "sds", "-o", "json", ...server());
+    const [listeners, secrets] = JSON.parse(json.stdout);
+    expect(listeners).toMatchObject({
+      typeUrl: "type.googleapis.com/envoy.config.listener.v3.Listener",
+      resources: [
+        { name: "out", filterChains: [{ filters: [{ typedConfig: { rds: { routeConfigName: "web-routes" } } }] }] },
+      ],
+    });
+    expect(secrets.resources[0].tlsCertificate.certificateChain).toEqual({ inlineString: "CHAIN" });
+    const yaml = await xds("get", "sds", "-o", "yaml", "--delta", ...server());
+    expect(yaml.stdout).toContain("name: kubernetes://web");
+    expect(json.stdout + yaml.stdout).not.toContain("PRIVATE");
+  });
+
+  test("get -f sends requests of a file, with their node and names", async () => {
+    const typeUrl = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+    const node = { id: "sidecar~10.0.0.1~a.shop~shop.svc.cluster.local", metadata: { NAMESPACE: "shop" } };
+    await writeFile(
+      join(folder, "request.yaml"),
+      JSON.stringify({ node, type_url: typeUrl, resourceNames: ["other"] }),
+    );
+    const { code, stdout } = await xds("get", "-f", "request.yaml", ...server());
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^EDS +other /m)]);
+    const foreign = { node: { id: "sidecar~10.0.0.1~a.b~c", metadata: { NAMESPACE: "other" } }, typeUrl };
+    await writeFile(join(folder, "foreign.yaml"), JSON.stringify(foreign));
+    const refused = await xds("get", "-f", "foreign.yaml", ...server());
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/PERMISSION_DENIED.*\[REQUEST_FAILED\]/)]);
+  });
+
+  test("a client certificate proves who calls as well as a token does; half of one is refused", async () => {
+    const csr = makeCsr(EC_KEY, { keyFile: join(folder, "key.pem") });
+    const token = await plane.mintToken({ namespace: "shop", serviceAccount: "web" });
+    await writeFile(join(folder, "cert.pem"), (await rig.sign(csr, token.revealText())).join(""));
+    const pair = ["--cert", "cert.pem", "--key", "key.pem"];
+    const { code, stdout } = await xds("get", "cds", "-n", "shop", "-a", plane.address, "--root-cert", ROOT, ...pair);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^CDS +web /m)]);
+    const half = await xds("get", "cds", "-a", plane.address, "--root-cert", ROOT, "--cert", "cert.pem");
+    expect([half.code, half.stderr]).toEqual([
+      2,
+      expect.stringContaining("Cannot use --cert alone, wanted --cert and --key"),
+    ]);
+  });
+
+  test.each([
+    [
+      "nobody there",
+      (at: Place) => ["-a", at.dead, "--plaintext"],
+      /Cannot reach .*ECONNREFUSED.*\[CONTROL_PLANE_UNREACHABLE\]/,
+    ],
+    [
+      "no such name",
+      () => ["-a", "no.such.invalid:1"],
+      /Cannot reach the control plane at "no.such.invalid:1".*\[CONTROL_PLANE_UNREACHABLE\]/,
+    ],
+    ["roots of another", (at: Place) => ["-a", at.plane], /--root-cert/],
+    [
+      "another name",
+      (at: Place) => ["-a", at.plane, "--root-cert", ROOT, "--server-name", "x.example"],
+      /--server-name/,
+    ],
+    ["TLS where there is plaintext", (at: Place) => ["-a", at.plane, "--plaintext"], /leave --plaintext out/],
+    ["nobody who speaks", (at: Place) => ["-a", at.silent, "--plaintext", "--timeout", "1s"], /within 1 s/],
+    [
+      "no identity",
+      (at: Place) => ["-a", at.plane, "--root-cert", ROOT],
+      /does not know who calls: .*\[UNAUTHENTICATED\]\n.*--token FILE/,
+    ],
+  ])("says what is wrong: %s", async (_, words, message) => {
+    const [dead = 0] = await freePorts(1);
+    await using silent = await listenSilently();
+    const at = { dead: `127.0.0.1:${dead}`, plane: plane.address, silent: `127.0.0.1:${silent.port}` };
+    const { code, stdout, stderr } = await xds("get", "cds", ...words(at));
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(message);
+  });
+
+  test("a type that nobody knows is left without an answer, which is no success; a mistyped one is refused", async () => {
+    const unknown = await xds("get", "acme.v1.Own", "--timeout", "1s", ...server());
+    expect([unknown.code, unknown.stderr]).toEqual([
+      1,
+      expect.stringMatching(/No answer of .* for acme.v1.Own within 1 s \[TIMEOUT\]/),
+    ]);
+    const mistyped = await xds("get", "cdss", ...server());
+    expect([mistyped.code, mistyped.stderr]).toEqual([2, expect.stringContaining('Did you mean "cds"?')]);
+    const missing = await xds("get", "rds", "--name", "none", ...server());
+    expect([missing.code, missing.stderr]).toEqual([0, expect.stringContaining('RDS: there is no "none"')]);
+  });
+
+  test("--run-folder asks as the agent that runs there", async () => {
+    await using sandbox = await createSandbox(runtime);
+    await using _plane = await sandbox.startControlPlane();
+    await using agent = await sandbox.startProxy({ env: { DISABLE_ENVOY: "true", OUTPUT_CERTS: "certs" } });
+    await agent.waitFor(/xds|serving|ready/i);
+    const ask = () => run(runtime, ["xds", "get", "cds", "lds", "--run-folder", sandbox.folder]);
+    await expect.poll(async () => (await ask()).code, { timeout: 20_000 }).toBe(0);
+    expect((await ask()).stdout).toMatch(/^CDS +/m);
+    agent.kill("SIGTERM");
+    await agent.ended;
+  });
+});
+
+interface Place {
+  readonly dead: string;
+  readonly plane: string;
+  readonly silent: string;
+}
+
+const ROOT = "var/run/secrets/istio/root-cert.pem";
+const TOKEN = "var/run/secrets/tokens/istio-token";
+
+async function listenSilently() {
+  const server = createServer(() => undefined);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as { port: number }).port,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  };
+}
