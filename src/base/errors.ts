@@ -117,6 +117,18 @@ export const ERROR_CATALOGUE = {
     summary: "A program that the agent needs could not be started, or printed more than the agent reads.",
   },
   PROGRAM_NOT_FOUND: { kind: "environment", summary: "A program that the agent needs is not there or not executable." },
+  REDIRECT_FAILED: {
+    kind: "environment",
+    summary: "iptables, nft or ip refused to change the rules that redirect traffic; its words are quoted.",
+  },
+  REDIRECT_NOT_POSSIBLE: {
+    kind: "environment",
+    summary: "Traffic cannot be redirected here: no rights, no iptables that works, no address, or not Linux.",
+  },
+  REDIRECT_NOT_SEEN: {
+    kind: "environment",
+    summary: "A call that the rules should redirect was not redirected; the exit code is 126.",
+  },
   REGISTRY_REFUSED: { kind: "peer", summary: "A registry does not hand out an image, or not to us, or not now." },
   REGISTRY_UNREACHABLE: {
     kind: "peer",

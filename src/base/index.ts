@@ -48,7 +48,7 @@ export { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
 export { checkRegularFile, FileProblem, isAbsent, readRegularFile, readTextFile } from "./read-file.ts";
 export { keepRecent, type LogLine } from "./recent-log.ts";
 export { removeTree } from "./remove-tree.ts";
-export { withoutFinalDot } from "./resolv-conf.ts";
+export { readUpstreams, withoutFinalDot } from "./resolv-conf.ts";
 export { type Backoff, backoffMs, Retries, type RetryOptions, retry } from "./retry.ts";
 export { HIDDEN, Secret } from "./secret.ts";
 export { hideKnownShapes, hideShapes } from "./secret-shapes.ts";

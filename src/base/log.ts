@@ -24,6 +24,8 @@ export interface LogOptions {
   readonly write: (line: string) => void;
   /** JSON lines instead of tab-separated text. Default false. */
   readonly asJson?: boolean;
+  /** Messages keep their line ends in text, for listings; by default a message is one line. */
+  readonly keepsLines?: boolean;
   /** Least level that is written, by scope. A scope that is not named is at `info`. */
   readonly levels?: ReadonlyMap<string, LogLevel>;
   /** Scopes whose lines name the calling file and line; `all` means every scope. */
@@ -35,7 +37,7 @@ export interface LogOptions {
 /**
  * A logger with two line formats. Text: `time TAB level TAB [scope TAB] [caller TAB] message
  * [TAB k=v k=v]`; JSON: keys `level time scope caller msg`, the fields, `stack`. The default scope has no name.
- * Whatever a message or a field holds, it stays one line, and nothing in it moves a cursor.
+ * Whatever a message or a field holds, it stays one line unless lines are kept, and nothing in it moves a cursor.
  * Source: istio/istio pkg/log (config.go, scope.go).
  */
 export function createLogger(options: LogOptions): Logger {
@@ -93,7 +95,12 @@ function formatLine(
   columns.push(message);
   const labels = Object.entries(fields ?? {}).map(([key, value]) => `${key}=${textValue(value)}`);
   if (labels.length > 0) columns.push(labels.join(" "));
-  return `${columns.map(escapeLine).join("\t")}\n${wantsStack ? `${stack.map(escapeLine).join("\n")}\n` : ""}`;
+  const escaped = options.keepsLines === true ? escapeEachLine : escapeLine;
+  return `${columns.map(escaped).join("\t")}\n${wantsStack ? `${stack.map(escapeLine).join("\n")}\n` : ""}`;
+}
+
+function escapeEachLine(text: string): string {
+  return text.split("\n").map(escapeLine).join("\n");
 }
 
 /** UTC with six decimals: `2026-08-01T10:00:00.000123Z`. */

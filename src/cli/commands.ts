@@ -22,12 +22,16 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   bootstrap: () => import("./bootstrap.ts"),
   request: () => import("./request.ts"),
   wait: () => import("./wait.ts"),
+  iptables: () => import("./iptables.ts"),
   version: () => import("./version.ts"),
   completion: () => import("./completion.ts"),
 };
 
-/** The short names that istioctl has as well. */
-export const ALIASES: ReadonlyMap<string, string> = new Map([["pc", "proxy-config"]]);
+/** Names that istioctl and pilot-agent have for a command. */
+export const ALIASES: ReadonlyMap<string, string> = new Map([
+  ["pc", "proxy-config"],
+  ["istio-iptables", "iptables"],
+]);
 
 /** Their descriptions. */
 export function allCommands(): Promise<readonly Command[]> {

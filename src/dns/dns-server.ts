@@ -1,12 +1,18 @@
 import { setMaxListeners } from "node:events";
-import { type connectionLimit, type Logger, type Metrics, splitHostPort, systemCode } from "../base/index.ts";
+import {
+  type connectionLimit,
+  type Logger,
+  type Metrics,
+  readUpstreams,
+  splitHostPort,
+  systemCode,
+} from "../base/index.ts";
 import { createAnswerer } from "./answer-query.ts";
 import { createForwarder } from "./forward.ts";
 import { bindDns } from "./listen.ts";
 import { buildLookupTable, type LookupTable, type Place, withDerivedNames } from "./lookup-table.ts";
 import { decodeNameTable, nameTableJson } from "./name-table.ts";
 import { placeOf, USUAL_ADDRESS } from "./place.ts";
-import { readUpstreams } from "./resolv-conf.ts";
 
 export interface DnsOptions {
   /** `DNS_PROXY_ADDR`; empty for localhost:15053. */

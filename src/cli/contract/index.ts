@@ -1,4 +1,6 @@
 export {
+  type FlagSpec,
+  type FlagValue,
   type FlagValues,
   type FoundCommand,
   findCommand,

@@ -1,0 +1,78 @@
+import { AgentError, parseGoBool, parseGoDuration, toMs } from "../base/index.ts";
+import type { RedirectSettings } from "../redirect/index.ts";
+import { type FlagValue, parseFlags } from "./contract/index.ts";
+import { REDIRECT_FLAGS, REDIRECT_VARIABLES, type RedirectFlag } from "./iptables-flags.ts";
+
+export interface ReadSettings {
+  readonly settings: RedirectSettings;
+  /** The flag or variable that a setting comes from. */
+  origin(setting: keyof RedirectSettings): string;
+  /** Variables whose value says nothing, as the reference passes them over, too. */
+  readonly warnings: readonly string[];
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Flags, then variables, then defaults. Throws USAGE for a flag whose number or duration cannot be read. */
+export function readSettings(given: ReadonlyMap<string, FlagValue>, env: Env): ReadSettings {
+  const origins = new Map<string, string>();
+  const warnings: string[] = [];
+  const values = new Map<string, unknown>();
+  for (const flag of REDIRECT_FLAGS) {
+    const found = given.has(flag.name)
+      ? { value: fromFlag(flag, given.get(flag.name)), origin: `--${flag.name}` }
+      : fromVariables(flag, env, warnings);
+    values.set(flag.setting, found.value);
+    origins.set(flag.setting, found.origin);
+  }
+  for (const [setting, name] of ONLY_VARIABLES) {
+    const [, usual] = REDIRECT_VARIABLES.find(([one]) => one === name) ?? [];
+    values.set(setting, env[name] ?? usual);
+    origins.set(setting, name);
+  }
+  return {
+    settings: Object.fromEntries(values) as unknown as RedirectSettings, // each flag names its setting
+    origin: (setting) => origins.get(setting) ?? setting,
+    warnings,
+  };
+}
+
+const ONLY_VARIABLES = [
+  ["ownerGroupsInclude", "ISTIO_OUTBOUND_OWNER_GROUPS"],
+  ["ownerGroupsExclude", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE"],
+  ["hostIpv4LoopbackCidr", "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR"],
+] as const;
+
+function fromFlag(flag: RedirectFlag, given: FlagValue | undefined): unknown {
+  const value = asSetting(flag, given ?? "");
+  if (value !== undefined) return value;
+  const wanted = flag.type === "duration" ? "a duration such as 5s" : "a port from 0 to 65535";
+  throw new AgentError("USAGE", `Cannot use --${flag.name} ${JSON.stringify(given)}, wanted ${wanted}`);
+}
+
+function fromVariables(flag: RedirectFlag, env: Env, warnings: string[]): { value: unknown; origin: string } {
+  let found = { value: asSetting(flag, flag.default as FlagValue), origin: `--${flag.name}` };
+  for (const name of flag.variables) {
+    const text = env[name];
+    if (text === undefined) continue;
+    const value = fromText(flag, text);
+    if (value === undefined) warnings.push(`${name}=${JSON.stringify(text)} is no ${flag.type} and is passed over`);
+    else found = { value, origin: name };
+  }
+  return found;
+}
+
+function fromText(flag: RedirectFlag, text: string): unknown {
+  if (flag.type === "bool") return parseGoBool(text);
+  if (flag.type !== "int") return asSetting(flag, text);
+  const number = parseFlags([flag], [`--${flag.name}=${text}`], { isLenient: false }).given.get(flag.name);
+  return number === undefined ? undefined : asSetting(flag, number);
+}
+
+/** As the setting has it: durations in milliseconds, ports in 16 bits. */
+function asSetting({ type }: RedirectFlag, value: FlagValue): unknown {
+  if (type === "int") return Number(value) >= 0 && Number(value) <= 65_535 ? value : undefined;
+  if (type !== "duration") return value;
+  const duration = parseGoDuration(String(value));
+  return duration === undefined ? undefined : toMs(duration);
+}

@@ -1,0 +1,80 @@
+import { AgentError, describeError, type Logger } from "../base/index.ts";
+import type { Family } from "./capture.ts";
+import { type Programs, refusal } from "./programs.ts";
+import { needsLock, type XtablesVariant } from "./xtables.ts";
+
+const PLAIN: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6tables" };
+
+/**
+ * The variant whose rules count here: the older one where it has rules already, else the one on nftables, else whatever
+ * `iptables` is. `forced` chooses. Rejects with REDIRECT_NOT_POSSIBLE, each trial in its message.
+ * Source: istio/istio tools/istio-iptables/pkg/dependencies DetectIptablesVersion.
+ */
+export async function findXtables(
+  family: Family,
+  forced: string,
+  programs: Programs,
+  log: Logger,
+): Promise<XtablesVariant> {
+  const plain = PLAIN[family];
+  if (forced !== "") return await tryVariant(`${plain}-${forced}`, programs, log).catch(notFound([]));
+  const failures: string[] = [];
+  const attempt = async (name: string): Promise<XtablesVariant | undefined> =>
+    await tryVariant(name, programs, log).catch((error: unknown) => {
+      log.debug(`did not find (or cannot use) iptables binary ${name}: ${describeError(error)}`);
+      failures.push(describeError(error));
+      return undefined;
+    });
+  const legacy = await attempt(`${plain}-legacy`);
+  if (legacy?.hasRules === true) return legacy;
+  return (await attempt(`${plain}-nft`)) ?? (await tryVariant(plain, programs, log).catch(notFound(failures)));
+}
+
+function notFound(failures: readonly string[]) {
+  return (error: unknown): never => {
+    const all = [...failures, describeError(error)];
+    const isAbsent = all.every((text) => text.includes("No such file"));
+    throw new AgentError("REDIRECT_NOT_POSSIBLE", `Cannot find an iptables that works:\n${all.join("\n")}`, {
+      cause: error,
+      hint: isAbsent
+        ? 'Install the package "iptables" of the system, or use --native-nftables with the package "nftables".'
+        : "The kernel must support one of them; as root, modprobe ip_tables iptable_nat or nf_tables may help.",
+    });
+  };
+}
+
+/** A rule that fits no packet: 255 is reserved among the protocol numbers. */
+const NO_OP = ["INPUT", "-p", "255", "-j", "RETURN"];
+
+/** Rejects where its programs are not there, or the kernel does not do what they ask. */
+async function tryVariant(name: string, programs: Programs, log: Logger): Promise<XtablesVariant> {
+  const save = `${name}-save`;
+  const saved = await programs.run(save, []);
+  if (saved.code !== 0) throw refusal("Cannot list rules", save, saved);
+  const { version, isLegacy } = await versionOf(save, programs, log);
+  const wait = needsLock({ version, isLegacy }) ? ["--wait=30"] : [];
+  const added = await programs.run(name, ["-t", "nat", "-A", ...NO_OP, ...wait]);
+  if (added.code !== 0 || added.stderr.includes("does not exist")) throw refusal("Cannot add a rule", name, added);
+  await programs.run(name, ["-t", "nat", "-D", ...NO_OP, ...wait]);
+  const hasRules = saved.stdout.toString("utf8").split("\n").length > 3;
+  return { name, version, isLegacy, hasRules };
+}
+
+/** Programs before 1.6.2 know no `--version`, and are of the older kind. */
+async function versionOf(
+  save: string,
+  programs: Programs,
+  log: Logger,
+): Promise<Pick<XtablesVariant, "version" | "isLegacy">> {
+  const { code, stdout, stderr } = await programs.run(save, ["--version"]);
+  const text = stdout.toString("utf8");
+  if (code !== 0 || stderr.includes("unrecognized option")) {
+    log.warn(`${save} does not know --version: it counts as a very old one`);
+    return { version: [0], isLegacy: true };
+  }
+  const [, digits] = /v(\d+(?:\.\d+)+)/.exec(text) ?? [];
+  if (digits === undefined) {
+    throw new AgentError("REDIRECT_NOT_POSSIBLE", `Cannot tell the version of "${save}" from "${text.trim()}"`);
+  }
+  return { version: digits.split(".").map(Number), isLegacy: !text.includes("nf_tables") };
+}

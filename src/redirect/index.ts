@@ -1,0 +1,2 @@
+export type { RedirectSettings } from "./capture.ts";
+export { redirectTraffic } from "./redirect-traffic.ts";

@@ -1,0 +1,89 @@
+import { readFile } from "node:fs/promises";
+import { AgentError } from "../base/index.ts";
+import { type Ran, runProgram } from "../host/index.ts";
+
+/** Runs a program to its end, where the rules count. */
+export interface Programs {
+  /** Rejects with PROGRAM_NOT_FOUND, TIMEOUT or the stop's reason; resolves whatever the exit code is. */
+  run(name: string, args: readonly string[], stdin?: string): Promise<Ran>;
+}
+
+export interface ProgramsOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Path of another network namespace; empty for that of the process. */
+  readonly networkNamespace: string;
+  /** The namespace is that of the process already, and its file takes the place of the lock that all of a host share. */
+  readonly isCni: boolean;
+  readonly stop: AbortSignal;
+}
+
+/** The lock of iptables is waited for 30 s. */
+const LIMIT_MS = 60_000;
+
+export function programsOf({ env, networkNamespace, isCni, stop }: ProgramsOptions): Programs {
+  const isOther = networkNamespace !== "" && !isCni;
+  const lock = isCni && networkNamespace !== "" ? { XTABLES_LOCKFILE: networkNamespace } : {}; // since 1.8.6
+  const variables = { ...env, ...lock, LC_ALL: "C", PATH: pathOf(env) };
+  return {
+    async run(name, args, stdin) {
+      const [file, words] = isOther ? ["nsenter", [`--net=${networkNamespace}`, name, ...args]] : [name, args];
+      const ran = await runProgram(file, words, {
+        ...{ env: variables, limitMs: LIMIT_MS, stop },
+        ...(stdin === undefined ? {} : { stdin: { text: stdin } }),
+      });
+      if (isOther && /^nsenter: (?:failed to execute|cannot open)/.test(ran.stderr)) throw notEntered(name, ran.stderr);
+      return ran;
+    },
+  };
+}
+
+/** A container's PATH may lack the folders of administration. */
+function pathOf({ PATH = "" }: ProgramsOptions["env"]): string {
+  return [PATH, "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].filter((part) => part !== "").join(":");
+}
+
+function notEntered(name: string, stderr: string): AgentError {
+  const code = stderr.includes("failed to execute") ? "PROGRAM_NOT_FOUND" : "REDIRECT_NOT_POSSIBLE";
+  return new AgentError(code, `Cannot run "${name}" in the network namespace: ${stderr.trim()}`);
+}
+
+/** What a program refused, in its own words, and what can be done. */
+export function refusal(what: string, name: string, { code, signal, stderr }: Ran): AgentError {
+  const said = stderr.trim() === "" ? "it printed nothing" : stderr.trim();
+  const hint = HINTS.find(([pattern]) => pattern.test(stderr))?.[1];
+  return new AgentError("REDIRECT_FAILED", `${what}: "${name}" ended with ${code ?? signal}: ${said}`, {
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+const MODULES =
+  "nf_nat, nf_conntrack, xt_owner, xt_REDIRECT, xt_multiport, xt_CT, xt_TPROXY, or nf_tables with nft_compat";
+
+const HINTS: readonly (readonly [RegExp, string])[] = [
+  [/Permission denied|Operation not permitted|must be root/i, "It needs root with CAP_NET_ADMIN and CAP_NET_RAW."],
+  [
+    /Chain already exists|File exists/i,
+    "Rules of another run are there: --reconcile replaces them, --cleanup-only removes them.",
+  ],
+  [
+    /insmod|Table does not exist|No chain\/target\/match|No such file or directory|Protocol not supported|not supported|Could not fetch rule set/i,
+    `The kernel may lack a module; load it on the host with modprobe: ${MODULES}.`,
+  ],
+];
+
+const CAP_NET_ADMIN = 12n; // capabilities(7)
+
+/** Rejects with REDIRECT_NOT_POSSIBLE where the kernel would refuse every change. `status` is a file as /proc/self/status. */
+export async function checkRights(status = "/proc/self/status"): Promise<void> {
+  if (process.platform !== "linux") {
+    throw new AgentError("REDIRECT_NOT_POSSIBLE", `Cannot redirect traffic on ${process.platform}: only Linux can`, {
+      hint: "--dry-run shows the rules anywhere.",
+    });
+  }
+  const [, rights] = /^CapEff:\s*([0-9a-f]+)$/m.exec(await readFile(status, "utf8")) ?? [];
+  if (rights === undefined || ((BigInt(`0x${rights}`) >> CAP_NET_ADMIN) & 1n) === 1n) return;
+  const user = process.getuid?.() === 0 ? "root, which lacks CAP_NET_ADMIN" : `user ${process.getuid?.()}`;
+  throw new AgentError("REDIRECT_NOT_POSSIBLE", `Cannot change the rules of the network as ${user}`, {
+    hint: "Run it as root, in a container with the capabilities NET_ADMIN and NET_RAW; --dry-run needs neither.",
+  });
+}

@@ -1,0 +1,121 @@
+import { AgentError, type Logger } from "../base/index.ts";
+import { applyIptables, type Undo } from "./apply-iptables.ts";
+import { checkNft, runNft } from "./apply-nft.ts";
+import { askMachine, MACHINE_FILES, type MachineFiles, servicesOf, uidOf } from "./ask-machine.ts";
+import type { Capture, Machine, RedirectSettings } from "./capture.ts";
+import { findXtables } from "./find-xtables.ts";
+import { describeEnvironment, describeSettings } from "./narrate.ts";
+import { nftRules } from "./nft-rules.ts";
+import { nftCleanup, nftTransaction } from "./nft-texts.ts";
+import { checkRights, type Programs, programsOf } from "./programs.ts";
+import { lacksDnsServers, readCapture } from "./read-capture.ts";
+import { addRoutes, checkIp, removeRoutes, routeSteps } from "./routes.ts";
+import { checkRedirection } from "./self-check.ts";
+import { dryXtables, realXtables, writeDryRun, type Xtables } from "./xtables.ts";
+
+export interface RedirectOptions {
+  readonly settings: RedirectSettings;
+  /** Where a setting comes from, for messages: a flag or a variable. */
+  readonly origin: (setting: keyof RedirectSettings) => string;
+  /** For the programs, and for `ENVOY_USER` and `DRY_RUN_FILE_PATH`. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly log: Logger;
+  readonly stop: AbortSignal;
+  /** Default: those of the system. */
+  readonly files?: MachineFiles;
+}
+
+/**
+ * Makes, shows or removes the rules by which a pod's traffic goes through Envoy, and checks them. Rejects with
+ * CONFIG_INVALID, REDIRECT_NOT_POSSIBLE, PROGRAM_NOT_FOUND, REDIRECT_FAILED or REDIRECT_NOT_SEEN; where there were no rules
+ * before, a failure leaves none. Source: istio/istio tools/istio-iptables/pkg/cmd.
+ */
+export async function redirectTraffic(options: RedirectOptions): Promise<void> {
+  const { log, stop, files = MACHINE_FILES } = options;
+  const settings = await withUsers(options, files);
+  const machine = await askMachine(settings, files);
+  const capture = readCapture(settings, machine, { origin: options.origin, services: await servicesOf(files) });
+  const work: Work = { ...options, settings, machine, capture };
+  if (settings.nativeNftables) log.info("native nftables enabled, using nft rules for traffic redirection.");
+  else if (settings.dryRun) log.info("running iptables in dry-run mode, no rule changes will be made");
+  if (!settings.skipRuleApply) await (settings.dryRun ? showRules(work) : changeRules(work));
+  if (!settings.runValidation) return;
+  const { iptablesProbePort: probePort, probeTimeoutMs: timeoutMs } = settings;
+  const ports = [capture.ports.outbound, capture.ports.inbound];
+  const check = { ports, probePort, family: machine.hostFamily, timeoutMs, proxyUids: capture.uids };
+  await checkRedirection(check, log, stop);
+}
+
+/** The users and groups that are never redirected, where none are named. */
+async function withUsers({ settings, env }: RedirectOptions, files: MachineFiles): Promise<RedirectSettings> {
+  const proxyUid = settings.proxyUid || (await uidOf(env.ENVOY_USER ?? "istio-proxy", files));
+  return { ...settings, proxyUid, proxyGid: settings.proxyGid || proxyUid };
+}
+
+interface Work extends RedirectOptions {
+  readonly machine: Machine;
+  readonly capture: Capture;
+}
+
+async function showRules(work: Work): Promise<void> {
+  const { settings, capture, log, env } = work;
+  if (settings.nativeNftables) {
+    describe(work);
+    log.info("skipping configuring routes due to dry run mode");
+    log.info(`nftables rules programmed:\n${transactionOf(work)} `);
+    return;
+  }
+  const xtables = dryXtables();
+  describe(work);
+  await applyIptables(capture, settings, xtables, log);
+  if (env.DRY_RUN_FILE_PATH) await writeDryRun(env.DRY_RUN_FILE_PATH, xtables.lines);
+  log.info("skipping configuring routes due to dry run mode");
+}
+
+async function changeRules(work: Work): Promise<void> {
+  const { settings, capture, env, log, stop } = work;
+  await checkRights();
+  const { networkNamespace, cniMode: isCni } = settings;
+  const programs = programsOf({ env, networkNamespace, isCni, stop });
+  const steps = routeSteps(capture, settings.inboundTproxyRouteTable);
+  await checkIp(steps, programs);
+  if (settings.nativeNftables) await checkNft(programs, isCni);
+  const xtables = settings.nativeNftables ? undefined : await openXtables(work, programs);
+  describe(work);
+  const undo =
+    xtables === undefined ? await applyNft(work, programs) : await applyIptables(capture, settings, xtables, log);
+  if (settings.cleanupOnly) await removeRoutes(steps, programs);
+  else await addRoutes(steps, programs, log).catch(async (error: unknown) => undo().then(() => Promise.reject(error)));
+  if (settings.nativeNftables) log.info(`nftables rules programmed:\n${transactionOf(work)} `);
+}
+
+async function applyNft(work: Work, programs: Programs): Promise<Undo> {
+  await runNft(transactionOf(work), programs);
+  return () => runNft(nftCleanup(), programs);
+}
+
+function transactionOf({ settings, capture }: Work): string {
+  return settings.cleanupOnly ? nftCleanup() : nftTransaction(nftRules(capture));
+}
+
+/** The programs for both families; those for IPv6 may be missing where its rules are not wanted. */
+async function openXtables({ settings, machine, log }: Work, programs: Programs): Promise<Xtables> {
+  const { forceIptablesBinary: forced } = settings;
+  const IPv4 = await findXtables("IPv4", forced, programs, log);
+  const IPv6 = await findXtables("IPv6", forced, programs, log).catch((error: unknown) => {
+    if (machine.hasIpv6 || !(error instanceof AgentError)) throw error;
+    log.warn(
+      `Failed to detect a working ip6tables binary; continuing because IPv6 support is disabled: ${error.message}`,
+    );
+    return undefined;
+  });
+  return realXtables({ IPv4, IPv6 }, programs, log);
+}
+
+function describe({ settings, machine, env, log }: Work): void {
+  if (lacksDnsServers(settings, machine)) {
+    log.warn("REDIRECT_DNS is set, but CAPTURE_ALL_DNS is false, and no DNS servers provided. DNS capture disabled.");
+  }
+  log.info(describeEnvironment(env, settings.nativeNftables));
+  log.info(describeSettings(settings, machine));
+}

@@ -1,0 +1,55 @@
+import { AgentError, type Logger } from "../base/index.ts";
+import type { Capture, Family } from "./capture.ts";
+import { type Programs, refusal } from "./programs.ts";
+
+/** Words of `ip`: what is added, and how it is removed. */
+interface Step {
+  readonly add: readonly string[];
+  readonly remove: readonly string[];
+}
+
+/** What rules alone cannot do: an address for Envoy's calls over IPv6, and the way of marked packets to `lo` (TPROXY). */
+export function routeSteps(capture: Capture, table: string): Step[] {
+  const { families, isTproxy, inboundPorts, tproxyMark } = capture;
+  const step = (family: Family, object: string, words: readonly string[]): Step => {
+    const of = family === "IPv4" ? "-4" : "-6";
+    return { add: [of, object, "add", ...words], remove: [of, object, "del", ...words] };
+  };
+  const isRouted = isTproxy && inboundPorts !== undefined;
+  return [
+    ...(families.includes("IPv6") ? [step("IPv6", "address", ["::6/128", "dev", "lo"])] : []),
+    ...(isRouted ? families : []).map((family) => step(family, "rule", ["fwmark", tproxyMark, "lookup", table])),
+    ...(isRouted ? families : []).map((family) =>
+      step(family, "route", ["local", "default", "dev", "lo", "table", table]),
+    ),
+  ];
+}
+
+/** Rejects with PROGRAM_NOT_FOUND where a step needs `ip`, and there is none: before anything is changed. */
+export async function checkIp(steps: readonly Step[], programs: Programs): Promise<void> {
+  if (steps.length === 0) return;
+  await programs.run("ip", ["-V"]).catch((error: unknown) => {
+    if (!(error instanceof AgentError) || error.code !== "PROGRAM_NOT_FOUND") throw error;
+    throw new AgentError("PROGRAM_NOT_FOUND", `Cannot set addresses and routes: the program "ip" is missing`, {
+      cause: error,
+      hint: 'Install the package "iproute2" of the system.',
+    });
+  });
+}
+
+/** What is there already is fine. Rejects with REDIRECT_FAILED, with nothing of it left. */
+export async function addRoutes(steps: readonly Step[], programs: Programs, log: Logger): Promise<void> {
+  for (const [at, { add }] of steps.entries()) {
+    const ran = await programs.run("ip", add);
+    if (ran.code !== 0 && !/File exists|already assigned/i.test(ran.stderr)) {
+      await removeRoutes(steps.slice(0, at), programs);
+      throw refusal("failed to configure routes", `ip ${add.join(" ")}`, ran);
+    }
+    if (add.includes("::6/128")) log.info("Added ::6 address on the loopback iface");
+  }
+}
+
+/** What is not there is fine, too. */
+export async function removeRoutes(steps: readonly Step[], programs: Programs): Promise<void> {
+  for (const { remove } of steps.toReversed()) await programs.run("ip", remove);
+}

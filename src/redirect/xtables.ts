@@ -1,0 +1,109 @@
+import { AgentError, describeError, type Logger, writeFileAtomically } from "../base/index.ts";
+import type { Ran } from "../host/index.ts";
+import type { Family } from "./capture.ts";
+import type { Call } from "./iptables-texts.ts";
+import { type Programs, refusal } from "./programs.ts";
+
+/** The programs of iptables, for both families. */
+export interface Xtables {
+  /** Families whose program can be used. */
+  readonly families: readonly Family[];
+  /** What iptables-restore is called there. */
+  restoreName(family: Family): string;
+  /** What iptables-save prints; undefined when it fails. */
+  save(family: Family): Promise<string | undefined>;
+  /** Rejects with REDIRECT_FAILED, in the program's words. */
+  call(family: Family, words: Call): Promise<void>;
+  /** Applies a whole text, without removing what is there. Rejects with REDIRECT_FAILED. */
+  restore(family: Family, text: string): Promise<void>;
+}
+
+/** A variant of iptables that is there and works. */
+export interface XtablesVariant {
+  /** Such as `iptables-nft`. */
+  readonly name: string;
+  readonly version: readonly number[];
+  readonly isLegacy: boolean;
+  readonly hasRules: boolean;
+}
+
+const SAVE = "-save";
+const RESTORE = "-restore";
+
+/** Programs that are called for each step. */
+export function realXtables(
+  variants: Readonly<Record<Family, XtablesVariant | undefined>>,
+  programs: Programs,
+  log: Logger,
+): Xtables {
+  const families = (["IPv4", "IPv6"] as const).filter((family) => variants[family] !== undefined);
+  const nameOf = (family: Family, end = ""): string => `${variants[family]?.name ?? ""}${end}`;
+  const write = async (family: Family, end: string, words: Call, text?: string): Promise<void> => {
+    const name = nameOf(family, end);
+    const args = [...words, ...waitFor(variants[family])];
+    log.debug(`Running command: ${name} ${args.join(" ")}`);
+    const ran = await programs.run(name, args, text);
+    if (ran.code !== 0) throw refusal(`Cannot change the rules for ${family}`, name, ran);
+  };
+  return {
+    families,
+    restoreName: (family) => nameOf(family, RESTORE),
+    async save(family) {
+      const ran = await programs.run(nameOf(family, SAVE), []).catch((error: unknown) => logFailure(error, log));
+      return ran?.code === 0 ? ran.stdout.toString("utf8") : undefined;
+    },
+    call: (family, words) => write(family, "", words),
+    restore: (family, text) => write(family, RESTORE, ["--noflush"], text),
+  };
+}
+
+function logFailure(error: unknown, log: Logger): Ran | undefined {
+  log.debug(`Cannot save the rules: ${describeError(error)}`);
+  return undefined;
+}
+
+/** Since 1.6.2 the older variant waits for its lock; the one on nftables has none. */
+function waitFor(variant: XtablesVariant | undefined): Call {
+  return variant !== undefined && needsLock(variant) ? ["--wait=30"] : [];
+}
+
+export function needsLock({ isLegacy, version }: Pick<XtablesVariant, "isLegacy" | "version">): boolean {
+  return isLegacy && isAtLeast(version, [1, 6, 2]);
+}
+
+function isAtLeast(version: readonly number[], wanted: readonly number[]): boolean {
+  const at = wanted.findIndex((part, place) => part !== (version[place] ?? 0));
+  return at < 0 || (version[at] ?? 0) > (wanted[at] ?? 0);
+}
+
+/** Calls no program, and notes what would be called: one line for a call, and the lines of a text. */
+export function dryXtables(): Xtables & { readonly lines: readonly string[] } {
+  const lines: string[] = [];
+  const nameOf = (family: Family, end = ""): string => `${family === "IPv4" ? "iptables" : "ip6tables"}${end}`;
+  return {
+    lines,
+    families: ["IPv4", "IPv6"],
+    restoreName: (family) => nameOf(family, RESTORE),
+    async save(family) {
+      lines.push(nameOf(family, SAVE));
+      return "";
+    },
+    async call(family, words) {
+      lines.push([nameOf(family), ...words].join(" "));
+    },
+    async restore(_, text) {
+      lines.push(...text.split("\n").slice(0, -1));
+    },
+  };
+}
+
+/** Writes the lines of a dry run. Rejects with FILE_UNWRITABLE. */
+export async function writeDryRun(path: string, lines: readonly string[]): Promise<void> {
+  await writeFileAtomically(path, lines.map((line) => `${line}\n`).join(""), { mode: 0o644 }).catch(
+    (error: unknown) => {
+      throw new AgentError("FILE_UNWRITABLE", `Cannot write the dry run to "${path}": ${describeError(error)}`, {
+        cause: error,
+      });
+    },
+  );
+}
