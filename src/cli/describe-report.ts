@@ -20,6 +20,7 @@ export function describeReport(report: AgentReport, nowMs: number, width?: numbe
     ...report.substitutedWasm.map(({ name, uri, consequence }): Row => {
       return ["no Wasm", warning(`${name} (${uri}), which this version does not fetch; ${consequence}`)];
     }),
+    ...healthRows(report, nowMs),
     ...certificateRows(identity, nowMs),
     ...troublesOf(report).map((trouble): Row => ["trouble", bad(notTwice(trouble, controlPlane.state))]),
     ...timelineRows(report),
@@ -74,6 +75,14 @@ function describeType({ state, version, syncedMs, resources, rejection }: XdsTyp
   const what = rejection.resource === undefined ? "" : `${rejection.resource}: `;
   const refused = `${what}${oneLine(rejection.text, "; ")} (${span(nowMs - rejection.atMs)} ago)`;
   return [style(state), ` ${refused}; in use`, has.replace(",", ""), taken];
+}
+
+function healthRows({ health }: AgentReport, nowMs: number): Row[] {
+  if (health === undefined) return [];
+  const { state, sinceMs, probe, lastError } = health;
+  const style = { pending: warning, healthy: good, unhealthy: bad }[state] ?? warning;
+  const error = lastError && `; last error ${span(nowMs - lastError.atMs)} ago: ${oneLine(lastError.text, "; ")}`;
+  return [["workload", [style(state), ` for ${span(nowMs - sinceMs)}: ${probe}${error ?? ""}`]]];
 }
 
 /** The first cause is why the control plane does not answer, most of the time; its count of attempts may be older. */

@@ -33,7 +33,7 @@ export const FIELD_HELP: Readonly<Record<keyof ProxyConfig, string>> = {
   gatewayTopology: "Trusted proxies in front of a gateway; told to the control plane",
   terminationDrainDuration: "How long the agent waits between drain and SIGTERM of Envoy",
   meshId: "For the injector: name of the mesh; ISTIO_META_MESH_ID tells it to the control plane",
-  readinessProbe: "Health check of a workload on a virtual machine",
+  readinessProbe: "Health check of a workload on a virtual machine, reported to the control plane",
   proxyStatsMatcher: "Statistics that Envoy keeps, beside Istio's own choice",
   holdApplicationUntilProxyStarts: "For the injector: start the application after the proxy",
   caCertificatesPem: "Additional roots, PEM, as the control plane sends them to the agent",
@@ -57,6 +57,4 @@ export const FIELDS_WITHOUT_EFFECT: Readonly<Partial<Record<keyof ProxyConfig, s
   sds: "certificates always come over SDS",
   caCertificatesPem:
     "the agent takes additional roots from the control plane only (PROXY_CONFIG_XDS_AGENT): add them to the file of the root certificate",
-  readinessProbe:
-    "this version does not check the workload's health and tells istiod nothing: a WorkloadEntry whose group has a probe stays without the condition Healthy and gets no traffic",
 };

@@ -121,7 +121,9 @@ export async function loadConfig(words: ConfigWords): Promise<LoadedConfig> {
   const flagOrigins = [...given.keys()].map((name) => [`--${name}`, { source: `--${name}` }] as const);
   const origins = new Map<string, Origin>([...reading.origins, ...flagOrigins, ...effective.origins]);
   const role = (positionals[0] ?? "sidecar") as ProxyRole;
-  warnings.push(...withoutEffect({ role, settings, origins, env, annotations: podAnnotations }));
+  warnings.push(
+    ...withoutEffect({ role, settings, proxy: effective.proxy, origins, env, annotations: podAnnotations }),
+  );
   const config: AgentConfig = {
     role,
     proxy: effective.proxy,

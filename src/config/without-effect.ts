@@ -1,3 +1,4 @@
+import { type ProxyConfig, probeTrouble } from "../istio/mesh/index.ts";
 import type { Settings } from "./catalogue.ts";
 import { FIELDS_WITHOUT_EFFECT } from "./field-help.ts";
 import { ALL_FLAGS } from "./flags.ts";
@@ -8,6 +9,7 @@ import type { Setting } from "./setting.ts";
 export interface SetWords {
   readonly role: string;
   readonly settings: Settings;
+  readonly proxy: ProxyConfig;
   /** Where each field, variable and flag that was set comes from. */
   readonly origins: ReadonlyMap<string, Origin>;
   readonly env: Environment;
@@ -16,7 +18,14 @@ export interface SetWords {
 
 /** A warning for everything that is set and changes nothing, with what follows. */
 export function withoutEffect(words: SetWords): Problem[] {
-  return [...settings(words), ...flags(words), ...fields(words), ...startScript(words), ...annotations(words)];
+  return [
+    ...settings(words),
+    ...flags(words),
+    ...fields(words),
+    ...probe(words),
+    ...startScript(words),
+    ...annotations(words),
+  ];
 }
 
 function warning(name: string, origin: Origin, consequence: string): Problem {
@@ -47,6 +56,14 @@ function fields({ origins }: SetWords): Problem[] {
     const origin = origins.get(name);
     return origin === undefined ? [] : [warning(name, origin, consequence)];
   });
+}
+
+/** A probe that cannot be used costs nobody the start: the reference's agent would crash later. */
+function probe({ proxy: { readinessProbe }, origins }: SetWords): Problem[] {
+  const trouble = readinessProbe && probeTrouble(readinessProbe);
+  const origin = origins.get("readinessProbe");
+  if (trouble === undefined || origin === undefined) return [];
+  return [warning("readinessProbe", origin, `${trouble}; the workload's health is not checked and not reported`)];
 }
 
 /**

@@ -17,6 +17,8 @@ export interface ProgramOptions {
   readonly graceMs?: number;
   /** A program that prints more on stdout is stopped; 0 discards stdout. Default: 1 MiB. */
   readonly mostBytes?: number;
+  /** Kills what is left of the program's process group after its end. Default: that goes on. */
+  readonly leavesNothing?: boolean;
   /** Sees the chunks of stderr as they come. */
   readonly onStderr?: (chunk: Buffer) => void;
   /** Takes stdout and stderr in place of the runner, whose result has none then. */
@@ -79,6 +81,7 @@ async function runUntil(
   });
   stopped.catch(() => undefined); // it may come after the end
   const ran = await Promise.race([endOf(child, file, options, cut), stopped]);
+  if (options.leavesNothing === true && !cut.signal.aborted) await stopProgram(child, isGroup, 0);
   return cut.signal.aborted ? stopped : ran;
 }
 

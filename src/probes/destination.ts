@@ -1,4 +1,5 @@
 import { isIP, isIPv6 } from "node:net";
+import type { Destination } from "../exchange/index.ts";
 
 /** What decides where the application is. */
 export interface Addressing {
@@ -8,16 +9,6 @@ export interface Addressing {
   readonly addresses: readonly string[];
   /** `REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION`. */
   readonly isLocalhost: boolean;
-}
-
-/** Where probes go, and where they come from. */
-export interface Destination {
-  /** As it is written in a URL, without brackets. */
-  readonly host: string;
-  /** What is dialled: an address, or the host when that is none. */
-  readonly address: string;
-  /** The redirection lets connections from here bypass Envoy. Undefined where the kernel has no such address. */
-  readonly source: string | undefined;
 }
 
 /** Source of the addresses: istio/istio pilot/cmd/pilot-agent/status/server.go (`UpstreamLocalAddressIPv4`). */

@@ -1,9 +1,15 @@
 import { describeError, joinHostPort, type Logger, pause, startLimit } from "../base/index.ts";
-import type { Destination } from "./destination.ts";
-import { dial } from "./dial.ts";
-import { checkHealth } from "./grpc-probe.ts";
-import { createExchanges, type Exchanges, type HeaderLists } from "./http-exchange.ts";
-import { getFollowing } from "./http-probe.ts";
+import {
+  checkHealth,
+  createExchanges,
+  type Destination,
+  dial,
+  type Exchanges,
+  getFollowing,
+  type HeaderLists,
+  type HealthAnswer,
+} from "../exchange/index.ts";
+import { Code } from "../grpc/index.ts";
 import type { AppProbe } from "./table/index.ts";
 
 export interface ProberOptions {
@@ -131,11 +137,8 @@ async function askGrpc(probe: GrpcProbe, request: ProbeRequest, around: Around, 
     try {
       const socket = await dial(destination, probe.port, signal);
       const userAgent = [...valuesOf(request.rawHeaders, "user-agent"), "pilotboat"].join(" ");
-      return await checkHealth(
-        socket,
-        { service: probe.service, authority: joinHostPort(destination.host, probe.port), userAgent },
-        signal,
-      );
+      const authority = joinHostPort(destination.host, probe.port);
+      return refuseUnhealthy(await checkHealth(socket, { service: probe.service, authority, userAgent }, signal));
     } catch (error) {
       const isClosed = (error as NodeJS.ErrnoException).code === "ECONNREFUSED";
       if (!isClosed || performance.now() > untilMs) throw error;
@@ -143,6 +146,12 @@ async function askGrpc(probe: GrpcProbe, request: ProbeRequest, around: Around, 
       if (signal.aborted) throw error; // says more than the end of the time
     }
   }
+}
+
+function refuseUnhealthy({ code, message, state }: HealthAnswer): void {
+  if (code === Code.UNIMPLEMENTED) throw new Error("the application does not implement the gRPC health protocol");
+  if (code !== Code.OK) throw new Error(`gRPC status ${code ?? "missing"}${message ? `: ${message}` : ""}`);
+  if (state !== "SERVING") throw new Error(`the application's health is ${state}`);
 }
 
 /** Those of the connection to us are not passed on. Source: RFC 9110 section 7.6.1. */

@@ -50,7 +50,7 @@ export function adminAccess(host: string, port: number, mostBytes = MOST_BODY_BY
 }
 
 /**
- * Ready once Envoy has accepted clusters and listeners, is live, and its workers run. Both steps are remembered, so a
+ * May be asked by several at the same time, who share a look. Ready once Envoy has accepted clusters and listeners, is live, and its workers run. Both steps are remembered, so a
  * busy Envoy is not declared unready later. The first success records `startup_duration_seconds`.
  */
 export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
@@ -69,26 +69,33 @@ export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
     const waiting = warming.describe(awaited, clock.now());
     return { phrase, causes: waiting === undefined ? causes : [...causes, { kind: "warming", ...waiting }] };
   };
+  const look = async (): Promise<Shortfall | undefined> => {
+    if (stage === "configuring") {
+      const stats = await adminGet(updatePath, UPDATE_STATS_TIMEOUT_MS).catch(adminFailure);
+      const refused = refusal();
+      const phrase = missingConfig(stats, mayBeStatic, refused?.kind);
+      if (phrase !== undefined)
+        return refused === undefined ? withAwaited(phrase, because()) : { phrase, causes: [refused] };
+      stage = "starting";
+    }
+    if (stage === "starting") {
+      const phrase = await adminGet(READY_STATS_PATH, READY_STATS_TIMEOUT_MS)
+        .then(missingLiveness)
+        .catch((error: unknown) => notReadyStats(describeError(error)));
+      if (phrase !== undefined) return withAwaited(phrase, []);
+      stage = "ready";
+      noteFirstReady(options, clock.now());
+    }
+    return undefined;
+  };
+  let looking: ReturnType<typeof look> | undefined;
   return {
     name: "envoy",
-    async check() {
-      if (stage === "configuring") {
-        const stats = await adminGet(updatePath, UPDATE_STATS_TIMEOUT_MS).catch(adminFailure);
-        const refused = refusal();
-        const phrase = missingConfig(stats, mayBeStatic, refused?.kind);
-        if (phrase !== undefined)
-          return refused === undefined ? withAwaited(phrase, because()) : { phrase, causes: [refused] };
-        stage = "starting";
-      }
-      if (stage === "starting") {
-        const phrase = await adminGet(READY_STATS_PATH, READY_STATS_TIMEOUT_MS)
-          .then(missingLiveness)
-          .catch((error: unknown) => notReadyStats(describeError(error)));
-        if (phrase !== undefined) return withAwaited(phrase, []);
-        stage = "ready";
-        noteFirstReady(options, clock.now());
-      }
-      return undefined;
+    check() {
+      looking ??= look().finally(() => {
+        looking = undefined;
+      });
+      return looking;
     },
   };
 }

@@ -2,6 +2,7 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, describeError, type Logger, type Metrics, oneLine } from "../base/index.ts";
 import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
 import { hideSecretsInText } from "../istio/index.ts";
+import type { Announcements } from "./announcements.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
 import { RELAYED_BYTES, REQUESTS, RESPONSES } from "./metrics.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
@@ -35,6 +36,7 @@ export interface BridgeOptions {
   readonly upstream: UpstreamOptions;
   readonly keepalive: Keepalive;
   readonly intercept: ReadonlyMap<string, Intercept>;
+  readonly announcements: Announcements;
   readonly maxRequestBytes: number;
   /** Called with the size of every message from the peer. */
   readonly noteRequestSize: (bytes: number) => void;
@@ -101,6 +103,7 @@ class Bridge {
     const gone = peerGone(this.#downstream);
     const end = await Promise.race([this.#relay(), gone, refused, cutOff(cut)]);
     this.#isOver = true;
+    this.#own.close();
     this.#responses.close();
     this.#upstream?.close();
     this.#account(end);

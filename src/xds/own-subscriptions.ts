@@ -1,4 +1,5 @@
 import { describeError, type Logger } from "../base/index.ts";
+import type { Announcements } from "./announcements.ts";
 import { encodeRequest, firstResource, type RequestDraft, type ResponseFacts } from "./peek.ts";
 import type { Intercept } from "./types.ts";
 import type { Variant } from "./variant.ts";
@@ -8,15 +9,17 @@ export interface OwnSubscriptionsOptions {
   readonly id: number;
   readonly variant: Variant;
   readonly intercept: ReadonlyMap<string, Intercept>;
+  readonly announcements: Announcements;
   /** Sends a request to the control plane. */
   readonly send: (message: Buffer) => void;
   readonly log: Logger;
 }
 
-/** What the agent itself asks for on a stream: one subscription for each handler, acknowledged or rejected by it. */
+/** What the agent itself asks for on a stream, one subscription for each handler, acknowledged or rejected by it; and what it announces. */
 export class OwnSubscriptions {
   readonly #options: OwnSubscriptionsOptions;
   #hasSubscribed = false;
+  #stopFollowing = (): void => undefined;
   /** Versions that handlers accepted, by type: what a rejection reports as still in use. */
   readonly #accepted = new Map<string, string>();
 
@@ -28,6 +31,12 @@ export class OwnSubscriptions {
     if (this.#hasSubscribed) return;
     this.#hasSubscribed = true;
     for (const typeUrl of this.#options.intercept.keys()) this.#send({ typeUrl });
+    this.#stopFollowing = this.#options.announcements.follow((announcement) => this.#send(announcement));
+  }
+
+  /** The stream has ended. */
+  close(): void {
+    this.#stopFollowing();
   }
 
   /** False for a response that is not the agent's. Never rejects. */

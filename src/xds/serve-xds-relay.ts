@@ -1,4 +1,5 @@
 import { type Metrics, systemClock } from "../base/index.ts";
+import { type Announcement, Announcements } from "./announcements.ts";
 import { ListenerPlaces } from "./listener-places.ts";
 import { TYPE_RESOURCES, TYPE_STATE, TYPE_SYNCED } from "./metrics.ts";
 import type { XdsRelayOptions } from "./options.ts";
@@ -29,6 +30,11 @@ export interface XdsRelay extends AsyncDisposable {
   substitutedWasm(): readonly SubstitutedWasm[];
   /** What Envoy (or, without one, gRPC clients) have of each type. */
   types(): readonly TypeState[];
+  /**
+   * Sends a request of the agent's own, which has no answer, on Envoy's stream after its first listener request; the
+   * latest of a type also on each later stream. Without an Envoy, on the streams of gRPC clients.
+   */
+  announce(announcement: Announcement): void;
   /** How the connection stands, in one line without its address: a state, or what is the matter. */
   describeState(): string;
 }
@@ -77,7 +83,8 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   const { placeListener } = options;
   const places = placeListener === undefined ? [] : [new ListenerPlaces(placeListener, log)];
   const hooks = [...(wasm === undefined ? [] : [wasm]), ...places, ...(options.hooks ?? []), stockEnvoy];
-  const server = startServer({ ...options, log, clock, watches, hooks });
+  const announcements = new Announcements();
+  const server = startServer({ ...options, log, clock, watches, hooks, announcements });
   const watch = options.envoys?.() === 0 ? watches.client : watches.envoy;
   return {
     state: () => ({ upstream: watch.state, rejection: watch.rejection }),
@@ -87,6 +94,7 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
     leftOut: () => stockEnvoy.leftOut,
     substitutedWasm: () => wasm?.substituted ?? [],
     types: () => watch.types.list(),
+    announce: (announcement) => announcements.announce(announcement),
     describeState: () => watch.describeState(),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };

@@ -1,6 +1,7 @@
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Clock, Logger } from "../base/index.ts";
 import { serveGrpcConnections } from "../grpc/index.ts";
+import type { Announcements } from "./announcements.ts";
 import { bridge, type Downstream } from "./bridge.ts";
 import { LiveStreams } from "./live-streams.ts";
 import { LARGEST_REQUEST } from "./metrics.ts";
@@ -15,6 +16,7 @@ export interface ServerParts {
   readonly clock: Clock;
   readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
   readonly hooks: readonly ResponseHook[];
+  readonly announcements: Announcements;
 }
 
 type Options = Omit<XdsRelayOptions, "stockEnvoy"> & ServerParts;
@@ -80,6 +82,7 @@ class Streams {
       intercept,
       watches,
       hooks,
+      announcements,
       log,
       metrics,
       clock,
@@ -103,6 +106,7 @@ class Streams {
         noteRequestSize: (bytes) => this.#noteRequestSize(bytes),
         watches,
         hooks,
+        announcements,
         log,
         metrics,
         onRequest,

@@ -54,8 +54,8 @@ test("reality 3: Envoy is not downloaded from it", async () => {
 
 /** They look at the certificates that a server presents, say nothing over the connection, and close it. */
 const INSPECTORS = ["identity/tls/untrusted.ts", "local/cluster/presented-names.ts"];
-/** Asks the application in the kubelet's place, which does not verify either. */
-const PROBERS = ["probes/http-exchange.ts"];
+/** Asks the application for its health, as the kubelet does, which does not verify either. */
+const PROBERS = ["exchange/http-exchange.ts"];
 
 test("reality 3: every file that makes a TLS connection states that it verifies, and none uses fetch", async () => {
   const files = (await readdir("src", { recursive: true })).filter((name) => name.endsWith(".ts"));

@@ -86,11 +86,19 @@ describe("a warning says what follows", () => {
     ["statNameLength", 100],
     ["sds", { enabled: true }],
     ["caCertificatesPem", ["-----BEGIN CERTIFICATE-----"]],
-    ["readinessProbe", { httpGet: { port: 8_080 } }],
   ])("where field %s is set", async (name, value) => {
     const warnings = await warningsOf([], { PROXY_CONFIG: JSON.stringify({ [name]: value }) });
     const message = `has no effect: ${FIELDS_WITHOUT_EFFECT[name as keyof typeof FIELDS_WITHOUT_EFFECT]}`;
     expect(warnings).toMatchObject([{ name, message, origin: { source: "PROXY_CONFIG" } }]);
+  });
+
+  test("where a readiness probe cannot be used", async () => {
+    const warnings = await warningsOf([], { PROXY_CONFIG: "readinessProbe: {periodSeconds: 5}" });
+    const message = expect.stringMatching(
+      /: it names no method, wanted one of .*; the workload's health is not checked/,
+    );
+    expect(warnings).toMatchObject([{ name: "readinessProbe", message, origin: { source: "PROXY_CONFIG" } }]);
+    expect(await warningsOf([], { PROXY_CONFIG: "readinessProbe: {exec: {command: [ok]}}" })).toEqual([]);
   });
 
   test("where Istio's start script would make rules, unless in a pod", async () => {

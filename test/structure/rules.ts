@@ -16,6 +16,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   grpc: 0.5,
   istio: 0.5,
   proto: 0.5,
+  exchange: 0.75,
   agent: 2,
   local: 2.5,
   cli: 3,

@@ -72,6 +72,7 @@ export class EnvoyPart implements Part {
   #envoy: SupervisedEnvoy | undefined;
   #reload: Reload | undefined;
   #version: Promise<string | undefined> | undefined;
+  #readiness: ReadinessCheck | undefined;
 
   constructor(around: Surroundings, needs: EnvoyNeeds) {
     this.#around = around;
@@ -157,10 +158,18 @@ export class EnvoyPart implements Part {
       mayBeStatic: !hasOwnDocument(config),
       ...{ metrics, log: context.log, startedMs: performance.timeOrigin },
     });
+    if (!isEnvoyDisabled) this.#readiness = envoy;
     return [
       ...(isEnvoyDisabled ? [] : [envoy]),
       ...(grpcBootstrapPath === "" ? [] : [grpcBootstrapReadiness(inRunFolder(config, grpcBootstrapPath), config.cwd)]),
     ];
+  }
+
+  /** Why Envoy itself is not ready, in the phrase of `/healthz/ready`; undefined when it is, and without Envoy. */
+  async whyNotReady(): Promise<string | undefined> {
+    if (this.#envoy?.state().kind === "waiting") return "Envoy has exited and is started again after the backoff";
+    const found = await this.#readiness?.check();
+    return typeof found === "object" ? found.phrase : found;
   }
 
   async serve({ life }: Serving): Promise<void> {

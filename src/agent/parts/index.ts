@@ -5,6 +5,7 @@ import type { PlannedPort } from "../ports/index.ts";
 import { findNode } from "../start-envoy/index.ts";
 import { DnsPart, type DnsReport } from "./dns.ts";
 import { EnvoyPart, type EnvoyReport, envoyPorts } from "./envoy.ts";
+import { HealthPart, type HealthReport } from "./health.ts";
 import { IdentityPart, type IdentityReport } from "./identity.ts";
 import { PagePart } from "./page.ts";
 import type { Part, Surroundings } from "./part.ts";
@@ -16,7 +17,7 @@ export { closeParts } from "./close-parts.ts";
 export type { AgentContext, AgentEnd, Part, Surroundings } from "./part.ts";
 
 /** What `pilotboat status` shows of a running agent. Without secrets: a certificate's facts, never its key. */
-export type AgentReport = ReportFrame & EnvoyReport & XdsReport & IdentityReport & DnsReport;
+export type AgentReport = ReportFrame & EnvoyReport & XdsReport & IdentityReport & DnsReport & HealthReport;
 
 /** The ports on which this agent and its Envoy will listen. */
 export function plannedPorts(config: AgentConfig): readonly PlannedPort[] {
@@ -60,6 +61,7 @@ export function createParts(around: Surroundings): Parts {
     envoy,
     identity,
     xds,
+    new HealthPart(around, { envoy, xds }),
     new ProbesPart(around, node),
     new PagePart(around, node),
   ];

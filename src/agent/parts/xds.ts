@@ -82,6 +82,11 @@ export class XdsPart implements Part {
     timeline.mark("grpc loaded");
   }
 
+  /** Tells the control plane what it has not asked for; once more on each stream to come. */
+  announce(announcement: Parameters<XdsRelay["announce"]>[0]): void {
+    this.#relay?.announce(announcement);
+  }
+
   /** Why Envoy, or a gRPC client without one, has no (good) configuration, as far as the relay knows. */
   trouble(): Trouble | undefined {
     return this.#relay?.trouble();

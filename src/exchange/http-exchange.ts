@@ -33,7 +33,7 @@ export interface ExchangeOptions {
   readonly keepsAlive: boolean;
 }
 
-/** Exchanges with one probe's port. Certificates are not verified: the kubelet does not verify them either. */
+/** Exchanges with one host. Certificates are not verified: the kubelet does not verify them either. */
 export function createExchanges(options: ExchangeOptions): Exchanges {
   const agents = options.keepsAlive
     ? { plain: keepingAgent(options, false), secure: keepingAgent(options, true) }

@@ -3,31 +3,63 @@ import type { Socket } from "node:net";
 import { encodeFields, readFields } from "../proto/wire.ts";
 
 const PATH = "/grpc.health.v1.Health/Check";
-const SERVING = 1;
 /** The names of `grpc.health.v1.HealthCheckResponse.ServingStatus`. */
 const STATES = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
 const MOST_BYTES = 4_096;
 
+/** How a gRPC server answers for the health of a service. */
+export interface HealthAnswer {
+  /** gRPC's status code; undefined when the server sent none. */
+  readonly code: number | undefined;
+  /** The message of that status; undefined with the code. */
+  readonly message: string | undefined;
+  /** Name of the health where the code is 0: `SERVING`, `NOT_SERVING`, `UNKNOWN` or `SERVICE_UNKNOWN`; a number without a name. */
+  readonly state: string;
+}
+
+export interface HealthQuestion {
+  /** Empty for the whole server. */
+  readonly service: string;
+  /** `host:port` */
+  readonly authority: string;
+  readonly userAgent: string;
+  /** Called once the server speaks HTTP/2. */
+  readonly onConnected?: () => void;
+}
+
 /**
- * Asks a gRPC server for its health over a connection that is there. Rejects when it does not serve, with what it
- * answered. By hand, because grpc-js cannot say where a connection comes from. Source: the gRPC health checking protocol.
+ * Asks a gRPC server for its health over a connection that is there, which it ends. Rejects with what failed on the
+ * way, or the reason of `signal`. Source: the gRPC health checking protocol.
  */
 export async function checkHealth(
   socket: Socket,
-  words: { readonly service: string; readonly authority: string; readonly userAgent: string },
+  question: HealthQuestion,
   signal: AbortSignal,
-): Promise<void> {
-  const session = connect(`http://${words.authority}`, { createConnection: () => socket });
+): Promise<HealthAnswer> {
+  const session = connect(`http://${question.authority}`, { createConnection: () => socket });
+  session.once("remoteSettings", () => question.onConnected?.());
   try {
-    const { headers, trailers, body } = await exchange(session, words, signal);
+    const { headers, trailers, body } = await exchange(session, question, signal);
     const status = String(trailers["grpc-status"] ?? headers["grpc-status"] ?? "");
     const text = String(trailers["grpc-message"] ?? headers["grpc-message"] ?? "");
-    if (status === "12") throw new Error("the application does not implement the gRPC health protocol");
-    if (status !== "0") throw new Error(`gRPC status ${status || "missing"}${text === "" ? "" : `: ${text}`}`);
     const state = stateOf(body);
-    if (state !== SERVING) throw new Error(`the application's health is ${STATES[state] ?? state}`);
+    const hasStatus = /^\d+$/.test(status);
+    return {
+      code: hasStatus ? Number(status) : undefined,
+      message: hasStatus ? decodeMessage(text) : undefined,
+      state: STATES[state] ?? String(state),
+    };
   } finally {
     session.destroy();
+  }
+}
+
+/** Percent-encoded on the wire; what is not stays as it is. Source: grpc/grpc doc/PROTOCOL-HTTP2.md. */
+function decodeMessage(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 
@@ -39,7 +71,7 @@ interface Exchange {
 
 function exchange(
   session: ClientHttp2Session,
-  { service, userAgent }: { readonly service: string; readonly userAgent: string },
+  { service, userAgent }: HealthQuestion,
   signal: AbortSignal,
 ): Promise<Exchange> {
   return new Promise((resolve, reject) => {

@@ -3,13 +3,13 @@ import { connect, isIP, type Socket } from "node:net";
 import { systemCode } from "../base/index.ts";
 import type { Destination } from "./destination.ts";
 
-/** Connects to a port of the application. Rejects with the system's error, or the reason of `signal`. */
+/** Connects to a port. Rejects with the system's error, or the reason of `signal`. */
 export async function dial({ address, source }: Destination, port: number, signal: AbortSignal): Promise<Socket> {
   try {
     return await connectFrom(address, port, source, signal);
   } catch (error) {
-    // `::6` is there once the redirection is set up; before that a probe is better than its way
-    if (source === undefined || systemCode(error) !== "EADDRNOTAVAIL") throw error;
+    // `::6` is there once the redirection is set up, and from the loopback no other machine can be reached
+    if (source === undefined || !["EADDRNOTAVAIL", "EINVAL"].includes(systemCode(error) ?? "")) throw error;
     return connectFrom(address, port, undefined, signal);
   }
 }

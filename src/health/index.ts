@@ -1,0 +1,2 @@
+export { type HealthCheck, startHealthCheck, type WorkloadHealth } from "./health-check.ts";
+export { readProbe } from "./workload-probe.ts";
