@@ -95,7 +95,8 @@ function unlessAbove(state: string, { readiness }: AgentReport): string {
 /** Those that are no cause above. */
 function troublesOf({ identity, readiness }: AgentReport): readonly string[] {
   const causes = readiness?.causes ?? [];
-  return (identity?.troubles ?? []).filter((trouble) => !causes.some(({ text }) => text.includes(trouble)));
+  const troubles = (identity?.troubles ?? []).map(({ text }) => text);
+  return troubles.filter((trouble) => !causes.some(({ text }) => text.includes(trouble)));
 }
 
 /** CA and control plane are one istiod most of the time, and what explains its refusal of one explains that of the other. */

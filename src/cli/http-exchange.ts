@@ -5,6 +5,7 @@ export interface ExchangeOptions {
   readonly method: string;
   readonly url: URL;
   readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   /** Limit for the whole exchange, redirects included. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;

@@ -97,7 +97,7 @@ async function fetchBody(url: URL, { method, body, stop }: What): Promise<string
 async function checkPort(port: number, env: Host["env"]): Promise<void> {
   if (ALLOWED_PORTS.includes(port)) return;
   const { configuredPorts } = await import("./configured-ports.ts"); // reads YAML, which the usual ports do not need
-  if (configuredPorts(env).includes(port)) return;
+  if (Object.values(configuredPorts(env)).includes(port)) return; // Istio's own list would make the drain hook of such a pod fail
   throw new AgentError("USAGE", `debug port ${port} is not in allowed list [${ALLOWED_PORTS.join(" ")}]`, {
     hint: "Ports that PROXY_CONFIG (proxyAdminPort, statusPort) or ENVOY_STATUS_PORT name are allowed as well",
   });

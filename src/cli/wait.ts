@@ -1,3 +1,4 @@
+import type { AgentReport } from "../agent/index.ts";
 import { AgentError, createLogger, describeError, type Logger, systemClock } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { AGENT_FLAGS, placeOf } from "./agent-place.ts";
@@ -18,7 +19,7 @@ export const command = defineCommand({
   group: "container",
   summary: "Wait until the proxy is ready",
   description: [
-    "Waits until the proxy is ready. If it does not become ready in time, the command fails with the last reason.",
+    "Waits until the proxy is ready. If it does not become ready in time, the command fails with the last reason, which the agent gives where Envoy's port is still closed (at statusPort of PROXY_CONFIG, 15020 by default).",
     "With --run-folder it asks the agent that runs there, or is about to, at its status port.",
   ],
   flags: FLAGS,
@@ -31,6 +32,7 @@ export const command = defineCommand({
   async run({ flags }, host) {
     const wait: Wait = {
       url: urlOf(flags, host),
+      agentsReason: (stop) => agentsReason(host, stop),
       timeoutMs: flags.timeoutSeconds * 1_000,
       requestTimeoutMs: flags.requestTimeoutMillis,
       periodMs: flags.periodMillis,
@@ -48,6 +50,8 @@ export const command = defineCommand({
 interface Wait {
   /** Asked for anew before each question: an agent that is about to start has none yet. */
   readonly url: () => Promise<URL>;
+  /** What the agent says of it, in one line; undefined when it does not answer. */
+  readonly agentsReason: (stop: AbortSignal) => Promise<string | undefined>;
   readonly timeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly periodMs: number;
@@ -56,36 +60,71 @@ interface Wait {
 async function waitUntilReady(wait: Wait, log: Logger, stop: AbortSignal): Promise<void> {
   log.info(`Waiting for Envoy proxy to be ready (timeout: ${wait.timeoutMs / 1_000} seconds)...`);
   const deadlineMs = Date.now() + wait.timeoutMs;
-  let lastError: string | undefined;
+  let last: Failure | undefined;
   while (Date.now() < deadlineMs) {
     await systemClock.sleep(wait.periodMs, stop);
-    lastError = await whyNotReady(wait, stop);
-    if (lastError === undefined) {
+    last = await whyNotReady(wait, stop);
+    if (last === undefined) {
       log.info("Envoy is ready!");
       return;
     }
-    log.debug(`Not ready yet: ${lastError}`);
+    log.debug(`Not ready yet: ${last.text}`);
   }
+  const more = last?.isReasonMissing ? await wait.agentsReason(stop) : undefined;
   throw new AgentError(
     "TIMEOUT",
-    `timeout waiting for Envoy proxy to become ready. Last error: ${lastError ?? "<nil>"}`,
+    `timeout waiting for Envoy proxy to become ready. Last error: ${[last?.text ?? "<nil>", more ?? []].flat().join("; ")}`,
   );
+}
+
+interface Failure {
+  readonly text: string;
+  /** Whether it does not say why the proxy is not ready, and the agent on this machine may. */
+  readonly isReasonMissing: boolean;
 }
 
 /** Characters. Any program may answer, with a text of any length. */
 const MOST_REASON = 4_096;
 
-async function whyNotReady({ url, requestTimeoutMs }: Wait, stop: AbortSignal): Promise<string | undefined> {
+async function whyNotReady({ url, requestTimeoutMs }: Wait, stop: AbortSignal): Promise<Failure | undefined> {
   const { exchange } = await import("./http-exchange.ts");
+  let asked: URL | undefined;
   try {
-    const what = { method: "GET", url: await url(), timeoutMs: requestTimeoutMs, signal: stop };
+    asked = await url();
+    const what = { method: "GET", url: asked, timeoutMs: requestTimeoutMs, signal: stop };
     const { status, body } = await exchange(what);
     if (status === 200) return undefined;
     const reason = body.slice(0, MOST_REASON).trim();
-    return reason === "" ? `HTTP status code ${status}` : `HTTP status code ${status}: ${reason}`;
+    if (reason !== "") return { text: `HTTP status code ${status}: ${reason}`, isReasonMissing: false };
+    return { text: `HTTP status code ${status}`, isReasonMissing: isHere(asked) };
   } catch (error) {
     stop.throwIfAborted();
-    return describeError(error);
+    return { text: describeError(error), isReasonMissing: asked !== undefined && isHere(asked) };
+  }
+}
+
+function isHere({ hostname }: URL): boolean {
+  return hostname === "localhost" || hostname.startsWith("127.") || hostname === "[::1]";
+}
+
+const REASON_LIMIT_MS = 2_000;
+
+/** Envoy's port is closed until it has configuration. The agent's own is open, and has the reason. */
+async function agentsReason(host: Host, signal: AbortSignal): Promise<string | undefined> {
+  const [{ configuredPorts }, { exchange }] = await Promise.all([
+    import("./configured-ports.ts"),
+    import("./http-exchange.ts"),
+  ]);
+  const { status: port = 15020 } = configuredPorts(host.env);
+  const url = new URL(`http://localhost:${port}/healthz/ready`);
+  const headers = { Accept: "application/json" };
+  try {
+    const { body } = await exchange({ method: "GET", url, headers, timeoutMs: REASON_LIMIT_MS, signal });
+    const { ready, message } = JSON.parse(body) as Partial<AgentReport["readiness"]>;
+    if (ready === true) return `the agent (port ${port}) is ready`;
+    return typeof message === "string" ? `the agent (port ${port}): ${message.slice(0, MOST_REASON)}` : undefined;
+  } catch {
+    return undefined; // no agent, or one of another kind
   }
 }
 

@@ -2,6 +2,7 @@ export { Code, codeName, isStatus, type StreamStatus } from "./codes.ts";
 export { type Caller, serveGrpcConnections } from "./connections.ts";
 export { type GrpcTls, grpcCredentials } from "./credentials.ts";
 export { type CallHeader, callMetadata, headersOf } from "./metadata.ts";
+export { isBeingLookedUp } from "./names.ts";
 export {
   type FailureKind,
   failureKind,

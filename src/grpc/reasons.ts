@@ -52,16 +52,22 @@ export type FailureKind = "dns" | "connect" | "tls" | "auth";
 
 /** By the plain reason, or by a text that quotes it with its gRPC code; undefined for what is none of these. */
 export function failureKind(text: string): FailureKind | undefined {
-  if (/\b(ENOTFOUND|EAI_AGAIN)\b|Name resolution failed/.test(text)) return "dns";
-  if (/\b(UNAUTHENTICATED|PERMISSION_DENIED)\b/.test(text)) return "auth";
+  if (isLookupFailure(text)) return "dns";
+  if (/\b(UNAUTHENTICATED|PERMISSION_DENIED|Unauthenticated|PermissionDenied)\b/.test(text)) return "auth";
   if (isUntrusted(text) || /\b(SSL|TLS|EPROTO|ERR_SSL_\w+|ERR_TLS_\w+)\b/.test(text)) return "tls";
   if (isUnreachable(text)) return "connect";
   return /\btoken\b/.test(text) ? "auth" : undefined;
 }
 
-/** Whether nobody answers at the address, by the plain reason: not a refusal, which somebody has to give. */
+/** Whether nobody answers at the address, or there is no address, by the plain reason: not a refusal, which somebody has to give. */
 export function isUnreachable(reason: string): boolean {
-  return /\b(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)\b|^no connection within|Name resolution failed/.test(
-    reason,
-  );
+  return isLookupFailure(reason) || UNREACHABLE.test(reason);
+}
+
+const UNREACHABLE =
+  /\b(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EADDRNOTAVAIL)\b|\bno connection within\b/;
+
+/** In Node's words, in ours, which are Go's, and in grpc-js's. */
+function isLookupFailure(reason: string): boolean {
+  return /\b(ENOTFOUND|EAI_[A-Z]+)\b|\blookup \S+(:| on )|\bno such host\b|Name resolution failed/.test(reason);
 }

@@ -16,6 +16,7 @@ import {
   grpcCredentials,
   grpcTarget,
   headersOf,
+  isBeingLookedUp,
   type StreamStatus,
 } from "../grpc/index.ts";
 import { holdOneMessage } from "./hold-one-message.ts";
@@ -73,7 +74,7 @@ export async function openUpstream({ variant, upstream, keepalive, log }: OpenOp
   return {
     stream,
     status,
-    connected: whenConnected(client, { stream, status, deadlineMs }),
+    connected: whenConnected(client, { stream, status, deadlineMs, address: upstream.address }),
     close() {
       stream.cancel();
       client.close();
@@ -158,13 +159,17 @@ interface Connecting {
   readonly status: Promise<StreamStatus>;
   /** On the clock of `performance.now()`. */
   readonly deadlineMs: number;
+  readonly address: string;
 }
 
-function whenConnected(client: Client, { stream, status, deadlineMs }: Connecting): Promise<boolean> {
+function whenConnected(client: Client, { stream, status, deadlineMs, address }: Connecting): Promise<boolean> {
   return new Promise((resolve) => {
     const leftMs = deadlineMs - performance.now();
     const limit = setTimeout(() => {
-      const details = `no connection within ${Math.ceil(leftMs / 100) / 10}s: the address does not answer`;
+      const why = isBeingLookedUp(address)
+        ? `lookup ${hostOf(address)}: the name server does not answer`
+        : "the address does not answer";
+      const details = `no connection within ${Math.ceil(leftMs / 100) / 10}s: ${why}`;
       stream.call?.cancelWithStatus(Code.UNAVAILABLE, details);
     }, leftMs);
     const finish = (isConnected: boolean): void => {

@@ -136,6 +136,29 @@ test("wait gives up with the last error, the readiness reason included", async (
   await expect(wait(["--timeoutSeconds=0"], hostWith())).rejects.toThrow("Last error: <nil>");
 });
 
+test("wait that times out at Envoy's closed port gives the agent's own reason", async () => {
+  let reason: object | undefined = {
+    ready: false,
+    message: "config not received; connect ECONNREFUSED 10.0.0.1:15012",
+  };
+  await using agent = await serve(({ headers }, response) => {
+    if (headers.accept === "application/json") response.writeHead(503).end(reason && JSON.stringify(reason));
+    else response.writeHead(503).end();
+  });
+  const [envoy] = await freePorts(1);
+  const host = hostWith({ PROXY_CONFIG: `statusPort: ${agent.port}` });
+  const waitAt = (url: string) => wait(["--url", url, "--timeoutSeconds=1", "--periodMillis=400"], host);
+  const at = `the agent (port ${agent.port})`;
+  const because = `; ${at}: config not received; connect ECONNREFUSED 10.0.0.1:15012`;
+  await expect(waitAt(`http://localhost:${envoy}/healthz/ready`)).rejects.toThrow(`:${envoy}${because}`);
+  expect(agent.seen).toEqual(["GET /healthz/ready"]); // once, when the time is over
+  await expect(waitAt(`http://127.0.0.1:${agent.port}/`)).rejects.toThrow(`HTTP status code 503${because}`);
+  reason = { ready: true };
+  await expect(waitAt(`http://localhost:${envoy}/`)).rejects.toThrow(`${at} is ready`);
+  reason = undefined; // as pilot-agent answers
+  await expect(waitAt(`http://localhost:${envoy}/`)).rejects.toThrow(/ECONNREFUSED \S+$/);
+});
+
 test("wait ends at once when it gets a stop signal", async () => {
   const stop = new AbortController();
   const host = { ...hostWith(), signals: { stop: stop.signal, hurry: never, force: never } };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isUnreachable, isUntrusted, ToldReasons } from "../../src/grpc/index.ts";
+import { failureKind, isUnreachable, isUntrusted, ToldReasons } from "../../src/grpc/index.ts";
 
 test("a reason is news once, again after another one, and again after a success", () => {
   const told = new ToldReasons();
@@ -49,4 +49,24 @@ test.each([
   ["authentication failure", false],
 ])("%s: the other end's certificate is refused: %s", (reason, expected) => {
   expect(isUntrusted(reason)).toBe(expected);
+});
+
+test.each([
+  ["UNAVAILABLE: lookup istiod.istio-system.svc on 10.96.0.10:53: no such host", "dns"],
+  ["UNAVAILABLE: lookup istiod on 10.96.0.10:53: server misbehaving", "dns"],
+  ["UNAVAILABLE: no connection within 8s: lookup istiod: the name server does not answer", "dns"],
+  ["UNAVAILABLE: getaddrinfo ENOTFOUND istiod", "dns"],
+  ["UNAVAILABLE: getaddrinfo EAI_AGAIN istiod", "dns"],
+  ["UNAVAILABLE: Name resolution failed for target dns:istiod:15012", "dns"],
+  ["UNAVAILABLE: connect ECONNREFUSED 10.0.0.1:15012", "connect"],
+  ["UNAVAILABLE: no connection within 8s: the address does not answer", "connect"],
+  ["UNAVAILABLE: self-signed certificate in certificate chain", "tls"],
+  ["UNAUTHENTICATED: authentication failure", "auth"],
+  ["create certificate: rpc error: code = Unauthenticated desc = authentication failure", "auth"],
+  ["create certificate: rpc error: code = PermissionDenied desc = no", "auth"],
+  ["the token expired at 2026-01-01 and was not replaced", "auth"],
+  ["UNAVAILABLE: the server is busy", undefined],
+  ["UNAVAILABLE: cannot look up the policy of this host", undefined],
+])("%s is of kind %s", (text, kind) => {
+  expect(failureKind(text)).toBe(kind);
 });

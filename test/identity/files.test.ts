@@ -33,7 +33,12 @@ test("a certificate that comes before its key is not served until the key is the
   await rig.replace("cert", pair(1).certPem);
   await expect.poll(() => rig.world.lines.join("")).toContain("the key does not belong to the certificate");
   expect(await rig.text("file-cert:cert~key")).toBe(pair(0).certPem);
-  expect(rig.secrets.status().troubles.join()).toContain("file-cert:cert~key: Cannot use");
+  expect(
+    rig.secrets
+      .status()
+      .troubles.map(({ text }) => text)
+      .join(),
+  ).toContain("file-cert:cert~key: Cannot use");
   await rig.replace("key", pair(1).keyPem);
   await expect.poll(() => seen.count).toBe(1);
   expect(await rig.text("file-cert:cert~key")).toBe(pair(1).certPem);

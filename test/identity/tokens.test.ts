@@ -41,6 +41,7 @@ test("an empty token is a state of its own", async () => {
   expect(await tokens.fetch()).toBeUndefined();
   expect(tokens.state()).toEqual({
     kind: "missing",
+    sinceMs: expect.any(Number),
     reason: expect.stringMatching(/^the token in ".*istio-token" is empty$/),
   });
 });

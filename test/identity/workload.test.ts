@@ -53,7 +53,11 @@ test("the old certificate stays served while the CA is away for three rotations,
   await rig.clock.advance(3 * 30 * MINUTE);
   expect(rig.ca.requests.length).toBeGreaterThan(20);
   expect((await rig.leaf()).serialNumber).toBe(old.serialNumber);
-  expect(rig.secrets.status().troubles.join()).toMatch(/the certificate cannot be renewed: .*away/);
+  expect(rig.secrets.status().troubles).toEqual([
+    { text: expect.stringMatching(/the certificate cannot be renewed: .*away/), sinceMs: expect.any(Number) },
+  ]);
+  const [trouble] = rig.secrets.status().troubles;
+  expect(rig.clock.now() - (trouble?.sinceMs ?? 0)).toBeGreaterThan(30 * MINUTE); // the first failure, not the last
   expect(rig.world.lines.join("")).toMatch(/error\tcache\tfailed to rotate certificate, the old one stays in use/);
   expect(rig.world.metrics.render()).toMatch(/cert_expiry_seconds{resource_name="default"} -\d+/);
   rig.ca.behaviour = { kind: "sign", lifeMs: 10 * HOUR };
@@ -76,7 +80,8 @@ test("requests to a CA that is away thin out to one a minute", async () => {
 test("a CA that denies for a while is recovered from without a restart", async () => {
   await using rig = await start({ behaviour: { kind: "status", code: status.PERMISSION_DENIED, details: "not yet" } });
   await expect(rig.secrets.get("default")).rejects.toThrow("not yet");
-  expect(rig.secrets.status().troubles.join()).toContain("there is no certificate yet");
+  const text = expect.stringContaining("there is no certificate yet");
+  expect(rig.secrets.status().troubles).toEqual([{ text, sinceMs: expect.any(Number) }]);
   rig.ca.behaviour = { kind: "sign" };
   await rig.clock.advance(2 * MINUTE);
   await rig.leaf();
@@ -271,7 +276,8 @@ test("a vanished token is a trouble that the status names", async () => {
   await rig.issued(1);
   await rm(join(rig.world.cwd, PATHS.token));
   await rig.clock.advance(2 * MINUTE);
-  await expect.poll(() => rig.secrets.status().troubles.join()).toContain("the file does not exist");
+  const text = expect.stringContaining("the file does not exist");
+  await expect.poll(() => rig.secrets.status().troubles).toEqual([{ text, sinceMs: expect.any(Number) }]);
 });
 
 test("a stop while the CA is being asked is no error", async () => {

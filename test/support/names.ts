@@ -8,8 +8,10 @@ import type { Runtime } from "./pilotboat.ts";
 /** A name server's address that nothing else on a machine uses. */
 const SERVER = "127.53.53.53";
 
-/** Commands in here see a name server that never answers, and an `/etc/hosts` of the test's. */
+/** Commands in here see a name server that never answers, or knows no name, and an `/etc/hosts` of the test's. */
 export interface SilentNames extends AsyncDisposable {
+  /** From now on there is no such name, whatever is asked; or no answer again. */
+  denyAll(isDenied?: boolean): void;
   inside(runtime: Runtime): Runtime;
   /** How many questions the server has got. */
   questions(): number;
@@ -33,7 +35,13 @@ export async function silentNames(hosts = ""): Promise<SilentNames> {
   await setHosts(hosts);
   await writeFile(resolvFile, `nameserver ${SERVER}\n`);
   let questions = 0;
-  const socket = createSocket("udp4").on("message", () => void questions++);
+  let isDenying = false;
+  const socket = createSocket("udp4").on("message", (query, from) => {
+    questions++;
+    if (!isDenying) return;
+    query.writeUInt16BE(0x8183, 2); // RFC 1035 section 4.1.1: an answer, NXDOMAIN
+    socket.send(query, from.port, from.address);
+  });
   await new Promise<void>((done) => socket.bind(53, SERVER, done));
   const mounts = `mount --bind ${hostsFile} /etc/hosts && mount --bind ${resolvFile} /etc/resolv.conf`;
   return {
@@ -41,6 +49,9 @@ export async function silentNames(hosts = ""): Promise<SilentNames> {
       name,
       command: ["unshare", "-m", "sh", "-c", `${mounts} && exec "$@"`, "sh", ...command],
     }),
+    denyAll(isDenied = true) {
+      isDenying = isDenied;
+    },
     questions: () => questions,
     setHosts,
     async [Symbol.asyncDispose]() {

@@ -90,9 +90,10 @@ export class IdentityPart implements Part {
   /** What is wrong with tokens, certificates, or the way to the CA. */
   troubles(): readonly Cause[] {
     const kindOf = this.#kindOf ?? (() => undefined);
-    return (this.status()?.troubles ?? []).map((text) => ({
+    return (this.status()?.troubles ?? []).map(({ text, ...since }) => ({
       kind: kindOf(text) ?? "certificate",
       text: oneLine(text, "; "),
+      ...since,
     }));
   }
 

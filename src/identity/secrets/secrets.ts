@@ -146,6 +146,7 @@ class RunningSecrets implements Secrets {
       roots: this.#merged(rootsOf(this.#files.lastGood(ROOTS)) ?? this.#workload?.current?.root ?? ""),
       nextRotationMs: this.#workload?.nextRotationMs,
       lastError: error === undefined ? undefined : describeError(error),
+      failingSinceMs: this.#workload?.failingSinceMs,
       token: this.#options.tokens.state(),
       tokenClaims: this.#options.tokens.claims(),
       isTokenNeeded: this.#workload !== undefined,

@@ -23,6 +23,14 @@ export interface CertificateStatus {
   readonly rootFingerprints: readonly string[];
 }
 
+/** Something that is wrong. */
+export interface Trouble {
+  /** One sentence. */
+  readonly text: string;
+  /** Milliseconds since the epoch; absent where it is not known. */
+  readonly sinceMs?: number;
+}
+
 export interface FileStatus {
   readonly name: string;
   /** Why the files cannot be used as they are now; what was good last stays in use. */
@@ -42,8 +50,8 @@ export interface IdentityStatus {
   readonly files: readonly FileStatus[];
   /** Why the copies in `OUTPUT_CERTS` are not up to date. */
   readonly outputProblem: string | undefined;
-  /** What is wrong, one sentence each; empty when all is well. */
-  readonly troubles: readonly string[];
+  /** Empty when all is well. */
+  readonly troubles: readonly Trouble[];
 }
 
 export interface IdentityFacts {
@@ -54,6 +62,7 @@ export interface IdentityFacts {
   readonly roots: string;
   readonly nextRotationMs: number | undefined;
   readonly lastError: string | undefined;
+  readonly failingSinceMs: number | undefined;
   readonly token: TokenState;
   readonly tokenClaims: TokenClaims | undefined;
   readonly isTokenNeeded: boolean;
@@ -65,15 +74,26 @@ export interface IdentityFacts {
 export function describeIdentity(facts: IdentityFacts): IdentityStatus {
   const { nextRotationMs, lastError, token, tokenClaims, files, outputProblem } = facts;
   const certificate = certificateStatus(facts);
-  const tokenTrouble = facts.isTokenNeeded ? describeTokenTrouble(token) : undefined;
   const caTrouble = certificate === undefined ? "there is no certificate yet" : "the certificate cannot be renewed";
+  const tokenTrouble = facts.isTokenNeeded ? describeTokenTrouble(token) : undefined;
+  const isTold = tokenTrouble !== undefined && lastError?.includes(tokenTrouble) === true;
   const troubles = [
-    lastError === undefined ? undefined : `${caTrouble}: ${lastError}`,
-    tokenTrouble !== undefined && lastError?.includes(tokenTrouble) === true ? undefined : tokenTrouble,
-    outputProblem,
-    ...files.map(({ name, problem }) => (problem === undefined ? undefined : `${name}: ${problem}`)),
-  ].filter((trouble) => trouble !== undefined);
+    ...(lastError === undefined ? [] : [troubleOf(`${caTrouble}: ${lastError}`, facts.failingSinceMs)]),
+    ...(tokenTrouble === undefined || isTold ? [] : [troubleOf(tokenTrouble, tokenSinceMs(token))]),
+    ...(outputProblem === undefined ? [] : [troubleOf(outputProblem)]),
+    ...files.flatMap(({ name, problem }) => (problem === undefined ? [] : [troubleOf(`${name}: ${problem}`)])),
+  ];
   return { certificate, nextRotationMs, lastError, token, tokenClaims, files, outputProblem, troubles };
+}
+
+function troubleOf(text: string, sinceMs?: number): Trouble {
+  return { text, ...(sinceMs === undefined ? {} : { sinceMs }) };
+}
+
+/** An expired one was good until then. */
+function tokenSinceMs(token: TokenState): number | undefined {
+  if (token.kind === "missing") return token.sinceMs;
+  return token.kind === "expired" ? token.expiresAtMs : undefined;
 }
 
 function certificateStatus({ issued, mounted, roots, nowMs }: IdentityFacts): CertificateStatus | undefined {

@@ -25,6 +25,8 @@ export interface Workload extends AsyncDisposable {
   readonly nextRotationMs: number | undefined;
   /** Why the last request to the CA failed; undefined since the last success. */
   readonly lastError: unknown;
+  /** When the first one failed since then. */
+  readonly failingSinceMs: number | undefined;
   /** Replaces the certificate after about `delayMs`, not sooner than the CA may be asked again. */
   reissueIn(delayMs: number): void;
   /** Something changed that may make a failing request succeed: try now. */
@@ -54,6 +56,7 @@ class KeptWorkload implements Workload {
   #rotateAtMs: number | undefined;
   #failures = 0;
   #lastError: unknown;
+  #failingSinceMs: number | undefined;
   readonly #told = new ToldReasons();
   #wake = new AbortController();
 
@@ -73,6 +76,10 @@ class KeptWorkload implements Workload {
 
   get lastError(): unknown {
     return this.#lastError;
+  }
+
+  get failingSinceMs(): number | undefined {
+    return this.#failingSinceMs;
   }
 
   async get(): Promise<IssuedCertificate> {
@@ -141,6 +148,7 @@ class KeptWorkload implements Workload {
       this.#current = issued;
       this.#failures = 0;
       this.#lastError = undefined;
+      this.#failingSinceMs = undefined;
       for (const who of ["warm-up", "rotation"]) this.#told.forget(who);
       this.#schedule(issued);
       onIssued(issued, before);
@@ -149,6 +157,7 @@ class KeptWorkload implements Workload {
     } catch (error) {
       this.#failures++;
       this.#lastError = error;
+      this.#failingSinceMs ??= this.#options.clock.now();
       throw error;
     }
   }

@@ -7,14 +7,21 @@ import type { JwtTimes, TokenClaims } from "./jwt.ts";
  */
 export type TokenState =
   | { readonly kind: "none" }
-  | { readonly kind: "missing"; readonly reason: string }
+  | Missing
   | { readonly kind: "opaque" }
   | { readonly kind: "valid" | "expiring" | "expired"; readonly expiresAtMs: number; readonly leftMs: number };
+
+interface Missing {
+  readonly kind: "missing";
+  readonly reason: string;
+  /** Since when there is no token that can be read, for whichever reason. */
+  readonly sinceMs: number;
+}
 
 /** What the last read of the token gave. */
 export type TokenReading =
   | { readonly kind: "none" }
-  | { readonly kind: "missing"; readonly reason: string }
+  | Missing
   | { readonly kind: "read"; readonly times: JwtTimes | undefined; readonly claims?: TokenClaims };
 
 /** Kubelet replaces a token at 80 % of its life, so one with a tenth left should have been replaced long ago. */

@@ -67,13 +67,18 @@ export function startTokens(options: TokensOptions, stop: AbortSignal): Tokens {
     else log.warn("token is not being replaced", { state: state.kind, reason: trouble });
   };
 
+  const noteMissing = (reason: string): void => {
+    note({ kind: "missing", reason, sinceMs: reading.kind === "missing" ? reading.sinceMs : clock.now() });
+  };
+
   const fetch = async (): Promise<Secret | undefined> => {
     try {
       const token = await read();
-      note(token === undefined ? { kind: "missing", reason: emptyToken(options) } : await readingOf(token));
+      if (token === undefined) noteMissing(emptyToken(options));
+      else note(await readingOf(token));
       return token;
     } catch (error) {
-      note({ kind: "missing", reason: describeError(error) });
+      noteMissing(describeError(error));
       if (options.fetcher === "GoogleComputeEngine") throw error;
       return undefined;
     }

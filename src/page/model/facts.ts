@@ -58,5 +58,5 @@ export interface IdentityFacts {
     | undefined;
   readonly nextRotationMs?: number | undefined;
   readonly token?: { readonly kind: string; readonly expiresAtMs?: number };
-  readonly troubles: readonly string[];
+  readonly troubles: readonly { readonly text: string }[];
 }

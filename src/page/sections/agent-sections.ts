@@ -32,7 +32,7 @@ function rows(all: readonly Row[]): Html {
 
 export function identitySection(identity: IdentityFacts | undefined, nowMs: number): Html {
   const certificate = identity?.certificate;
-  const troubles = (identity?.troubles ?? []).map((trouble) => html`<p class="reason">${trouble}</p>`);
+  const troubles = (identity?.troubles ?? []).map(({ text }) => html`<p class="reason">${text}</p>`);
   if (certificate === undefined) return html`<h2>Identity</h2><p class="empty">No certificate yet</p>${troubles}`;
   const { notBeforeMs, notAfterMs, subjectAltName, issuer, serialNumber, source } = certificate;
   const share = Math.min(1, Math.max(0, (notAfterMs - nowMs) / (notAfterMs - notBeforeMs)));
