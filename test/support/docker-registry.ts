@@ -1,52 +1,14 @@
-import { execFile, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
-import { promisify } from "node:util";
-import { systemCode } from "../../src/base/index.ts";
-import { xdgFolder } from "../../src/host/index.ts";
+import { join } from "node:path";
+import { findDebianProgram } from "./debian-program.ts";
 import { freePorts } from "./ports.ts";
 import type { IssuedCertificate } from "./test-ca.ts";
 
-const run = promisify(execFile);
-const PACKAGE = "docker-registry";
-
-/**
- * Debian's `docker-registry`: of PATH, or of the cache, else downloaded by apt into that. Undefined, with a line that says
- * so, on a machine without apt.
- */
+/** Debian's `docker-registry`, as `findDebianProgram` has it. */
 export async function findDockerRegistry(): Promise<string | undefined> {
-  const folder = join(xdgFolder(process.env, "XDG_CACHE_HOME", ".cache"), "pilotboat", "test-tools");
-  const cached = join(folder, PACKAGE, "usr/bin", PACKAGE);
-  const onPath = (process.env.PATH ?? "").split(delimiter).map((one) => join(one, PACKAGE));
-  const found = [...onPath, cached].find((file) => existsSync(file));
-  if (found !== undefined) return found;
-  await mkdir(folder, { recursive: true });
-  const staged = await mkdtemp(join(folder, "staged-"));
-  try {
-    await download(staged);
-    await rename(join(staged, "files"), join(folder, PACKAGE)).catch((error: unknown) => {
-      if (systemCode(error) !== "ENOTEMPTY" && systemCode(error) !== "EEXIST") throw error; // somebody else was first
-    });
-    return cached;
-  } catch (error) {
-    console.log(`No tests with a real registry: apt cannot download "${PACKAGE}": ${String(error).split("\n")[0]}`);
-    return undefined;
-  } finally {
-    await rm(staged, { recursive: true, force: true });
-  }
-}
-
-async function download(folder: string): Promise<void> {
-  console.log(`Downloading Debian's ${PACKAGE} (5 MB) for the tests`);
-  const get = () => run("apt-get", ["-q", "download", PACKAGE], { cwd: folder, timeout: 120_000 });
-  await get().catch(async () => {
-    await run("apt-get", ["-q", "update"], { timeout: 300_000 }); // a fresh container has no lists
-    await get();
-  });
-  const file = (await readdir(folder)).find((name) => name.endsWith(".deb")) ?? "";
-  await run("dpkg", ["-x", join(folder, file), join(folder, "files")]);
+  return (await findDebianProgram("docker-registry"))?.file;
 }
 
 export interface RegistryWords {

@@ -1,0 +1,119 @@
+// The proxy image as an OCI layout in dist/image/VARIANT, without Docker: `npm run build:image -- [distroless] [debug]`.
+// For this machine's processor; Dockerfile.proxy makes the same one with Docker, for others, too.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { ALTERNATIVES, ENVOY, FILES, FOLDERS, LINKS, PACKAGES, PROXY_ID, RUN } from "./image/contents.mjs";
+import { debianEntries } from "./image/debian.mjs";
+import { layoutIn } from "./image/layout.mjs";
+
+const ARCHITECTURES = { x64: "amd64", arm64: "arm64" };
+/** The time of every file: the same contents give the same image. Source: reproducible-builds.org/specs/source-date-epoch. */
+const SECONDS = Number(process.env.SOURCE_DATE_EPOCH ?? 0);
+
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : ["distroless"];
+const unknown = wanted.find((name) => !Object.hasOwn(PACKAGES, name));
+if (unknown !== undefined) fail(`There is no variant "${unknown}"; there are: ${Object.keys(PACKAGES).join(", ")}`);
+for (const { from } of FILES)
+  if (!existsSync(from)) fail(`${from} is missing: run npm run build && npm run build:executable`);
+const envoy = execFileSync("dist/pilotboat", ["envoy", "which"], { encoding: "utf8" }).trim();
+for (const variant of wanted) await build(variant);
+
+async function build(variant) {
+  const folder = `dist/image/${variant}`;
+  const staged = `${folder}.tmp`;
+  rmSync(staged, { recursive: true, force: true });
+  mkdirSync(staged, { recursive: true });
+  const layout = layoutIn(staged);
+  const base = [...(await debianEntries(PACKAGES[variant])), ...(await accounts())];
+  const layers = [
+    await layout.addLayer(withRoots(base), SECONDS),
+    await layout.addLayer([{ name: ENVOY, type: "file", mode: 0o755, file: envoy }], SECONDS),
+    await layout.addLayer(ownEntries(), SECONDS),
+  ];
+  const labels = labelsOf(variant);
+  const { digest } = layout.finish({ layers, config: configOf(labels), tag: variant, labels });
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(staged, folder);
+  const megabytes = layers.map(({ size }) => (size / 1e6).toFixed(1));
+  console.log(
+    `${folder}  ${digest}  MB, compressed: base ${megabytes[0]}, Envoy ${megabytes[1]}, pilotboat ${megabytes[2]}`,
+  );
+}
+
+function ownEntries() {
+  return [
+    ...FILES.map(({ from, to, mode }) => ({ name: to, type: "file", mode, file: from })),
+    ...LINKS.map(({ at, to }) => ({ name: at, type: "symlink", mode: 0o777, linkname: to })),
+    ...FOLDERS.map((name) => ({
+      name: name.replace("/var/run/", "/run/"),
+      type: "directory",
+      mode: 0o755,
+      uid: PROXY_ID,
+    })),
+  ];
+}
+
+/** What Debian's maintainer scripts would make. */
+async function accounts() {
+  const text = (name, lines) => ({ name, type: "file", mode: 0o644, content: Buffer.from(`${lines.join("\n")}\n`) });
+  const users = [
+    "root:x:0:0:root:/root:/usr/sbin/nologin",
+    `istio-proxy:x:${PROXY_ID}:${PROXY_ID}::/:/usr/sbin/nologin`,
+    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin",
+  ];
+  const merged = ["bin", "sbin", "lib", "lib64"].map((name) => link(`/${name}`, `usr/${name}`));
+  return [
+    text("/etc/passwd", users),
+    text("/etc/group", ["root:x:0:", `istio-proxy:x:${PROXY_ID}:`, "nogroup:x:65534:"]),
+    text("/etc/nsswitch.conf", ["hosts: files dns"]),
+    ...ALTERNATIVES.map(({ at, to }) => link(at, to)),
+    ...merged,
+    ...[link("/var/run", "/run"), { name: "/run", type: "directory", mode: 0o755 }],
+    ...[
+      { name: "/tmp", type: "directory", mode: 0o1777 },
+      { name: "/root", type: "directory", mode: 0o700 },
+    ],
+    ...["/usr/lib64", "/usr/sbin", "/proc", "/sys", "/dev"].map((name) => ({ name, type: "directory", mode: 0o755 })),
+  ];
+}
+
+function link(at, to) {
+  return { name: at, type: "symlink", mode: 0o777, linkname: to };
+}
+
+/** The bundle of public roots, which update-ca-certificates would join. */
+function withRoots(entries) {
+  const roots = entries.filter(({ name }) => /^\/usr\/share\/ca-certificates\/.*\.crt$/.test(name));
+  const content = Buffer.concat(roots.sort((a, b) => (a.name < b.name ? -1 : 1)).map((entry) => entry.content));
+  const bundle = { name: "/etc/ssl/certs/ca-certificates.crt", type: "file", mode: 0o644, content };
+  return [
+    ...entries.filter((entry) => !roots.includes(entry) && entry.name !== "/var/run"),
+    bundle,
+    link("/var/run", "/run"),
+  ];
+}
+
+function labelsOf(variant) {
+  const { version, description, license } = JSON.parse(readFileSync("package.json", "utf8"));
+  const label = (name, value) => [`org.opencontainers.image.${name}`, value];
+  return Object.fromEntries([
+    ...[label("title", "pilotboat"), label("description", description), label("version", `${version}-${variant}`)],
+    ...[label("licenses", license), label("base.name", "debian:12")],
+  ]);
+}
+
+function configOf(labels) {
+  const [, envoyVersion = "unknown"] = /\/([^/]+)\/[^/]+\/envoy$/.exec(envoy) ?? [];
+  const Env = [
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
+    `ISTIO_META_ISTIO_PROXY_SHA=envoy:${envoyVersion}`,
+    "PILOTBOAT_STOCK_ENVOY=adapt", // upstream's Envoy is in here on purpose
+  ];
+  const created = new Date(SECONDS * 1_000).toISOString();
+  return { created, architecture: ARCHITECTURES[process.arch], os: "linux", config: { ...RUN, Env, Labels: labels } };
+}
+
+function fail(text) {
+  console.error(text);
+  process.exit(1);
+}
