@@ -2,16 +2,25 @@ import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:h
 import { isIP, type Socket } from "node:net";
 import { describeError } from "./errors.ts";
 import { type Limit, startLimit } from "./limit.ts";
-import { lookupForSocket } from "./lookup-host.ts";
+import { lookupForSocket, permittedLookup } from "./lookup-host.ts";
 import { limitBody, MOST_BODY_BYTES, readBody } from "./read-body.ts";
-import { VERIFIED_TLS } from "./verified-tls.ts";
+import { type TlsWords, UNVERIFIED_TLS, VERIFIED_TLS } from "./verified-tls.ts";
 
 /** Where a request goes without TLS. `path` is sent as it is written, with its query. */
 export type HttpPlace =
   | { readonly host: string; readonly port: number; readonly path: string }
   | { readonly socketPath: string; readonly path: string };
 
-interface CommonOptions {
+/** What a connection may be made to. */
+export interface ConnectOptions {
+  /**
+   * Judges each address of the URL's host before a connection to it; a text says why not. Addresses that are refused are
+   * passed over. Of a host behind `connectTo` or `socket` it judges an address that the URL itself has. Default: every address is fine.
+   */
+  readonly permits?: ((address: string) => string | undefined) | undefined;
+}
+
+interface CommonOptions extends ConnectOptions {
   /** Default: GET. */
   readonly method?: string;
   /** A list is sent as several headers of one name. */
@@ -23,6 +32,8 @@ interface CommonOptions {
   readonly socket?: Socket | undefined;
   /** PEM: the roots that are trusted, instead of the built-in ones. */
   readonly roots?: readonly string[] | undefined;
+  /** The server's certificate may be anybody's. Default: it is verified. */
+  readonly isUnverified?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Of the response's body. Default: `MOST_BODY_BYTES`. */
   readonly mostBytes?: number | undefined;
@@ -87,12 +98,14 @@ export async function httpStream(to: URL | HttpPlace, options: HttpOptions): Pro
 
 /** Loads what it needs and no more: TLS takes milliseconds of a start that has no use for it yet. */
 async function send(to: URL | HttpPlace, options: HttpOptions, signal: AbortSignal): Promise<ClientRequest> {
-  const { method = "GET", headers = {}, connectTo, roots, socket } = options;
-  const tls = { ...VERIFIED_TLS, ...(roots !== undefined && { ca: [...roots] }) };
-  const words = { method, headers, signal, agent: false, lookup: lookupForSocket, ...tls };
+  const { method = "GET", headers = {}, connectTo, roots, socket, isUnverified = false, permits } = options;
+  const tls = { ...(isUnverified ? UNVERIFIED_TLS : VERIFIED_TLS), ...(roots !== undefined && { ca: [...roots] }) };
+  const lookup = permits === undefined ? lookupForSocket : permittedLookup(permits);
+  const words = { method, headers, signal, agent: false, lookup, ...tls };
   const isSecure = to instanceof URL && to.protocol === "https:";
   const { request } = isSecure ? await import("node:https") : await import("node:http");
   if (!(to instanceof URL)) return request({ ...words, ...to });
+  if (permits !== undefined) refuseAddress(to, permits);
   const asNamed = { ...words, headers: { host: to.host, ...headers } };
   if (connectTo !== undefined) return request(to, { ...asNamed, hostname: connectTo, servername: to.hostname });
   if (socket === undefined) return request(to, words);
@@ -100,7 +113,14 @@ async function send(to: URL | HttpPlace, options: HttpOptions, signal: AbortSign
   return request(to, { ...asNamed, agent: undefined, createConnection: () => connection });
 }
 
-async function secured(socket: Socket, { hostname }: URL, tls: typeof VERIFIED_TLS): Promise<Socket> {
+/** A host that is an address is not looked up. */
+function refuseAddress({ hostname }: URL, permits: NonNullable<ConnectOptions["permits"]>): void {
+  const host = hostname.replace(/^\[(.*)\]$/, "$1");
+  const why = isIP(host) === 0 ? undefined : permits(host);
+  if (why !== undefined) throw new Error(why);
+}
+
+async function secured(socket: Socket, { hostname }: URL, tls: TlsWords): Promise<Socket> {
   const { connect } = await import("node:tls");
   const host = hostname.replace(/^\[(.*)\]$/, "$1");
   return connect({ socket, host, ...(isIP(host) === 0 && { servername: host }), ...tls });

@@ -56,6 +56,7 @@ export { shellWord } from "./shell-word.ts";
 export { isSocketPathShort, shortSocketPath } from "./socket-path.ts";
 export { type DeadSocket, lookAtSocketPlace, removeDeadSocket, type SocketPlace } from "./socket-place.ts";
 export { createTimeline, type Timeline } from "./timeline.ts";
+export { type Answer, type Call, createTransport, type Transport, type TransportOptions } from "./transport.ts";
 export {
   holdFolder,
   judgeFolder,

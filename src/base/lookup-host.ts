@@ -58,6 +58,20 @@ export const lookupForSocket: LookupFunction = (host, { all, family }, done) => 
     .catch((error: Error) => done(error, []));
 };
 
+/** The same without the addresses that are not permitted; fails with the reason for the first one when none is left. */
+export function permittedLookup(permits: (address: string) => string | undefined): LookupFunction {
+  return (host, options, done) =>
+    lookupForSocket(host, { ...options, all: true }, (error, found) => {
+      if (error !== null) return done(error, []);
+      const all = found as readonly HostAddress[];
+      const fitting = all.filter(({ address }) => permits(address) === undefined);
+      const [first] = fitting;
+      if (first === undefined) return done(new Error(permits(all[0]?.address ?? "")), []);
+      if (options.all === true) done(null, fitting);
+      else done(null, first.address, first.family);
+    });
+}
+
 async function readOptional(file: string): Promise<string> {
   return readTextFile(file).catch(() => ""); // as if empty, like Go
 }

@@ -1,22 +1,30 @@
-import { readBody } from "../base/index.ts";
+import { type Call, readBody, type Transport } from "../base/index.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credentials, FindCredentials } from "./credentials.ts";
 import { FinalFailure, Refusal } from "./failure.ts";
 import { get, refusalOf } from "./get.ts";
 import { parseJson } from "./json.ts";
-import { isLoopback } from "./loopback.ts";
 import type { ImageReference } from "./reference.ts";
-import type { Call, Transport } from "./transport.ts";
+
+/** Which token services are asked. */
+export interface TokenServiceRules {
+  /** Whether a server (`host` or `host:port`) may be asked without TLS. */
+  readonly mayBePlain: (host: string) => boolean;
+  /** Says why a token service that a registry names is not asked; undefined where it is. Default: each is. */
+  readonly refuseRealm?: ((realm: string) => string | undefined) | undefined;
+}
 
 /** Keeps what registries have let us in with, by repository: a token is for one. */
 export class Access {
   readonly #transport: Transport;
   readonly #findCredentials: FindCredentials;
+  readonly #rules: TokenServiceRules;
   readonly #headers = new Map<string, string>();
   readonly #credentials = new Map<string, Promise<Credentials | undefined>>();
 
-  constructor(transport: Transport, findCredentials: FindCredentials) {
+  constructor(transport: Transport, findCredentials: FindCredentials, rules: TokenServiceRules) {
     this.#transport = transport;
+    this.#rules = rules;
     this.#findCredentials = findCredentials;
   }
 
@@ -28,7 +36,12 @@ export class Access {
   /** Does what the registry asks for with 401. Rejects with an Error when that cannot be done. */
   async authorize(reference: ImageReference, challenge: string | undefined, stop: AbortSignal): Promise<string> {
     const challenges = parseChallenges(challenge ?? "");
-    const bearer = challenges.find(({ scheme }) => scheme === "bearer");
+    const bearers = challenges.filter(({ scheme }) => scheme === "bearer");
+    for (const { parameters } of bearers) {
+      const why = parameters.realm === undefined ? undefined : this.#rules.refuseRealm?.(parameters.realm);
+      if (why !== undefined) throw new FinalFailure(why);
+    }
+    const [bearer] = bearers;
     const credentials = await this.#credentialsFor(reference.registry, stop);
     const header =
       bearer === undefined
@@ -51,7 +64,7 @@ export class Access {
     credentials: Credentials | undefined,
     stop: AbortSignal,
   ): Promise<string> {
-    const url = tokenService(parameters.realm ?? "", registry);
+    const url = tokenService(parameters.realm ?? "", registry, this.#rules.mayBePlain);
     const query = new URLSearchParams({ scope: parameters.scope || `repository:${repository}:pull` });
     if (parameters.service !== undefined) query.set("service", parameters.service);
     const headers = { accept: "application/json" };
@@ -83,11 +96,11 @@ function basicOf(credentials: Credentials | undefined): string | undefined {
   return `Basic ${Buffer.from(pair).toString("base64")}`;
 }
 
-/** Where passwords are sent: never in the clear, but on this machine. */
-function tokenService(realm: string, registry: string): URL {
+/** Where passwords are sent: never in the clear, but where the registry itself may be asked so. */
+function tokenService(realm: string, registry: string, isPlainFine: TokenServiceRules["mayBePlain"]): URL {
   const url = URL.canParse(realm) ? new URL(realm) : undefined;
   if (url === undefined) throw new FinalFailure(`it names "${realm}" as its token service, which is no URL`);
-  const mayBePlain = isLoopback(registry) && isLoopback(url.host);
+  const mayBePlain = isPlainFine(registry) && isPlainFine(url.host);
   if (url.protocol !== "https:" && !(url.protocol === "http:" && mayBePlain)) {
     throw new FinalFailure(`its token service "${url.origin}" is not encrypted`);
   }

@@ -1,8 +1,7 @@
-import { escapeLine, readBody } from "../base/index.ts";
+import { type Answer, escapeLine, readBody, type Transport } from "../base/index.ts";
 import { FinalFailure, Refusal } from "./failure.ts";
 import { asArray, asObject, parseJson } from "./json.ts";
 import { isLoopback } from "./loopback.ts";
-import type { Answer, Transport } from "./transport.ts";
 
 export interface GetWords {
   readonly headers: Readonly<Record<string, string>>;

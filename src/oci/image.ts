@@ -9,7 +9,15 @@ export interface ResolvedImage {
   readonly reference: ImageReference;
   /** Of the index or manifest that the reference names: what to pin. */
   readonly digest: string;
+  /** Of the manifest: another one than `digest` where that is an index. */
+  readonly manifestDigest: string;
   readonly manifest: Manifest;
+}
+
+/** How an index is read. */
+export interface ResolveOptions {
+  /** A manifest for which the index names no platform is for every one. Default: for none. */
+  readonly isAnyPlatformFine?: boolean;
 }
 
 /**
@@ -21,11 +29,14 @@ export async function resolveImage(
   reference: ImageReference,
   platform: ImagePlatform,
   stop: AbortSignal,
+  { isAnyPlatformFine = false }: ResolveOptions = {},
 ): Promise<ResolvedImage> {
   const { digest, bytes } = await registry.document(reference, stop);
   const found = parseManifest(bytes, reference);
-  if (found.kind === "manifest") return { reference, digest, manifest: found };
-  const one = found.manifests.find((entry) => entry.platform !== undefined && isSame(entry.platform, platform));
+  if (found.kind === "manifest") return { reference, digest, manifestDigest: digest, manifest: found };
+  const one = found.manifests.find((entry) =>
+    entry.platform === undefined ? isAnyPlatformFine : isSame(entry.platform, platform),
+  );
   if (one === undefined) {
     const has = found.manifests.map((entry) => entry.platform).filter((entry) => entry !== undefined);
     throw unusable(
@@ -33,10 +44,10 @@ export async function resolveImage(
       `it is not there for ${show(platform)}, but for ${has.map(show).join(", ") || "nothing"}`,
     );
   }
-  const { bytes: inner } = await registry.document({ ...reference, digest: one.digest }, stop);
+  const { bytes: inner, digest: manifestDigest } = await registry.document({ ...reference, digest: one.digest }, stop);
   const manifest = parseManifest(inner, reference);
   if (manifest.kind === "index") throw unusable(reference, "its index has another index inside");
-  return { reference, digest, manifest };
+  return { reference, digest, manifestDigest, manifest };
 }
 
 /** What a container image says of itself beside its layers. */

@@ -20,6 +20,8 @@ export interface ImagePlatform {
 
 export interface Manifest {
   readonly kind: "manifest";
+  /** As the document itself has it; empty when it has none. */
+  readonly mediaType: string;
   readonly config: Descriptor;
   /** The lowest first. */
   readonly layers: readonly Descriptor[];
@@ -65,7 +67,9 @@ export function parseManifest(bytes: Buffer, reference: ImageReference): Manifes
   }
   const all = asArray(layers);
   if (all.length > MOST_LAYERS) throw refuse(`it has ${all.length} layers`);
-  return { kind: "manifest", config: read(config), layers: all.map(read), annotations: textsOf(document.annotations) };
+  const mediaType = typeof document.mediaType === "string" ? document.mediaType : "";
+  const annotations = textsOf(document.annotations);
+  return { kind: "manifest", mediaType, config: read(config), layers: all.map(read), annotations };
 }
 
 /** An image that is what its digest says, and still of no use. */

@@ -1,5 +1,15 @@
-import { AgentError, Retries, type RetryOptions, readBody, retry, systemCode } from "../base/index.ts";
-import { Access } from "./access.ts";
+import {
+  AgentError,
+  type Answer,
+  createTransport,
+  Retries,
+  type RetryOptions,
+  readBody,
+  retry,
+  systemCode,
+  type TransportOptions,
+} from "../base/index.ts";
+import { Access, type TokenServiceRules } from "./access.ts";
 import type { FindCredentials } from "./credentials.ts";
 import { digestOf, startDigest } from "./digest.ts";
 import { explain, FinalFailure, shortly } from "./failure.ts";
@@ -9,9 +19,8 @@ import type { Descriptor } from "./manifest.ts";
 import { MANIFEST_TYPES } from "./manifest.ts";
 import { type PatienceOptions, patience } from "./patience.ts";
 import { formatReference, type ImageReference } from "./reference.ts";
-import { type Answer, createTransport, type TransportOptions } from "./transport.ts";
 
-export interface RegistryOptions extends TransportOptions {
+export interface RegistryOptions extends TransportOptions, Pick<TokenServiceRules, "refuseRealm"> {
   /** Default: every request is anonymous. */
   readonly findCredentials?: FindCredentials;
   /** Whether a registry without TLS may be used in the clear. Default: only one on this machine. */
@@ -60,7 +69,8 @@ class HttpRegistry implements Registry {
   constructor(options: RegistryOptions) {
     this.#options = options;
     this.#transport = createTransport(options);
-    this.#access = new Access(this.#transport, options.findCredentials ?? (() => Promise.resolve(undefined)));
+    const { findCredentials = () => Promise.resolve(undefined), mayBePlain = isLoopback, refuseRealm } = options;
+    this.#access = new Access(this.#transport, findCredentials, { mayBePlain, refuseRealm });
   }
 
   async document(reference: ImageReference, stop: AbortSignal): Promise<Document> {

@@ -1,20 +1,16 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { connect, type Socket } from "node:net";
-import * as tlsModule from "node:tls";
-import {
-  connectThrough,
-  type EgressProxy,
-  httpStream,
-  isProxied,
-  lookupForSocket,
-  NoAnswerError,
-} from "../base/index.ts";
+import { connectThrough, type EgressProxy, isProxied } from "./egress-proxy.ts";
+import { type ConnectOptions, httpStream, NoAnswerError } from "./http.ts";
+import { lookupForSocket } from "./lookup-host.ts";
 
-export interface TransportOptions {
+export interface TransportOptions extends Pick<ConnectOptions, "permits"> {
   /** The HTTP proxy for what is not on this machine. */
   readonly proxy?: EgressProxy | undefined;
   /** PEM: roots that are trusted beside the built-in ones. */
   readonly roots?: string | undefined;
+  /** Whether the certificate of a server (`host` or `host:port`) may be anybody's. Default: of none. */
+  readonly isUnverified?: ((host: string) => boolean) | undefined;
   /** No connection may be silent for longer. Default 30 s. */
   readonly silenceMs?: number;
 }
@@ -44,14 +40,18 @@ export interface Answer {
 const SILENCE_MS = 30_000;
 
 /** HTTP with this project's client, its proxies and its roots. */
-export function createTransport({ proxy, roots, silenceMs = SILENCE_MS }: TransportOptions): Transport {
-  const trusted = roots === undefined ? undefined : [...usualRoots(), roots];
+export function createTransport(options: TransportOptions): Transport {
+  const { proxy, roots, permits, isUnverified = () => false, silenceMs = SILENCE_MS } = options;
+  let trusted: Promise<readonly string[]> | undefined;
   return {
     async send(url, call, stop) {
       stop.throwIfAborted();
       const through = proxy !== undefined && isProxied(addressOf(url), proxy.except) ? proxy : undefined;
       const socket = through === undefined ? undefined : await reach(url, through, { silenceMs, stop });
-      const words = { ...call, socket, roots: trusted, silenceMs, signal: stop, mostBytes: Number.POSITIVE_INFINITY };
+      trusted ??= roots === undefined ? undefined : withUsualRoots(roots);
+      const tls = { roots: await trusted, isUnverified: isUnverified(url.host) };
+      const limits = { silenceMs, signal: stop, mostBytes: Number.POSITIVE_INFINITY };
+      const words = { ...call, ...tls, ...limits, socket, permits };
       const silent = (error: unknown): unknown =>
         error instanceof NoAnswerError ? new Error(`"${url.host}" sent nothing for ${silenceMs}ms`) : error;
       const response = await httpStream(url, words).catch((error: unknown) => {
@@ -71,10 +71,12 @@ async function* failingAs(told: (error: unknown) => unknown, body: AsyncIterable
   }
 }
 
-/** Those of NODE_EXTRA_CA_CERTS among them, where the runtime says which they are: Node 22.15, Bun. */
-function usualRoots(): readonly string[] {
-  const { getCACertificates } = tlsModule as { getCACertificates?: (type: "default") => readonly string[] };
-  return getCACertificates?.("default") ?? tlsModule.rootCertificates;
+/** Those of NODE_EXTRA_CA_CERTS among them, where the runtime says which they are: Node 22.15, Bun. TLS is loaded when it is needed. */
+async function withUsualRoots(roots: string): Promise<readonly string[]> {
+  const tls = (await import("node:tls")) as typeof import("node:tls") & {
+    getCACertificates?: (type: "default") => readonly string[];
+  };
+  return [...(tls.getCACertificates?.("default") ?? tls.rootCertificates), roots];
 }
 
 /** `host:port`, an IPv6 address in brackets. */
