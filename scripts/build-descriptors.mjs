@@ -56,6 +56,23 @@ message ArrayValue { repeated AnyValue values = 1; }
 message KeyValueList { repeated KeyValue values = 1; }
 message KeyValue { string key = 1; AnyValue value = 2; }
 `;
+// Names and numbers of what Envoy's Wasm plugins have got since the dependency was made.
+const WASM_FAILURE_POLICY = `
+import "envoy/config/core/v3/backoff.proto";
+import "google/protobuf/wrappers.proto";
+enum FailurePolicy {
+  UNSPECIFIED = 0;
+  FAIL_RELOAD = 1;
+  FAIL_CLOSED = 2;
+  FAIL_OPEN = 3;
+}
+message ReloadConfig { config.core.v3.BackoffStrategy backoff = 1; }
+`;
+const WASM_PLUGIN_FIELDS = `
+  FailurePolicy failure_policy = 7;
+  ReloadConfig reload_config = 8;
+  google.protobuf.BoolValue allow_on_headers_stop_iteration = 9;
+`;
 
 if (!existsSync(OUTPUT) || !readFileSync(OUTPUT, "utf8").startsWith(stamp)) build();
 
@@ -106,6 +123,11 @@ function mend(folder) {
   );
   edit(join(folder, "envoy/config/trace/v3/trace.proto"), (text) =>
     text.replace(/import [a-z ]*"envoy\/config\/trace\/v3\/opencensus\.proto";\r?\n/, ""),
+  );
+  edit(join(folder, "envoy/extensions/wasm/v3/wasm.proto"), (text) =>
+    text.includes("enum FailurePolicy")
+      ? text
+      : text.replace(/message PluginConfig \{/, (start) => start + WASM_PLUGIN_FIELDS) + WASM_FAILURE_POLICY,
   );
   const common = join(folder, "opentelemetry/proto/common/v1/common.proto");
   mkdirSync(dirname(common), { recursive: true });

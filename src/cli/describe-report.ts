@@ -17,9 +17,7 @@ export function describeReport(report: AgentReport, nowMs: number, width?: numbe
     ...report.leftOut.map(({ filter, type, lost }): Row => {
       return ["left out", warning(`${filter} (${type}), which this Envoy does not have; lost: ${lost}`)];
     }),
-    ...report.substitutedWasm.map(({ name, uri, consequence }): Row => {
-      return ["no Wasm", warning(`${name} (${uri}), which this version does not fetch; ${consequence}`)];
-    }),
+    ...(report.wasm ?? []).map((module): Row => wasmRow(module, nowMs)),
     ...healthRows(report, nowMs),
     ...certificateRows(identity, nowMs),
     ...troublesOf(report).map((trouble): Row => ["trouble", bad(notTwice(trouble, controlPlane.state))]),
@@ -50,6 +48,13 @@ function describeAgent({ version, runtime, pid, startedMs, residentBytes }: Agen
   const { name, version: of } = runtime;
   const runs = `pid ${pid}, for ${span(nowMs - startedMs)}, ${mebibytes(residentBytes)}`;
   return `pilotboat ${version} on ${name} ${of}, ${runs}`;
+}
+
+function wasmRow(module: AgentReport["wasm"][number], nowMs: number): Row {
+  const { name, url, state, file, error, consequence, sinceMs } = module;
+  if (state === "substituted") return ["no Wasm", warning(`${name} (${url}); ${consequence}: ${error}`)];
+  const where = state === "loaded" ? ` in ${file}` : `, for ${span(nowMs - sinceMs)}`;
+  return ["Wasm", `${name} (${url}): ${state}${where}`];
 }
 
 function portRows({ ports = [] }: AgentReport): Row[] {

@@ -13,8 +13,6 @@ import {
   TRI_STATE,
 } from "./setting.ts";
 
-const NO_MODULES = "this version fetches no Wasm modules";
-
 /**
  * Every variable the agent reads, except the prefixes ISTIO_META_, ISTIO_METAJSON_, XDS_HEADER_ and CA_HEADER_.
  * docs/config.md and `pilotboat config` are made from this table. Names, types and defaults: istio/istio
@@ -403,57 +401,50 @@ export const CATALOGUE = {
   isWasmConversionEnabled: bool({
     env: "ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION",
     default: true,
-    help: "Take filters with a remote Wasm module out: this version fetches none, so one that allows everything (FAIL_OPEN) or denies everything (FAIL_CLOSE) is in its place; false passes them on, and Envoy refuses them",
+    help: "Fetch remote Wasm modules, so that Envoy gets local files; false passes their filters on as they are, and Envoy refuses them",
     room: "wasm",
   }),
   wasmInsecureRegistries: list({
     env: "WASM_INSECURE_REGISTRIES",
     default: [],
-    help: "Registries that may be asked without TLS verification",
+    help: "Servers of modules (host or host:port) whose certificate is not verified, and that may get a password without TLS; * means all",
     room: "wasm",
-    withoutEffect: NO_MODULES,
   }),
   wasmModuleExpiryMs: durationMs({
     env: "WASM_MODULE_EXPIRY",
     default: 86_400_000,
-    help: "How long an unused module is kept",
+    help: "How long a module that no filter uses is kept; 0 means the default",
     room: "wasm",
-    withoutEffect: NO_MODULES,
   }),
   wasmPurgeIntervalMs: durationMs({
     env: "WASM_PURGE_INTERVAL",
     default: 3_600_000,
-    help: "Time between sweeps of the module cache",
+    help: "Time between two looks for modules that nobody uses; 0 means the default",
     room: "wasm",
-    withoutEffect: NO_MODULES,
   }),
   wasmRequestTimeoutMs: durationMs({
     env: "WASM_HTTP_REQUEST_TIMEOUT",
     default: 15_000,
-    help: "Limit of one fetch",
+    help: "Limit of one attempt to fetch a module over HTTP; 0 means 5s",
     room: "wasm",
-    withoutEffect: NO_MODULES,
   }),
   wasmMaxRetries: int({
     env: "WASM_HTTP_REQUEST_MAX_RETRIES",
     default: 5,
-    help: "Tries of one fetch",
+    help: "Attempts to fetch a module over HTTP, the first one included",
     room: "wasm",
-    withoutEffect: NO_MODULES,
   }),
   wasmMaxBytes: int({
     env: "ISTIO_WASM_MAX_BINARY_SIZE_BYTES",
     default: 256 * 1024 * 1024,
-    help: "Largest module",
+    help: "Largest module, packed or not, in bytes",
     room: "wasm",
-    withoutEffect: NO_MODULES,
   }),
   blockedWasmCidrs: list({
     env: "BLOCKED_CIDRS_IN_WASM_FETCH",
     default: [],
-    help: "Address ranges that modules are never fetched from",
+    help: "Address ranges (CIDR) that modules are never fetched from, beside those of clouds' metadata",
     room: "wasm",
-    withoutEffect: NO_MODULES,
   }),
   // life
   isExitOnZeroConnections: bool({

@@ -28,5 +28,7 @@ export const PATHS = {
   workloadSocketFolder: "./var/run/secrets/workload-spiffe-uds",
   credentialSocket: "./var/run/secrets/credential-uds/socket",
   filesSocket: "./var/run/secrets/credential-uds/files-socket",
+  /** What an agent keeps from one run to the next; made by Istio's images and packages. */
+  data: "/var/lib/istio/data",
   crl: "/var/run/secrets/istio/crl/ca-crl.pem",
 } as const;

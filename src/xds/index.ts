@@ -6,4 +6,3 @@ export { serveXdsRelay, type XdsRelay } from "./serve-xds-relay.ts";
 export type { LeftOut } from "./stock-envoy.ts";
 export type { TypeState } from "./type-states.ts";
 export type { Intercept, Trouble } from "./types.ts";
-export type { SubstitutedWasm } from "./wasm-modules.ts";

@@ -24,8 +24,6 @@ export interface XdsRelayOptions {
   readonly maxClients?: number;
   /** What becomes of filters that Envoy does not have. Default `refuse`: they are passed on, and Envoy refuses them. */
   readonly stockEnvoy?: StockEnvoyMode;
-  /** Whether a filter that allows or denies everything stands for Wasm filters with a remote module. Default true. */
-  readonly isWasmConverted?: boolean;
   /** Where Envoy's listeners shall be. Default: where the control plane wants them. */
   readonly placeListener?: PlaceListener | undefined;
   /** See responses on their way to Envoy, in this order. Default: none but the relay's own. */

@@ -7,7 +7,6 @@ import { type LeftOut, StockEnvoy } from "./stock-envoy.ts";
 import { SYNC_STATES, type TypeState } from "./type-states.ts";
 import type { Peer, Rejection, Trouble, UpstreamState } from "./types.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
-import { type SubstitutedWasm, WasmModules } from "./wasm-modules.ts";
 
 /** Of Envoy's stream; of the newest one where there is no Envoy. */
 export interface XdsRelayState {
@@ -26,8 +25,6 @@ export interface XdsRelay extends AsyncDisposable {
   denial(): Trouble | undefined;
   /** The filters that Envoy was sent its configuration without. */
   leftOut(): readonly LeftOut[];
-  /** The remote Wasm modules that Envoy goes without. */
-  substitutedWasm(): readonly SubstitutedWasm[];
   /** What Envoy (or, without one, gRPC clients) have of each type. */
   types(): readonly TypeState[];
   /**
@@ -65,7 +62,6 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   const clock = options.clock ?? systemClock;
   const { address } = options.upstream;
   const stockEnvoy = new StockEnvoy(options.stockEnvoy ?? "refuse", log);
-  const wasm = options.isWasmConverted === false ? undefined : new WasmModules(log);
   const watchOf = (peer: Peer): UpstreamWatch =>
     new UpstreamWatch({
       ...{ peer, address, log, clock },
@@ -82,7 +78,7 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   // the last of them sees what Envoy is sent
   const { placeListener } = options;
   const places = placeListener === undefined ? [] : [new ListenerPlaces(placeListener, log)];
-  const hooks = [...(wasm === undefined ? [] : [wasm]), ...places, ...(options.hooks ?? []), stockEnvoy];
+  const hooks = [...places, ...(options.hooks ?? []), stockEnvoy];
   const announcements = new Announcements();
   const server = startServer({ ...options, log, clock, watches, hooks, announcements });
   const watch = options.envoys?.() === 0 ? watches.client : watches.envoy;
@@ -92,7 +88,6 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
     refusal: () => watch.refusal(),
     denial: () => watch.denial(),
     leftOut: () => stockEnvoy.leftOut,
-    substitutedWasm: () => wasm?.substituted ?? [],
     types: () => watch.types.list(),
     announce: (announcement) => announcements.announce(announcement),
     describeState: () => watch.describeState(),

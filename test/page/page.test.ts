@@ -14,7 +14,7 @@ const FACTS: AgentFacts = {
   controlPlane: { address: "istiod:15012", state: "responding" },
   xds: [],
   leftOut: [],
-  substitutedWasm: [],
+  wasm: [],
 };
 
 test("all streams and documents of a tick share one rendering, and a change of readiness makes a new one", async () => {

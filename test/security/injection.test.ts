@@ -108,7 +108,7 @@ function reportOf(text: string): AgentReport {
     },
     timeline: {},
     leftOut: [{ filter: text, type: text, lost: text }],
-    substitutedWasm: [{ name: text, uri: text, consequence: text }],
+    wasm: [{ name: text, url: text, state: "substituted", sinceMs: 0, error: text, consequence: text }],
   };
   return report as unknown as AgentReport;
 }

@@ -11,13 +11,20 @@ import { PagePart } from "./page.ts";
 import type { Part, Surroundings } from "./part.ts";
 import { ProbesPart } from "./probes.ts";
 import { type ReportFrame, StatusPart, statusPorts } from "./status.ts";
+import { WasmPart, type WasmReport } from "./wasm.ts";
 import { XdsPart, type XdsReport } from "./xds.ts";
 
 export { closeParts } from "./close-parts.ts";
 export type { AgentContext, AgentEnd, Part, Surroundings } from "./part.ts";
 
 /** What `pilotboat status` shows of a running agent. Without secrets: a certificate's facts, never its key. */
-export type AgentReport = ReportFrame & EnvoyReport & XdsReport & IdentityReport & DnsReport & HealthReport;
+export type AgentReport = ReportFrame &
+  EnvoyReport &
+  XdsReport &
+  WasmReport &
+  IdentityReport &
+  DnsReport &
+  HealthReport;
 
 /** The ports on which this agent and its Envoy will listen. */
 export function plannedPorts(config: AgentConfig): readonly PlannedPort[] {
@@ -60,6 +67,7 @@ export function createParts(around: Surroundings): Parts {
     new DnsPart(around),
     envoy,
     identity,
+    new WasmPart(around),
     xds,
     new HealthPart(around, { envoy, xds }),
     new ProbesPart(around, node),

@@ -1,6 +1,6 @@
 import { type BoundSocket, bindUnix, connectionLimit, type Lifetime } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
-import type { LeftOut, SubstitutedWasm, Trouble, TypeState, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
+import type { LeftOut, Trouble, TypeState, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
 import { type ClaimedFolder, socketAccess, xdsSocketPath } from "../run-folder/index.ts";
 import { hasOwnDocument, isProxyless } from "../start-envoy/index.ts";
 import type { IdentityPart } from "./identity.ts";
@@ -13,8 +13,6 @@ export interface XdsReport {
   readonly xds: readonly TypeState[];
   /** Filters that this Envoy does not have, and was sent its configuration without. */
   readonly leftOut: readonly LeftOut[];
-  /** Remote Wasm modules that Envoy goes without, and what is in their place. */
-  readonly substitutedWasm: readonly SubstitutedWasm[];
 }
 
 export interface XdsNeeds {
@@ -119,13 +117,11 @@ export class XdsPart implements Part {
       controlPlane: { address: this.#around.config.proxy.discoveryAddress, state },
       xds: this.#relay?.types() ?? [],
       leftOut: this.#relay?.leftOut() ?? [],
-      substitutedWasm: this.#relay?.substitutedWasm() ?? [],
     };
   }
 
   notes(): readonly string[] {
-    const { leftOut, substitutedWasm } = this.report();
-    return [...leftOut.map(describeLeftOut), ...substitutedWasm.map(describeWasm)];
+    return this.report().leftOut.map(describeLeftOut);
   }
 }
 
@@ -144,7 +140,6 @@ function relayOptions({ settings }: AgentConfig) {
     maxStreams: settings.maxStreams,
     maxClients: settings.maxXdsClients,
     stockEnvoy: settings.stockEnvoy,
-    isWasmConverted: settings.isWasmConversionEnabled,
     keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
   };
 }
@@ -152,9 +147,4 @@ function relayOptions({ settings }: AgentConfig) {
 /** One line for people. */
 function describeLeftOut({ filter, type, lost }: LeftOut): string {
   return `left out, because this Envoy does not have it: "${filter}" (${type}); lost: ${lost}`;
-}
-
-/** One line for people. */
-function describeWasm({ name, consequence }: SubstitutedWasm): string {
-  return `without its Wasm module, which this version does not fetch: "${name}"; ${consequence}`;
 }

@@ -22,7 +22,7 @@ export interface AgentFacts {
   readonly controlPlane: { readonly address: string; readonly state: string };
   readonly xds: readonly XdsFacts[];
   readonly leftOut: readonly { readonly filter: string; readonly type: string; readonly lost: string }[];
-  readonly substitutedWasm: readonly { readonly name: string; readonly consequence: string }[];
+  readonly wasm?: readonly { readonly name: string; readonly error?: string; readonly consequence?: string }[];
   readonly identity?: IdentityFacts | undefined;
 }
 

@@ -6,11 +6,13 @@ import type { ServerFigures } from "../model/read-traffic.ts";
 
 // Each section is the inside of an element that the document has; the stream replaces it when it changes.
 
-export function readySection({ readiness, leftOut, substitutedWasm }: AgentFacts, nowMs: number): Html {
+export function readySection({ readiness, leftOut, wasm = [] }: AgentFacts, nowMs: number): Html {
   const { ready, since, reason, causes } = readiness;
   const notes = [
     ...leftOut.map(({ filter, lost }) => `This Envoy does not have "${filter}"; lost: ${lost}`),
-    ...substitutedWasm.map(({ name, consequence }) => `Without its Wasm module: "${name}"; ${consequence}`),
+    ...wasm.flatMap(({ name, error, consequence }) =>
+      consequence === undefined ? [] : [`Without its Wasm module: "${name}"; ${consequence}: ${error}`],
+    ),
   ];
   return html`<p class="badge ${ready ? "good" : "bad"}">${ready ? "Ready" : "Not ready"}</p><p class="since">for ${span(
     nowMs - Date.parse(since),

@@ -1,0 +1,151 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { createTransport, type TransportOptions } from "../../base/index.ts";
+import { type AgentConfig, readEgressProxy } from "../../config/index.ts";
+import { PATHS } from "../../istio/index.ts";
+import type { ImageSource, WasmConversion, WasmModule } from "../../wasm/index.ts";
+import { inRunFolder } from "../run-folder/index.ts";
+import type { Part, Serving, Surroundings } from "./part.ts";
+
+/** Its rows of the report. */
+export interface WasmReport {
+  /** Remote Wasm modules that Envoy was told of. */
+  readonly wasm: readonly WasmModule[];
+}
+
+/** Fetches Wasm modules for Envoy, which gets them as local files. */
+export class WasmPart implements Part {
+  readonly #around: Surroundings;
+  #conversion: WasmConversion | undefined;
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  lasting({ settings }: AgentConfig): Record<string, unknown> {
+    return {
+      isWasmConverted: settings.isWasmConversionEnabled,
+      wasm: [...wasmSettings(settings)],
+    };
+  }
+
+  /** Before the relay, which asks for the hook. */
+  async serve({ life }: Serving): Promise<void> {
+    const { config, context, metrics } = this.#around;
+    const { settings } = config;
+    if (!settings.isWasmConversionEnabled) return;
+    const { ModuleCache, WasmConversion, fetchPermits } = await import("../../wasm/index.ts");
+    const log = context.log.scope("wasm");
+    const reach: TransportOptions = {
+      proxy: readEgressProxy(context.host.env, [], HTTP_PORT),
+      permits: fetchPermits(settings.blockedWasmCidrs, log),
+      isUnverified: (host) => isInsecure(settings, host),
+    };
+    const modules = new ModuleCache({
+      folder: await cacheFolder(config),
+      transport: createTransport(reach),
+      images: imageSource(settings, reach, this.#around),
+      requestTimeoutMs: settings.wasmRequestTimeoutMs || DEFAULT_REQUEST_TIMEOUT_MS,
+      attempts: settings.wasmMaxRetries,
+      mostBytes: settings.wasmMaxBytes,
+      expiryMs: settings.wasmModuleExpiryMs || DEFAULT_EXPIRY_MS,
+      purgeIntervalMs: settings.wasmPurgeIntervalMs || DEFAULT_PURGE_INTERVAL_MS,
+      isInUse: (file) => this.report().wasm.some((module) => module.file === file),
+      log,
+      metrics,
+    });
+    await life.own("wasm cache", modules);
+    this.#conversion = new WasmConversion({ modules, encode: encodeStruct, log, metrics });
+  }
+
+  get hooks(): NonNullable<Part["hooks"]> {
+    return this.#conversion === undefined ? [] : [this.#conversion];
+  }
+
+  report(): WasmReport {
+    return { wasm: this.#conversion?.modules ?? [] };
+  }
+
+  notes(): readonly string[] {
+    return this.report().wasm.flatMap(({ name, state, consequence, error }) =>
+      state === "substituted" ? [`without its Wasm module: "${name}"; ${consequence}: ${error}`] : [],
+    );
+  }
+}
+
+type Settings = AgentConfig["settings"];
+
+const HTTP_PORT = "80";
+// what the reference takes for 0
+const DEFAULT_REQUEST_TIMEOUT_MS = 5_000;
+const DEFAULT_EXPIRY_MS = 86_400_000;
+const DEFAULT_PURGE_INTERVAL_MS = 3_600_000;
+/** A filter waits for it. Source: go-containerregistry pkg/v1/remote, retries. */
+const PATIENCE = { attempts: 3, backoff: { initialMs: 1_000, factor: 3, maxMs: 3_000, jitter: 0.1 } };
+/** Of modules, which are built for no platform; Istio's agent asks for this one everywhere. */
+const PLATFORM = { os: "linux", architecture: "amd64" };
+
+function* wasmSettings(settings: Settings): Generator<unknown> {
+  yield settings.wasmInsecureRegistries;
+  yield settings.blockedWasmCidrs;
+  yield [settings.wasmRequestTimeoutMs, settings.wasmMaxRetries, settings.wasmMaxBytes];
+  yield [settings.wasmModuleExpiryMs, settings.wasmPurgeIntervalMs];
+}
+
+/** Istio's folder where the image or the package has made it; else one in the run folder. */
+async function cacheFolder(config: AgentConfig): Promise<string> {
+  const isThere = await access(PATHS.data, constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+  return isThere ? PATHS.data : inRunFolder(config, join(config.proxy.configPath, "wasm"));
+}
+
+function isInsecure({ wasmInsecureRegistries: list }: Settings, host: string): boolean {
+  return list.includes(host) || list.includes("*");
+}
+
+/** The client is loaded when the first image is asked for. */
+function imageSource(settings: Settings, reach: TransportOptions, { context }: Surroundings): ImageSource {
+  const onNote = (line: string): void => context.log.scope("wasm").info(line);
+  return {
+    async resolve(text, secret, stop) {
+      const oci = await import("../../oci/index.ts");
+      const { isPrivate, refuseRealm } = await import("../../wasm/index.ts");
+      const reference = oci.parseReference(text);
+      const given = secret === undefined ? undefined : oci.parseDockerConfig(secret, "the image pull secret");
+      const registry = oci.openRegistry({
+        ...reach,
+        ...{ refuseRealm, onNote, patience: PATIENCE },
+        findCredentials:
+          given === undefined
+            ? oci.dockerCredentials({ env: context.host.env, onNote })
+            : (host) => Promise.resolve(given.find(host)),
+        // a password is not for everybody on the way
+        mayBePlain: (host) => given === undefined || isPrivate(host) || isInsecure(settings, host),
+      });
+      const image = await oci.resolveImage(registry, reference, PLATFORM, stop, { isAnyPlatformFine: true });
+      const { manifest, manifestDigest, digest } = image;
+      return {
+        digests: [...new Set([manifestDigest, digest])],
+        mediaType: manifest.mediaType,
+        layers: manifest.layers,
+        save: (layer, file, over) =>
+          oci.saveBlob(registry, reference, { blob: { ...layer, annotations: {} }, file }, over),
+      };
+    },
+  };
+}
+
+let envoyTypes: Promise<{ encode(type: string, json: never): Uint8Array }> | undefined;
+
+/** The descriptors are loaded when the first TypedStruct comes. */
+async function encodeStruct(type: string, struct: Uint8Array): Promise<Uint8Array> {
+  envoyTypes ??= import("../../control-plane/sources/index.ts").then(({ loadEnvoyTypes }) => loadEnvoyTypes());
+  const [{ fromBinary, toJson }, { StructSchema }] = await Promise.all([
+    import("@bufbuild/protobuf"),
+    import("@bufbuild/protobuf/wkt"),
+  ]);
+  return (await envoyTypes).encode(type, toJson(StructSchema, fromBinary(StructSchema, struct)) as never);
+}

@@ -1,0 +1,1 @@
+export { loadEnvoyTypes } from "./envoy-types.ts";
