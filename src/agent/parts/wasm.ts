@@ -142,7 +142,7 @@ let envoyTypes: Promise<{ encode(type: string, json: never): Uint8Array }> | und
 
 /** The descriptors are loaded when the first TypedStruct comes. */
 async function encodeStruct(type: string, struct: Uint8Array): Promise<Uint8Array> {
-  envoyTypes ??= import("../../control-plane/sources/index.ts").then(({ loadEnvoyTypes }) => loadEnvoyTypes());
+  envoyTypes ??= import("../../proto/envoy-types.ts").then(({ loadEnvoyTypes }) => loadEnvoyTypes());
   const [{ fromBinary, toJson }, { StructSchema }] = await Promise.all([
     import("@bufbuild/protobuf"),
     import("@bufbuild/protobuf/wkt"),

@@ -1,1 +1,0 @@
-export { loadEnvoyTypes } from "./envoy-types.ts";
