@@ -1,12 +1,12 @@
 import { resolve } from "node:path";
 import { AgentError, describeError, goJson, readTextFile } from "../base/index.ts";
+import { goRecord } from "../go-template/index.ts";
 import { PATHS } from "../istio/index.ts";
 import type { JsonObject, JsonValue, RemoteService } from "../istio/mesh/index.ts";
 import type { NodeDescription } from "../node/index.ts";
 import { socketAddress } from "./address.ts";
 import { clientTransportSocket } from "./client-tls.ts";
 import { keepalive, metricsServiceOf } from "./clusters.ts";
-import { goRecord } from "./go-record.ts";
 import { goMetadata, goProxyConfig } from "./go-values.ts";
 import type { BootstrapOptions } from "./options.ts";
 import { gcpProject, lightstepTokenFile, platformMetadata, runtime } from "./render-bootstrap.ts";
@@ -51,8 +51,8 @@ export async function renderUserTemplate(
     });
   try {
     const source = await readTextFile(resolve(words.cwd, path));
-    const { createTemplate } = await import("./template-engine.ts");
-    const text = createTemplate(source, words.environment)(values);
+    const { createTemplate } = await import("../go-template/engine/index.ts");
+    const text = createTemplate(source, { environment: words.environment })(values);
     return { text, extension: /\.yaml(\.tmpl)?$/.test(path) ? "yaml" : "json", warnings };
   } catch (error) {
     throw refuse(error);

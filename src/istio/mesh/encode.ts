@@ -31,7 +31,9 @@ export function encodeValue(field: FieldType, value: unknown): JsonValue {
       return (value as readonly unknown[]).map((item) => encodeValue(field.of, item));
     case "map":
       return Object.fromEntries(
-        Object.entries(value as object).map(([key, item]) => [key, encodeValue(field.of, item)]),
+        Object.entries(value as object)
+          .sort(([a], [b]) => (a < b ? -1 : 1)) // as Go's protojson writes it
+          .map(([key, item]) => [key, encodeValue(field.of, item)]),
       );
     case "wrapped":
       return field.of === "int64" ? String(value) : (value as number | boolean);

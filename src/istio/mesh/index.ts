@@ -6,7 +6,7 @@ import { fillZeros } from "./schema.ts";
 
 export { type DecodeSink, decodePresent, type Path } from "./decode.ts";
 export { encodeMessage, encodeValue, type JsonObject, type JsonValue } from "./encode.ts";
-export { MESH_CONFIG } from "./mesh-config.ts";
+export { MESH_CONFIG, type MeshConfig } from "./mesh-config.ts";
 export { type ClientTlsSettings, PROXY_CONFIG, type ProxyConfig, type RemoteService } from "./proxy-config.ts";
 export { probeTrouble, type ReadinessProbe } from "./readiness-probe.ts";
 export { type Field, type FieldType, fillZeros, type MessageSchema, protoName, zeroOf } from "./schema.ts";

@@ -7,6 +7,7 @@ import {
   int32,
   json,
   listOf,
+  type MessageOf,
   mapOf,
   message,
   string,
@@ -120,3 +121,5 @@ export const MESH_CONFIG = {
   tlsDefaults: message(TLS_CONFIG),
   compliancePolicy: string,
 } as const;
+
+export type MeshConfig = MessageOf<typeof MESH_CONFIG>;

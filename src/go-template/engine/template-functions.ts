@@ -16,8 +16,8 @@ import {
   sprigTypes,
   type TemplateFunc,
 } from "@promptctl/go-template-js";
-import { escapeGoJson } from "../base/index.ts";
-import { isGoTextMap } from "./go-record.ts";
+import { escapeGoJson } from "../../base/index.ts";
+import { isGoTextMap } from "../go-record.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -45,6 +45,7 @@ export function templateFunctions(environment: Environment): FuncMap {
     ...pathFunctions(),
     ...environmentFunctions(environment),
     ...urlFunctions(),
+    ...textFunctions(),
     index: { fn: index, argTypes: ["collection", "index-key"] },
   };
   return { ...all, ...otherNames(all) };
@@ -65,6 +66,33 @@ function otherNames(all: FuncMap): FuncMap {
   ];
   const found = pairs.flatMap(([name, of]) => (all[of] === undefined ? [] : [[name, all[of]] as const]));
   return Object.fromEntries(found);
+}
+
+/** Those of sprig that take anything and print it; the engine's own take texts only. */
+function textFunctions(): FuncMap {
+  const present = (values: readonly unknown[]): string[] =>
+    values.filter((value) => value !== undefined && value !== null).map(String);
+  const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value]);
+  return {
+    quote: { fn: (...values: unknown[]) => present(values).map(goQuote).join(" "), argTypes: ["value"] },
+    squote: {
+      fn: (...values: unknown[]) =>
+        present(values)
+          .map((text) => `'${text}'`)
+          .join(" "),
+      argTypes: ["value"],
+    },
+    cat: { fn: (...values: unknown[]) => present(values).join(" "), argTypes: ["value"] },
+    join: {
+      fn: (separator: unknown, list: unknown) => present(listOf(list)).join(String(separator)),
+      argTypes: ["value"],
+    },
+  };
+}
+
+/** Go's `%q` for what is printable: JSON writes the same escapes. */
+function goQuote(text: string): string {
+  return JSON.stringify(text);
 }
 
 function jsonFunctions(): FuncMap {

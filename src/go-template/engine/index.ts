@@ -1,0 +1,1 @@
+export { createTemplate, type TemplateFunctions, templateLineOf } from "./template-engine.ts";

@@ -1,0 +1,2 @@
+export { goMessage } from "./go-message.ts";
+export { goNilCollection, goRecord, goTextMap } from "./go-record.ts";
