@@ -75,6 +75,10 @@ export const ERROR_CATALOGUE = {
     kind: "peer",
     summary: "An image is what its digest says, and lacks what is wanted of it: a platform, a file, a known form.",
   },
+  INJECTION_FAILED: {
+    kind: "usage",
+    summary: "A pod cannot be injected: an annotation is wrong, a template is unknown or fails.",
+  },
   INTERNAL: { kind: "bug", summary: "The agent met a state that its own logic rules out." },
   KUBECONFIG_INVALID: {
     kind: "usage",
@@ -107,6 +111,10 @@ export const ERROR_CATALOGUE = {
   LOCAL_ISTIOD_IN_USE: {
     kind: "environment",
     summary: "The Service of istiod leads to an istiod on a machine already; the message names which.",
+  },
+  MANIFEST_INVALID: {
+    kind: "usage",
+    summary: "A Kubernetes manifest cannot be read, or lacks what its kind must have; file and line are named.",
   },
   NOT_CONFIRMED: {
     kind: "usage",

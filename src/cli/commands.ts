@@ -10,6 +10,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command:
   connect: () => import("./connect.ts"),
   clone: () => import("./clone.ts"),
   gateway: () => import("./gateway.ts"),
+  inject: () => import("./inject.ts"),
   "use-local-istiod": () => import("./use-local-istiod.ts"),
   reload: () => import("./reload.ts"),
   "control-plane": () => import("./control-plane.ts"),

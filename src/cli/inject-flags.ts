@@ -1,0 +1,87 @@
+import { CLUSTER_FLAGS } from "./cluster-words.ts";
+
+/** The flags of `inject`; those in camelCase are those of `istioctl kube-inject`. */
+export const INJECT_FLAGS = [
+  {
+    name: "filename",
+    shorthand: "f",
+    type: "strings",
+    default: [],
+    help: "Manifests: a file, a folder with .yaml, .yml and .json files, or - for stdin; may be repeated",
+    value: "PATH",
+  },
+  {
+    name: "namespace",
+    shorthand: "n",
+    type: "string",
+    default: undefined,
+    help: "Namespace of manifests that name none; default: that of the context",
+    value: "NAME",
+  },
+  {
+    name: "image",
+    type: "string",
+    default: undefined,
+    help: "Image of the proxy; istio keeps that of the mesh; default: pilotboat with this version as its tag",
+    value: "IMAGE",
+  },
+  { name: "diff", type: "bool", default: false, help: "Print what changes instead of the manifests" },
+  {
+    name: "output",
+    shorthand: "o",
+    type: "string",
+    default: "yaml",
+    help: "Form of the manifests",
+    value: "json|yaml",
+  },
+  {
+    name: "native-sidecar",
+    type: "string",
+    default: "auto",
+    help: "Make the sidecar an init container that stays; auto: where all nodes of the cluster are Kubernetes 1.33 or newer",
+    value: "auto|true|false",
+  },
+  {
+    name: "revision",
+    type: "string",
+    default: undefined,
+    help: "Which istiod; default: the one without a revision",
+    value: "NAME",
+  },
+  {
+    name: "injectConfigFile",
+    type: "string",
+    default: undefined,
+    help: "Templates: the key config of the injector's ConfigMap as a file",
+    value: "FILE",
+  },
+  {
+    name: "valuesFile",
+    type: "string",
+    default: undefined,
+    help: "Values: the key values of the injector's ConfigMap as a file",
+    value: "FILE",
+  },
+  {
+    name: "meshConfigFile",
+    type: "string",
+    default: undefined,
+    help: "Mesh configuration as a file",
+    value: "FILE",
+  },
+  {
+    name: "injectConfigMapName",
+    type: "string",
+    default: undefined,
+    help: "ConfigMap of templates and values; default: istio-sidecar-injector, with the revision behind it",
+    value: "NAME",
+  },
+  {
+    name: "meshConfigMapName",
+    type: "string",
+    default: undefined,
+    help: "ConfigMap of the mesh configuration; default: istio, with the revision behind it",
+    value: "NAME",
+  },
+  ...CLUSTER_FLAGS,
+] as const;

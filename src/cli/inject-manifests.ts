@@ -1,0 +1,80 @@
+import { readdir, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { AgentError, describeError, readBody } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import { readNamedFile } from "./named-path.ts";
+
+/** One document of a file. */
+export interface ManifestText {
+  readonly text: string;
+  /** The file's name, as it was given, or `stdin`. */
+  readonly source: string;
+  /** Where it begins in the file, counted from 1. */
+  readonly firstLine: number;
+}
+
+/**
+ * The documents of all that is named, in its order; of a folder the .yaml, .yml and .json files in it, by name. Rejects with
+ * USAGE for what does not exist, FILE_UNREADABLE, or MANIFEST_INVALID.
+ */
+export async function readManifests(paths: readonly string[], host: Host): Promise<readonly ManifestText[]> {
+  const found: ManifestText[] = [];
+  for (const path of paths) {
+    for (const { text, source } of await readPath(path, host)) found.push(...documentsOf(text, source));
+  }
+  return found;
+}
+
+interface NamedText {
+  readonly text: string;
+  readonly source: string;
+}
+
+async function readPath(path: string, host: Host): Promise<readonly NamedText[]> {
+  if (path === "-") return [{ text: await readStdin(host), source: "stdin" }];
+  const at = resolve(host.cwd, path);
+  const isFolder = (await stat(at).catch(() => undefined))?.isDirectory() === true; // who reads it says why not
+  if (!isFolder) return [{ text: await readNamedFile(at, "-f", MOST_BYTES), source: path }];
+  const names = (await readdir(at)).filter((name) => /\.(ya?ml|json)$/.test(name)).sort();
+  if (names.length === 0)
+    throw new AgentError("USAGE", `Cannot use the folder "${path}" (-f): it has no .yaml, .yml or .json file`);
+  return Promise.all(
+    names.map(async (name) => ({
+      text: await readNamedFile(join(at, name), "-f", MOST_BYTES),
+      source: join(path, name),
+    })),
+  );
+}
+
+const MOST_BYTES = 64 * 2 ** 20;
+
+async function readStdin({ openStdin }: Host): Promise<string> {
+  const failed = (reason: string, cause?: unknown): AgentError =>
+    new AgentError("FILE_UNREADABLE", `Cannot read the manifests from stdin: ${reason}`, { cause });
+  if (openStdin === undefined) throw failed("there is none");
+  const bytes = await readBody(openStdin() as AsyncIterable<Buffer>, MOST_BYTES).catch((error: unknown) => {
+    throw failed(describeError(error), error);
+  });
+  if (bytes.length === 0) throw failed("it is empty or closed");
+  return bytes.toString("utf8");
+}
+
+/** Between lines that begin with `---`; what is only space or comment is none. */
+function documentsOf(text: string, source: string): readonly ManifestText[] {
+  const documents: ManifestText[] = [];
+  let [lines, firstLine]: [string[], number] = [[], 1];
+  const finish = (): void => {
+    const document = lines.join("\n");
+    if (!/^(\s*(#.*)?(\n|$))*$/.test(document)) documents.push({ text: document, source, firstLine });
+  };
+  for (const [at, line] of text.split("\n").entries()) {
+    if (!/^---(\s|$)/.test(line)) {
+      lines.push(line);
+      continue;
+    }
+    finish();
+    [lines, firstLine] = [/^---\s*(#.*)?$/.test(line) ? [""] : [line.replace(/^---/, "   ")], at + 1];
+  }
+  finish();
+  return documents;
+}
