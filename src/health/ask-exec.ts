@@ -27,7 +27,7 @@ export async function askExec(
       throw new Error(`exit status ${code}${isNotThere(code, setpriv) ? `: cannot run "${command[0]}"` : ""}`);
   } catch (error) {
     const isLate = error instanceof AgentError && error.code === "TIMEOUT";
-    throw isLate ? new Error("command timeout exceeded: signal: killed", { cause: error }) : error;
+    throw isLate ? new Error("command timeout exceeded: signal: killed") : error; // the reference's words say it all
   }
 }
 

@@ -97,6 +97,7 @@ test.each([
   ["privateKeyProvider", { privateKeyProvider: { cryptomb: { pollDelay: 1n, fallback: true } } }],
   ["controlPlaneAuthPolicy", { controlPlaneAuthPolicy: "NONE" }],
   ["configPath", { configPath: "./other" }],
+  ["readinessProbe", { readinessProbe: { tcpSocket: { host: "", port: 80 } } as never }],
 ] as const)("%s is refused by name, beside whatever else changed", (name, fields) => {
   const after = { ...before, proxy: { ...before.proxy, concurrency: 3, ...fields } as AgentConfig["proxy"] };
   expect(outcomeOf(after)).toBe(`Cannot change ${name} while the agent runs`);
