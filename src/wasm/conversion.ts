@@ -12,11 +12,12 @@ import {
 import { CONVERSION_DURATION, CONVERSIONS } from "./metrics.ts";
 import type { ModuleCache } from "./module-cache.ts";
 import { shownUrl } from "./module-url.ts";
+import { canRun, runtimesOf, withoutRuntime } from "./runtimes.ts";
 
 /** Field numbers of discovery messages that the conversion looks at; they differ between whole states and changes. */
 export interface MessageShape {
   readonly name: "sotw" | "delta";
-  readonly request: { readonly names: number; readonly unsubscribe: number | undefined };
+  readonly request: { readonly node: number; readonly names: number; readonly unsubscribe: number | undefined };
   readonly response: { readonly resources: number; readonly anyInResource: number | undefined };
 }
 
@@ -62,17 +63,19 @@ export class WasmConversion {
     return [...this.#modules.values()];
   }
 
-  /** A hook of the xDS relay. */
-  forStream(shape: MessageShape) {
+  /** A hook of the xDS relay. Throws on bytes that are not protobuf. */
+  forStream(shape: MessageShape, firstRequest: Uint8Array) {
+    const runtimes = runtimesOf(firstRequest, shape.request.node);
     return {
       handles: (typeUrl: string): boolean => typeUrl === EXTENSION_TYPE,
-      rewrite: (message: Buffer, _: unknown, over: AbortSignal): Promise<Buffer> => this.#convert(message, shape, over),
+      rewrite: (message: Buffer, _: unknown, over: AbortSignal): Promise<Buffer> =>
+        this.#convert(message, shape, { runtimes, over }),
       noteRequest: (_: string, message: Uint8Array): void => this.#noteRequest(shape, message),
     };
   }
 
   /** Rejects with an Error, whose text is for the control plane, when a resource is no extension configuration. */
-  async #convert(message: Buffer, { response }: MessageShape, over: AbortSignal): Promise<Buffer> {
+  async #convert(message: Buffer, { response }: MessageShape, stream: Stream): Promise<Buffer> {
     const startMs = performance.now();
     const { resources, anyInResource } = response;
     // a Buffer cuts parts out of itself several times slower than a plain array
@@ -88,9 +91,9 @@ export class WasmConversion {
       anys.push(any);
       return any;
     });
-    const converted = await Promise.allSettled(anys.map((any) => this.#convertOne(any, over)));
+    const converted = await Promise.allSettled(anys.map((any) => this.#convertOne(any, stream)));
     this.#options.metrics.observe(CONVERSION_DURATION, performance.now() - startMs);
-    over.throwIfAborted();
+    stream.over.throwIfAborted();
     const failures = converted.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
     if (failures.length > 0) throw new Error(listed(failures.map(({ reason }) => describeError(reason))));
     let at = 0;
@@ -98,7 +101,7 @@ export class WasmConversion {
     return next === bytes ? message : Buffer.from(next.buffer, next.byteOffset, next.length);
   }
 
-  async #convertOne(any: Uint8Array, over: AbortSignal): Promise<Uint8Array> {
+  async #convertOne(any: Uint8Array, stream: Stream): Promise<Uint8Array> {
     let typed: Uint8Array;
     let remote: RemoteWasm | undefined;
     try {
@@ -114,24 +117,25 @@ export class WasmConversion {
       return any;
     }
     try {
-      const file = await this.#fetch(remote, over);
+      const file = await this.#fetch(remote, stream);
       this.#count("success");
       this.#note({ ...this.#facts(remote), state: "loaded", file });
       return withLocalModule(typed, remote, file);
     } catch (error) {
-      over.throwIfAborted();
+      stream.over.throwIfAborted();
       this.#count(remote.url === undefined ? "miss_remote_fetch_hint" : "fetch_failure");
       return this.#substitute(typed, remote, describeError(error));
     }
   }
 
-  #fetch(remote: RemoteWasm, over: AbortSignal): Promise<string> {
-    const { name, plugin, url, checksum, timeoutMs, pull } = remote;
+  async #fetch(remote: RemoteWasm, { runtimes, over }: Stream): Promise<string> {
+    const { name, plugin, url, checksum, timeoutMs, pull, runtime } = remote;
     const facts = this.#facts(remote);
     if (this.#modules.get(name)?.url !== facts.url) this.#note({ ...facts, state: "fetching" });
+    if (!canRun(runtimes, runtime)) throw new Error(withoutRuntime(runtime));
     if (url === undefined) throw new Error(`the Wasm module of "${name}" has no URL`);
     if (pull.secret === "") throw new Error(`cannot fetch Wasm module ${plugin}: missing image pulling secret`);
-    return this.#options.modules
+    return await this.#options.modules
       .get({ url, checksum, resource: name, pull, timeoutMs }, over)
       .catch((cause: unknown) => {
         throw new Error(`cannot fetch Wasm module ${shownUrl(url)}`, { cause });
@@ -178,6 +182,13 @@ export class WasmConversion {
     if (name === "delta") return;
     for (const known of this.#modules.keys()) if (!wanted.has(known)) this.#modules.delete(known);
   }
+}
+
+/** Of one stream. */
+interface Stream {
+  /** Wasm runtimes that Envoy was built with; empty when it does not say. */
+  readonly runtimes: ReadonlySet<string>;
+  readonly over: AbortSignal;
 }
 
 const CONSEQUENCES = {

@@ -8,6 +8,8 @@ export interface RemoteWasm {
   /** Of the plugin, as its configuration has it. */
   readonly plugin: string;
   readonly filter: FilterKind;
+  /** What runs it in Envoy, such as `envoy.wasm.runtime.v8`; empty for any. */
+  readonly runtime: string;
   /** Traffic goes on without the module when it cannot be had. */
   readonly isFailOpen: boolean;
   /** Undefined when the configuration says not where the module is. */
@@ -55,7 +57,7 @@ const ANY = { typeUrl: 1, value: 2 } as const;
 const CONFIG = { name: 1, typed: 2 } as const;
 const WASM = { plugin: 1 } as const;
 const PLUGIN = { name: 1, vm: 3, failOpen: 5, failurePolicy: 7 } as const;
-const VM = { code: 3, environment: 7 } as const;
+const VM = { runtime: 2, code: 3, environment: 7 } as const;
 const CODE = { local: 1, remote: 2 } as const;
 const REMOTE = { httpUri: 1, sha256: 2 } as const;
 const HTTP_URI = { uri: 1, timeout: 3 } as const;
@@ -112,6 +114,7 @@ export function readRemoteWasm(any: Uint8Array): RemoteWasm | undefined {
   return {
     ...{ name, filter },
     plugin: textOf(plugin, PLUGIN.name),
+    runtime: textOf(vm, VM.runtime),
     isFailOpen: isFailOpen(plugin),
     url: http && textOf(http, HTTP_URI.uri),
     checksum: checksum === NO_CHECKSUM ? "" : checksum,

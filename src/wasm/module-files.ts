@@ -1,18 +1,18 @@
 import { createHash, randomBytes } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
-import { type FileHandle, open, readdir, rename, stat, unlink, utimes } from "node:fs/promises";
+import { type FileHandle, open, rename, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import {
   AgentError,
   describeError,
   holdFolder,
   makeFolder,
-  readTextFile,
   type TrustedFolder,
   writeFileAtomically,
   writeHint,
 } from "../base/index.ts";
 import { judgeModule } from "./judge-module.ts";
+import { purge, RECORD, readRecord, TEMPORARY, URL_RECORD, WASM } from "./purge.ts";
 
 /** A module on disk, complete and verified. */
 export interface StoredModule {
@@ -43,8 +43,6 @@ export interface StagedModule {
 const FOLDER_MODE = 0o755; // Envoy may be another user
 const FILE_MODE = 0o644;
 const CHECKSUM = /^[0-9a-f]{64,128}$/;
-const WASM = ".wasm";
-const TEMPORARY = ".tmp";
 
 /**
  * Modules in a folder, `<sha256 of the name>/<checksum>.wasm` as Istio's agent has them, and beside them what URLs stand for
@@ -135,48 +133,9 @@ export class ModuleFiles {
     return this.#writeRecord(this.#urlRecordOf(name, record.url), record);
   }
 
-  /**
-   * Removes modules that were not used for so long and what is known of them, and what an agent that was killed has left.
-   * Resolves with the number of modules that stay. Rejects with the system's error.
-   */
+  /** As `purge`; a file that was removed is verified again, should it come back. */
   async purge(expiryMs: number, isInUse: (file: string) => boolean): Promise<number> {
-    const entries = await readdir(this.#folder, { withFileTypes: true }).catch(() => []);
-    let left = 0;
-    for (const entry of entries) {
-      if (!entry.isDirectory() || !/^[0-9a-f]{64}$/.test(entry.name)) continue;
-      left += await this.#purgeFolder(join(this.#folder, entry.name), expiryMs, isInUse);
-    }
-    return left;
-  }
-
-  async #purgeFolder(place: string, expiryMs: number, isInUse: (file: string) => boolean): Promise<number> {
-    await using folder = await holdFolder(place);
-    const names = await readdir(folder.here);
-    const ages = new Map<string, number>();
-    for (const name of names) {
-      const found = await stat(folder.at(name)).catch(() => undefined);
-      if (found !== undefined) ages.set(name, Date.now() - found.mtimeMs);
-    }
-    const remove = async (name: string): Promise<void> => {
-      await unlink(folder.at(name)).catch(() => undefined); // another agent may be as fast
-      this.#verified.delete(join(place, name));
-    };
-    const staying = new Set<string>();
-    for (const [name, ageMs] of ages) {
-      if (name.endsWith(TEMPORARY) && ageMs > ABANDONED_MS) await remove(name);
-      if (!name.endsWith(WASM)) continue;
-      if (ageMs <= expiryMs || isInUse(join(place, name))) staying.add(name.slice(0, -WASM.length));
-      else await remove(name);
-    }
-    for (const name of ages.keys()) {
-      if (!name.endsWith(".json")) continue;
-      const checksum = name.startsWith("url-")
-        ? (await readRecord(folder.at(name)))?.checksum
-        : name.slice(0, -".json".length);
-      if (!staying.has(String(checksum)) && (ages.get(name) ?? 0) > Math.min(expiryMs, ABANDONED_MS))
-        await remove(name);
-    }
-    return staying.size;
+    return purge(this.#folder, { expiryMs, isInUse, onRemoved: (file) => this.#verified.delete(file) });
   }
 
   async #enter(place: string): Promise<TrustedFolder> {
@@ -206,11 +165,11 @@ export class ModuleFiles {
   }
 
   #recordOf(name: string, checksum: string): string {
-    return join(this.#placeOf(name), `${checksum}.json`);
+    return join(this.#placeOf(name), `${checksum}${RECORD}`);
   }
 
   #urlRecordOf(name: string, url: string): string {
-    return join(this.#placeOf(name), `url-${hash(url)}.json`);
+    return join(this.#placeOf(name), `${URL_RECORD}${hash(url)}${RECORD}`);
   }
 }
 
@@ -219,9 +178,6 @@ interface ModuleFacts {
   readonly checksum: string;
   readonly sha256: string;
 }
-
-/** No download takes so long: who began it is gone. */
-const ABANDONED_MS = 3_600_000;
 
 function temporaryName(): string {
   return `${randomBytes(8).toString("hex")}${TEMPORARY}`;
@@ -244,15 +200,6 @@ async function isIntact(file: string, sha256: string): Promise<boolean> {
   const digesting = createHash("sha256");
   for await (const piece of createReadStream(file)) digesting.update(piece as Buffer);
   return digesting.digest("hex") === sha256;
-}
-
-async function readRecord(file: string): Promise<Record<string, unknown> | undefined> {
-  try {
-    const found: unknown = JSON.parse(await readTextFile(file));
-    return typeof found === "object" && found !== null ? (found as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined; // as if it were not there: the module is fetched again
-  }
 }
 
 function unwritable(place: string): (error: unknown) => never {

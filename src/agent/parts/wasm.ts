@@ -1,12 +1,13 @@
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { createTransport, type TransportOptions } from "../../base/index.ts";
+import { createTransport } from "../../base/index.ts";
 import { type AgentConfig, readEgressProxy } from "../../config/index.ts";
 import { PATHS } from "../../istio/index.ts";
-import type { ImageSource, WasmConversion, WasmModule } from "../../wasm/index.ts";
+import type { WasmConversion, WasmModule } from "../../wasm/index.ts";
 import { inRunFolder } from "../run-folder/index.ts";
 import type { Part, Serving, Surroundings } from "./part.ts";
+import { imageSource } from "./wasm-images.ts";
 
 /** Its rows of the report. */
 export interface WasmReport {
@@ -37,15 +38,15 @@ export class WasmPart implements Part {
     if (!settings.isWasmConversionEnabled) return;
     const { ModuleCache, WasmConversion, fetchPermits } = await import("../../wasm/index.ts");
     const log = context.log.scope("wasm");
-    const reach: TransportOptions = {
+    const reach = {
       proxy: readEgressProxy(context.host.env, [], HTTP_PORT),
       permits: fetchPermits(settings.blockedWasmCidrs, log),
-      isUnverified: (host) => isInsecure(settings, host),
+      isUnverified: (host: string) => isInsecure(settings, host),
     };
     const modules = new ModuleCache({
       folder: await cacheFolder(config),
       transport: createTransport(reach),
-      images: imageSource(settings, reach, this.#around),
+      images: imageSource({ reach, env: context.host.env, isInsecure: reach.isUnverified, log }),
       requestTimeoutMs: settings.wasmRequestTimeoutMs || DEFAULT_REQUEST_TIMEOUT_MS,
       attempts: settings.wasmMaxRetries,
       mostBytes: settings.wasmMaxBytes,
@@ -81,10 +82,6 @@ const HTTP_PORT = "80";
 const DEFAULT_REQUEST_TIMEOUT_MS = 5_000;
 const DEFAULT_EXPIRY_MS = 86_400_000;
 const DEFAULT_PURGE_INTERVAL_MS = 3_600_000;
-/** A filter waits for it. Source: go-containerregistry pkg/v1/remote, retries. */
-const PATIENCE = { attempts: 3, backoff: { initialMs: 1_000, factor: 3, maxMs: 3_000, jitter: 0.1 } };
-/** Of modules, which are built for no platform; Istio's agent asks for this one everywhere. */
-const PLATFORM = { os: "linux", architecture: "amd64" };
 
 function* wasmSettings(settings: Settings): Generator<unknown> {
   yield settings.wasmInsecureRegistries;
@@ -104,38 +101,6 @@ async function cacheFolder(config: AgentConfig): Promise<string> {
 
 function isInsecure({ wasmInsecureRegistries: list }: Settings, host: string): boolean {
   return list.includes(host) || list.includes("*");
-}
-
-/** The client is loaded when the first image is asked for. */
-function imageSource(settings: Settings, reach: TransportOptions, { context }: Surroundings): ImageSource {
-  const onNote = (line: string): void => context.log.scope("wasm").info(line);
-  return {
-    async resolve(text, secret, stop) {
-      const oci = await import("../../oci/index.ts");
-      const { isPrivate, refuseRealm } = await import("../../wasm/index.ts");
-      const reference = oci.parseReference(text);
-      const given = secret === undefined ? undefined : oci.parseDockerConfig(secret, "the image pull secret");
-      const registry = oci.openRegistry({
-        ...reach,
-        ...{ refuseRealm, onNote, patience: PATIENCE },
-        findCredentials:
-          given === undefined
-            ? oci.dockerCredentials({ env: context.host.env, onNote })
-            : (host) => Promise.resolve(given.find(host)),
-        // a password is not for everybody on the way
-        mayBePlain: (host) => given === undefined || isPrivate(host) || isInsecure(settings, host),
-      });
-      const image = await oci.resolveImage(registry, reference, PLATFORM, stop, { isAnyPlatformFine: true });
-      const { manifest, manifestDigest, digest } = image;
-      return {
-        digests: [...new Set([manifestDigest, digest])],
-        mediaType: manifest.mediaType,
-        layers: manifest.layers,
-        save: (layer, file, over) =>
-          oci.saveBlob(registry, reference, { blob: { ...layer, annotations: {} }, file }, over),
-      };
-    },
-  };
 }
 
 let envoyTypes: Promise<{ encode(type: string, json: never): Uint8Array }> | undefined;
