@@ -21,6 +21,8 @@ export interface ServeFlags {
   readonly dir: string;
   readonly host: string;
   readonly port: string;
+  readonly "plaintext-port": string | undefined;
+  readonly "debug-port": string | undefined;
   readonly "trust-domain": string;
   readonly set: readonly string[];
   readonly "ca-dir": string | undefined;
@@ -56,6 +58,7 @@ async function serveUntilStopped(flags: ServeFlags, host: Host): Promise<void> {
         resources,
         host: flags.host,
         port: parsePort("--port", flags.port),
+        ...optionalPorts(flags),
         trustDomain: flags["trust-domain"],
         values,
         ...(flags["ca-dir"] === undefined ? {} : { caFolder: resolve(host.cwd, flags["ca-dir"]) }),
@@ -72,6 +75,9 @@ async function serveUntilStopped(flags: ServeFlags, host: Host): Promise<void> {
     host.stdout.write(`service        http://127.0.0.1:${service.port}\n`);
   }
   await life.own("token desk", openDesk(controlPlane, host, log));
+  const { plaintextAddress, debugAddress } = controlPlane;
+  if (plaintextAddress !== undefined) host.stdout.write(`plaintext      ${plaintextAddress}\n`);
+  if (debugAddress !== undefined) host.stdout.write(`debug          http://${debugAddress}/debug/list\n`);
   host.stdout.write(
     `control plane  ${controlPlane.address}\nresources      ${describeResources(controlPlane.resourceCounts(), resources)}\n`,
   );
@@ -83,6 +89,13 @@ async function serveUntilStopped(flags: ServeFlags, host: Host): Promise<void> {
     await keepFresh(write, log, stop);
   }
   await aborted(stop);
+}
+
+function optionalPorts({ "plaintext-port": plaintext, "debug-port": debug }: ServeFlags) {
+  return {
+    ...(plaintext === undefined ? {} : { plaintextPort: parsePort("--plaintext-port", plaintext) }),
+    ...(debug === undefined ? {} : { debugPort: parsePort("--debug-port", debug) }),
+  };
 }
 
 function describeResources(counts: ResourceCounts, folder: string): string {

@@ -30,6 +30,7 @@ const tokenCommand = defineCommand({
   summary: "Print a token of a running control plane, so that another workload can join",
   flags: TOKEN_FLAGS,
   examples: [
+    "pilotboat control-plane --dir my-mesh --plaintext-port 15010 --debug-port 15014     # for grpcurl, istioctl and curl",
     "pilotboat control-plane token -n shop --service-account cart",
     "pilotboat control-plane token -n shop --service-account cart --write-credentials ~/cart",
   ],
@@ -53,6 +54,20 @@ const FLAGS = [
   },
   { name: "host", type: "string", default: "127.0.0.1", help: "Address to listen on", value: "ADDRESS" },
   { name: "port", type: "string", default: "15012", help: "Port to listen on; 0 chooses a free one", value: "PORT" },
+  {
+    name: "plaintext-port",
+    type: "string",
+    default: undefined,
+    help: "Also serve ADS without TLS on this port of 127.0.0.1, to anybody, all but secrets; 0 chooses a free one",
+    value: "PORT",
+  },
+  {
+    name: "debug-port",
+    type: "string",
+    default: undefined,
+    help: "Also serve istiod's debug endpoints over HTTP on this port of 127.0.0.1; 0 chooses a free one",
+    value: "PORT",
+  },
   { name: "trust-domain", type: "string", default: "cluster.local", help: "SPIFFE trust domain", value: "NAME" },
   {
     name: "set",

@@ -1,20 +1,11 @@
-import { resolve } from "node:path";
 import { AgentError, escapeLine, parseGoDuration, toMs } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import { hideSecrets } from "../istio/index.ts";
 import * as client from "../xds-client/index.ts";
 import { writeDocument } from "./document.ts";
-import { readNamedFile } from "./named-path.ts";
 import { printWarnings } from "./print-error.ts";
 import { columnTable, stderrOf, stdoutOf } from "./terminal/index.ts";
-import { type Access, readAccess, type ServerFlags } from "./xds-server.ts";
-
-export interface AskFlags extends ServerFlags {
-  readonly types: readonly string[];
-  readonly file: string | undefined;
-  readonly name: readonly string[];
-  readonly delta: boolean;
-}
+import { responseJson } from "./xds-json.ts";
+import { type AskFlags, readQuestion } from "./xds-question.ts";
 
 export interface GetFlags extends AskFlags {
   /** In Go's form. */
@@ -25,10 +16,11 @@ export interface GetFlags extends AskFlags {
 /** `pilotboat xds get`. Rejects with USAGE, CONFIG_INVALID, CONTROL_PLANE_UNREACHABLE, UNAUTHENTICATED, REQUEST_FAILED, TIMEOUT. */
 export async function getAndPrint(flags: GetFlags, host: Host): Promise<number> {
   const limitMs = readLimit(flags.timeout);
+  const { stop } = host.signals;
   const { server, question } = await readQuestion(flags, host);
   const teller = client.createTeller();
   const { referredNames } = teller;
-  const watched = await client.getResources(server, question, { limitMs, stop: host.signals.stop, referredNames });
+  const watched = await client.getResources(server, question, { limitMs, stop, referredNames });
   const wanted = watched.filter(({ isWanted }) => isWanted);
   tellNames(wanted, host);
   if (flags.output === "short") printShort(wanted, host);
@@ -47,58 +39,6 @@ function readLimit(text: string): number {
   const ns = parseGoDuration(text);
   if (ns !== undefined && ns > 0n) return Math.max(1, toMs(ns));
   throw new AgentError("USAGE", `Cannot use --timeout "${text}", wanted a time such as 10s or 1m`);
-}
-
-/** What is asked of whom. Rejects with USAGE, CONFIG_INVALID, FILE_UNREADABLE. */
-async function readQuestion(flags: AskFlags, host: Host) {
-  const requests = flags.file === undefined ? undefined : await readFile(flags.file, flags.delta, host);
-  const access = await readAccess(flags, host);
-  return {
-    server: access.server,
-    question: {
-      isDelta: flags.delta,
-      node: requests?.node ?? nodeOf(access),
-      wanted: wantedOf(flags, requests?.wanted ?? []),
-    },
-  };
-}
-
-async function readFile(file: string, isDelta: boolean, host: Host) {
-  const path = file === "-" ? "/dev/stdin" : resolve(host.cwd, file);
-  return client.readRequests(await readNamedFile(path, "--file"), `"${file === "-" ? "stdin" : file}"`, isDelta);
-}
-
-function nodeOf({ bootstrapNode, words }: Access) {
-  return bootstrapNode === undefined
-    ? client.describeNode(words)
-    : client.nodeFromJson(bootstrapNode as Parameters<typeof client.nodeFromJson>[0]);
-}
-
-const USUAL_TYPES = ["cds", "lds", "eds", "rds"];
-
-function wantedOf({ types, name: names }: AskFlags, inFile: readonly client.Wanted[]): readonly client.Wanted[] {
-  const usual = inFile.length > 0 ? [] : USUAL_TYPES;
-  const typeUrls = [...new Set((types.length === 0 ? usual : types).map(typeOf))];
-  const known = new Set(inFile.map(({ typeUrl }) => typeUrl));
-  const added = typeUrls.filter((typeUrl) => !known.has(typeUrl));
-  const first = inFile.filter(({ typeUrl }, at) => inFile.findIndex((one) => one.typeUrl === typeUrl) === at);
-  const all = [...first, ...added.map((typeUrl) => ({ typeUrl, names: [] }))];
-  if (names.length === 0) return all;
-  if (all.length === 1) return all.map((one) => ({ ...one, names: [...one.names, ...names] }));
-  throw new AgentError("USAGE", "Cannot use --name with several types: name one type");
-}
-
-function typeOf(word: string): string {
-  const typeUrl = client.readType(word);
-  if (typeUrl !== undefined) return typeUrl;
-  const close = client.nearestType(word);
-  throw new AgentError(
-    "USAGE",
-    `Unknown type "${word}", wanted one of ${client.KNOWN_NAMES.join(", ")}, or a type URL`,
-    {
-      ...(close === undefined ? {} : { hint: `Did you mean "${close}"?` }),
-    },
-  );
 }
 
 /** Whose names were asked for, where nobody gave any. */
@@ -126,29 +66,6 @@ function printShort(wanted: readonly client.Watched[], host: Host): void {
     if (response !== undefined && resources.size === 0)
       stderrOf(host).print(`${client.showType(typeUrl)}: the answer is empty\n`);
   }
-}
-
-/** A response in protobuf's JSON form, with every resource that is known of its type. */
-function responseJson(
-  { response, resources }: { response: client.Response; resources: ReadonlyMap<string, client.Received> },
-  isDelta: boolean,
-  teller: client.ResourceTeller,
-) {
-  const { typeUrl, version, nonce } = response;
-  const shown = [...resources.values()].map((one) => ({ ...one, resource: shownJson(one, teller) }));
-  if (!isDelta) return { versionInfo: version, resources: shown.map(({ resource }) => resource), typeUrl, nonce };
-  return {
-    systemVersionInfo: version,
-    resources: shown.map(({ name, version: own, resource }) => ({ name, version: own, resource })),
-    typeUrl,
-    nonce,
-    ...(response.removed.length === 0 ? {} : { removedResources: response.removed }),
-  };
-}
-
-/** Without what looks like a secret in any other place. */
-function shownJson(resource: Pick<client.Received, "any">, teller: client.ResourceTeller): unknown {
-  return hideSecrets(teller.json(resource)).document;
 }
 
 function missingNames({ typeUrl, names, resources, response }: client.Watched): string[] {

@@ -1,3 +1,4 @@
+import type { Host } from "../host/index.ts";
 import { AGENT_FLAGS } from "./agent-place.ts";
 import { type Argument, type Command, defineCommand } from "./contract/index.ts";
 
@@ -109,9 +110,41 @@ const get = defineCommand({
   similar: ["grpcurl", "fetch", "dump"],
   async run({ flags, words }, host) {
     const { getAndPrint } = await import("./xds-get.ts");
-    return getAndPrint({ ...flags, types: words }, host);
+    return quietly(host, getAndPrint({ ...flags, types: words }, host));
   },
 });
+
+const watch = defineCommand({
+  name: "watch",
+  summary: "Ask an ADS server, and print each change until Ctrl-C",
+  description: [
+    "Asks an ADS server, and prints what each response changes until Ctrl-C: time, type and version, then each resource that was added (+), changed (~) or removed (-). A stream that ends is opened again; what is known already is no change.",
+    ...ASKING,
+  ],
+  usage: ["[TYPE...] [flags]"],
+  arguments: [TYPE],
+  flags: [...SERVER_FLAGS, OUTPUT],
+  examples: [
+    "pilotboat xds watch                             # as the agent in this folder would",
+    "pilotboat xds watch eds --delta --run-folder ~/sidecar",
+    "pilotboat xds watch cds -o json | jq -c '[.time, .removed]'",
+  ],
+  similar: ["follow", "stream", "subscribe"],
+  async run({ flags, words }, host) {
+    const { watchAndPrint } = await import("./xds-watch.ts");
+    return quietly(host, watchAndPrint({ ...flags, types: words }, host));
+  },
+});
+
+/** Who was interrupted knows why. Source: bash(1), EXIT STATUS. */
+async function quietly(host: Host, work: Promise<number>): Promise<number> {
+  return work.catch((error: unknown) => {
+    if (!host.signals.stop.aborted) throw error;
+    return INTERRUPTED;
+  });
+}
+
+const INTERRUPTED = 130;
 
 export const command: Command = defineCommand({
   name: "xds",
@@ -119,9 +152,10 @@ export const command: Command = defineCommand({
   summary: "A client of any ADS server: ask istiod, or another control plane, yourself",
   usage: ["COMMAND [TYPE...] [flags]"],
   flags: [],
-  commands: [get],
+  commands: [get, watch],
   examples: [
     "pilotboat xds get cds lds",
+    "pilotboat xds watch eds --run-folder ~/sidecar",
     "pilotboat xds get eds -a localhost:15012 --root-cert root.pem --token istio-token",
   ],
   similar: ["grpcurl", "ads", "cds", "lds", "eds", "rds"],

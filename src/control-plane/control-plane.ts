@@ -12,6 +12,13 @@ export interface ControlPlaneOptions {
   readonly host?: string;
   /** Default 0, a free one. */
   readonly port?: number;
+  /**
+   * Port of 127.0.0.1 at which ADS is served without TLS to everybody on this machine, all but secrets, as istiod does on 15010; 0 for
+   * a free one. Default: none.
+   */
+  readonly plaintextPort?: number;
+  /** Port of 127.0.0.1 for the debug endpoints over HTTP; 0 for a free one. Default: none. */
+  readonly debugPort?: number;
   /** Default cluster.local. */
   readonly trustDomain?: string;
   /** What `${NAME}` in the files stands for; TRUST_DOMAIN is there already. */
@@ -63,4 +70,12 @@ export interface ControlPlane extends AsyncDisposable {
   healthReports(): readonly HealthReport[];
   /** Ends every stream, as istiod does at its connection age. */
   closeStreams(): void;
+}
+
+/** With the addresses at which it can be looked into; undefined where nobody asked for them. */
+export interface OpenControlPlane extends ControlPlane {
+  /** `host:port` of ADS without TLS. */
+  readonly plaintextAddress: string | undefined;
+  /** `host:port` of the debug endpoints. */
+  readonly debugAddress: string | undefined;
 }

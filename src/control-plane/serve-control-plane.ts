@@ -1,25 +1,36 @@
-import { type BoundSocket, describeError, type Logger, systemClock } from "../base/index.ts";
+import { type BoundSocket, describeError, type Lifetime, type Logger, systemClock } from "../base/index.ts";
 import { loadEnvoyTypes } from "../proto/envoy-types.ts";
-import { createDiscoveryService } from "./ads/discovery-service.ts";
+import { createDiscoveryService, type DiscoveryService } from "./ads/discovery-service.ts";
 import { createSnapshot, type Snapshot } from "./ads/snapshot.ts";
 import { createCertificateHandler } from "./ca/certificate-service.ts";
 import { createSigning } from "./ca/signing.ts";
 import { authenticating } from "./callers/authenticating.ts";
-import type { ControlPlane, ControlPlaneNews, ControlPlaneOptions } from "./control-plane.ts";
+import type { ControlPlaneNews, ControlPlaneOptions, OpenControlPlane } from "./control-plane.ts";
+import { createDebug, type Debug } from "./debug/create-debug.ts";
+import { serveDebug } from "./debug/serve-debug.ts";
 import { createFaults } from "./faults.ts";
-import { serveGrpc } from "./serve-grpc.ts";
+import { serveGrpc, servePlaintext } from "./serve-grpc.ts";
 import { folderSource } from "./sources/folder-source.ts";
 import { parseResources } from "./sources/resources.ts";
 
 const DAY_MS = 86_400_000;
 const TOKEN_TTL_MS = DAY_MS / 2;
 
-/** Serves both services on the socket, which stays the caller's until this resolves. */
+export interface BoundSockets {
+  readonly socket: BoundSocket;
+  /** Without TLS; undefined where nobody asked for it. */
+  readonly plaintext: BoundSocket | undefined;
+  /** For HTTP; the same. */
+  readonly debug: BoundSocket | undefined;
+}
+
+/** Serves both services on the sockets. `life` owns them, and everything that is started here. */
 export async function serveControlPlane(
-  socket: BoundSocket,
+  { socket, plaintext, debug }: BoundSockets,
+  life: Lifetime,
   options: ControlPlaneOptions,
   stop: AbortSignal,
-): Promise<ControlPlane> {
+): Promise<OpenControlPlane> {
   const { trustDomain = "cluster.local", host = "127.0.0.1", log, onNews = () => undefined } = options;
   const values = { TRUST_DOMAIN: trustDomain, ...options.values };
   const types = loadEnvoyTypes();
@@ -29,10 +40,12 @@ export async function serveControlPlane(
   const [snapshot, signing] = await Promise.all([readSnapshot(), createSigning({ ...options, trustDomain, host })]);
   stop.throwIfAborted();
   const { tokens } = signing;
-  const discovery = createDiscoveryService({
+  const discovery: DiscoveryService = createDiscoveryService({
     ...{ tokens, trustDomain, snapshot, log },
+    debug: (typeUrl, names) => looks.askByType(typeUrl, names),
     onRefusal: (rejection) => onNews({ kind: "refused", rejection }),
   });
+  const looks: Debug = createDebug({ discovery, types });
   const faults = createFaults(discovery);
   const createCertificate = createCertificateHandler({
     ...{ tokens, trustDomain, log },
@@ -44,6 +57,12 @@ export async function serveControlPlane(
     ...{ socket, tls: signing.serverTls(), createCertificate, discovery: discovery.handlers },
     interceptor: (onKnown) => authenticating({ tokens, trustDomain, log, onKnown }),
   });
+  life.defer("gRPC server", () => server.close());
+  if (plaintext !== undefined) {
+    const open = servePlaintext(plaintext, discovery.anonymousHandlers);
+    life.defer("plaintext server", () => open[Symbol.dispose]());
+  }
+  if (debug !== undefined) await life.own("debug server", serveDebug(debug, looks));
   const tellRead = ({ listeners, counts }: Snapshot, isAgain: boolean): void => {
     if (Object.keys(counts).length === 0)
       log.warn("There are no resources; clients will get none", { folder: source.name });
@@ -55,11 +74,14 @@ export async function serveControlPlane(
     tellRead(next, true);
   };
   tellRead(snapshot, false);
-  const watch = await source.watch(() => void reloadOrKeep(reload, log, onNews));
+  const watching = source.watch(() => void reloadOrKeep(reload, log, onNews));
+  await life.own("watch of the resources", watching);
   log.info("Control plane is serving", { address: socket.address, resources: source.name });
   return {
     address: socket.address,
     port: socket.port,
+    plaintextAddress: plaintext?.address,
+    debugAddress: debug?.address,
     get rootPem() {
       return signing.authority().material.roots;
     },
@@ -80,11 +102,7 @@ export async function serveControlPlane(
     rejections: () => discovery.rejections(),
     healthReports: () => discovery.healthReports(),
     closeStreams: () => discovery.closeStreams(),
-    async [Symbol.asyncDispose]() {
-      await watch[Symbol.asyncDispose]();
-      server.close();
-      await socket[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
   };
 }
 

@@ -47,7 +47,7 @@ export function loadEnvoyTypes(): EnvoyTypes {
 }
 
 /** Every file of Envoy's API, with those that they import. */
-function loadEnvoyFiles(): FileRegistry {
+export function loadEnvoyFiles(): FileRegistry {
   return loadRegistry(ENVOY_DESCRIPTORS);
 }
 

@@ -33,8 +33,10 @@ export interface ConversationOptions {
   /** Names of another type that a resource refers to. */
   readonly referredNames: (resource: Received, typeUrl: string) => readonly string[];
   /** What was known before, by type: the same stream once more. */
-  readonly known?: ReadonlyMap<string, ReadonlyMap<string, Received>>;
+  readonly known?: Known;
 }
+
+type Known = ReadonlyMap<string, ReadonlyMap<string, Received>>;
 
 /** One stream's bookkeeping: what is asked for, acknowledged, known. It asks for names once it has learned them. */
 export class Conversation {
@@ -62,15 +64,23 @@ export class Conversation {
     for (const watched of this.#watched.values()) if (watched.namesFrom === undefined) this.#ask(watched);
   }
 
-  /** Acknowledges a response and says what it changed; undefined for a type that was not asked for. */
-  onMessage(bytes: Uint8Array): Change | undefined {
+  /**
+   * Acknowledges a response and says what it changed: its own type first, then those that lost names by it. Nothing for a
+   * type that was not asked for.
+   */
+  onMessage(bytes: Uint8Array): readonly Change[] {
     const response = this.#variant.read(bytes);
     const watched = this.#watched.get(response.typeUrl);
-    if (watched === undefined) return undefined;
+    if (watched === undefined) return [];
     const change = this.#take(watched, response);
     this.#options.send(this.#variant.acknowledge(askingOf(watched), response));
-    for (const other of this.#watched.values()) if (other.namesFrom?.includes(watched.typeUrl)) this.#learn(other);
-    return change;
+    const others = this.watched.filter(({ namesFrom }) => namesFrom?.includes(watched.typeUrl));
+    return [change, ...others.flatMap((other) => this.#learn(other))];
+  }
+
+  /** What is known by now, by type, for the next conversation. */
+  get known(): Known {
+    return new Map(this.watched.map(({ typeUrl, resources }) => [typeUrl, resources]));
   }
 
   /** Whether all that a type can still learn has come. */
@@ -99,19 +109,22 @@ export class Conversation {
     this.#hasSentNode = true;
   }
 
-  /** Asks for the names that the others refer to now, if those are others than before. */
-  #learn(watched: Watched): void {
+  /** Asks for the names that the others refer to now, if those are others than before; says what is no longer wanted. */
+  #learn(watched: Watched): Change[] {
     const sources = (watched.namesFrom ?? []).map((typeUrl) => this.#watched.get(typeUrl));
     const found = sources.flatMap((source) => [...(source?.resources.values() ?? [])]);
     const names = new Set(found.flatMap((resource) => this.#options.referredNames(resource, watched.typeUrl)));
     const before = watched.names;
-    if (names.size === before.length && before.every((name) => names.has(name))) return;
+    if (names.size === before.length && before.every((name) => names.has(name))) return [];
     watched.names = [...names];
-    for (const name of watched.resources.keys()) if (!names.has(name)) watched.resources.delete(name);
-    if (!watched.isAsked) this.#ask(watched);
-    else if (watched.response !== undefined) {
-      this.#options.send(this.#variant.change(askingOf(watched), before, watched.response));
-    } else this.#ask(watched);
+    const { response } = watched;
+    if (response === undefined) this.#ask(watched);
+    else this.#options.send(this.#variant.change(askingOf(watched), before, response));
+    const gone = [...watched.resources.keys()].filter((name) => !names.has(name));
+    const removed = gone.filter((name) => watched.resources.delete(name));
+    return response === undefined || removed.length === 0
+      ? []
+      : [{ watched, response, added: [], changed: [], removed }];
   }
 
   #take(watched: Watched, response: Response): Change {
@@ -123,6 +136,7 @@ export class Conversation {
     const seen = new Set<string>();
     response.resources.forEach((resource, at) => {
       const key = resource.name === "" && at > 0 ? `#${at + 1}` : resource.name;
+      if (watched.namesFrom !== undefined && !watched.names.includes(key)) return; // on its way when it was given up
       const before = resources.get(key);
       seen.add(key);
       resources.set(key, resource);

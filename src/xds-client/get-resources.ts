@@ -1,6 +1,6 @@
 import { Code } from "../grpc/index.ts";
 import { openAdsStream } from "./ads-stream.ts";
-import { Conversation, type Watched } from "./conversation.ts";
+import { type Change, Conversation, type Watched } from "./conversation.ts";
 import { failureOf } from "./failure.ts";
 import type { AdsServer, Question, Received } from "./types.ts";
 import { DELTA, SOTW } from "./variant.ts";
@@ -10,6 +10,8 @@ export interface GetOptions {
   readonly limitMs: number;
   readonly stop: AbortSignal;
   readonly referredNames: (resource: Received, typeUrl: string) => readonly string[];
+  /** Called for each response. Default: nobody hears of it. */
+  readonly onChange?: (change: Change) => void;
 }
 
 /** How long names that a first response lacks may still come: a server may send a type in pieces. */
@@ -23,12 +25,12 @@ const PIECES_MS = 500;
 export async function getResources(
   server: AdsServer,
   question: Question,
-  { limitMs, stop, referredNames }: GetOptions,
+  { limitMs, stop, referredNames, onChange }: GetOptions,
 ): Promise<readonly Watched[]> {
   stop.throwIfAborted();
   let look = (): void => undefined;
   using stream = openAdsStream(server, (question.isDelta ? DELTA : SOTW).method, (bytes) => {
-    conversation.onMessage(bytes);
+    for (const change of conversation.onMessage(bytes)) onChange?.(change);
     look();
   });
   const conversation = new Conversation({ question, send: (bytes) => stream.send(bytes), referredNames });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
 import { EC_KEY, makeCsr, type Rig, startRig } from "../control-plane/rig.ts";
-import { run, runtimes } from "../support/pilotboat.ts";
+import { run, runtimes, start } from "../support/pilotboat.ts";
 import { freePorts } from "../support/ports.ts";
 import { createSandbox } from "../support/sandbox.ts";
 
@@ -169,6 +169,31 @@ describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtim
     const missing = await xds("get", "rds", "--name", "none", ...server());
     expect([missing.code, missing.stderr]).toEqual([0, expect.stringContaining('RDS: there is no "none"')]);
   });
+
+  test.each([
+    ["state of the world", []],
+    ["incremental", ["--delta"]],
+  ])(
+    "watch prints what changes, names that come and go included, and survives the end of a stream: %s",
+    async (_, form) => {
+      plane.setResources(MESH);
+      await using watch = start(runtime, ["xds", "watch", "cds", "eds", ...form, ...server()], { cwd: folder });
+      await watch.waitFor(/CDS .*: 2 added\n {2}\+ web\n {2}\+ fixed\n[\s\S]*EDS .*: 1 added\n {2}\+ web-endpoints\n/);
+      plane.setResources(MESH.replace("type: STATIC", "type: STRICT_DNS"));
+      await watch.waitFor(/CDS .*: 1 changed\n {2}~ fixed\n/);
+      plane.closeStreams();
+      await watch.waitFor(/ended the stream.*trying again in/);
+      await expect.poll(() => plane.connected().length).toBe(1);
+      plane.setResources("clusters: [{ name: fixed, type: STATIC }]");
+      await watch.waitFor(
+        /CDS .*: 1 changed, 1 removed\n {2}~ fixed\n {2}- web\n[\s\S]*EDS .*: 1 removed\n {2}- web-endpoints\n/,
+      );
+      expect(watch.stdout().match(/added/g)).toHaveLength(2);
+      watch.kill("SIGINT");
+      expect((await watch.ended).code).toBe(0);
+      await rig.controlPlane.reload();
+    },
+  );
 
   test("--run-folder asks as the agent that runs there", async () => {
     await using sandbox = await createSandbox(runtime);

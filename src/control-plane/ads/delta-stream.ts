@@ -14,7 +14,7 @@ import {
   isWildcardType,
 } from "./resource-types.ts";
 import { type Resource, type Snapshot, selectNamed } from "./snapshot.ts";
-import type { StreamPort } from "./stream-port.ts";
+import { type StreamPort, UNANSWERED, type WatchReport } from "./stream-port.ts";
 
 interface Subscription {
   readonly typeUrl: string;
@@ -23,6 +23,9 @@ interface Subscription {
   /** Version of what the client has, by name. */
   readonly sent: Map<string, string>;
   nonce: string;
+  acked: string;
+  sentMs: number;
+  lastError: string;
   /** An answer was held back and everything has to be sent. */
   isOwed: boolean;
 }
@@ -49,8 +52,25 @@ export class DeltaStream {
     if (request.errorDetail !== undefined) this.#port.onReject(request.typeUrl, request.errorDetail.message);
     if (!isAnswered(request.typeUrl)) return;
     const known = this.#subscriptions.get(request.typeUrl);
+    this.#note(request);
     if (known === undefined) this.#begin(request);
     else if (request.responseNonce === "" || request.responseNonce === known.nonce) this.#change(known, request);
+  }
+
+  watches(): readonly WatchReport[] {
+    return [...this.#subscriptions.values()].map(({ isWildcard, names, sent, nonce, ...one }) => ({
+      ...{ typeUrl: one.typeUrl, acked: one.acked, sentMs: one.sentMs, lastError: one.lastError },
+      names: isWildcard ? [...new Set([...names, ...sent.keys()])] : [...names],
+      sent: nonce,
+    }));
+  }
+
+  /** What became of the latest response. */
+  #note({ typeUrl, responseNonce, errorDetail }: DeltaDiscoveryRequest): void {
+    const subscription = this.#subscriptions.get(typeUrl);
+    if (subscription === undefined || responseNonce === "" || responseNonce !== subscription.nonce) return;
+    subscription.lastError = errorDetail?.message ?? "";
+    if (errorDetail === undefined) subscription.acked = responseNonce;
   }
 
   /** Sends what differs from what the client has. */
@@ -77,7 +97,7 @@ export class DeltaStream {
     for (const name of request.resourceNamesUnsubscribe) names.delete(name);
     const isWildcard = names.delete("*") || (asked.length === 0 && isWildcardType(typeUrl));
     const sent = new Map(Object.entries(initialResourceVersions));
-    const subscription: Subscription = { typeUrl, isWildcard, names, sent, nonce: "", isOwed: false };
+    const subscription: Subscription = { ...UNANSWERED, typeUrl, isWildcard, names, sent, isOwed: false };
     this.#subscriptions.set(typeUrl, subscription);
     this.#sendAll(subscription, asked);
     this.#followClusters(typeUrl);
@@ -148,6 +168,7 @@ export class DeltaStream {
     subscription.isOwed = this.#port.isWithheld(typeUrl);
     if (subscription.isOwed) return;
     subscription.nonce = this.#port.newNonce();
+    subscription.sentMs = Date.now();
     for (const [name, { version }] of resources) sent.set(name, version);
     for (const name of gone) sent.delete(name);
     this.#port.send(

@@ -1,39 +1,52 @@
 import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "../../base/index.ts";
 import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
-import type {
-  DeltaDiscoveryRequest,
-  DeltaDiscoveryResponse,
-  DiscoveryRequest,
-  DiscoveryResponse,
+import {
+  type DeltaDiscoveryRequest,
+  type DeltaDiscoveryResponse,
+  type DiscoveryRequest,
+  type DiscoveryResponse,
+  DiscoveryResponseSchema,
 } from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import type { Admission } from "./admit.ts";
 import { createClientNotes, type HealthReport, type Rejection } from "./client-notes.ts";
 import { DeltaStream } from "./delta-stream.ts";
 import { HEALTH_TYPE } from "./resource-types.ts";
 import { type AnyRequest, serveStream } from "./serve-stream.ts";
-import { type Resource, type ResourceCounts, type Snapshot, toResource } from "./snapshot.ts";
+import { type Resource, type ResourceCounts, type Snapshot, toResource, withoutSecrets } from "./snapshot.ts";
 import { SotwStream } from "./sotw-stream.ts";
-import type { StreamPort } from "./stream-port.ts";
+import type { StreamPort, WatchReport } from "./stream-port.ts";
 
 export interface DiscoveryOptions extends Admission {
   readonly snapshot: Snapshot;
   readonly log: Logger;
   /** Called for each configuration that an Envoy refuses. */
   readonly onRefusal?: (rejection: Rejection) => void;
+  /** What callers on the port without TLS are told of the control plane itself; undefined for a type that says nothing of it. */
+  readonly debug?: (typeUrl: string, names: readonly string[]) => readonly Any[] | undefined;
+}
+
+interface AdsHandlers {
+  streamAggregatedResources(call: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>): void;
+  deltaAggregatedResources(call: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>): void;
 }
 
 /** Serves ADS to any number of streams and keeps each up to date. */
 export interface DiscoveryService {
-  readonly handlers: {
-    streamAggregatedResources(call: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>): void;
-    deltaAggregatedResources(call: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>): void;
-  };
+  readonly handlers: AdsHandlers;
+  /** For callers without an identity, who get no secrets. */
+  readonly anonymousHandlers: AdsHandlers;
   publish(snapshot: Snapshot): void;
   counts(): ResourceCounts;
   /** Node ids of the open streams. */
   connected(): readonly string[];
+  /** The open streams, the oldest first. */
+  connections(): readonly Connection[];
+  /** What is served now. */
+  snapshot(): Snapshot;
   /** The latest refusals, newest last. */
   rejections(): readonly Rejection[];
   /** The latest reports, newest last. */
@@ -46,16 +59,33 @@ export interface DiscoveryService {
   sendBroken(typeUrl: string): void;
 }
 
+/** An open stream, for whoever looks. */
+export interface Connection {
+  /** As istiod makes it: the third part of the node id, and a number. */
+  readonly id: string;
+  readonly node: Node;
+  readonly connectedMs: number;
+  /** `address:port`. */
+  readonly peer: string;
+  readonly watches: readonly WatchReport[];
+}
+
 /** The bookkeeping of one stream. */
 interface Conversation<Request> {
+  watches(): readonly WatchReport[];
   onRequest(request: Request): void;
   onSnapshot(snapshot: Snapshot): void;
   sendBroken(typeUrl: string, broken: Resource): void;
 }
 
 interface Connected {
-  readonly nodeId: string;
-  readonly conversation: Pick<Conversation<never>, "onSnapshot" | "sendBroken">;
+  readonly id: string;
+  readonly node: Node;
+  readonly connectedMs: number;
+  readonly peer: string;
+  readonly conversation: Pick<Conversation<never>, "onSnapshot" | "sendBroken" | "watches">;
+  /** What of all resources it may see. */
+  readonly seenBy: (all: Snapshot) => Snapshot;
   end(): void;
 }
 
@@ -65,6 +95,7 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
   const notes = createClientNotes(log, options.onRefusal);
   const withheld = new Set<string>();
   let snapshot = options.snapshot;
+  let opened = 0;
 
   const portTo = <Response>(node: Node, send: (response: Response) => void): StreamPort<Response> => ({
     send,
@@ -74,14 +105,18 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
   });
   const serve = <Request extends AnyRequest, Response>(
     call: ServerDuplexStream<Request, Response>,
-    converse: (node: Node, port: StreamPort<Response>) => Conversation<Request>,
+    isAnonymous: boolean,
+    converse: (node: Node, seen: Snapshot, port: StreamPort<Response>) => Conversation<Request>,
   ): void => {
+    const seenBy = (all: Snapshot): Snapshot => (isAnonymous ? withoutSecrets(all) : all);
     const begin = (node: Node): ((request: Request) => void) => {
-      const conversation = converse(
-        node,
-        portTo(node, (response) => void call.write(response)),
-      );
-      const stream: Connected = { nodeId: node.id, conversation, end: () => call.end() };
+      const port = portTo<Response>(node, (response) => void call.write(response));
+      const conversation = converse(node, seenBy(snapshot), port);
+      const stream: Connected = {
+        ...{ node, conversation, seenBy, peer: call.getPeer(), connectedMs: Date.now() },
+        id: `${node.id.split("~")[2] ?? node.id}-${++opened}`,
+        end: () => call.end(),
+      };
       streams.add(stream);
       const leave = (): void => void (streams.delete(stream) && log.info("Disconnected", { node: node.id }));
       for (const event of ["close", "cancelled", "finish"]) call.once(event, leave); // whichever comes, in whichever order
@@ -90,20 +125,30 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
         else conversation.onRequest(request);
       };
     };
-    serveStream(call, { admission: options, log, begin });
+    serveStream(call, { admission: isAnonymous ? undefined : options, log, begin });
   };
+  const handlersFor = (isAnonymous: boolean): AdsHandlers => ({
+    streamAggregatedResources(call) {
+      serve(call, isAnonymous, (node, seen, port) => {
+        const stream = new SotwStream(node, seen, port);
+        return isAnonymous ? answeringDebug(stream, port, options.debug) : stream;
+      });
+    },
+    deltaAggregatedResources: (call) => serve(call, isAnonymous, (...words) => new DeltaStream(...words)),
+  });
   const publish = (next: Snapshot): void => {
     snapshot = next;
-    for (const { conversation } of streams) conversation.onSnapshot(next);
+    for (const { conversation, seenBy } of streams) conversation.onSnapshot(seenBy(next));
   };
   return {
-    handlers: {
-      streamAggregatedResources: (call) => serve(call, (node, port) => new SotwStream(node, snapshot, port)),
-      deltaAggregatedResources: (call) => serve(call, (node, port) => new DeltaStream(node, snapshot, port)),
-    },
+    handlers: handlersFor(false),
+    anonymousHandlers: handlersFor(true),
     publish,
     counts: () => snapshot.counts,
-    connected: () => [...streams].map(({ nodeId }) => nodeId),
+    connected: () => [...streams].map(({ node }) => node.id),
+    connections: () =>
+      [...streams].map(({ conversation, ...stream }) => ({ ...stream, watches: conversation.watches() })),
+    snapshot: () => snapshot,
     rejections: () => notes.rejections,
     healthReports: () => notes.healthReports,
     closeStreams() {
@@ -117,5 +162,27 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
       const broken = toResource("broken", typeUrl, Buffer.from("no protobuf"));
       for (const { conversation } of streams) conversation.sendBroken(typeUrl, broken);
     },
+  };
+}
+
+/** A stream that tells of the control plane as well, without a watch. Source: istio/istio pilot/pkg/xds/debuggen.go. */
+function answeringDebug(
+  stream: SotwStream,
+  port: StreamPort<DiscoveryResponse>,
+  debug: DiscoveryOptions["debug"],
+): Conversation<DiscoveryRequest> {
+  return {
+    onRequest(request) {
+      const { typeUrl, resourceNames, responseNonce } = request;
+      const resources = debug?.(typeUrl, resourceNames);
+      if (resources === undefined) stream.onRequest(request);
+      else if (responseNonce === "") {
+        const nonce = port.newNonce();
+        port.send(create(DiscoveryResponseSchema, { typeUrl, nonce, resources: [...resources] }));
+      }
+    },
+    onSnapshot: (snapshot) => stream.onSnapshot(snapshot),
+    sendBroken: (typeUrl, broken) => stream.sendBroken(typeUrl, broken),
+    watches: () => stream.watches(),
   };
 }

@@ -14,7 +14,8 @@ import { HEALTH_TYPE } from "./resource-types.ts";
 export type AnyRequest = DiscoveryRequest | DeltaDiscoveryRequest;
 
 export interface StreamOptions<Request> {
-  readonly admission: Admission;
+  /** Undefined serves everybody, whoever that is. */
+  readonly admission: Admission | undefined;
   readonly log: Logger;
   /** Called once the caller is known; returns what takes the requests. */
   readonly begin: (node: Node) => (request: Request) => void;
@@ -37,7 +38,7 @@ export function serveStream<Request extends AnyRequest, Response>(
       return refuse({ code: Code.INVALID_ARGUMENT, details: trouble ?? "" });
     }
     call.pause(); // later requests wait until the caller is known
-    const refusal = await refusalOf(call, node, admission);
+    const refusal = admission === undefined ? undefined : await refusalOf(call, node, admission);
     if (refusal !== undefined) return refuse(refusal);
     if (call.cancelled) return;
     log.info("Connected", { node: node.id });

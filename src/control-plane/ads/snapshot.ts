@@ -4,7 +4,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
 import { type NameTable, NameTableSchema } from "../../proto/gen/istio/networking/nds/v1/nds_pb.ts";
-import { ENDPOINT_TYPE, NAME_TABLE_TYPE, RESOURCE_LISTS, TYPE_PREFIX } from "./resource-types.ts";
+import { ENDPOINT_TYPE, NAME_TABLE_TYPE, RESOURCE_LISTS, SECRET_TYPE, TYPE_PREFIX } from "./resource-types.ts";
 
 /** One resource, ready to be sent. */
 export interface Resource {
@@ -45,6 +45,8 @@ export interface Snapshot {
   readonly version: string;
   /** What a node gets of one type, by name; where documents share a name, the last one counts. */
   resourcesFor(node: Node, typeUrl: string): ReadonlyMap<string, Resource>;
+  /** The name table, for whichever node. */
+  readonly names: NameTable["table"];
   /** Those with a TCP port, for whichever node. */
   readonly listeners: readonly ListenerPlace[];
   /** How many of each list there are, for whichever node; lists without any are left out. */
@@ -57,6 +59,7 @@ export type ResourceCounts = Readonly<Record<string, number>>;
 export function createSnapshot(version: string, groups: readonly ResourceGroup[]): Snapshot {
   return {
     version,
+    names: namesIn(groups),
     listeners: groups.flatMap(({ listeners }) => listeners),
     counts: countResources(groups),
     resourcesFor(node, typeUrl) {
@@ -65,6 +68,14 @@ export function createSnapshot(version: string, groups: readonly ResourceGroup[]
       const resources = fitting.flatMap(({ byType }) => byType.get(typeUrl) ?? []);
       return new Map(resources.map((resource) => [resource.name, resource]));
     },
+  };
+}
+
+/** The same for callers whose identity nobody knows. */
+export function withoutSecrets(snapshot: Snapshot): Snapshot {
+  return {
+    ...snapshot,
+    resourcesFor: (node, typeUrl) => (typeUrl === SECRET_TYPE ? new Map() : snapshot.resourcesFor(node, typeUrl)),
   };
 }
 
@@ -107,8 +118,12 @@ function noEndpoints(clusterName: string): Resource {
 }
 
 function nameTable(groups: readonly ResourceGroup[]): Resource {
-  const table = Object.assign({}, ...groups.map(({ names }) => names)) as NameTable["table"];
+  const table = namesIn(groups);
   return toResource("", NAME_TABLE_TYPE, toBinary(NameTableSchema, create(NameTableSchema, { table })));
+}
+
+function namesIn(groups: readonly ResourceGroup[]): NameTable["table"] {
+  return Object.assign({}, ...groups.map(({ names }) => names));
 }
 
 function isFitting(match: NodeMatch, node: Node): boolean {

@@ -7,12 +7,15 @@ import {
 } from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { CLUSTER_TYPE, ENDPOINT_TYPE, inPushOrder, isAnswered, isWildcardType } from "./resource-types.ts";
 import { type Resource, type Snapshot, selectNamed } from "./snapshot.ts";
-import type { StreamPort } from "./stream-port.ts";
+import { type StreamPort, UNANSWERED, type WatchReport } from "./stream-port.ts";
 
 interface Watch {
   readonly typeUrl: string;
   names: ReadonlySet<string>;
   nonce: string;
+  acked: string;
+  sentMs: number;
+  lastError: string;
   /** The next request is answered even if it looks like an acknowledgement. */
   isAnswerDue: boolean;
   /** Versions of what these names stood for when they were sent last; a push that would repeat them is left out. */
@@ -38,12 +41,29 @@ export class SotwStream {
   onRequest(request: DiscoveryRequest): void {
     const { typeUrl, errorDetail, resourceNames, responseNonce } = request;
     if (errorDetail !== undefined) this.#port.onReject(typeUrl, errorDetail.message);
+    this.#note(request);
     if (errorDetail !== undefined || !isAnswered(typeUrl)) return;
     const names = new Set(resourceNames);
     const watch = this.#watches.get(typeUrl);
     if (names.size === 0 && !isWildcardType(typeUrl)) this.#watches.delete(typeUrl);
     else if (watch === undefined || responseNonce === "") this.#begin(typeUrl, names);
     else if (responseNonce === watch.nonce) this.#onCurrent(watch, names);
+  }
+
+  watches(): readonly WatchReport[] {
+    return [...this.#watches.values()].map(({ typeUrl, names, nonce, acked, sentMs, lastError }) => ({
+      ...{ typeUrl, acked, sentMs, lastError },
+      names: [...names],
+      sent: nonce,
+    }));
+  }
+
+  /** What became of the latest response. */
+  #note({ typeUrl, responseNonce, errorDetail }: DiscoveryRequest): void {
+    const watch = this.#watches.get(typeUrl);
+    if (watch === undefined || responseNonce === "" || responseNonce !== watch.nonce) return;
+    watch.lastError = errorDetail?.message ?? "";
+    if (errorDetail === undefined) watch.acked = responseNonce;
   }
 
   /** Sends the types whose resources differ from what was sent last. */
@@ -68,7 +88,7 @@ export class SotwStream {
   }
 
   #begin(typeUrl: string, names: ReadonlySet<string>): void {
-    const watch: Watch = { typeUrl, names, nonce: "", isAnswerDue: false, sent: "" };
+    const watch: Watch = { ...UNANSWERED, typeUrl, names, isAnswerDue: false, sent: "" };
     this.#watches.set(typeUrl, watch);
     this.#send(watch);
     const endpoints = this.#watches.get(ENDPOINT_TYPE);
@@ -103,6 +123,7 @@ export class SotwStream {
   #write(watch: Watch, resources: readonly Resource[]): void {
     const { typeUrl } = watch;
     watch.nonce = this.#port.newNonce();
+    watch.sentMs = Date.now();
     this.#port.send(
       create(DiscoveryResponseSchema, {
         typeUrl,
