@@ -1,7 +1,6 @@
 import { describeError, type Logger, type Metrics } from "../base/index.ts";
 import { readFields, rewriteFields } from "../proto/wire.ts";
 import {
-  type EncodeMessage,
   nameOf,
   type RemoteWasm,
   readRemoteWasm,
@@ -39,7 +38,6 @@ export interface WasmModule {
 
 export interface ConversionOptions {
   readonly modules: Pick<ModuleCache, "get">;
-  readonly encode: EncodeMessage;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
@@ -105,7 +103,7 @@ export class WasmConversion {
     let typed: Uint8Array;
     let remote: RemoteWasm | undefined;
     try {
-      typed = await withTypedWasm(any, this.#options.encode);
+      typed = await withTypedWasm(any);
       remote = readRemoteWasm(typed);
     } catch (error) {
       this.#count("unmarshal_failure");

@@ -1,5 +1,6 @@
 import { TYPED_STRUCTS } from "../proto/struct.ts";
 import { bytesOf, encodeFields, fieldOf, nameIn, readFields, rewriteFields, textOf, typeOf } from "../proto/wire.ts";
+import { messageOfStruct } from "./typed-struct.ts";
 
 /** A Wasm filter whose module is remote, as an extension configuration has it. */
 export interface RemoteWasm {
@@ -68,15 +69,12 @@ const DEFAULT_TIMEOUT_MS = 5_000;
 const NO_CHECKSUM = "nil";
 const PRIVATE_PREFIX = "ISTIO_META_";
 
-/** Turns a message in JSON form into protobuf. Rejects with what does not fit. */
-export type EncodeMessage = (type: string, struct: Uint8Array) => Promise<Uint8Array>;
-
 /**
  * An extension configuration (as an `Any`) whose Wasm filter, if it is one, is configured by its own message: what a
  * TypedStruct holds is turned into that. Rejects with an Error for what is no extension configuration. The same object is
  * returned for everything that is no Wasm filter in a TypedStruct.
  */
-export function withTypedWasm(any: Uint8Array, encode: EncodeMessage): Uint8Array | Promise<Uint8Array> {
+export function withTypedWasm(any: Uint8Array): Uint8Array | Promise<Uint8Array> {
   if (typeOf(any) !== EXTENSION) throw new Error(`it is a "${typeOf(any)}", wanted a "${EXTENSION}"`);
   const config = fieldOf(bytesOf(any, ANY.value), CONFIG.typed);
   if (config === undefined) throw new Error(`"${nameOf(any)}" has no typed configuration`);
@@ -84,7 +82,7 @@ export function withTypedWasm(any: Uint8Array, encode: EncodeMessage): Uint8Arra
   const typed = bytesOf(config, ANY.value);
   const type = nameIn(textOf(typed, 1));
   if (!FILTERS.some(({ wasm }) => wasm === type)) return any;
-  return encode(type, bytesOf(typed, 2)).then((value) => withConfig(any, anyOf(type, value)));
+  return messageOfStruct(type, bytesOf(typed, 2)).then((value) => withConfig(any, anyOf(type, value)));
 }
 
 /** The name of an extension configuration. */

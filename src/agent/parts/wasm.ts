@@ -57,7 +57,7 @@ export class WasmPart implements Part {
       metrics,
     });
     await life.own("wasm cache", modules);
-    this.#conversion = new WasmConversion({ modules, encode: encodeStruct, log, metrics });
+    this.#conversion = new WasmConversion({ modules, log, metrics });
   }
 
   get hooks(): NonNullable<Part["hooks"]> {
@@ -101,16 +101,4 @@ async function cacheFolder(config: AgentConfig): Promise<string> {
 
 function isInsecure({ wasmInsecureRegistries: list }: Settings, host: string): boolean {
   return list.includes(host) || list.includes("*");
-}
-
-let envoyTypes: Promise<{ encode(type: string, json: never): Uint8Array }> | undefined;
-
-/** The descriptors are loaded when the first TypedStruct comes. */
-async function encodeStruct(type: string, struct: Uint8Array): Promise<Uint8Array> {
-  envoyTypes ??= import("../../proto/envoy-types.ts").then(({ loadEnvoyTypes }) => loadEnvoyTypes());
-  const [{ fromBinary, toJson }, { StructSchema }] = await Promise.all([
-    import("@bufbuild/protobuf"),
-    import("@bufbuild/protobuf/wkt"),
-  ]);
-  return (await envoyTypes).encode(type, toJson(StructSchema, fromBinary(StructSchema, struct)) as never);
 }
