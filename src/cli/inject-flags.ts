@@ -34,6 +34,7 @@ export const INJECT_FLAGS = [
     help: "Form of the manifests",
     value: "json|yaml",
   },
+  { name: "built-in", type: "bool", default: false, help: "Use pilotboat's own templates; no cluster is asked" },
   {
     name: "native-sidecar",
     type: "string",

@@ -31,20 +31,17 @@ interface InjectorTexts {
   readonly mesh: Named;
 }
 
-/** Reads templates, values and mesh from files, or else from the cluster. */
+/** Reads templates, values and mesh from files, or else from the cluster; with `--built-in` what no file says is Istio's default. */
 export async function loadInjector(flags: Flags, host: Host): Promise<LoadedInjector> {
-  const isComplete = [flags.injectConfigFile, flags.valuesFile, flags.meshConfigFile].every(
-    (file) => file !== undefined,
-  );
+  const files = [flags.injectConfigFile, flags.valuesFile, flags.meshConfigFile];
+  const isComplete = flags["built-in"] || files.every((file) => file !== undefined);
   const cluster = isComplete ? undefined : await openNamedCluster(flags, host);
   const texts = await readTexts(flags, cluster, host);
   const settings = await readMeshSettings({ ...texts.mesh, isPositioned: true });
   printWarnings(host, settings.warnings.map(formatProblem));
-  const values = await readYaml(texts.values.text, texts.values.source);
-  if (!isTree(values)) throw new AgentError("INJECTION_FAILED", `Cannot use ${texts.values.source}: it is no mapping`);
+  const { config, values } = await (flags["built-in"] ? builtIn(texts, flags) : fromTexts(texts));
   const injector: Injector = {
-    config: await readInjectionConfig(texts.config.text, texts.config.source, readYaml),
-    values,
+    ...{ config, values },
     mesh: settings.mesh,
     proxyConfigOf: settings.proxyConfigOf,
     revision: flags.revision ?? (String(values.revision ?? "") || "default"),
@@ -53,6 +50,40 @@ export async function loadInjector(flags: Flags, host: Host): Promise<LoadedInje
   };
   return { injector, namespace: flags.namespace ?? cluster?.namespace ?? "default" };
 }
+
+type Templates = Pick<Injector, "config" | "values">;
+
+async function fromTexts({ config, values }: InjectorTexts): Promise<Templates> {
+  return {
+    config: await readInjectionConfig(config.text, config.source, readYaml),
+    values: await readValues(values),
+  };
+}
+
+async function builtIn({ values }: InjectorTexts, { revision, image, injectConfigFile }: Flags): Promise<Templates> {
+  if (injectConfigFile !== undefined) throw twoTemplates();
+  const { BUILT_IN, builtInValues } = await import("../inject/built-in/index.ts");
+  const own = await readValues(values);
+  if (image === "istio" && !isTree(own.global)) {
+    throw new AgentError("USAGE", "Cannot use --image istio with --built-in: nothing names an image of Istio", {
+      hint: "Give --image IMAGE, or --valuesFile with global.hub and global.tag",
+    });
+  }
+  const named = revision === undefined || revision === "default" ? {} : { revision };
+  return { config: BUILT_IN, values: builtInValues({ ...named, ...own }) };
+}
+
+function twoTemplates(): AgentError {
+  return new AgentError("USAGE", "Cannot use --injectConfigFile with --built-in: both say which templates there are");
+}
+
+async function readValues({ text, source }: Named): Promise<Tree> {
+  const values = (await readYaml(text, source)) ?? {};
+  if (isTree(values)) return values;
+  throw new AgentError("INJECTION_FAILED", `Cannot use ${source}: it is no mapping`);
+}
+
+type Tree = Readonly<Record<string, unknown>>;
 
 async function readYaml(text: string, source: string): Promise<unknown> {
   const reading = await parseDocument({ text, source, isPositioned: true });
@@ -66,7 +97,7 @@ async function readTexts(flags: Flags, cluster: Cluster | undefined, host: Host)
   const suffix = revision === undefined || revision === "default" ? "" : `-${revision}`;
   const maps = new Map<string, Promise<KubeObject>>();
   const keyOf = async (name: string, key: string): Promise<Named> => {
-    if (cluster === undefined) throw new AgentError("INTERNAL", "There is no cluster to read from");
+    if (cluster === undefined) return { text: "", source: "nothing" };
     const found = maps.get(name) ?? cluster.get({ resource: "configmaps", namespace, name }, host.signals.stop);
     maps.set(name, found);
     const source = `key "${key}" of ConfigMap "${name}" in namespace "${namespace}"`;
@@ -112,6 +143,6 @@ function minorOf({ status }: KubeObject): number {
   return Number(/^v?\d+\.(\d+)/.exec(String(info.kubeletVersion))?.[1] ?? 0);
 }
 
-function isTree(value: unknown): value is Readonly<Record<string, unknown>> {
+function isTree(value: unknown): value is Tree {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

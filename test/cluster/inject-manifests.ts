@@ -27,6 +27,7 @@ const PROBED = {
   startupProbe: { grpc: { port: 9_090, service: "health" }, failureThreshold: 30 },
 };
 const NOT_NATIVE = { "sidecar.istio.io/nativeSidecar": "false" };
+const NATIVE = { "sidecar.istio.io/nativeSidecar": "true" };
 const job = { template: { metadata: {}, spec: { restartPolicy: "Never", containers: [APP] } } };
 const gateway = { ...APP, name: "istio-proxy", image: "auto", ports: [{ containerPort: 8_443 }] };
 
@@ -74,9 +75,20 @@ export const MANIFESTS: Readonly<Record<string, unknown>> = {
     imagePullSecrets: [{ name: "registry" }],
     securityContext: { fsGroup: 2_000 },
   }),
-  "init containers before a native sidecar": workload("Deployment", {
-    initContainers: [{ name: "prepare", image: "busybox" }],
+  "init containers after a native sidecar": annotated(NATIVE, {
+    initContainers: [{ name: "prepare", image: "busybox", startupProbe: { tcpSocket: { port: 1 } } }],
     containers: [PROBED, SECOND],
+  }),
+  "a native sidecar of interception mode NONE": annotated({ ...NATIVE, "sidecar.istio.io/interceptionMode": "NONE" }),
+  "a native sidecar, held application": annotated({
+    ...NATIVE,
+    "proxy.istio.io/config": "holdApplicationUntilProxyStarts: true",
+  }),
+  "a native sidecar that a container overrides": annotated(NATIVE, {
+    containers: [
+      APP,
+      { name: "istio-proxy", image: "auto", env: [{ name: "A", value: "b" }], terminationMessagePath: "/x" },
+    ],
   }),
   "resources, log levels and readiness by annotation": annotated({
     "sidecar.istio.io/proxyCPU": "200m",

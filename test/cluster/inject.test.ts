@@ -18,8 +18,12 @@ describe.runIf(hasCluster())("inject beside the real webhook", { timeout: 120_00
   let cluster: Cluster;
   let webhook: Webhook;
   let folder: string;
+  /** Of the image alone. */
+  let values: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "pb-inject-"));
+    values = join(folder, "values.yaml");
+    await writeFile(values, "global: { hub: registry.istio.io/testing, tag: latest }");
     own = await startOwnCluster();
     cluster = await own.enter();
     webhook = await startWebhook(cluster, own.istiod);
@@ -38,11 +42,15 @@ describe.runIf(hasCluster())("inject beside the real webhook", { timeout: 120_00
     return { code, stderr, output: parseAllDocuments(stdout)[0]?.toJS() };
   };
 
-  test.each(Object.entries(MANIFESTS))("%s", async (_, manifest) => {
+  test.each(Object.entries(MANIFESTS))("%s", async (title, manifest) => {
     const { code, stderr, output } = await inject(manifest);
     expect([code, stderr]).toEqual([0, ""]);
     const wanted = await Promise.all(podsOf(manifest).map((pod) => webhook.inject(pod, "shop")));
     expect(wanted.length).toBeGreaterThan(0);
     expect(podsOf(output).map(withoutForm)).toEqual(wanted.map(withoutForm));
+    if (/grpc|two templates/i.test(title)) return; // templates that are not built in
+    const alone = await inject(manifest, "--built-in", "--valuesFile", values);
+    expect([alone.code, alone.stderr]).toEqual([0, ""]);
+    expect(podsOf(alone.output).map(withoutForm)).toEqual(wanted.map(withoutForm));
   });
 });

@@ -39,7 +39,7 @@ function podOf({ metadata, spec }: Loose): Loose {
 /** Without what says the same in another form, and without the controllers' own marks. */
 export function withoutForm(pod: Loose): Loose {
   const copy = JSON.parse(JSON.stringify(pod), (key, value) => {
-    const isEmpty = key === "resources" && Object.keys(value).length === 0;
+    const isEmpty = /^(resources|emptyDir)$/.test(key) && Object.keys(value).length === 0;
     const isZero = (key === "value" && value === "") || (key === "initialDelaySeconds" && value === 0);
     return isEmpty || isZero || value === null ? undefined : value;
   });

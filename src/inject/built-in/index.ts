@@ -1,0 +1,2 @@
+export { BUILT_IN } from "./templates.ts";
+export { builtInValues } from "./values.ts";
