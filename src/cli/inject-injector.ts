@@ -35,7 +35,7 @@ interface InjectorTexts {
 export async function loadInjector(flags: Flags, host: Host): Promise<LoadedInjector> {
   const files = [flags.injectConfigFile, flags.valuesFile, flags.meshConfigFile];
   const isComplete = flags["built-in"] || files.every((file) => file !== undefined);
-  const cluster = isComplete ? undefined : await openNamedCluster(flags, host);
+  const cluster = isComplete ? undefined : await openCluster(flags, host);
   const texts = await readTexts(flags, cluster, host);
   const settings = await readMeshSettings({ ...texts.mesh, isPositioned: true });
   printWarnings(host, settings.warnings.map(formatProblem));
@@ -49,6 +49,17 @@ export async function loadInjector(flags: Flags, host: Host): Promise<LoadedInje
     image: flags.image === "istio" ? undefined : (flags.image ?? `pilotboat:${VERSION}`),
   };
   return { injector, namespace: flags.namespace ?? cluster?.namespace ?? "default" };
+}
+
+async function openCluster(flags: Flags, host: Host): Promise<Cluster> {
+  try {
+    return await openNamedCluster(flags, host);
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== "KUBECONFIG_MISSING") throw error;
+    throw new AgentError(error.code, error.message, {
+      hint: `${error.hint}; or use --built-in, which needs no cluster`,
+    });
+  }
 }
 
 type Templates = Pick<Injector, "config" | "values">;

@@ -13,4 +13,4 @@ export {
 export { refusedKey, refusedProvCert, refusedSocketName } from "./identity-rules.ts";
 export { isNamespaceName, isServiceAccountName, KUBERNETES_NAME } from "./kubernetes-names.ts";
 export { METRIC_PREFIX } from "./metric-prefix.ts";
-export { PATHS } from "./paths.ts";
+export { MOUNTS, PATHS } from "./paths.ts";

@@ -32,3 +32,17 @@ export const PATHS = {
   data: "/var/lib/istio/data",
   crl: "/var/run/secrets/istio/crl/ca-crl.pem",
 } as const;
+
+/** Where volumes are mounted in the proxy's container of a pod. Source: istio/istio manifests/charts/istio-control. */
+export const MOUNTS = {
+  workloadSocket: "/var/run/secrets/workload-spiffe-uds",
+  credentialSocket: "/var/run/secrets/credential-uds",
+  workloadFiles: "/var/run/secrets/workload-spiffe-credentials",
+  root: "/var/run/secrets/istio",
+  crl: "/var/run/secrets/istio/crl",
+  data: PATHS.data,
+  config: "/etc/istio/proxy",
+  token: "/var/run/secrets/tokens",
+  podInfo: "/etc/istio/pod",
+  customBootstrap: "/etc/istio/custom-bootstrap",
+} as const;

@@ -1,4 +1,5 @@
 import { escapeGoJson } from "../../base/index.ts";
+import { MOUNTS } from "../../istio/index.ts";
 import { encodeMessage, MESH_CONFIG, PROXY_CONFIG } from "../../istio/mesh/index.ts";
 import { type Tree, treeOf, treesOf } from "../pod/json.ts";
 import { otelAttributes, providersOf } from "../template/otel-attributes.ts";
@@ -49,7 +50,7 @@ export function environmentOf(facts: Facts, of: "sidecar" | "gateway"): readonly
     ...when(apiVersion && name, text("ISTIO_META_OWNER", owner)),
     ...when(
       annotations[BOOTSTRAP] !== undefined,
-      text("ISTIO_BOOTSTRAP_OVERRIDE", `${BOOTSTRAP_FOLDER}/custom_bootstrap.json`),
+      text("ISTIO_BOOTSTRAP_OVERRIDE", `${MOUNTS.customBootstrap}/custom_bootstrap.json`),
     ),
     ...when(meshId, text("ISTIO_META_MESH_ID", meshId)),
     ...when(trustDomain, text("TRUST_DOMAIN", trustDomain)),
@@ -58,9 +59,8 @@ export function environmentOf(facts: Facts, of: "sidecar" | "gateway"): readonly
   ];
 }
 
-/** The annotation that names a ConfigMap with a bootstrap of the user's own, and where it is mounted. */
+/** The annotation that names a ConfigMap with a bootstrap of the user's own. */
 export const BOOTSTRAP = "sidecar.istio.io/bootstrapOverride";
-export const BOOTSTRAP_FOLDER = "/etc/istio/custom-bootstrap";
 
 /** `proxyMetadata` as variables, in the order of their names. */
 export function proxyMetadataOf({ data }: Facts): readonly Tree[] {

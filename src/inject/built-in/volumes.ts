@@ -1,5 +1,6 @@
+import { MOUNTS } from "../../istio/index.ts";
 import { type Tree, treeOf } from "../pod/json.ts";
-import { BOOTSTRAP, BOOTSTRAP_FOLDER } from "./environment.ts";
+import { BOOTSTRAP } from "./environment.ts";
 import type { Facts } from "./facts.ts";
 
 const fieldFile = (path: string): Tree => ({ path, fieldRef: { fieldPath: `metadata.${path}` } });
@@ -28,16 +29,16 @@ export function mountsOf({ annotations, global }: Facts, of: "sidecar" | "gatewa
   const hasRoot = global.pilotCertProvider === "istiod";
   const mount = (name: string, mountPath: string): Tree => ({ name, mountPath });
   return [
-    mount("workload-socket", "/var/run/secrets/workload-spiffe-uds"),
-    mount("credential-socket", "/var/run/secrets/credential-uds"),
-    mount("workload-certs", "/var/run/secrets/workload-spiffe-credentials"),
-    ...(hasRoot ? [mount("istiod-ca-cert", "/var/run/secrets/istio")] : []),
-    ...(hasRoot && of === "sidecar" ? [mount("istio-ca-crl", "/var/run/secrets/istio/crl")] : []),
-    mount("istio-data", "/var/lib/istio/data"),
-    ...(annotations[BOOTSTRAP] === undefined ? [] : [mount("custom-bootstrap-volume", BOOTSTRAP_FOLDER)]),
-    mount("istio-envoy", "/etc/istio/proxy"),
-    mount("istio-token", "/var/run/secrets/tokens"),
-    mount("istio-podinfo", "/etc/istio/pod"),
+    mount("workload-socket", MOUNTS.workloadSocket),
+    mount("credential-socket", MOUNTS.credentialSocket),
+    mount("workload-certs", MOUNTS.workloadFiles),
+    ...(hasRoot ? [mount("istiod-ca-cert", MOUNTS.root)] : []),
+    ...(hasRoot && of === "sidecar" ? [mount("istio-ca-crl", MOUNTS.crl)] : []),
+    mount("istio-data", MOUNTS.data),
+    ...(annotations[BOOTSTRAP] === undefined ? [] : [mount("custom-bootstrap-volume", MOUNTS.customBootstrap)]),
+    mount("istio-envoy", MOUNTS.config),
+    mount("istio-token", MOUNTS.token),
+    mount("istio-podinfo", MOUNTS.podInfo),
     ...(of === "sidecar" ? named(annotations["sidecar.istio.io/userVolumeMount"]) : []),
   ];
 }
