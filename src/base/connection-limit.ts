@@ -87,11 +87,14 @@ export class ConnectionRoom {
     return false;
   }
 
-  /** What came in a turn of the event loop is read in the next one, and judged after that. */
+  /**
+   * What came in a turn of the event loop is read in the next one, and judged after that. A crowd comes a few in each turn:
+   * as long as it comes, it is judged when it is worth a look at all, not in every turn.
+   */
   #nextTurn(): void {
     this.#turn++;
     for (const [socket, turn] of this.#new) if (this.#turn - turn > TURNS_UNTIL_READ) this.#new.delete(socket);
-    this.#trim();
+    if (this.#new.size === 0 || this.#open.size >= 2 * this.#limit.most) this.#trim();
     if (this.#new.size > 0) setImmediate(() => this.#nextTurn());
   }
 

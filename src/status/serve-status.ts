@@ -38,7 +38,7 @@ export async function serveStatus(options: StatusOptions, stop: AbortSignal): Pr
   options.socket.handOver(
     (connection) => {
       connections.add(connection);
-      server.emit("connection", connection);
+      connection.once("readable", () => server.emit("connection", connection)); // who says nothing costs no parser
     },
     (connection) => connections.spare(connection),
   );
