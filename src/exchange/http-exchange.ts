@@ -38,16 +38,25 @@ export function createExchanges(options: ExchangeOptions): Exchanges {
   const agents = options.keepsAlive
     ? { plain: keepingAgent(options, false), secure: keepingAgent(options, true) }
     : undefined;
+  /** Ports that chose HTTP/1.1 where HTTP/2 was offered: connections of the latter are not kept. */
+  const withoutHttp2 = new Set<number>();
   return {
     async get(url, headers, signal) {
       const isSecure = url.protocol === "https:";
-      const place = { port: Number(url.port || (isSecure ? 443 : 80)), isSecure };
+      const port = Number(url.port || (isSecure ? 443 : 80));
+      const place = { port, isSecure, offersHttp2: options.offersHttp2 };
       const words = { port: place.port, path: url.pathname + url.search, headers: headersOf(headers) };
-      if (agents !== undefined) return getKept({ ...words, agent: isSecure ? agents.secure : agents.plain }, signal);
+      if (agents !== undefined && !isSecure) return getKept({ ...words, agent: agents.plain }, signal);
+      if (agents !== undefined && (!options.offersHttp2 || withoutHttp2.delete(port))) {
+        const answer = await getKept({ ...words, agent: agents.secure }, signal);
+        withoutHttp2.add(port); // until it fails: another server may be there then
+        return answer;
+      }
       const socket = await connectTo(options, place, signal);
       try {
         if ("alpnProtocol" in socket && socket.alpnProtocol === "h2")
           return await getHttp2(socket, url, headers, signal);
+        if (isSecure) withoutHttp2.add(port);
         const closing = { ...words.headers, connection: "close" };
         return await readAnswer(request({ ...words, headers: closing, createConnection: () => socket }), signal);
       } finally {
@@ -60,15 +69,19 @@ export function createExchanges(options: ExchangeOptions): Exchanges {
 interface Place {
   readonly port: number;
   readonly isSecure: boolean;
+  readonly offersHttp2: boolean;
 }
 
 /** A new connection to the application, from the address that bypasses Envoy, with TLS or without. */
-async function connectTo(options: ExchangeOptions, { port, isSecure }: Place, signal: AbortSignal) {
-  const { destination, offersHttp2, keepsAlive } = options;
+async function connectTo(
+  { destination }: ExchangeOptions,
+  { port, isSecure, offersHttp2 }: Place,
+  signal: AbortSignal,
+) {
   const plain = await dial(destination, port, signal);
   if (!isSecure) return plain;
   try {
-    return await secured(plain, destination.host, offersHttp2 && !keepsAlive, signal); // a session of HTTP/2 is not kept
+    return await secured(plain, destination.host, offersHttp2, signal);
   } catch (error) {
     plain.destroy();
     throw error;
@@ -79,7 +92,11 @@ async function connectTo(options: ExchangeOptions, { port, isSecure }: Place, si
 function keepingAgent(options: ExchangeOptions, isSecure: boolean): Agent {
   const agent = new Agent({ keepAlive: true });
   agent.createConnection = ({ port, signal }, done) => {
-    connectTo(options, { port: Number(port), isSecure }, signal ?? new AbortController().signal).then(
+    connectTo(
+      options,
+      { port: Number(port), isSecure, offersHttp2: false },
+      signal ?? new AbortController().signal,
+    ).then(
       (socket) => done?.(null, socket),
       (error: Error) => done?.(error, undefined as never),
     );

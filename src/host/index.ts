@@ -11,7 +11,7 @@ export {
   xdgFolder,
 } from "./places.ts";
 export { portHolders, portSharers } from "./port-holders.ts";
-export { commandLineOf, ownerOf, startOf, wasStartedWith } from "./process-identity.ts";
+export { argumentsOf, commandLineOf, ownerOf, startOf, wasStartedWith } from "./process-identity.ts";
 export { type Runtime, residentBytes, thisRuntime } from "./resident-bytes.ts";
 export { type ProgramOptions, type ProgramOutput, type Ran, runProgram } from "./run-program.ts";
 export { isForRuntime } from "./runtime-variables.ts";

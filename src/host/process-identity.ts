@@ -27,8 +27,13 @@ export function startTicks(stat: string): string | undefined {
 /** The command line as one text, words divided by single blanks; undefined when there is none. */
 export async function commandLineOf(pid: number): Promise<string | undefined> {
   if (process.platform !== "linux") return ask(pid, "command=");
-  const words = (await text(`/proc/${pid}/cmdline`)).split("\0").join(" ").trim();
+  const words = (await argumentsOf(pid)).join(" ").trim();
   return words === "" ? undefined : words;
+}
+
+/** The words that a process was started with, its program first. Linux only; empty when it is gone. */
+export async function argumentsOf(pid: number): Promise<readonly string[]> {
+  return (await text(`/proc/${pid}/cmdline`)).split("\0").slice(0, -1); // each ends with one
 }
 
 /** The user that a process runs as: its real and effective user, where they are one. Undefined when they are not, or it is gone. */

@@ -47,12 +47,12 @@ export function metricsRoutes({ areLocalOnly = false, ...options }: MetricsRoute
 }
 
 /** Of Go's profiles only the arguments of the process mean something here. */
-export function profileRoute(commandLine: readonly string[]): Route {
+export function profileRoute(commandLine: () => Promise<readonly string[]>): Route {
   return {
     path: "/debug/pprof/",
-    access: "this machine",
-    answer({ path }) {
-      if (path === "/debug/pprof/cmdline") return { status: 200, body: commandLine.join("\0") };
+    access: "this machine, no web page", // arguments tell about the workload
+    async answer({ path }) {
+      if (path === "/debug/pprof/cmdline") return { status: 200, body: (await commandLine()).join("\0") };
       return { status: 501, body: "This agent is not a Go program and has no such profile\n" };
     },
   };

@@ -63,7 +63,7 @@ export async function scrape(request: ScrapeRequest, options: ScrapeOptions): Pr
   ]);
   const found = applications.filter((one) => one !== undefined);
   const format = commonFormat(found.map((one) => one.format));
-  const agent = metrics.render(); // after the others, whose failures are among them
+  const agent = agentMetrics(options); // after the others, whose failures are among them
   return { contentType: format, body: joined({ agent, envoy, applications: found, format }) };
 }
 
@@ -108,7 +108,17 @@ interface Part extends Disposable {
   readonly lines: AsyncIterable<Uint8Array>;
 }
 
-type Source = "envoy" | "application";
+type Source = "envoy" | "application" | "agent";
+
+/** Some are asked for at this moment, and may throw. */
+function agentMetrics(options: ScrapeOptions): string {
+  try {
+    return options.metrics.render();
+  } catch (error) {
+    noteFailure("agent", "failed gathering the agent's own metrics", error, options);
+    return "";
+  }
+}
 
 /** Undefined when it failed, which is counted and logged. */
 async function envoyMetrics(

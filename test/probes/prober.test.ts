@@ -177,6 +177,19 @@ test("connections are kept where that is asked for", async () => {
   expect(app.seen[0]?.socket.remoteAddress).toBe("127.0.0.6");
 });
 
+test("where connections are kept, a server of HTTP/2 is spoken to in that, over new ones; one that has HTTP/1.1 alone keeps its own", async () => {
+  const asked = async (form: "https" | "h2", alpn?: string[]) => {
+    const app = await startApp((call, response) => response.end(call.httpVersion), form, alpn);
+    const { ask } = rig(http(app.port, { scheme: "HTTPS" }), { keepsAlive: true });
+    const versions: string[] = [];
+    for (let count = 0; count < 4; count++) versions.push(String((await ask()).body));
+    return { versions: new Set(versions), connections: new Set(app.seen.map(({ socket }) => socket.remotePort)).size };
+  };
+  expect((await asked("h2", ["h2"])).versions).toEqual(new Set(["2.0"]));
+  expect((await asked("h2", ["h2", "http/1.1"])).versions).toEqual(new Set(["2.0"]));
+  expect(await asked("https")).toEqual({ versions: new Set(["1.1"]), connections: 2 }); // the first asks for its protocols
+});
+
 test.each(["http", "https"] as const)(
   "a kept connection over %s that the application has closed meanwhile is no failure; one that closes every time is",
   async (form) => {

@@ -85,7 +85,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     reloadRoute(options.reload),
     jsonRoute("/debug/ndsz", nameTable),
     jsonRoute("/debug/agent", options.agentReport ?? (() => undefined)),
-    ...(commandLine === undefined ? [] : [profileRoute(commandLine)]),
+    ...(commandLine === undefined ? [] : [profileRoute(async () => commandLine)]),
     ...(options.routes ?? []),
   ];
   const listening = options.socket ?? socket;

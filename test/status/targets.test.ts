@@ -27,6 +27,11 @@ test.each([
   expect(parse(value)).toEqual(targets);
 });
 
+test("status 77: ports beside those of the proxy are no port of the proxy", () => {
+  const targets = ["15002", "15007", "15091", "15099"].map((port) => ({ port }));
+  expect(parse({ targets }).map(({ port }) => port)).toEqual([15_002, 15_007, 15_091, 15_099]);
+});
+
 test.each([
   ["nonsense", "failed to decode"],
   ["[]", "failed to decode"],

@@ -1,6 +1,6 @@
 import { AgentError, type BoundSocket, bindTcp, connectionLimit, type Lifetime } from "../../base/index.ts";
 import { type AgentConfig, LOG_SCOPES, parseLogLevels } from "../../config/index.ts";
-import { type Runtime, thisRuntime } from "../../host/index.ts";
+import { argumentsOf, type Runtime, thisRuntime } from "../../host/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import type { ReadinessBoard, ReadinessReport } from "../../status/index.ts";
 import type { ScrapeTarget } from "../../status/targets/index.ts";
@@ -96,7 +96,7 @@ export class StatusPart implements Part {
       ...(levels === undefined
         ? []
         : [loggingRoute({ levels, scopes: LOG_SCOPES, parse: parseLogLevels, log: context.log, stop })]),
-      ...(config.flags.profiling ? [profileRoute(["pilotboat", "proxy", config.role])] : []),
+      ...(config.flags.profiling ? [profileRoute(() => commandLine(config))] : []),
       ...(await Promise.all(parts.map((part) => part.routes?.({ report, readiness }) ?? []))).flat(),
     ];
     await life.own("status", serveStatus({ socket, routes, log: context.log }, stop));
@@ -141,6 +141,12 @@ export interface ReportFrame {
 
 export function statusPorts({ proxy }: AgentConfig): PlannedPort[] {
   return [{ port: proxy.statusPort, use: "status", from: "statusPort", tried: "by binding" }];
+}
+
+/** Of this process, as far as the system shows it. */
+async function commandLine({ role }: AgentConfig): Promise<readonly string[]> {
+  const words = await argumentsOf(process.pid);
+  return words.length > 0 ? words : ["pilotboat", "proxy", role];
 }
 
 /** Where Envoy gives its statistics for the merged scrape; undefined leaves them out. */

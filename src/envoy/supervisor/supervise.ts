@@ -32,7 +32,8 @@ class Supervisor implements SupervisedEnvoy {
   #life: Lifecycle | undefined;
   /** What the next cold start is started with. */
   #spawn: SpawnOptions;
-  #isDrainSkipped = false;
+  /** Aborted when nobody waits for a drain, not even for one that is under way. */
+  readonly #drainSkipped = new AbortController();
   /** Of the process that was drained by `drain`; one that came after it was not. */
   #drainedPid: number | undefined;
   #timer = new AbortController();
@@ -103,12 +104,12 @@ class Supervisor implements SupervisedEnvoy {
   }
 
   skipDrain(): void {
-    this.#isDrainSkipped = true;
+    this.#drainSkipped.abort();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const pid = this.pid();
-    const isDrained = this.#isDrainSkipped || (pid !== undefined && pid === this.#drainedPid);
+    const isDrained = this.#drainSkipped.signal.aborted || (pid !== undefined && pid === this.#drainedPid);
     this.#happens({ kind: "stop", isDrained });
     await this.ended;
     await this.#processes[Symbol.asyncDispose]();
@@ -204,7 +205,8 @@ class Supervisor implements SupervisedEnvoy {
     const { hurry, force } = this.#options.signals;
     const gone = new AbortController();
     void this.#processes.get(id)?.spawned.ended.then(() => gone.abort());
-    await drainAndWait({ ...this.#options, clock: this.#clock }, AbortSignal.any([gone.signal, hurry, force]));
+    const cut = AbortSignal.any([gone.signal, this.#drainSkipped.signal, hurry, force]);
+    await drainAndWait({ ...this.#options, clock: this.#clock }, cut);
     this.#happens({ kind: "drained" });
   }
 

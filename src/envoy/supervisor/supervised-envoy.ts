@@ -88,7 +88,7 @@ export interface SupervisedEnvoy extends AsyncDisposable {
   replace(next: SpawnOptions, settled: SpawnOptions): Promise<Replacement>;
   /** `POST /drain`: drains and lets Envoy run on; the end of one that was live then comes without waiting. */
   drain(): Promise<void>;
-  /** The next stop is immediate (`POST /quitquitquit`). */
+  /** The next stop is immediate, and so is the rest of one that drains already (`POST /quitquitquit`). */
   skipDrain(): void;
   /** Drains as configured and ends Envoy. Calling again returns the same promise. */
   [Symbol.asyncDispose](): Promise<void>;

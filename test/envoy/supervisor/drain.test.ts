@@ -32,12 +32,14 @@ interface Admin extends AsyncDisposable {
   cut(): void;
 }
 
-async function startAdmin(answer: (path: string) => string | undefined): Promise<Admin> {
+/** A text is the answer, a number its status; undefined never comes. */
+async function startAdmin(answer: (path: string) => string | number | undefined): Promise<Admin> {
   const calls: string[] = [];
   const server = createServer((request, response) => {
     calls.push(`${request.method} ${request.url}`);
     const body = answer(request.url ?? "");
-    if (body !== undefined) response.end(body);
+    if (typeof body === "number") response.writeHead(body).end();
+    else if (body !== undefined) response.end(body);
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   return {
@@ -185,9 +187,9 @@ test("reality 13: a drain that Envoy refused does not stand for the drain of the
   expect(admin.calls.slice(early)).toContain("POST /drain_listeners?inboundonly&graceful");
 });
 
-test("waiting for the last connection survives failures and ends at zero", async () => {
+test("status 12: waiting for the last connection survives failures and ends at zero", async () => {
   const answers = [
-    undefined,
+    ...[500, 500, 500, 500], // five would be too many
     "listener.0.0.0.0_80.downstream_cx_active: 3\n",
     "listener.0.0.0.0_80.downstream_cx_active: 0\n",
   ];
@@ -198,6 +200,14 @@ test("waiting for the last connection survives failures and ends at zero", async
   const { stop, said } = await start(OBEDIENT, admin.port, { drain: { isExitOnZeroConnections: true } });
   await stop();
   expect(said()).toMatch(/Cannot count connections[\s\S]*still open[\s\S]*All connections are closed/);
+});
+
+test("status 13: five failures in a row end the wait", async () => {
+  await using admin = await startAdmin((path) => (path.startsWith("/stats") ? 500 : "OK"));
+  const { stop, said } = await start(OBEDIENT, admin.port, { drain: { isExitOnZeroConnections: true } });
+  await stop();
+  expect(said()).toMatch(/Cannot count connections.*attempt=5 of=5/);
+  expect(said()).not.toContain("attempt=6");
 });
 
 test("waiting for the last connection is bounded", async () => {
