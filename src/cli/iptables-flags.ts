@@ -1,7 +1,7 @@
 import type { RedirectSettings } from "../redirect/index.ts";
 import type { FlagSpec } from "./contract/index.ts";
 
-/** A flag of `iptables`. Its variables set it, too: the last one that is there and can be read; the flag itself beats them. */
+/** A flag of `iptables`. Its variables set it, too: the last one that is there counts, and the flag itself beats them. */
 export interface RedirectFlag extends FlagSpec {
   readonly setting: keyof RedirectSettings;
   readonly variables: readonly string[];

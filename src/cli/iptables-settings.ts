@@ -7,7 +7,7 @@ export interface ReadSettings {
   readonly settings: RedirectSettings;
   /** The flag or variable that a setting comes from. */
   origin(setting: keyof RedirectSettings): string;
-  /** Variables whose value says nothing, as the reference passes them over, too. */
+  /** Variables whose value cannot be read, and what becomes of them: what becomes of them in the reference. */
   readonly warnings: readonly string[];
 }
 
@@ -56,10 +56,15 @@ function fromVariables(flag: RedirectFlag, env: Env, warnings: string[]): { valu
     const text = env[name];
     if (text === undefined) continue;
     const value = fromText(flag, text);
-    if (value === undefined) warnings.push(`${name}=${JSON.stringify(text)} is no ${flag.type} and is passed over`);
-    else found = { value, origin: name };
+    if (value !== undefined) found = { value, origin: name };
+    else if (flag.type === "bool") found = { value: false, origin: name }; // Source: spf13/pflag bool.go, boolValue.Set
+    if (value === undefined) warnings.push(`${name}=${JSON.stringify(text)} ${whatBecomes(flag)}`);
   }
   return found;
+}
+
+function whatBecomes({ type }: RedirectFlag): string {
+  return type === "bool" ? "is no boolean and is taken for false" : `is no ${type} and is passed over`;
 }
 
 function fromText(flag: RedirectFlag, text: string): unknown {

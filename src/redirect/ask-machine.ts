@@ -17,20 +17,32 @@ export const MACHINE_FILES: MachineFiles = {
   services: "/etc/services",
 };
 
+/** Reads a file below /proc/net of the network namespace that counts; undefined where there is none. */
+export type ReadNet = (name: string) => Promise<string | undefined>;
+
 /**
- * Asks for the addresses of this network namespace and, where DNS is captured by server, for the servers of resolv.conf.
+ * Asks for the addresses of the network namespace and, where DNS is captured by server, for the servers of resolv.conf.
  * Rejects with REDIRECT_NOT_POSSIBLE without a usable address, and FILE_UNREADABLE.
  */
-export async function askMachine(settings: RedirectSettings, { resolvConf }: MachineFiles): Promise<Machine> {
-  const { hostFamily, hasIpv6 } = familiesOf(ownAddresses(), settings.dualStack);
+export async function askMachine(settings: RedirectSettings, resolvConf: string, readNet: ReadNet): Promise<Machine> {
+  const { hostFamily, hasIpv6 } = familiesOf(await ownAddresses(readNet), settings.dualStack);
   const isByServer = settings.redirectDns && !settings.captureAllDns;
   return { hostFamily, hasIpv6, dnsServers: isByServer ? await readServers(resolvConf) : { IPv4: [], IPv6: [] } };
 }
 
-/** The kernel lists IPv4 addresses before IPv6 addresses, whatever the interfaces are. */
-function ownAddresses(): string[] {
-  const all = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address));
-  return all.toSorted((one, other) => isIP(one) - isIP(other));
+/**
+ * IPv4 before IPv6, as the kernel lists them. Node has those of interfaces with a carrier alone, and in a namespace that was
+ * just made a carrier takes a moment: where /proc says more, that counts.
+ */
+async function ownAddresses(readNet: ReadNet): Promise<string[]> {
+  const [trie, six] = await Promise.all([readNet("fib_trie"), readNet("if_inet6")]);
+  if (trie === undefined && six === undefined) {
+    const all = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address));
+    return all.toSorted((one, other) => isIP(one) - isIP(other));
+  }
+  const four = [...(trie ?? "").matchAll(/\|-- (\S+)\n\s+\/32 host LOCAL/g)].map(([, address = ""]) => address);
+  const hex = [...(six ?? "").matchAll(/^[0-9a-f]{32}/gm)].map(([digits]) => digits.replace(/.{4}(?!$)/g, "$&:"));
+  return [...new Set([...four, ...hex.map(canonicalIpv6)])];
 }
 
 /** The first usable address decides; with dual stack, any of IPv6. Source: istio/istio tools/common/config getLocalIP. */

@@ -7,7 +7,8 @@ const PLAIN: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6ta
 
 /**
  * The variant whose rules count here: the older one where it has rules already, else the one on nftables, else whatever
- * `iptables` is. `forced` chooses. Rejects with REDIRECT_NOT_POSSIBLE, each trial in its message.
+ * `iptables` is. `forced` chooses. Rejects with REDIRECT_NOT_POSSIBLE, each trial in its message. Unlike the reference it tries
+ * the older one only where that has rules: a trial makes its tables, and the next run would take them for rules.
  * Source: istio/istio tools/istio-iptables/pkg/dependencies DetectIptablesVersion.
  */
 export async function findXtables(
@@ -19,15 +20,23 @@ export async function findXtables(
   const plain = PLAIN[family];
   if (forced !== "") return await tryVariant(`${plain}-${forced}`, programs, log).catch(notFound([]));
   const failures: string[] = [];
-  const attempt = async (name: string): Promise<XtablesVariant | undefined> =>
-    await tryVariant(name, programs, log).catch((error: unknown) => {
-      log.debug(`did not find (or cannot use) iptables binary ${name}: ${describeError(error)}`);
-      failures.push(describeError(error));
-      return undefined;
-    });
-  const legacy = await attempt(`${plain}-legacy`);
-  if (legacy?.hasRules === true) return legacy;
-  return (await attempt(`${plain}-nft`)) ?? (await tryVariant(plain, programs, log).catch(notFound(failures)));
+  const passOver = (name: string) => (error: unknown) => {
+    log.debug(`did not find (or cannot use) iptables binary ${name}: ${describeError(error)}`);
+    failures.push(describeError(error));
+    return undefined;
+  };
+  const attempt = (name: string) => tryVariant(name, programs, log).catch(passOver(name));
+  const legacy = `${plain}-legacy`;
+  const hasLegacyRules = await hasRules(legacy, programs).catch(passOver(legacy));
+  const found = (hasLegacyRules === true ? await attempt(legacy) : undefined) ?? (await attempt(`${plain}-nft`));
+  return found ?? (await tryVariant(plain, programs, log).catch(notFound(failures)));
+}
+
+async function hasRules(name: string, programs: Programs): Promise<boolean> {
+  const save = `${name}-save`;
+  const saved = await programs.run(save, []);
+  if (saved.code !== 0) throw refusal("Cannot list rules", save, saved);
+  return /^-A /m.test(saved.stdout.toString("utf8"));
 }
 
 function notFound(failures: readonly string[]) {
@@ -49,15 +58,12 @@ const NO_OP = ["INPUT", "-p", "255", "-j", "RETURN"];
 /** Rejects where its programs are not there, or the kernel does not do what they ask. */
 async function tryVariant(name: string, programs: Programs, log: Logger): Promise<XtablesVariant> {
   const save = `${name}-save`;
-  const saved = await programs.run(save, []);
-  if (saved.code !== 0) throw refusal("Cannot list rules", save, saved);
   const { version, isLegacy } = await versionOf(save, programs, log);
   const wait = needsLock({ version, isLegacy }) ? ["--wait=30"] : [];
   const added = await programs.run(name, ["-t", "nat", "-A", ...NO_OP, ...wait]);
   if (added.code !== 0 || added.stderr.includes("does not exist")) throw refusal("Cannot add a rule", name, added);
   await programs.run(name, ["-t", "nat", "-D", ...NO_OP, ...wait]);
-  const hasRules = saved.stdout.toString("utf8").split("\n").length > 3;
-  return { name, version, isLegacy, hasRules };
+  return { name, version, isLegacy };
 }
 
 /** Programs before 1.6.2 know no `--version`, and are of the older kind. */

@@ -2,37 +2,47 @@ import { readFile } from "node:fs/promises";
 import { AgentError } from "../base/index.ts";
 import { type Ran, runProgram } from "../host/index.ts";
 
-/** Runs a program to its end, where the rules count. */
+/** Runs programs, and reads the kernel's lists, in the network namespace that counts. */
 export interface Programs {
   /** Rejects with PROGRAM_NOT_FOUND, TIMEOUT or the stop's reason; resolves whatever the exit code is. */
   run(name: string, args: readonly string[], stdin?: string): Promise<Ran>;
+  /** A file below /proc/net; undefined where there is none. */
+  readNet(name: string): Promise<string | undefined>;
 }
 
 export interface ProgramsOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Path of another network namespace; empty for that of the process. */
+  /** Path of another network namespace; empty for that of the process. A dry run stays in that. */
   readonly networkNamespace: string;
+  readonly dryRun: boolean;
   /** The namespace is that of the process already, and its file takes the place of the lock that all of a host share. */
-  readonly isCni: boolean;
+  readonly cniMode: boolean;
   readonly stop: AbortSignal;
 }
 
 /** The lock of iptables is waited for 30 s. */
 const LIMIT_MS = 60_000;
 
-export function programsOf({ env, networkNamespace, isCni, stop }: ProgramsOptions): Programs {
-  const isOther = networkNamespace !== "" && !isCni;
-  const lock = isCni && networkNamespace !== "" ? { XTABLES_LOCKFILE: networkNamespace } : {}; // since 1.8.6
+export function programsOf({ env, networkNamespace, cniMode, dryRun, stop }: ProgramsOptions): Programs {
+  const isOther = networkNamespace !== "" && !cniMode && !dryRun;
+  const lock = cniMode && networkNamespace !== "" ? { XTABLES_LOCKFILE: networkNamespace } : {}; // since 1.8.6
   const variables = { ...env, ...lock, LC_ALL: "C", PATH: pathOf(env) };
+  const run: Programs["run"] = async (name, args, stdin) => {
+    const [file, words] = isOther ? ["nsenter", [`--net=${networkNamespace}`, name, ...args]] : [name, args];
+    const ran = await runProgram(file, words, {
+      ...{ env: variables, limitMs: LIMIT_MS, stop },
+      ...(stdin === undefined ? {} : { stdin: { text: stdin } }),
+    });
+    if (isOther && ran.stderr.startsWith("nsenter: ")) throw notEntered(name, ran.stderr);
+    return ran;
+  };
   return {
-    async run(name, args, stdin) {
-      const [file, words] = isOther ? ["nsenter", [`--net=${networkNamespace}`, name, ...args]] : [name, args];
-      const ran = await runProgram(file, words, {
-        ...{ env: variables, limitMs: LIMIT_MS, stop },
-        ...(stdin === undefined ? {} : { stdin: { text: stdin } }),
-      });
-      if (isOther && /^nsenter: (?:failed to execute|cannot open)/.test(ran.stderr)) throw notEntered(name, ran.stderr);
-      return ran;
+    run,
+    async readNet(name) {
+      const path = `/proc/net/${name}`;
+      if (!isOther) return await readFile(path, "utf8").catch(() => undefined);
+      const { code, stdout } = await run("cat", [path]);
+      return code === 0 ? stdout.toString("utf8") : undefined;
     },
   };
 }

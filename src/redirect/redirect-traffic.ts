@@ -1,8 +1,8 @@
-import { AgentError, type Logger } from "../base/index.ts";
+import type { Logger } from "../base/index.ts";
 import { applyIptables, type Undo } from "./apply-iptables.ts";
 import { checkNft, runNft } from "./apply-nft.ts";
 import { askMachine, MACHINE_FILES, type MachineFiles, servicesOf, uidOf } from "./ask-machine.ts";
-import type { Capture, Machine, RedirectSettings } from "./capture.ts";
+import type { Capture, Family, Machine, RedirectSettings } from "./capture.ts";
 import { findXtables } from "./find-xtables.ts";
 import { describeEnvironment, describeSettings } from "./narrate.ts";
 import { nftRules } from "./nft-rules.ts";
@@ -11,7 +11,7 @@ import { checkRights, type Programs, programsOf } from "./programs.ts";
 import { lacksDnsServers, readCapture } from "./read-capture.ts";
 import { addRoutes, checkIp, removeRoutes, routeSteps } from "./routes.ts";
 import { checkRedirection } from "./self-check.ts";
-import { dryXtables, realXtables, writeDryRun, type Xtables } from "./xtables.ts";
+import { dryXtables, realXtables, writeDryRun, type Xtables, type XtablesVariant } from "./xtables.ts";
 
 export interface RedirectOptions {
   readonly settings: RedirectSettings;
@@ -33,9 +33,10 @@ export interface RedirectOptions {
 export async function redirectTraffic(options: RedirectOptions): Promise<void> {
   const { log, stop, files = MACHINE_FILES } = options;
   const settings = await withUsers(options, files);
-  const machine = await askMachine(settings, files);
+  const programs = programsOf({ env: options.env, stop, ...settings });
+  const machine = await askMachine(settings, files.resolvConf, programs.readNet);
   const capture = readCapture(settings, machine, { origin: options.origin, services: await servicesOf(files) });
-  const work: Work = { ...options, settings, machine, capture };
+  const work: Work = { ...options, settings, machine, capture, programs };
   if (settings.nativeNftables) log.info("native nftables enabled, using nft rules for traffic redirection.");
   else if (settings.dryRun) log.info("running iptables in dry-run mode, no rule changes will be made");
   if (!settings.skipRuleApply) await (settings.dryRun ? showRules(work) : changeRules(work));
@@ -55,6 +56,7 @@ async function withUsers({ settings, env }: RedirectOptions, files: MachineFiles
 interface Work extends RedirectOptions {
   readonly machine: Machine;
   readonly capture: Capture;
+  readonly programs: Programs;
 }
 
 async function showRules(work: Work): Promise<void> {
@@ -62,7 +64,7 @@ async function showRules(work: Work): Promise<void> {
   if (settings.nativeNftables) {
     describe(work);
     log.info("skipping configuring routes due to dry run mode");
-    log.info(`nftables rules programmed:\n${transactionOf(work)} `);
+    log.info(`nftables rules programmed:\n${transactionOf(work)} \n`);
     return;
   }
   const xtables = dryXtables();
@@ -73,43 +75,35 @@ async function showRules(work: Work): Promise<void> {
 }
 
 async function changeRules(work: Work): Promise<void> {
-  const { settings, capture, env, log, stop } = work;
+  const { settings, capture, programs, log } = work;
   await checkRights();
-  const { networkNamespace, cniMode: isCni } = settings;
-  const programs = programsOf({ env, networkNamespace, isCni, stop });
   const steps = routeSteps(capture, settings.inboundTproxyRouteTable);
   await checkIp(steps, programs);
-  if (settings.nativeNftables) await checkNft(programs, isCni);
-  const xtables = settings.nativeNftables ? undefined : await openXtables(work, programs);
+  if (settings.nativeNftables) await checkNft(programs, settings.cniMode);
+  const xtables = settings.nativeNftables ? undefined : await openXtables(work);
   describe(work);
-  const undo =
-    xtables === undefined ? await applyNft(work, programs) : await applyIptables(capture, settings, xtables, log);
+  const undo = xtables === undefined ? await applyNft(work) : await applyIptables(capture, settings, xtables, log);
   if (settings.cleanupOnly) await removeRoutes(steps, programs);
   else await addRoutes(steps, programs, log).catch(async (error: unknown) => undo().then(() => Promise.reject(error)));
-  if (settings.nativeNftables) log.info(`nftables rules programmed:\n${transactionOf(work)} `);
+  if (settings.nativeNftables) log.info(`nftables rules programmed:\n${transactionOf(work)} \n`);
 }
 
-async function applyNft(work: Work, programs: Programs): Promise<Undo> {
-  await runNft(transactionOf(work), programs);
-  return () => runNft(nftCleanup(), programs);
+async function applyNft(work: Work): Promise<Undo> {
+  await runNft(transactionOf(work), work.programs);
+  return () => runNft(nftCleanup(), work.programs);
 }
 
 function transactionOf({ settings, capture }: Work): string {
   return settings.cleanupOnly ? nftCleanup() : nftTransaction(nftRules(capture));
 }
 
-/** The programs for both families; those for IPv6 may be missing where its rules are not wanted. */
-async function openXtables({ settings, machine, log }: Work, programs: Programs): Promise<Xtables> {
-  const { forceIptablesBinary: forced } = settings;
-  const IPv4 = await findXtables("IPv4", forced, programs, log);
-  const IPv6 = await findXtables("IPv6", forced, programs, log).catch((error: unknown) => {
-    if (machine.hasIpv6 || !(error instanceof AgentError)) throw error;
-    log.warn(
-      `Failed to detect a working ip6tables binary; continuing because IPv6 support is disabled: ${error.message}`,
-    );
-    return undefined;
-  });
-  return realXtables({ IPv4, IPv6 }, programs, log);
+/** The programs of the families whose rules are wanted: those of the other one need not be there. */
+async function openXtables({ settings, capture, log, programs }: Work): Promise<Xtables> {
+  const variants: Partial<Record<Family, XtablesVariant>> = {};
+  for (const family of capture.families) {
+    variants[family] = await findXtables(family, settings.forceIptablesBinary, programs, log);
+  }
+  return realXtables(variants, programs, log);
 }
 
 function describe({ settings, machine, env, log }: Work): void {

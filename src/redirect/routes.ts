@@ -3,22 +3,30 @@ import type { Capture, Family } from "./capture.ts";
 import { type Programs, refusal } from "./programs.ts";
 
 /** Words of `ip`: what is added, and how it is removed. */
-interface Step {
+export interface RouteStep {
   readonly add: readonly string[];
   readonly remove: readonly string[];
+  /** How to see that it is there, for what `ip` would add once more. */
+  readonly seen?: { readonly list: readonly string[]; readonly as: RegExp };
 }
 
 /** What rules alone cannot do: an address for Envoy's calls over IPv6, and the way of marked packets to `lo` (TPROXY). */
-export function routeSteps(capture: Capture, table: string): Step[] {
+export function routeSteps(capture: Capture, table: string): RouteStep[] {
   const { families, isTproxy, inboundPorts, tproxyMark } = capture;
-  const step = (family: Family, object: string, words: readonly string[]): Step => {
+  const step = (family: Family, object: string, words: readonly string[]): RouteStep => {
     const of = family === "IPv4" ? "-4" : "-6";
     return { add: [of, object, "add", ...words], remove: [of, object, "del", ...words] };
+  };
+  const mark = `0x${Number(tproxyMark).toString(16)}`;
+  const as = new RegExp(`fwmark ${mark}(?:/0xffffffff)? lookup ${table}\\s*$`, "m");
+  const rule = (family: Family): RouteStep => {
+    const list = [family === "IPv4" ? "-4" : "-6", "rule"];
+    return { ...step(family, "rule", ["fwmark", tproxyMark, "lookup", table]), seen: { list, as } };
   };
   const isRouted = isTproxy && inboundPorts !== undefined;
   return [
     ...(families.includes("IPv6") ? [step("IPv6", "address", ["::6/128", "dev", "lo"])] : []),
-    ...(isRouted ? families : []).map((family) => step(family, "rule", ["fwmark", tproxyMark, "lookup", table])),
+    ...(isRouted ? families.map(rule) : []),
     ...(isRouted ? families : []).map((family) =>
       step(family, "route", ["local", "default", "dev", "lo", "table", table]),
     ),
@@ -26,7 +34,7 @@ export function routeSteps(capture: Capture, table: string): Step[] {
 }
 
 /** Rejects with PROGRAM_NOT_FOUND where a step needs `ip`, and there is none: before anything is changed. */
-export async function checkIp(steps: readonly Step[], programs: Programs): Promise<void> {
+export async function checkIp(steps: readonly RouteStep[], programs: Programs): Promise<void> {
   if (steps.length === 0) return;
   await programs.run("ip", ["-V"]).catch((error: unknown) => {
     if (!(error instanceof AgentError) || error.code !== "PROGRAM_NOT_FOUND") throw error;
@@ -38,18 +46,25 @@ export async function checkIp(steps: readonly Step[], programs: Programs): Promi
 }
 
 /** What is there already is fine. Rejects with REDIRECT_FAILED, with nothing of it left. */
-export async function addRoutes(steps: readonly Step[], programs: Programs, log: Logger): Promise<void> {
-  for (const [at, { add }] of steps.entries()) {
-    const ran = await programs.run("ip", add);
+export async function addRoutes(steps: readonly RouteStep[], programs: Programs, log: Logger): Promise<void> {
+  for (const [at, step] of steps.entries()) {
+    if (await isThere(step, programs)) continue;
+    const ran = await programs.run("ip", step.add);
     if (ran.code !== 0 && !/File exists|already assigned/i.test(ran.stderr)) {
       await removeRoutes(steps.slice(0, at), programs);
-      throw refusal("failed to configure routes", `ip ${add.join(" ")}`, ran);
+      throw refusal("failed to configure routes", `ip ${step.add.join(" ")}`, ran);
     }
-    if (add.includes("::6/128")) log.info("Added ::6 address on the loopback iface");
+    if (step.add.includes("::6/128")) log.info("Added ::6 address on the loopback iface");
   }
 }
 
+async function isThere({ seen }: RouteStep, programs: Programs): Promise<boolean> {
+  if (seen === undefined) return false;
+  const { stdout } = await programs.run("ip", seen.list);
+  return seen.as.test(stdout.toString("utf8"));
+}
+
 /** What is not there is fine, too. */
-export async function removeRoutes(steps: readonly Step[], programs: Programs): Promise<void> {
+export async function removeRoutes(steps: readonly RouteStep[], programs: Programs): Promise<void> {
   for (const { remove } of steps.toReversed()) await programs.run("ip", remove);
 }

@@ -24,7 +24,6 @@ export interface XtablesVariant {
   readonly name: string;
   readonly version: readonly number[];
   readonly isLegacy: boolean;
-  readonly hasRules: boolean;
 }
 
 const SAVE = "-save";
@@ -32,7 +31,7 @@ const RESTORE = "-restore";
 
 /** Programs that are called for each step. */
 export function realXtables(
-  variants: Readonly<Record<Family, XtablesVariant | undefined>>,
+  variants: Readonly<Partial<Record<Family, XtablesVariant>>>,
   programs: Programs,
   log: Logger,
 ): Xtables {

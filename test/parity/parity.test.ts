@@ -3,31 +3,46 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { CLUSTER_FILES, cachedCluster } from "../cluster/binaries.ts";
 import { runtimes } from "../support/pilotboat.ts";
+import { iptablesSubject } from "./iptables/index.ts";
+import { iptablesInputs } from "./iptables/inputs.ts";
+import { REASONS as IPTABLES_REASONS } from "./iptables/reasons.ts";
 import { proxySubject } from "./proxy/index.ts";
 import { proxyInputs } from "./proxy/inputs/index.ts";
 import { REASONS } from "./proxy/reasons.ts";
-import { unexplained, unusedReasons } from "./report.ts";
+import { unexplained, unusedReasons, withSection } from "./report.ts";
 import { type Result, runInputs } from "./run-inputs.ts";
 import { parseSwitches } from "./switches.ts";
 
 // After a change to inputs or reasons: npm run build && npm run build:executable && npm run parity
 describe("docs/parity.md", () => {
   test("has a row for every reason", () => {
+    const reasons = [...REASONS, ...IPTABLES_REASONS];
     const rows = [...readFileSync("docs/parity.md", "utf8").matchAll(/^\| (?!difference |area |---)(.+?) \|/gm)];
     const named = rows.map(([, name = ""]) => name);
-    expect(REASONS.map(({ name }) => name).filter((name) => !named.includes(name))).toEqual([]);
+    expect(reasons.map(({ name }) => name).filter((name) => !named.includes(name))).toEqual([]);
   });
 
   test("was made of as many inputs as there are", () => {
-    const { seed, count } = parseSwitches([], []);
-    expect(readFileSync("docs/parity.md", "utf8")).toContain(
-      `${proxyInputs({ seed, count }).length} inputs, ${count} of them`,
-    );
+    const page = readFileSync("docs/parity.md", "utf8");
+    const { usualCount } = iptablesSubject();
+    for (const [inputs, count] of [[proxyInputs, 100] as const, [iptablesInputs, usualCount] as const]) {
+      expect(page).toContain(`${inputs({ seed: 1, count }).length} inputs, ${count} of them`);
+    }
+  });
+
+  test("a section of one command leaves those of the others alone", () => {
+    const page = "# Old head\n\n## one\n\n1\n\n## two\n\n2\n";
+    const changed = withSection(page, "## one\n\nnew\n");
+    expect(changed).toMatch(/^# Parity with pilot-agent\n[\s\S]*\n## one\n\nnew\n\n## two\n\n2\n$/);
+    expect(withSection(changed, "## three\n\n3\n")).toBe(`${changed}\n## three\n\n3\n`);
   });
 });
 
 test("inputs and reasons have names of their own", () => {
-  for (const named of [proxyInputs({ seed: 1, count: 20 }), REASONS]) {
+  for (const named of [
+    ...[proxyInputs({ seed: 1, count: 20 }), REASONS],
+    ...[iptablesInputs({ seed: 1, count: 20 }), IPTABLES_REASONS],
+  ]) {
     const names = named.map(({ name }) => name);
     expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);
   }
@@ -44,10 +59,12 @@ test("one seed makes the same inputs again, another one others", () => {
 
 test.each([
   [["--only", "nonsense"], /no area "nonsense"/],
-  [["--case", "x"], /--case needs a whole number/],
+  [["nonsense"], /no command "nonsense"/],
+  [["--case", "3"], /--case needs the command/],
+  [["proxy", "--case", "x"], /--case needs a whole number/],
   [["--nonsense"], /nonsense/],
 ])("the switches %j are refused", (words, trouble) => {
-  expect(() => parseSwitches(words, ["node"])).toThrow(trouble);
+  expect(() => parseSwitches(words, { proxy: ["node"] })).toThrow(trouble);
 });
 
 const bin = cachedCluster();

@@ -85,18 +85,40 @@ export interface Made {
   readonly count: number;
 }
 
-/** docs/parity.md. Nothing in it depends on the machine or the hour. */
-export function reportPage(results: readonly Result[], { areas, reasons }: Comparison, made: Made): string {
+/** What docs/parity.md says before its sections. */
+const HEAD = [
+  "# Parity with pilot-agent",
+  "",
+  "`npm run parity` gives the same inputs to Istio's own `pilot-agent` and to pilotboat, and writes this page: a section for each",
+  "command, which `npm run parity -- NAME` writes alone. A difference that no row below explains fails the command, and so does",
+  "a row that explains nothing any more.",
+  "",
+].join("\n");
+
+/** The page with this section in the place of an older one of the same title; the others stay. */
+export function withSection(page: string, section: string): string {
+  const titleOf = (text: string): string | undefined => /^## (.+)$/m.exec(text)?.[1];
+  const others = page.split(/^(?=## )/m).slice(1);
+  const isKnown = others.some((other) => titleOf(other) === titleOf(section));
+  const sections = others.map((other) => (titleOf(other) === titleOf(section) ? section : other));
+  return [HEAD, ...(isKnown ? sections : [...sections, section])].map((text) => `${text.trimEnd()}\n`).join("\n");
+}
+
+/** A section of docs/parity.md. Nothing in it depends on the machine or the hour. */
+export function reportSection(
+  results: readonly Result[],
+  { title, about, areas, reasons }: Comparison,
+  made: Made,
+): string {
+  const universal = reasons.filter(({ isUniversal }) => isUniversal);
   return [
-    "# Parity with pilot-agent",
+    `## ${title}`,
     "",
-    "`npm run parity` starts Istio's own `pilot-agent proxy` and `pilotboat proxy` with the same inputs, one after the other in",
-    "the same place, with a program in Envoy's place that notes how it was started. It writes this page. A difference that no",
-    "row below explains fails the command, and so does a row that explains nothing any more.",
+    ...about,
     "",
     ...result(results, made),
     "",
-    "## What is compared",
+    "### What is compared",
     "",
     ...table(
       ["area", "what", "inputs", "equal", "different, with a reason"],
@@ -106,16 +128,20 @@ export function reportPage(results: readonly Result[], { areas, reasons }: Compa
       }),
     ),
     "",
-    "An area counts where both came to it: without an Envoy there is no bootstrap. What differs in every run does not count.",
+    "An area counts where both came to it. What differs in every run does not count.",
     "",
-    "## What differs in every run",
-    "",
-    ...table(
-      ["difference", "in", "why"],
-      reasons.filter(({ isUniversal }) => isUniversal).map((reason) => [reason.name, areasOf(reason), reason.why]),
-    ),
-    "",
-    "## What differs with some inputs",
+    ...(universal.length === 0
+      ? []
+      : [
+          "### What differs in every run",
+          "",
+          ...table(
+            ["difference", "in", "why"],
+            universal.map((reason) => [reason.name, areasOf(reason), reason.why]),
+          ),
+          "",
+        ]),
+    "### What differs with some inputs",
     "",
     ...table(
       ["difference", "in", "inputs", "for example", "why"],

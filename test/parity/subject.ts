@@ -16,6 +16,9 @@ export interface Chances {
 
 /** What is compared of two programs, and why they may differ. */
 export interface Comparison {
+  /** The heading of its section, and what the section says first. */
+  readonly title: string;
+  readonly about: readonly string[];
   /** In the order of the report: what is in each area. */
   readonly areas: Readonly<Record<string, string>>;
   readonly reasons: readonly Reason[];
@@ -23,6 +26,8 @@ export interface Comparison {
 
 /** A part of pilot-agent that pilotboat stands in for. */
 export interface Subject<I extends Input = Input> extends Comparison {
+  /** How many inputs are made by chance when nobody says another number. */
+  readonly usualCount: number;
   inputs(chances: Chances): I[];
   openLane(): Promise<Lane<I>>;
 }

@@ -150,5 +150,5 @@ test("variables: the last one that can be read counts, and a flag beats them", (
   expect(settings).toMatchObject({ redirectDns: false, dryRun: false, proxyPort: "15001", proxyUid: "7" });
   expect(settings.probeTimeoutMs).toBe(2_000);
   expect([origin("redirectDns"), origin("proxyUid")]).toEqual(["ISTIO_META_DNS_CAPTURE", "--proxy-uid"]);
-  expect(warnings).toEqual(['DRY_RUN="maybe" is no bool and is passed over']);
+  expect(warnings).toEqual(['DRY_RUN="maybe" is no boolean and is taken for false']);
 });

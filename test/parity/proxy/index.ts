@@ -12,6 +12,11 @@ import { REASONS } from "./reasons.ts";
 export async function proxySubject(binaries: string): Promise<Subject<ProxyInput>> {
   const given = { files: await baseFiles(binaries), pems: await pems() };
   return {
+    title: "pilot-agent proxy",
+    about: [
+      "`npm run parity -- proxy` starts Istio's own `pilot-agent proxy` and `pilotboat proxy` with the same inputs, one after the",
+      "other in the same place, with a program in Envoy's place that notes how it was started.",
+    ],
     areas: {
       node: "node of the bootstrap: id, cluster, locality, metadata",
       bootstrap: "all else in the bootstrap",
@@ -23,6 +28,7 @@ export async function proxySubject(binaries: string): Promise<Subject<ProxyInput
       "left early": "the same, where no Envoy was started",
     },
     reasons: REASONS,
+    usualCount: 100,
     inputs: proxyInputs,
     openLane: () => openLane(given),
   };
