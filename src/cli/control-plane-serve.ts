@@ -14,11 +14,13 @@ import {
 import { type ResourceCounts, startControlPlane, writeCredentials } from "../control-plane/index.ts";
 import type { Host } from "../host/index.ts";
 import { checkWorkload, openDesk } from "./control-plane-token.ts";
-import { checkNamedFolder } from "./named-path.ts";
+import { checkNamedFile, checkNamedFolder } from "./named-path.ts";
 import { parsePort } from "./parse-port.ts";
 
 export interface ServeFlags {
-  readonly dir: string;
+  /** A folder, or a recording. */
+  readonly resources: string;
+  readonly isRecording: boolean;
   readonly host: string;
   readonly port: string;
   readonly "plaintext-port": string | undefined;
@@ -48,14 +50,17 @@ async function serveUntilStopped(flags: ServeFlags, host: Host): Promise<void> {
     SERVICE_ACCOUNT: workload.serviceAccount,
     ...parseValues(flags.set),
   };
-  const resources = resolve(host.cwd, flags.dir);
-  await checkNamedFolder(resources, "--dir");
+  const { isRecording } = flags;
+  const resources = resolve(host.cwd, flags.resources);
+  if (isRecording) await checkNamedFile(resources, "--replay");
+  else await checkNamedFolder(resources, "--dir");
   await using life = new Lifetime();
   const controlPlane = await life.own(
     "control plane",
     startControlPlane(
       {
         resources,
+        isRecording,
         host: flags.host,
         port: parsePort("--port", flags.port),
         ...optionalPorts(flags),

@@ -31,6 +31,7 @@ const tokenCommand = defineCommand({
   flags: TOKEN_FLAGS,
   examples: [
     "pilotboat control-plane --dir my-mesh --plaintext-port 15010 --debug-port 15014     # for grpcurl, istioctl and curl",
+    "pilotboat control-plane --replay mesh.jsonl --write-credentials ~/sidecar",
     "pilotboat control-plane token -n shop --service-account cart",
     "pilotboat control-plane token -n shop --service-account cart --write-credentials ~/cart",
   ],
@@ -49,8 +50,15 @@ const FLAGS = [
     name: "dir",
     type: "string",
     default: undefined,
-    help: "Folder with YAML files of Envoy resources, watched for changes; required",
+    help: "Folder with YAML files of Envoy resources, watched for changes; required without --replay",
     value: "FOLDER",
+  },
+  {
+    name: "replay",
+    type: "string",
+    default: undefined,
+    help: "Serve a recording of pilotboat xds record, in place of a folder, to every node; watched for changes",
+    value: "FILE",
   },
   { name: "host", type: "string", default: "127.0.0.1", help: "Address to listen on", value: "ADDRESS" },
   { name: "port", type: "string", default: "15012", help: "Port to listen on; 0 chooses a free one", value: "PORT" },
@@ -93,7 +101,7 @@ export const command: Command = defineCommand({
   name: "control-plane",
   group: "control plane",
   summary: "A development istiod: certificate authority and ADS from a folder of YAML",
-  usage: ["--dir FOLDER [flags]", "token [flags]"],
+  usage: ["--dir FOLDER [flags]", "--replay FILE [flags]", "token [flags]"],
   flags: FLAGS,
   examples: [
     "pilotboat control-plane --dir examples/quickstart/xds --with-service --write-credentials ~/sidecar",
@@ -101,13 +109,16 @@ export const command: Command = defineCommand({
     "pilotboat control-plane --dir my-mesh --ca-dir ~/.my-mesh-ca     # the same root after a restart",
     "pilotboat control-plane token -n shop --service-account cart     # while it runs: for another workload",
   ],
-  similar: ["istiod", "xds", "discovery"],
+  similar: ["istiod", "discovery"],
   commands: [tokenCommand],
   async run({ flags, usage }, host: Host) {
-    const { dir } = flags;
-    if (dir === undefined) throw usage("Missing --dir FOLDER");
+    const { dir, replay } = flags;
+    if (dir !== undefined && replay !== undefined) throw usage("Cannot serve both --dir and --replay");
+    const resources = dir ?? replay;
+    if (resources === undefined) throw usage("Missing --dir FOLDER, or --replay FILE");
     const { serve } = await import("./control-plane-serve.ts");
-    await serve({ ...flags, dir, serviceAccount: flags["service-account"] }, host);
+    const serviceAccount = flags["service-account"];
+    await serve({ ...flags, resources, isRecording: dir === undefined, serviceAccount }, host);
     return 0;
   },
 });

@@ -35,14 +35,14 @@ export async function getAndPrint(flags: GetFlags, host: Host): Promise<number> 
   return 0;
 }
 
-function readLimit(text: string): number {
+export function readLimit(text: string): number {
   const ns = parseGoDuration(text);
   if (ns !== undefined && ns > 0n) return Math.max(1, toMs(ns));
   throw new AgentError("USAGE", `Cannot use --timeout "${text}", wanted a time such as 10s or 1m`);
 }
 
 /** Whose names were asked for, where nobody gave any. */
-function tellNames(wanted: readonly client.Watched[], host: Host): void {
+export function tellNames(wanted: readonly client.Watched[], host: Host): void {
   for (const { typeUrl, namesFrom, names, response } of wanted) {
     if (namesFrom === undefined || (response === undefined && names.length > 0)) continue;
     const from = namesFrom.map(client.showType).join(" and ");
@@ -75,7 +75,7 @@ function missingNames({ typeUrl, names, resources, response }: client.Watched): 
 }
 
 /** A server may leave a question open for ever; that is no success. */
-function refuseSilence(wanted: readonly client.Watched[], address: string, limitMs: number): void {
+export function refuseSilence(wanted: readonly client.Watched[], address: string, limitMs: number): void {
   const silent = wanted.filter(
     ({ response, isAsked, namesFrom }) => response === undefined && (isAsked || namesFrom === undefined),
   );

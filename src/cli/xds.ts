@@ -107,7 +107,7 @@ const get = defineCommand({
     "pilotboat xds get sds --name kubernetes://credential -a localhost:15012 -f request.yaml",
     "pilotboat xds get cds -a localhost:15010 --plaintext -o json",
   ],
-  similar: ["grpcurl", "fetch", "dump"],
+  similar: ["fetch", "dump"],
   async run({ flags, words }, host) {
     const { getAndPrint } = await import("./xds-get.ts");
     return quietly(host, getAndPrint({ ...flags, types: words }, host));
@@ -136,6 +136,61 @@ const watch = defineCommand({
   },
 });
 
+const recordCommand = defineCommand({
+  name: "record",
+  summary: "Write what an ADS server sends to a file, which control-plane --replay serves",
+  description: [
+    "Asks an ADS server for everything that an Envoy would ask it for, or for these types, and writes the responses to a file that only you can read: one line of JSON for each. It ends when every type is answered, or, with --follow, at Ctrl-C.",
+    "Private keys are left out, so a gateway's certificates do not work in a replay. Everything else is there as it came.",
+    ...ASKING.slice(0, 2),
+  ],
+  usage: ["FILE [TYPE...] [flags]"],
+  arguments: [
+    { name: "FILE", help: "The recording; an earlier one is replaced once there is an answer" },
+    { ...TYPE, help: "Type of resources; default: cds lds eds rds sds ecds nds" },
+  ],
+  flags: [
+    ...SERVER_FLAGS,
+    TIMEOUT,
+    { name: "follow", type: "bool", default: false, help: "Go on with what changes, until Ctrl-C" },
+  ],
+  examples: [
+    "pilotboat xds record mesh.jsonl --run-folder ~/sidecar",
+    "pilotboat control-plane --replay mesh.jsonl --write-credentials ~/sidecar     # without any cluster",
+    "pilotboat xds record session.jsonl --follow -a localhost:15010 --plaintext",
+  ],
+  similar: ["save", "capture"],
+  async run({ flags, words: [recording = "", ...types] }, host) {
+    const { record } = await import("./xds-record.ts");
+    return quietly(host, record({ ...flags, recording, types }, host));
+  },
+});
+
+const diff = defineCommand({
+  name: "diff",
+  summary: "Compare two recordings, or dumps, by resource",
+  description: [
+    "Compares two files by type and name of their resources, and says which fields differ: recordings, what xds get -o json or -o yaml has printed, or config dumps of Envoy or istiod. The exit code is 0 where they are the same, 1 where they differ.",
+    "The order of resources and the spelling of fields are no differences.",
+  ],
+  arguments: [
+    { name: "FILE", help: "The first; - reads stdin" },
+    { name: "FILE", help: "The second" },
+  ],
+  flags: [{ ...OUTPUT, help: "Lines for people, or a list of differences" }],
+  examples: [
+    "pilotboat xds diff before.jsonl after.jsonl",
+    "pilotboat xds get -o json | pilotboat xds diff mesh.jsonl -",
+    "curl -s localhost:15000/config_dump?include_eds | pilotboat xds diff mesh.jsonl - -o json",
+  ],
+  similar: ["compare"],
+  async run({ flags, words: [first = "", second = ""], usage }, host) {
+    if (first === "-" && second === "-") throw usage("Cannot read both from stdin");
+    const { diffDumps } = await import("./xds-diff.ts");
+    return diffDumps([first, second], flags.output, host);
+  },
+});
+
 /** Who was interrupted knows why. Source: bash(1), EXIT STATUS. */
 async function quietly(host: Host, work: Promise<number>): Promise<number> {
   return work.catch((error: unknown) => {
@@ -152,11 +207,12 @@ export const command: Command = defineCommand({
   summary: "A client of any ADS server: ask istiod, or another control plane, yourself",
   usage: ["COMMAND [TYPE...] [flags]"],
   flags: [],
-  commands: [get, watch],
+  commands: [get, watch, recordCommand, diff],
   examples: [
     "pilotboat xds get cds lds",
     "pilotboat xds watch eds --run-folder ~/sidecar",
+    "pilotboat xds record mesh.jsonl",
     "pilotboat xds get eds -a localhost:15012 --root-cert root.pem --token istio-token",
   ],
-  similar: ["grpcurl", "ads", "cds", "lds", "eds", "rds"],
+  similar: ["grpcurl", "ads"],
 });

@@ -8,6 +8,8 @@ import type { Faults } from "./faults.ts";
 export interface ControlPlaneOptions {
   /** Folder with YAML files of Envoy resources; it is watched. */
   readonly resources: string;
+  /** `resources` is a file of `pilotboat xds record` instead. Default false. */
+  readonly isRecording?: boolean;
   /** Default 127.0.0.1. */
   readonly host?: string;
   /** Default 0, a free one. */

@@ -11,6 +11,7 @@ import { serveDebug } from "./debug/serve-debug.ts";
 import { createFaults } from "./faults.ts";
 import { serveGrpc, servePlaintext } from "./serve-grpc.ts";
 import { folderSource } from "./sources/folder-source.ts";
+import { recordingSource } from "./sources/recording-source.ts";
 import { parseResources } from "./sources/resources.ts";
 
 const DAY_MS = 86_400_000;
@@ -34,7 +35,8 @@ export async function serveControlPlane(
   const { trustDomain = "cluster.local", host = "127.0.0.1", log, onNews = () => undefined } = options;
   const values = { TRUST_DOMAIN: trustDomain, ...options.values };
   const types = loadEnvoyTypes();
-  const source = folderSource(options.resources, values, types);
+  const { resources, isRecording = false } = options;
+  const source = isRecording ? recordingSource(resources) : folderSource(resources, values, types);
   const versions = countVersions();
   const readSnapshot = async (): Promise<Snapshot> => createSnapshot(versions(), await source.read());
   const [snapshot, signing] = await Promise.all([readSnapshot(), createSigning({ ...options, trustDomain, host })]);

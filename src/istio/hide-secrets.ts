@@ -90,10 +90,15 @@ function cleanObject(object: object, around: Around, hidden: Set<string>): Recor
     const isValue = isSecretPair && PAIR_VALUE.test(member);
     const isSecret =
       around.isSecret || isValue || (isSecretMember(member, around) && !isCookieDescription(member, value));
-    const isMetadata = around.isMetadata || /^(proxy_?)?metadata$/i.test(member);
+    const isMetadata = around.isMetadata || (/^(proxy_?)?metadata$/i.test(member) && !isMetadataReference(value));
     return [member, clean(value, member, { isSecret, isMetadata }, hidden)];
   });
   return Object.fromEntries(entries);
+}
+
+/** Of a tag or an action of Envoy's, which says where in metadata a value is: envoy api/envoy/type/metadata/v3/metadata.proto. */
+function isMetadataReference(value: unknown): boolean {
+  return typeof value === "object" && value !== null && ("metadataKey" in value || "metadata_key" in value);
 }
 
 function isSecretMember(member: string, { isMetadata }: Around): boolean {

@@ -1,6 +1,8 @@
+export { compareDumps, type Difference } from "./compare.ts";
 export type { Change, Watched } from "./conversation.ts";
 export { describeNode, type NodeWords, nodeFromJson } from "./describe-node.ts";
 export { getResources } from "./get-resources.ts";
+export { readDump } from "./read-dump.ts";
 export { readRequests } from "./read-requests.ts";
 export { createTeller, type ResourceTeller } from "./resource-teller.ts";
 export { KNOWN_NAMES, namedBy, nearestType, readType, showType } from "./resource-types.ts";

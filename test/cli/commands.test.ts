@@ -89,7 +89,7 @@ test.each([
   [["toString"], 'Unknown command "toString"'],
   [["up", "a", "b"], 'Unexpected argument "b"'],
   [["config", "substitute"], "Missing FILE: The file to read"],
-  [["control-plane"], "Missing --dir FOLDER"],
+  [["control-plane"], "Missing --dir FOLDER, or --replay FILE"],
   [["control-plane", "token"], "Missing --service-account NAME"],
   [["run"], "Missing command after the flags"],
   [["run", "--"], "Missing command after the flags"],

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -194,6 +194,76 @@ describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtim
       await rig.controlPlane.reload();
     },
   );
+
+  test("record and --replay: the same without the server it came from, but for keys; diff tells of changes", async () => {
+    const recorded = await xds("record", "first.jsonl", ...server());
+    expect([recorded.code, recorded.stdout]).toEqual([0, "first.jsonl: 6 responses\n"]);
+    expect(recorded.stderr).toContain("1 resource was recorded without its private keys");
+    const text = await readFile(join(folder, "first.jsonl"), "utf8");
+    expect(text).not.toContain(Buffer.from("PRIVATE").toString("base64").slice(0, 8));
+    expect((await stat(join(folder, "first.jsonl"))).mode & 0o777).toBe(0o600);
+
+    const ports = ["--port", "0", "--plaintext-port", "0"];
+    await using replay = start(runtime, ["control-plane", "--replay", "first.jsonl", ...ports], { cwd: folder });
+    const [, address = ""] = await replay.waitFor(/plaintext +(\S+)/);
+    await replay.waitFor(/2 clusters, 1 endpoints, 1 listeners, 1 routes, 1 secrets, 1 names/);
+    const types = ["cds", "lds", "eds", "rds", "nds"];
+    const again = await xds("record", "second.jsonl", ...types, "--delta", "-a", address, "--plaintext", "-n", "shop");
+    expect(again.code).toBe(0);
+    const gone = await xds("diff", "first.jsonl", "second.jsonl");
+    expect([gone.code, gone.stdout]).toEqual([1, "- SDS kubernetes://web: only in first.jsonl\n"]);
+    const dump = await xds("get", ...types, "sds", "-o", "json", ...server());
+    await writeFile(join(folder, "dump.json"), dump.stdout);
+    expect(await xds("diff", "first.jsonl", "dump.json")).toEqual({ code: 0, stdout: "", stderr: "" });
+
+    plane.setResources(MESH.replace("type: STATIC", "type: STRICT_DNS").replaceAll("web-routes", "other-routes"));
+    await xds("record", "third.jsonl", ...server());
+    const changed = await xds("diff", "first.jsonl", "third.jsonl");
+    expect([changed.code, changed.stdout.split("\n")]).toEqual([
+      1,
+      [
+        "~ CDS fixed",
+        '    type: "STATIC" -> "STRICT_DNS"',
+        "~ LDS out",
+        '    filterChains[0].filters["hcm"].typedConfig.rds.routeConfigName: "web-routes" -> "other-routes"',
+        "+ RDS other-routes: only in third.jsonl",
+        "- RDS web-routes: only in first.jsonl",
+        "",
+      ],
+    ]);
+    await plane.reload();
+  });
+
+  test("record --follow has what changes later; no answer leaves an earlier recording as it is", async () => {
+    await using following = start(runtime, ["xds", "record", "long.jsonl", "cds", "--follow", ...server()], {
+      cwd: folder,
+    });
+    const lines = () =>
+      readFile(join(folder, "long.jsonl"), "utf8").then(
+        (text) => text.trim().split("\n"),
+        () => [],
+      );
+    await expect.poll(async () => (await lines()).length, { timeout: 20_000 }).toBe(2);
+    plane.setResources("clusters: [{ name: web, type: STATIC }]");
+    await expect.poll(async () => (await lines()).length, { timeout: 20_000 }).toBe(3);
+    following.kill("SIGINT");
+    expect([(await following.ended).code, following.stdout()]).toEqual([0, "long.jsonl: 2 responses\n"]);
+    const [, , last = ""] = await lines();
+    expect(JSON.parse(last)).toMatchObject({ resources: [{ name: "web" }], removed: ["fixed"] });
+    const failed = await xds("record", "long.jsonl", "-a", "127.0.0.1:1", "--plaintext");
+    expect([failed.code, await lines()]).toEqual([1, expect.objectContaining({ length: 3 })]);
+    await plane.reload();
+  });
+
+  test.each([
+    ["no recording", "hello: world", /found neither a recording nor resources/],
+    ["one of another format", '{"recording":"pilotboat xds","format":9}\n', /its format is 9, wanted 1/],
+    ["a line that is none", '{"recording":"pilotboat xds","format":1}\n{}\n', /line 2 is no response/],
+  ])("diff refuses %s with 2", async (_, text, message) => {
+    await writeFile(join(folder, "bad.jsonl"), text);
+    const { code, stderr } = await xds("diff", "bad.jsonl", "bad.jsonl");
+    expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
+  });
 
   test("--run-folder asks as the agent that runs there", async () => {
     await using sandbox = await createSandbox(runtime);
