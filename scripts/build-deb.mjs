@@ -70,7 +70,7 @@ function control() {
       Maintainer: "The pilotboat developers <pilotboat@localhost>",
       Depends: "libc6 (>= 2.31), passwd, ca-certificates",
     },
-    ...{ Recommends: "iptables | nftables", Description: `Envoy sidecar agent of an Istio mesh\n ${description}` },
+    ...{ Recommends: "iptables, iproute2", Description: `Envoy sidecar agent of an Istio mesh\n ${description}` },
   };
   return `${Object.entries(fields)
     .map(([name, value]) => `${name}: ${value}`)

@@ -32,7 +32,7 @@ export const RUN = {
 
 /**
  * Debian packages of the small variant: the C library, roots of public authorities, and what rewrites traffic for
- * `istio-iptables`. No shell. Each list is closed under dependencies, but for those that only maintainer scripts need.
+ * `istio-iptables`, with `ip` for its addresses and routes. No shell. Each list is closed under dependencies, but for those that only maintainer scripts need.
  */
 const SMALL = [
   ...["base-files", "netbase", "ca-certificates", "libc6", "libgcc-s1", "gcc-12-base"],
@@ -48,11 +48,12 @@ const SMALL = [
     "libmd0",
     "libtinfo6",
   ],
+  ...["iproute2", "libbpf1", "libelf1", "libcap2", "zlib1g"],
 ];
 
 /** What people debug with, and what it needs. */
 const TOOLS = [
-  ...["dash", "coreutils", "grep", "sed", "findutils", "procps", "iproute2", "curl", "libproc2-0", "libsystemd0"],
+  ...["dash", "coreutils", "grep", "sed", "findutils", "procps", "curl", "libproc2-0", "libsystemd0"],
   ...["libacl1", "libattr1", "libselinux1", "libpcre2-8-0", "libgmp10", "libncursesw6", "libbpf1", "libelf1", "zlib1g"],
   ...["libcap2", "libtirpc3", "libdb5.3", "libcurl4", "libnghttp2-14", "libidn2-0", "libunistring2", "librtmp1"],
   ...["libssh2-1", "libpsl5", "libssl3", "libgssapi-krb5-2", "libkrb5-3", "libk5crypto3", "libkrb5support0"],

@@ -47,6 +47,7 @@ describe.runIf(process.getuid?.() === 0)("the image that npm run build:image mak
     ["ip6tables-restore --version", /\(nf_tables\)/],
     ["iptables-legacy --version", /\(legacy\)/],
     ["nft --version", /^nftables v/],
+    ["ip addr show lo", /LOOPBACK/],
   ])("%s runs in it without anything of this machine", (line, expected) => {
     const env = { PATH: "/usr/local/bin:/usr/sbin:/usr/bin" };
     expect(execFileSync("chroot", [image.root, ...line.split(" ")], { encoding: "utf8", env })).toMatch(expected);
