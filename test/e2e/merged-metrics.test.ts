@@ -35,6 +35,14 @@ describe.each(runtimes())("merged metrics on $name", (runtime) => {
     expect(text).toMatch(/^istio_agent_scrapes_total 1$/m);
     expect(text).toMatch(/^envoy_server_live\{?.*\}? 1$/m);
     expect(text).toContain("\norders_total 3\n");
+    for (const series of [
+      'num_outgoing_requests{request_type="csr"} 1',
+      'outgoing_latency{request_type="csr"}',
+      'cert_expiry_seconds{resource_name="default"}',
+      'pilot_xds_send_time_bucket{le="0.01"}',
+      ...["startup_duration_seconds", "xds_proxy_requests", "xds_proxy_responses", "pilot_xds_recv_max"],
+    ])
+      expect(text).toContain(`\nistio_agent_${series}`);
     expect(text).toMatch(/^process_resident_memory_bytes \d\S*\n(?:.*\n)*# EOF\n$/m);
     expect(text.split("\n").slice(0, -1)).not.toContain(""); // OpenMetrics has no empty lines
     expect(app.seen[0]?.url).toBe("/stats");

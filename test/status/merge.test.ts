@@ -207,7 +207,7 @@ const declaring = (name: string, sample = `${name} 1`, type = "gauge") =>
   `# HELP ${name} Of it.\n# TYPE ${name} ${type}\n${sample}\n`;
 const countOf = (text: string, line: RegExp) => text.match(line)?.length ?? 0;
 
-test("a family that two sources have is declared once, by the first; no sample is lost", async () => {
+test("status 63: a family that two sources have is declared once, by the first; no sample is lost", async () => {
   const envoy = declaring("shared", 'shared{of="envoy"} 1');
   const first = `${declaring("shared", 'shared{of="app"} 2')}${declaring("app_a")}`;
   const second = `app_b 1\n${declaring("shared", 'shared{of="other"} 3')}${declaring("app_a", 'app_a{x="y"} 2')}`;
