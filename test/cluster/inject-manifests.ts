@@ -177,7 +177,7 @@ export const MANIFESTS: Readonly<Record<string, unknown>> = {
   ),
   "the same, where the sidecar is no native one": annotated(NOT_NATIVE, {
     containers: [APP, { name: "istio-proxy", image: "own:1", securityContext: { runAsUser: 2_000 } }],
-    initContainers: [{ name: "istio-init", image: "auto", resources: { limits: { cpu: 1 } } }],
+    initContainers: [{ name: "istio-init", image: "auto", resources: { limits: { cpu: "1" } } }],
   }),
   "a gateway": workload(
     "Deployment",

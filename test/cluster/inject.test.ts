@@ -9,7 +9,7 @@ import { MANIFESTS } from "./inject-manifests.ts";
 import { type OwnCluster, startOwnCluster } from "./own-cluster.ts";
 import { podsOf, withoutForm } from "./pods-of.ts";
 import { hasCluster } from "./start-cluster.ts";
-import { startWebhook, type Webhook } from "./webhook.ts";
+import { changeInjector, startWebhook, type Webhook } from "./webhook.ts";
 
 // What the command prints is what the real webhook of a real istiod makes of the pods of the same manifests.
 
@@ -52,5 +52,107 @@ describe.runIf(hasCluster())("inject beside the real webhook", { timeout: 120_00
     const alone = await inject(manifest, "--built-in", "--valuesFile", values);
     expect([alone.code, alone.stderr]).toEqual([0, ""]);
     expect(podsOf(alone.output).map(withoutForm)).toEqual(wanted.map(withoutForm));
+  });
+
+  const template = (metadata: object, spec: object = {}) => ({
+    ...{ apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "web" } },
+    spec: { template: { metadata, spec: { containers: [{ name: "app", image: "nginx" }], ...spec } } },
+  });
+  const [oddPort, envoyPort] = ["http", "15090"].map((port) => ({ "prometheus.io/port": port }));
+  const refused = [
+    ...[oddPort, envoyPort, { "inject.istio.io/templates": "sidecar,nothing" }],
+    { "sidecar.istio.io/proxyMemoryLimit": "1 Gi" },
+    { "sidecar.istio.io/interceptionMode": "none" },
+    { "status.sidecar.istio.io/port": "70000" },
+    { "traffic.sidecar.istio.io/includeOutboundIPRanges": "10.0.0.1" },
+    { "traffic.sidecar.istio.io/excludeInboundPorts": "80,http" },
+    { "traffic.sidecar.istio.io/excludeInterfaces": "an-interface-with-a-long-name" },
+    { "prometheus.istio.io/merge-metrics": "maybe" },
+    { "proxy.istio.io/config": "drainDuration: 1ms" },
+    { "proxy.istio.io/config": "{" },
+    { "proxy.istio.io/overrides": "{" },
+  ];
+  test.each(refused)("both refuse %o", async (annotations) => {
+    const manifest = template({ annotations });
+    const { code, output } = await inject(manifest);
+    expect([code, output]).toEqual([2, undefined]);
+    const [pod] = podsOf(manifest);
+    await expect(webhook.inject(pod, "shop")).rejects.toThrow();
+  });
+
+  test("what was injected before is injected again", async () => {
+    const [pod] = podsOf(MANIFESTS["a container istio-proxy that overrides"]);
+    const once = { ...(await webhook.inject(pod, "shop")), apiVersion: "v1", kind: "Pod" };
+    const { output } = await inject(once);
+    expect(withoutForm(output)).toEqual(withoutForm(await webhook.inject(once, "shop")));
+  });
+
+  describe("with other values", () => {
+    const rounds = {
+      "CNI, a network, a cluster, pull secrets": {
+        pilot: { cni: { enabled: true } },
+        global: {
+          ...{ network: "n1", meshID: "m1", logAsJson: true, imagePullPolicy: "Always", imagePullSecrets: ["one"] },
+          ...{ multiCluster: { clusterName: "c1" }, caAddress: "ca.example.com:443", nativeNftables: true },
+          proxy: { excludeOutboundPorts: "9999", outlierLogPath: "/dev/stdout", startupProbe: { enabled: false } },
+        },
+      },
+      "held applications, privileged, force-apply": {
+        global: {
+          proxy: {
+            holdApplicationUntilProxyStarts: true,
+            privileged: true,
+            clusterDomain: "example.org",
+            statusPort: 15_020,
+          },
+          ...{
+            proxy_init: { forceApplyIptables: true },
+            variant: "debug",
+            sts: { servicePort: 15_463 },
+            tag: "1.31-distroless",
+          },
+        },
+        sidecarInjectorWebhook: { rewriteAppHTTPProbe: false },
+      },
+    };
+    test.each(Object.entries(rounds))("%s", { timeout: 180_000 }, async (_, change) => {
+      await changeInjector(cluster, webhook, change);
+      const own = join(folder, "own-values.yaml");
+      const hub = { hub: "registry.istio.io/testing", tag: "latest" };
+      await writeFile(own, stringify({ ...change, global: { ...hub, ...change.global } }));
+      for (const [title, manifest] of Object.entries(MANIFESTS)) {
+        const wanted = await Promise.all(podsOf(manifest).map((pod) => webhook.inject(pod, "shop")));
+        const { stderr, output } = await inject(manifest);
+        expect([title, stderr, podsOf(output).map(withoutForm)]).toEqual([title, "", wanted.map(withoutForm)]);
+        if (/grpc|two templates/i.test(title)) continue; // templates that are not built in
+        const alone = await inject(manifest, "--built-in", "--valuesFile", own);
+        const unmarked = wanted.map((pod) => {
+          const { mark: _mark, ...annotations } = pod.metadata.annotations;
+          return { ...pod, metadata: { ...pod.metadata, annotations } };
+        });
+        expect([title, podsOf(alone.output).map(withoutForm)]).toEqual([title, unmarked.map(withoutForm)]);
+      }
+    });
+
+    test("both leave alone what a selector, a label or the host's network keeps out", async () => {
+      const neverInjectSelector = [{ matchExpressions: [{ key: "job", operator: "Exists" }] }];
+      const alwaysInjectSelector = [{ matchLabels: { tier: "front" } }];
+      await changeInjector(cluster, webhook, {}, { policy: "disabled", neverInjectSelector, alwaysInjectSelector });
+      const cases = [
+        template({}),
+        template({ labels: { job: "a", tier: "front" } }),
+        template({ labels: { tier: "front" } }),
+        template({ labels: { job: "a", "sidecar.istio.io/inject": "true" } }),
+        template({ labels: { tier: "front" }, annotations: { "sidecar.istio.io/inject": "false" } }),
+        template({ labels: { tier: "front" } }, { hostNetwork: true }),
+      ];
+      const isInjected = (pod: { spec: { containers: object[] } } | undefined) =>
+        (pod?.spec.containers.length ?? 0) > 1;
+      const answers = await Promise.all(cases.flatMap(podsOf).map((pod) => webhook.inject(pod, "shop")));
+      const printed = [];
+      for (const manifest of cases) printed.push(podsOf((await inject(manifest)).output)[0]);
+      expect(printed.map(isInjected)).toEqual(answers.map(isInjected));
+      expect(printed.map(isInjected)).toEqual([false, false, true, true, false, false]);
+    });
   });
 });

@@ -1,5 +1,5 @@
 import { request } from "node:https";
-import { parseAllDocuments } from "yaml";
+import { parse, parseAllDocuments, stringify } from "yaml";
 import { readBody } from "../../src/base/index.ts";
 import { findIstioctl, runIstioctl } from "../support/istioctl.ts";
 import type { Cluster } from "./enter-cluster.ts";
@@ -31,6 +31,37 @@ export async function startWebhook(cluster: Cluster, istiod: Istiod): Promise<We
   const { spec } = await cluster.api.get("/api/v1/namespaces/istio-system/services/istiod");
   const port = Number(spec.ports.find((one: Loose) => one.port === 443).targetPort);
   return { inject: (pod, namespace) => ask({ port, ca: cluster.rootPem }, pod, namespace) };
+}
+
+/** Changes the injector's values, and waits until istiod has them. The policy's other fields lie over its `config`. */
+export async function changeInjector(
+  cluster: Cluster,
+  webhook: Webhook,
+  values: Tree,
+  config: Tree = {},
+): Promise<void> {
+  const map = await injectorConfigMap();
+  const mark = String(performance.now());
+  const changed = { ...parse(map.data.config), injectedAnnotations: { mark }, ...config };
+  const data = { config: stringify(changed), values: JSON.stringify(merged(JSON.parse(map.data.values), values)) };
+  await cluster.api.apply({ ...map, data });
+  const asked = {
+    metadata: { labels: { "sidecar.istio.io/inject": "true" } },
+    spec: { containers: [{ name: "a", image: "a", resources: {} }] },
+  };
+  const endMs = performance.now() + 60_000; // istiod reads it within a second; a busy machine may take longer
+  while (
+    (await webhook.inject({ apiVersion: "v1", kind: "Pod", ...asked }, "shop")).metadata.annotations.mark !== mark
+  ) {
+    if (performance.now() > endMs) throw new Error("istiod does not see the injector's new ConfigMap");
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+function merged(below: Loose, above: Loose): Loose {
+  if (typeof below !== "object" || typeof above !== "object" || Array.isArray(above)) return above;
+  const entries = Object.entries(above).map(([key, value]) => [key, key in below ? merged(below[key], value) : value]);
+  return { ...below, ...Object.fromEntries(entries) };
 }
 
 export interface Webhook {
