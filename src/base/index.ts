@@ -28,7 +28,7 @@ export {
   NoAnswerError,
 } from "./http.ts";
 export { allSettled, Lifetime } from "./lifetime.ts";
-export { startLimit } from "./limit.ts";
+export { type Follower, followSignal, startLimit } from "./limit.ts";
 export { createLogger, type Logger, silentLogger } from "./log.ts";
 export { type LogLevel, LogLevels } from "./log-levels.ts";
 export { lookupForSocket, lookupHost } from "./lookup-host.ts";

@@ -111,7 +111,8 @@ function histogramSeries(found: Observations): Map<string, number> {
   return series.set('_bucket{le="+Inf"}', found.count).set("_sum", found.sum).set("_count", found.count);
 }
 
-function labelText(labels: Labels = {}): string {
+function labelText(labels: Labels | undefined): string {
+  if (labels === undefined) return "";
   const pairs = Object.entries(labels).map(
     ([key, value]) => `${key}="${escapeText(value).replace(/[\\"\n]/g, escapeCharacter)}"`,
   );

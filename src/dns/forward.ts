@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect, isIPv6 } from "node:net";
-import { describeError, type Logger, startLimit } from "../base/index.ts";
+import { describeError, followSignal, type Logger, startLimit } from "../base/index.ts";
 import { answers, idOf, type Query, withId } from "./message.ts";
 import { shuffled } from "./resolve.ts";
 import { frame, readFrames } from "./tcp-frames.ts";
@@ -58,15 +58,11 @@ export function createForwarder({ servers, timeoutMs, isParallel, port, log }: F
 
 /** The first that succeeds. The others are given up then, with their sockets. */
 async function firstOf<T>(stop: AbortSignal, start: (over: AbortSignal) => readonly Promise<T>[]): Promise<T> {
-  const over = new AbortController();
-  const abort = (): void => over.abort(stop.reason);
-  stop.addEventListener("abort", abort, { once: true });
-  if (stop.aborted) abort();
+  using over = followSignal(stop);
   try {
     return await Promise.any(start(over.signal));
   } finally {
     over.abort(new Error("another server answered"));
-    stop.removeEventListener("abort", abort);
   }
 }
 

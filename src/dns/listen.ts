@@ -76,7 +76,8 @@ interface EarlyUdp {
 
 function bindUdp(host: string, port: number): Promise<EarlyUdp> {
   // replies go to addresses only: without this Node passes each through its resolver
-  const lookup: SocketOptions["lookup"] = (address, _options, done) => done(null, address, isIPv6(address) ? 6 : 4);
+  const lookup: SocketOptions["lookup"] = (address, _options, done) =>
+    done(null, address, address.includes(":") ? 6 : 4);
   const socket = createSocket(
     isIPv6(host) ? { type: "udp6", ipv6Only: host !== "::", lookup } : { type: "udp4", lookup },
   );
@@ -121,7 +122,7 @@ function serveUdp({ socket, handOver }: EarlyUdp, answer: Answer): void {
 
 function sendUdp(socket: UdpSocket, reply: Buffer, port: number, address: string): void {
   try {
-    socket.send(reply, port, address, () => undefined);
+    socket.send(reply, port, address); // a callback would cost a turn of the loop; the socket's own listener takes errors
   } catch {
     // closed since: the agent ends
   }

@@ -36,12 +36,13 @@ export interface LookupTable {
  * Source: istio/istio pkg/dns/client/dns.go (UpdateLookupTable, buildDNSAnswers).
  */
 export function buildLookupTable(table: NameTable, place: Place): LookupTable {
-  const hosts = new Map<string, Addresses>();
+  const hosts = new Map<string, Found>();
   for (const [host, info] of [...table].sort(byPrecedence)) {
     const addresses = parseAddresses(info.ips);
     if (addresses === undefined) continue;
+    const found = { ...addresses, alias: undefined };
     for (const name of namesOf(host, info, place)) {
-      if (!hosts.has(name) && isName(name)) hosts.set(name, addresses);
+      if (!hosts.has(name) && isName(name)) hosts.set(name, found);
     }
   }
   const suffix = searchSuffix(place.search);
@@ -59,11 +60,11 @@ export function buildLookupTable(table: NameTable, place: Place): LookupTable {
  */
 function find(
   name: string,
-  hosts: ReadonlyMap<string, Addresses>,
+  hosts: ReadonlyMap<string, Found>,
   shorter: (name: string) => string | undefined,
 ): Found | undefined {
   const own = hosts.get(name);
-  if (own !== undefined) return { ...own, alias: undefined };
+  if (own !== undefined) return own;
   const short = shorter(name);
   const behind = short === undefined ? undefined : hosts.get(short);
   if (behind !== undefined) return { ...behind, alias: short };
@@ -72,7 +73,7 @@ function find(
     const rest = `${labels.slice(from).join(".")}.`;
     const shortRest = shorter(rest);
     const found = hosts.get(`*.${rest}`) ?? (shortRest === undefined ? undefined : hosts.get(`*.${shortRest}`));
-    if (found !== undefined) return { ...found, alias: undefined };
+    if (found !== undefined) return found;
   }
   return undefined;
 }

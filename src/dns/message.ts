@@ -1,4 +1,4 @@
-import { encodeName, isLowerCase, LONGEST_NAME, readName } from "./names.ts";
+import { encodeName, isLowerCase, readName } from "./names.ts";
 
 // DNS messages, as far as a server needs them that answers addresses and passes everything else on: RFC 1035 section 4,
 // RFC 6891 (EDNS). Nothing here throws for what comes from the network.
@@ -22,12 +22,12 @@ export interface Query {
 /** A packet without an answer (a response, or no header), or one that gets an error. */
 export type Refusal = "ignore" | { readonly code: number };
 
-export interface Rr {
-  /** Absolute, as `Query.name`. */
-  readonly owner: string;
-  readonly type: number;
-  /** An address as bytes, or a name for CNAME. */
-  readonly data: Buffer | string;
+/** Our own answer to a question for addresses. */
+export interface OwnAnswer {
+  /** The name that has the addresses, where that is another one: a CNAME leads to it. Absolute, as `Query.name`. */
+  readonly alias: string | undefined;
+  /** As bytes of a record. */
+  readonly addresses: readonly Buffer[];
 }
 
 /** Seconds that a client may keep an answer of ours. Source: istio/istio pkg/dns/client (defaultTTLInSeconds). */
@@ -36,7 +36,7 @@ const HEADER = 12;
 const USUAL_UDP_SIZE = 512;
 /** Type, class, TTL and length of a record. */
 const FIXED = 10;
-const MOST_RECORD = LONGEST_NAME + FIXED + LONGEST_NAME;
+const LONGEST_ADDRESS = 16;
 
 /** Reads the question of a packet. */
 export function readQuery(packet: Buffer): Query | Refusal {
@@ -48,7 +48,8 @@ export function readQuery(packet: Buffer): Query | Refusal {
   const found = readName(packet, HEADER);
   if (found === undefined || found.end + 4 > packet.length) return { code: CODE.FORMERR };
   const questionEnd = found.end + 4;
-  const udpSize = ednsSize(packet, questionEnd, answers + authorities + additionals);
+  const records = answers + authorities + additionals;
+  const udpSize = records === 0 ? USUAL_UDP_SIZE : ednsSize(packet, questionEnd, records);
   if (udpSize === undefined) return { code: CODE.FORMERR };
   return { packet, name: found.name, type: packet.readUInt16BE(found.end), questionEnd, udpSize };
 }
@@ -60,35 +61,42 @@ export function errorReply(packet: Buffer, code: number, questionEnd = HEADER): 
   return reply;
 }
 
-/** Our own answer, cut to `limit` bytes with TC set. Owners that repeat are compressed. */
-export function encodeAnswer({ packet, name, questionEnd }: Query, records: readonly Rr[], limit: number): Buffer {
-  const places = new Map<string, number>();
-  if (isLowerCase(packet, HEADER, questionEnd - 4)) places.set(name, HEADER);
-  const reply = Buffer.allocUnsafe(Math.min(limit, questionEnd + records.length * MOST_RECORD));
+/** Our own answer, cut to `limit` bytes with TC set. Owners that repeat are compressed. Most answers have one address. */
+export function encodeAnswer(query: Query, { alias, addresses }: OwnAnswer, limit: number): Buffer {
+  const { packet, name, questionEnd } = query;
+  // a question in other letters is no owner to point to: the name is then written once in lower case
+  const owner = isLowerCase(packet, HEADER, questionEnd - 4) ? POINTER_TO_QUESTION : encodeName(name);
+  const cname = alias === undefined || addresses.length === 0 ? undefined : encodeName(alias);
+  const most =
+    questionEnd + owner.length + FIXED + (cname?.length ?? 0) + addresses.length * (2 + FIXED + LONGEST_ADDRESS);
+  const reply = Buffer.allocUnsafe(Math.min(limit, most));
   packet.copy(reply, 0, 0, questionEnd);
   let at = questionEnd;
+  let next = owner;
   let written = 0;
-  for (const { owner, type, data } of records) {
-    const place = places.get(owner);
-    const ownerBytes = place === undefined ? encodeName(owner) : pointer(place);
-    const value = typeof data === "string" ? encodeName(data) : data;
-    const valueAt = at + ownerBytes.length + FIXED;
-    if (valueAt + value.length > limit) break;
-    if (place === undefined) places.set(owner, at);
-    if (typeof data === "string") places.set(data, valueAt);
-    ownerBytes.copy(reply, at);
+  const write = (type: number, data: Buffer): boolean => {
+    const valueAt = at + next.length + FIXED;
+    if (valueAt + data.length > limit) return false;
+    reply.set(next, at);
     reply.writeUInt16BE(type, valueAt - FIXED);
     reply.writeUInt16BE(1, valueAt - 8); // class IN
     reply.writeUInt32BE(TTL_S, valueAt - 6);
-    reply.writeUInt16BE(value.length, valueAt - 2);
-    value.copy(reply, valueAt);
-    at = valueAt + value.length;
+    reply.writeUInt16BE(data.length, valueAt - 2);
+    reply.set(data, valueAt);
+    // the address belongs to the name that the CNAME gives, or again to the first owner
+    if (cname !== undefined && written === 0) next = pointer(valueAt);
+    else if (next.length > 2) next = pointer(at);
+    at = valueAt + data.length;
     written++;
-  }
-  const truncated = written < records.length ? 0x0200 : 0;
+    return true;
+  };
+  const hasRoom = cname === undefined || write(TYPE.CNAME, cname);
+  if (hasRoom) for (const address of addresses) if (!write(query.type, address)) break;
+  const wanted = addresses.length + (cname === undefined ? 0 : 1);
+  const truncated = written < wanted ? 0x0200 : 0;
   const flags = replyFlags(packet, CODE.NOERROR) | 0x0400 | truncated; // AA
   setHeader(reply, { flags, questions: 1, answers: written });
-  return reply.subarray(0, at);
+  return at === reply.length ? reply : reply.subarray(0, at);
 }
 
 /** Whether a packet can be the reply to this query: a response with the same question. Its id is another matter. */
@@ -213,6 +221,8 @@ function skipName(packet: Buffer, start: number): number | undefined {
   }
   return undefined;
 }
+
+const POINTER_TO_QUESTION = pointer(HEADER);
 
 function pointer(at: number): Buffer {
   return Buffer.from([0xc0 | (at >> 8), at & 0xff]);

@@ -8,23 +8,26 @@ export function readName(packet: Buffer, start: number): { readonly name: string
   let isPlain = true;
   for (let at = start; at < packet.length && at - start < LONGEST_NAME; ) {
     const length = packet[at] ?? 0;
-    if (length === 0)
-      return { name: isPlain ? plainName(packet, start, at) : escapedName(packet, start, at), end: at + 1 };
-    if (length > 63 || at + 1 + length > packet.length) return undefined;
-    for (let one = at + 1; one <= at + length; one++) isPlain &&= CHARACTERS[packet[one] ?? 0]?.length === 1;
-    at += length + 1;
+    if (length === 0) return { name: isPlain ? plainName(start, at) : escapedName(packet, start, at), end: at + 1 };
+    const end = at + 1 + length;
+    if (length > 63 || end > packet.length || end - start > LONGEST_NAME) return undefined;
+    for (let one = at + 1; one < end; one++) {
+      const byte = PLAIN[packet[one] ?? 0] ?? 0;
+      isPlain &&= byte !== 0;
+      scratch[one - start - 1] = byte;
+    }
+    scratch[end - start - 1] = DOT;
+    at = end;
   }
   return undefined;
 }
 
+/** The name that is read, in lower case, where nothing in it is escaped. */
 const scratch = Buffer.alloc(LONGEST_NAME + 1);
 
-/** Of the labels from `start` to `end`, where nothing is escaped: names of hosts, all of them in practice. */
-function plainName(packet: Buffer, start: number, end: number): string {
-  if (start === end) return ".";
-  packet.copy(scratch, 0, start + 1, end);
-  for (let at = start; at < end; at += (packet[at] ?? 0) + 1) scratch[at - start + (packet[at] ?? 0)] = DOT;
-  return scratch.toString("latin1", 0, end - start).toLowerCase();
+/** Names of hosts, all of them in practice. */
+function plainName(start: number, end: number): string {
+  return start === end ? "." : scratch.toString("latin1", 0, end - start);
 }
 
 const DOT = 0x2e;
@@ -44,6 +47,9 @@ const CHARACTERS = Array.from({ length: 256 }, (_, byte) => {
   if (byte <= 0x20 || byte >= 0x7f) return `\\${String(byte).padStart(3, "0")}`;
   return /[.\\"();@$]/.test(character) ? `\\${character}` : character.toLowerCase();
 });
+
+/** The same as a byte for those that stand for themselves; 0 for the others. */
+const PLAIN = Uint8Array.from(CHARACTERS, (text) => (text.length === 1 ? text.charCodeAt(0) : 0));
 
 /** Of a name as `Query.name` has it. What is no name becomes the root: tables are checked when they are built. */
 export function encodeName(name: string): Buffer {

@@ -1,5 +1,5 @@
 import type { LookupTable } from "./lookup-table.ts";
-import { encodeAnswer, type Query, type Rr, TYPE } from "./message.ts";
+import { encodeAnswer, type Query, TYPE } from "./message.ts";
 
 /**
  * Our own answer to a question, or undefined for one that belongs to the servers of resolv.conf: a name that the mesh does
@@ -11,17 +11,13 @@ export function resolve(query: Query, table: LookupTable, limit: number): Buffer
   if (query.type !== TYPE.A && query.type !== TYPE.AAAA) return undefined;
   const found = table.find(query.name);
   if (found === undefined) return undefined;
-  const addresses = query.type === TYPE.A ? found.v4 : found.v6;
-  const owner = found.alias ?? query.name;
-  const records: Rr[] = shuffled(addresses).map((data) => ({ owner, type: query.type, data }));
-  if (found.alias !== undefined && records.length > 0) {
-    records.unshift({ owner: query.name, type: TYPE.CNAME, data: found.alias });
-  }
-  return encodeAnswer(query, records, limit);
+  const addresses = shuffled(query.type === TYPE.A ? found.v4 : found.v6);
+  return encodeAnswer(query, { alias: found.alias, addresses }, limit);
 }
 
-/** A copy in random order (Fisher and Yates): clients take the first address. */
-export function shuffled<T>(list: readonly T[]): T[] {
+/** In random order (Fisher and Yates): clients take the first address. The list itself where it has no other order. */
+export function shuffled<T>(list: readonly T[]): readonly T[] {
+  if (list.length < 2) return list;
   const copy = [...list];
   for (let at = copy.length - 1; at > 0; at--) {
     const other = Math.floor(Math.random() * (at + 1));

@@ -1,5 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
-import { AgentError, describeError, systemClock, systemCode } from "../base/index.ts";
+import { AgentError, describeError, type Follower, followSignal, systemClock, systemCode } from "../base/index.ts";
 
 export interface ProgramOptions {
   /** The whole environment: the program inherits nothing. Its PATH finds the program. */
@@ -51,9 +51,7 @@ const KEPT_STDERR = 8_000;
 export async function runProgram(file: string, args: readonly string[], options: ProgramOptions): Promise<Ran> {
   const { stop, limitMs } = options;
   stop?.throwIfAborted();
-  const cut = new AbortController();
-  const giveUp = (): void => cut.abort(stop?.reason);
-  stop?.addEventListener("abort", giveUp, { once: true });
+  using cut = followSignal(stop);
   const late = (): void =>
     cut.abort(new AgentError("TIMEOUT", `"${file}" did not finish within ${(limitMs ?? 0) / 1_000} s`));
   const limit = limitMs === undefined ? undefined : setTimeout(late, limitMs);
@@ -61,17 +59,11 @@ export async function runProgram(file: string, args: readonly string[], options:
     return await runUntil(cut, file, args, options);
   } finally {
     clearTimeout(limit);
-    stop?.removeEventListener("abort", giveUp);
   }
 }
 
 /** `cut` stops the program with the reason to reject with. */
-async function runUntil(
-  cut: AbortController,
-  file: string,
-  args: readonly string[],
-  options: ProgramOptions,
-): Promise<Ran> {
+async function runUntil(cut: Follower, file: string, args: readonly string[], options: ProgramOptions): Promise<Ran> {
   const { graceMs = GRACE_MS } = options;
   const isGroup = options.stdin !== "terminal";
   const child = start(file, args, options);
@@ -96,7 +88,7 @@ function start(file: string, args: readonly string[], options: ProgramOptions): 
   }
 }
 
-function endOf(child: ChildProcess, file: string, options: ProgramOptions, cut: AbortController): Promise<Ran> {
+function endOf(child: ChildProcess, file: string, options: ProgramOptions, cut: Follower): Promise<Ran> {
   const { stdin, output, mostBytes = MOST_BYTES, onStderr } = options;
   return new Promise((resolve, reject) => {
     const stdout: Buffer[] = [];
