@@ -17,7 +17,9 @@ export async function serveAgent({ around, parts, life, close }: ServeOptions): 
   const { log } = context;
   const { list, status, identity, envoy } = parts;
   const node = await parts.node();
-  const checks = (await Promise.all(list.map((part) => part.readiness?.(node) ?? []))).flat();
+  // Envoy's reason comes first, as in Istio: without a configuration there is no name table, either
+  const asked = [envoy, ...list.filter((part) => part !== envoy)];
+  const checks = (await Promise.all(asked.map((part) => part.readiness?.(node) ?? []))).flat();
   const readiness = createReadinessBoard({ checks, stop, log });
   for (const part of list) await part.serve?.({ life, node, readiness });
   const ended = firstEnd(stop, list);

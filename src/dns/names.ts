@@ -1,7 +1,7 @@
 // Names on the wire and as text: RFC 1035 sections 3.1 and 5.1.
 
 /** RFC 1035 section 2.3.4, with the root. */
-export const LONGEST_NAME = 255;
+const LONGEST_NAME = 255;
 
 /** A name without compression, which a question has no use for; undefined when it is none. */
 export function readName(packet: Buffer, start: number): { readonly name: string; readonly end: number } | undefined {

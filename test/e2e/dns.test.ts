@@ -60,6 +60,12 @@ describe.each(runtimes())("DNS on $name", (runtime) => {
     const resolver = new Resolver({ timeout: 2_000, tries: 1 });
     resolver.setServers([`127.0.0.1:${port}`]);
     await expect.poll(() => resolver.resolve4("reviews").catch(({ code }) => code)).toBe("ESERVFAIL");
+    const ready = () =>
+      fetch(`http://127.0.0.1:${sandbox.ports.status}/healthz/ready`).then(
+        (answer) => answer.text(),
+        () => "",
+      );
+    await expect.poll(ready).toMatch(/^config not received from XDS server .*UNAVAILABLE/); // Envoy's reason comes first
   });
 
   test("a port that is taken is named, and nothing stays", async () => {

@@ -3,7 +3,7 @@ import { AgentError, connectionLimit, describeError, type Lifetime } from "../..
 import type { AgentConfig } from "../../config/index.ts";
 import type { DnsServer } from "../../dns/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
-import type { ReadinessCheck, Route } from "../../status/index.ts";
+import type { Cause, ReadinessCheck, Route } from "../../status/index.ts";
 import type { Part, Serving, Surroundings } from "./part.ts";
 
 /** Its rows of the report; without a server there are none. */
@@ -17,11 +17,14 @@ const NOT_READY = "istio DNS capture is turned ON and DNS lookup table is not re
 /** Answers the application's questions for names of the mesh, from the table that the control plane sends. */
 export class DnsPart implements Part {
   readonly #around: Surroundings;
+  readonly #whyUnconfigured: () => readonly Cause[];
   #server: DnsServer | undefined;
   readonly intercepts: NonNullable<Part["intercepts"]>;
 
-  constructor(around: Surroundings) {
+  /** `whyUnconfigured`: why the control plane may not have sent the table; empty when all is well. */
+  constructor(around: Surroundings, whyUnconfigured: () => readonly Cause[]) {
     this.#around = around;
+    this.#whyUnconfigured = whyUnconfigured;
     this.intercepts = isOn(around.config) ? { [NAME_TABLE_TYPE]: (message) => this.#server?.take(message) } : {};
   }
 
@@ -52,7 +55,12 @@ export class DnsPart implements Part {
   async readiness(): Promise<readonly ReadinessCheck[]> {
     const server = this.#server;
     if (server === undefined) return [];
-    return [{ name: "dns", check: () => (server.hasTable() ? undefined : NOT_READY) }];
+    return [
+      {
+        name: "dns",
+        check: () => (server.hasTable() ? undefined : { phrase: NOT_READY, causes: this.#whyUnconfigured() }),
+      },
+    ];
   }
 
   async serve({ node }: Serving): Promise<void> {

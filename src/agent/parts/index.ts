@@ -64,7 +64,7 @@ export function createParts(around: Surroundings): Parts {
   const status = new StatusPart(around, () => list);
   const list: readonly Part[] = [
     status,
-    new DnsPart(around),
+    new DnsPart(around, () => causesOf(xds, identity)),
     envoy,
     identity,
     new WasmPart(around),
