@@ -1,5 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { AgentError, describeError, type Follower, followSignal, systemClock, systemCode } from "../base/index.ts";
+import { endDescendants } from "./end-descendants.ts";
 
 export interface ProgramOptions {
   /** The whole environment: the program inherits nothing. Its PATH finds the program. */
@@ -128,6 +129,7 @@ const KILL_LIMIT_MS = 1_000;
 async function stopProgram(child: ChildProcess, isGroup: boolean, graceMs: number): Promise<void> {
   const send = (signal: NodeJS.Signals | 0): boolean => sendTo(child, isGroup, signal);
   if (graceMs > 0 && send("SIGTERM")) await hasGone(send, graceMs);
+  if (isGroup && process.pid === 1 && child.pid !== undefined) await endDescendants(child.pid);
   if (send("SIGKILL")) await hasGone(send, KILL_LIMIT_MS);
   for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy(); // a grandchild that left the group may hold them
 }

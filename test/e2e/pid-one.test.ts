@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -5,6 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import { type Runtime, run, runtimes, start } from "../support/pilotboat.ts";
 import { childrenOf } from "../support/processes.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
+import { createSandbox } from "../support/sandbox.ts";
 
 beforeAll(() => realEnvoy());
 
@@ -42,6 +44,25 @@ describe.runIf(process.getuid?.() === 0).each(runtimes())("as pid 1 of a contain
     process.kill(pid, "SIGTERM");
     expect(await command.ended).toEqual({ code: 0, signal: null });
     expect(command.stdout()).toContain("received signal SIGTERM: draining and ending");
+  });
+
+  test("a health check that is killed with its children leaves no zombies", async () => {
+    const agent = contained(runtime);
+    await using sandbox = await createSandbox(agent);
+    await using _controlPlane = await sandbox.startControlPlane();
+    const exec = { command: ["sh", "-c", "sleep 1000 | sleep 1000; true"] };
+    const proxyConfig = { readinessProbe: { exec, timeoutSeconds: 1, periodSeconds: 1 } };
+    await using command = await sandbox.startProxy({ env: { DISABLE_ENVOY: "true" }, proxyConfig });
+    const late = async () => {
+      const metrics = await fetch(`http://127.0.0.1:${sandbox.ports.status}/metrics`).catch(() => undefined);
+      return Number(/probes_total\{result="unhealthy"\} (\d+)/.exec((await metrics?.text()) ?? "")?.[1] ?? 0);
+    };
+    await expect.poll(late, { timeout: 20_000 }).toBeGreaterThan(2);
+    const [pid = 0] = childrenOf(command.pid);
+    const zombies = childrenOf(pid).filter((child) =>
+      /^State:\s+Z/m.test(readFileSync(`/proc/${child}/status`, "utf8")),
+    );
+    expect(zombies).toEqual([]);
   });
 
   test.each([
