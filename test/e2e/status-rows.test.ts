@@ -55,7 +55,7 @@ async function probeSockets(): Promise<Readonly<Record<"open" | "waiting", numbe
 }
 
 describe.each(runtimes())("the status port on $name", (runtime) => {
-  test("status 37, 61, 62, 65, 66, 67, 75: what a scrape gives, and asks for", async () => {
+  test("status 37: status 61: status 62: status 65: status 66: status 67: status 75: what a scrape gives, and asks for", async () => {
     let behave: (call: IncomingMessage) => { readonly type?: string; readonly body: string; readonly status?: number };
     const answer = (type: string, body = "app_a 2\n") => {
       behave = () => ({ type, body });
@@ -153,7 +153,7 @@ describe.each(runtimes())("the status port on $name", (runtime) => {
     expect(counted((await victim.ask("/metrics")).text, "scrapes_total")).toMatch(/ 2$/);
   });
 
-  test("status 6, 7, 36, 38: /drain, its answer and what is left; then SIGTERM drains no more", async () => {
+  test("status 6: status 7: status 36: status 38: /drain, its answer and what is left; then SIGTERM drains no more", async () => {
     await using victim = await startVictim(runtime, {
       env: { FAKE_ENVOY_CALLS: "calls" },
       proxyConfig: { terminationDrainDuration: "30s" },
