@@ -65,6 +65,7 @@ const HTTP_URI = { uri: 1, timeout: 3 } as const;
 const ENVIRONMENT = { hostKeys: 1, keyValues: 2 } as const;
 const FAIL_OPEN = 3;
 const DEFAULT_TIMEOUT_MS = 5_000;
+const LONGEST_TIMER_MS = 2 ** 31 - 1; // Node takes more for 1 ms
 /** What istiod writes for a module without a checksum: Envoy wants one. */
 const NO_CHECKSUM = "nil";
 const PRIVATE_PREFIX = "ISTIO_META_";
@@ -165,7 +166,8 @@ function isFailOpen(plugin: Uint8Array): boolean {
 function durationMs(duration: Uint8Array | undefined): number | undefined {
   if (duration === undefined) return undefined;
   const numbers = numbersOf(duration);
-  return (numbers.get(1) ?? 0) * 1_000 + Math.round((numbers.get(2) ?? 0) / 1e6);
+  const ms = (numbers.get(1) ?? 0) * 1_000 + Math.round((numbers.get(2) ?? 0) / 1e6);
+  return Math.min(ms, LONGEST_TIMER_MS);
 }
 
 function numbersOf(message: Uint8Array): ReadonlyMap<number, number> {

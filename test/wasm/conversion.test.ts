@@ -105,6 +105,17 @@ describe("a remote module", () => {
     expect(wishes).toMatchObject([{ url: URL, timeoutMs: 30_000 }]);
   });
 
+  test.each([
+    ["0.5s", 500],
+    ["90s", 90_000],
+    ["36000000s", 2 ** 31 - 1],
+  ])("may take %s in all", async (timeout, timeoutMs) => {
+    const { convert, wishes } = conversion();
+    const vm_config = { code: { remote: { http_uri: { uri: URL, timeout } } } };
+    await convert([extension("a", typedStruct({ config: { vm_config } }))]);
+    expect(wishes).toMatchObject([{ timeoutMs }]);
+  });
+
   test("takes the agent's variables with it, and leaves Envoy the others", async () => {
     const pair = (key: string, text: string): Field => [2, message([1, key], [2, text])];
     const own: Field[] = [
