@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { AgentError, describeError, systemCode } from "./errors.ts";
+import { kindOfPlace } from "./read-file.ts";
 import { holdFolder, type TrustedFolder } from "./trust.ts";
 
 /** A user and group of the machine, by number. */
@@ -33,7 +34,8 @@ export interface StagedFile {
 /**
  * Replaces a file as a whole: readers see the old or the new content, never a part, and a full disk leaves the old
  * file as it was. The temporary file is created exclusively and in the open folder, so a planted link is never followed.
- * Rejects with FILE_UNWRITABLE, or with UNTRUSTED_PATH when a link of another user leads there.
+ * A device, FIFO or socket at that place stays. Rejects with FILE_UNWRITABLE, or with UNTRUSTED_PATH when a link of another
+ * user leads there.
  */
 export async function writeFileAtomically(
   path: string,
@@ -64,6 +66,7 @@ export async function stageFile(
     await folder[Symbol.asyncDispose]();
   };
   try {
+    await refuseOther(folder.at(name));
     const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
     isStaged = true;
     try {
@@ -88,6 +91,13 @@ export async function stageFile(
     },
     discard,
   };
+}
+
+/** As root, a rename would replace even /dev/null. A folder is refused by the rename itself. */
+async function refuseOther(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined); // mostly there is nothing yet
+  if (found === undefined || found.isFile() || found.isDirectory()) return;
+  throw new Error(`it is ${kindOfPlace(found)}, wanted a regular file`);
 }
 
 /** Removes a file, or a link itself, in the folder that its path means; absent is fine. Rejects with the system's error. */

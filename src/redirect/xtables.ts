@@ -1,4 +1,6 @@
-import { AgentError, describeError, type Logger, writeFileAtomically } from "../base/index.ts";
+import { constants } from "node:fs";
+import { open, writeFile } from "node:fs/promises";
+import { AgentError, describeError, type Logger } from "../base/index.ts";
 import type { Ran } from "../host/index.ts";
 import type { Family } from "./capture.ts";
 import type { Call } from "./iptables-texts.ts";
@@ -96,13 +98,18 @@ export function dryXtables(): Xtables & { readonly lines: readonly string[] } {
   };
 }
 
-/** Writes the lines of a dry run. Rejects with FILE_UNWRITABLE. */
+/**
+ * Writes the lines of a dry run into what the path means: a link leads on, a device or pipe gets them. It makes no folder.
+ * Rejects with FILE_UNWRITABLE.
+ */
 export async function writeDryRun(path: string, lines: readonly string[]): Promise<void> {
-  await writeFileAtomically(path, lines.map((line) => `${line}\n`).join(""), { mode: 0o644 }).catch(
-    (error: unknown) => {
-      throw new AgentError("FILE_UNWRITABLE", `Cannot write the dry run to "${path}": ${describeError(error)}`, {
-        cause: error,
-      });
-    },
-  );
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
+  try {
+    await using _ = await open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o644); // refuses a FIFO without a reader
+    await writeFile(path, lines.map((line) => `${line}\n`).join(""));
+  } catch (error) {
+    throw new AgentError("FILE_UNWRITABLE", `Cannot write the dry run to "${path}": ${describeError(error)}`, {
+      cause: error,
+    });
+  }
 }

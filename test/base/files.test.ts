@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,6 +25,19 @@ test("a planted link is replaced, not followed", async () => {
   await writeFileAtomically(join(folder, "file"), "new");
   expect(await readFile(victim, "utf8")).toBe("precious");
   expect(await readFile(join(folder, "file"), "utf8")).toBe("new");
+});
+
+test("a place that is no regular file is refused and stays, also behind a link", async () => {
+  execFileSync("mkfifo", [join(folder, "pipe")]);
+  await symlink("pipe", join(folder, "link"));
+  for (const name of ["pipe", "link"]) {
+    await expect(writeFileAtomically(join(folder, name), "x")).rejects.toMatchObject({
+      code: "FILE_UNWRITABLE",
+      message: expect.stringContaining("it is a FIFO, wanted a regular file"),
+    });
+  }
+  expect((await stat(join(folder, "link"))).isFIFO()).toBe(true);
+  expect((await readdir(folder)).sort()).toEqual(["link", "pipe"]);
 });
 
 test("a write that fails leaves the old file and no temporary one", async () => {
