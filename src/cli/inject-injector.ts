@@ -8,6 +8,7 @@ import { VERSION } from "../version.ts";
 import { openNamedCluster } from "./cluster-words.ts";
 import type { Input } from "./contract/index.ts";
 import type { INJECT_FLAGS } from "./inject-flags.ts";
+import { readProxyConfigResources } from "./inject-proxy-configs.ts";
 import { readNamedFile } from "./named-path.ts";
 import { printWarnings } from "./print-error.ts";
 
@@ -39,11 +40,13 @@ export async function loadInjector(flags: Flags, host: Host): Promise<LoadedInje
   const texts = await readTexts(flags, cluster, host);
   const settings = await readMeshSettings({ ...texts.mesh, isPositioned: true });
   printWarnings(host, settings.warnings.map(formatProblem));
+  const resources = await readProxyConfigResources(cluster, settings.mesh.rootNamespace, host);
   const { config, values } = await (flags["built-in"] ? builtIn(texts, flags) : fromTexts(texts));
   const injector: Injector = {
     ...{ config, values },
     mesh: settings.mesh,
-    proxyConfigOf: settings.proxyConfigOf,
+    meshProxyConfig: () => settings.proxyConfigOf([]),
+    proxyConfigOf: (pod) => settings.proxyConfigOf(resources.overlaysOf(pod)),
     revision: flags.revision ?? (String(values.revision ?? "") || "default"),
     isNativeSidecar: await isNativeSidecar(flags["native-sidecar"], cluster, host),
     image: flags.image === "istio" ? undefined : (flags.image ?? `pilotboat:${VERSION}`),

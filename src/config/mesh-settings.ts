@@ -12,8 +12,8 @@ export interface MeshSettings {
   /** With Istio's own values where the text has none. */
   readonly mesh: MeshConfig;
   readonly warnings: readonly Problem[];
-  /** ProxyConfig of a pod with this annotation `proxy.istio.io/config`. Rejects with CONFIG_INVALID. */
-  proxyConfigOf(annotation: string | undefined): Promise<ProxyConfig>;
+  /** ProxyConfig of the mesh with these over it, the last above all. Rejects with CONFIG_INVALID. */
+  proxyConfigOf(overlays: readonly Source[]): Promise<ProxyConfig>;
 }
 
 /**
@@ -30,11 +30,7 @@ export async function readMeshSettings(source: Source): Promise<MeshSettings> {
   return {
     mesh: fillZeros(MESH_CONFIG, { ...DEFAULTS, ...present }),
     warnings: reading.warnings,
-    async proxyConfigOf(annotation) {
-      if (annotation === undefined) return laid([reading]);
-      const own = { text: annotation, source: "annotation proxy.istio.io/config", isPositioned: true };
-      return laid([reading, await readOverlay(own)]);
-    },
+    proxyConfigOf: async (overlays) => laid([reading, ...(await Promise.all(overlays.map(readOverlay)))]),
   };
 }
 

@@ -36,10 +36,12 @@ export async function injectPod(pod: Tree, workload: Workload, injector: Injecto
 }
 
 async function injected(original: Tree, workload: Workload, injector: Injector): Promise<Tree> {
-  const annotations = textsOf(treeOf(original.metadata).annotations);
+  const metadata = treeOf(original.metadata);
+  const annotations = textsOf(metadata.annotations);
   checkAnnotations(annotations);
-  const proxy = await injector.proxyConfigOf(annotations[PROXY_CONFIG]);
-  const { statusPort } = await injector.proxyConfigOf(undefined);
+  const { namespace } = workload;
+  const proxy = await injector.proxyConfigOf({ namespace, annotations, labels: textsOf(metadata.labels) });
+  const { statusPort } = await injector.meshProxyConfig();
   const pod = asWritten(original, statusPort);
   const data = { ...dataOf(pod, proxy, injector), pod, workload, proxy };
   const { merged, template } = await runTemplates(original, data, injector);
@@ -55,8 +57,6 @@ async function injected(original: Tree, workload: Workload, injector: Injector):
   const doAllWait = treeOf(treeOf(injector.values.global).proxy).holdApplicationUntilProxyStarts === true;
   return canonicalPod(reorder(result, doWait || doAllWait));
 }
-
-const PROXY_CONFIG = "proxy.istio.io/config";
 
 function dataOf(pod: Tree, proxy: ProxyConfig, injector: Injector) {
   const annotations = textsOf(treeOf(pod.metadata).annotations);

@@ -87,6 +87,49 @@ describe.runIf(hasCluster())("inject beside the real webhook", { timeout: 120_00
     expect(withoutForm(output)).toEqual(withoutForm(await webhook.inject(once, "shop")));
   });
 
+  test("resources of ProxyConfig: of the mesh, of the namespace, of the workload", async () => {
+    const namespaces = ["shop"].map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } }));
+    const resource = (name: string, namespace: string, spec: object) => ({
+      ...{ apiVersion: "networking.istio.io/v1beta1", kind: "ProxyConfig", metadata: { name, namespace } },
+      spec,
+    });
+    const selector = { matchLabels: { app: "web" } };
+    const resources = [
+      resource("mesh", "istio-system", {
+        environmentVariables: { A: "mesh", B: "mesh" },
+        image: { imageType: "debug" },
+      }),
+      resource("all", "shop", { environmentVariables: { B: "namespace" }, concurrency: 2 }),
+      resource("web", "shop", { selector, concurrency: 7, image: { imageType: "distroless" } }),
+      resource("other", "shop", { selector: { matchLabels: { app: "none" } }, concurrency: 9 }),
+    ];
+    for (const object of [...namespaces, ...resources]) await cluster.api.apply(object);
+    const annotations = { "proxy.istio.io/config": "concurrency: 5\nproxyMetadata: {C: annotation}" };
+    const manifests = [{ labels: { app: "web" }, annotations }, { labels: { app: "cart" }, annotations }, {}].map(
+      (one) => template(one),
+    );
+    const [first] = podsOf(manifests[0]);
+    await expect
+      .poll(async () => JSON.stringify(await webhook.inject(first, "shop")), { timeout: 60_000 })
+      .toContain('\\"concurrency\\":7,');
+    for (const manifest of manifests) {
+      const [pod] = podsOf(manifest);
+      const { stderr, output } = await inject(manifest);
+      expect([stderr, withoutForm(podsOf(output)[0])]).toEqual(["", withoutForm(await webhook.inject(pod, "shop"))]);
+    }
+    for (const { metadata } of resources) {
+      await cluster.api.delete(
+        `/apis/networking.istio.io/v1beta1/namespaces/${metadata.namespace}/proxyconfigs/${metadata.name}`,
+      );
+    }
+    await expect
+      .poll(async () => JSON.stringify(await webhook.inject(first, "shop")), { timeout: 60_000 })
+      .toContain('\\"concurrency\\":5,');
+    await expect
+      .poll(async () => JSON.stringify(await webhook.inject(first, "shop")), { timeout: 60_000 })
+      .not.toContain('mesh\\"');
+  });
+
   describe("with other values", () => {
     const rounds = {
       "CNI, a network, a cluster, pull secrets": {

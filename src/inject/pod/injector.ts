@@ -38,14 +38,23 @@ export interface InjectionConfig {
   readonly templates: ReadonlyMap<string, PodTemplate>;
 }
 
+/** What decides about the ProxyConfig of a pod. */
+export interface PodPlace {
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
 /** The mesh for which pods are injected. */
 export interface Injector {
   readonly config: InjectionConfig;
   /** The key `values` of the injector's ConfigMap. */
   readonly values: Tree;
   readonly mesh: MeshConfig;
-  /** ProxyConfig of the mesh, with an annotation `proxy.istio.io/config` over it. Rejects for one that cannot be read. */
-  proxyConfigOf(annotation: string | undefined): Promise<ProxyConfig>;
+  /** ProxyConfig of the mesh. */
+  meshProxyConfig(): Promise<ProxyConfig>;
+  /** The same for a pod: its annotation, and what else selects it, lie over it. Rejects for an annotation that cannot be read. */
+  proxyConfigOf(pod: PodPlace): Promise<ProxyConfig>;
   /** Of istiod; empty is the default one. */
   readonly revision: string;
   readonly isNativeSidecar: boolean;
