@@ -1,3 +1,5 @@
+import { appendFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { AgentError, createLogger, type Logger } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { defineCommand, type Input } from "./contract/index.ts";
@@ -61,16 +63,25 @@ async function redirect(given: Input<[]>["given"], host: Host): Promise<number> 
   }
 }
 
-/** To stdout, as the reference: a listing keeps its lines. Throws USAGE for levels that are none. */
+/** To stdout or where --log_target says: a listing keeps its lines. Throws USAGE for levels that are none. */
 async function openLog(given: Input<[]>["given"], host: Host): Promise<Logger> {
   const text = given.get("log_output_level");
-  const asJson = given.get("log_as_json") === true;
+  const targets = given.get("log_target");
+  const sinks = (Array.isArray(targets) ? targets : ["stdout"]).map((target: string) => sinkOf(target, host));
   return createLogger({
-    write: (line) => void host.stdout.write(line),
+    write: (line) => {
+      for (const sink of sinks) sink(line);
+    },
     keepsLines: true,
-    asJson,
+    asJson: given.get("log_as_json") === true,
     ...(typeof text === "string" && text !== "" ? { levels: await levelsOf(text) } : {}),
   });
+}
+
+function sinkOf(target: string, { stdout, stderr, cwd }: Host): (line: string) => void {
+  if (target === "stdout") return (line) => void stdout.write(line);
+  if (target === "stderr") return (line) => void stderr.write(line);
+  return (line) => appendFileSync(resolve(cwd, target), line);
 }
 
 async function levelsOf(text: string) {

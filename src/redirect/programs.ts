@@ -4,7 +4,7 @@ import { type Ran, runProgram } from "../host/index.ts";
 
 /** Runs programs, and reads the kernel's lists, in the network namespace that counts. */
 export interface Programs {
-  /** Rejects with PROGRAM_NOT_FOUND, TIMEOUT or the stop's reason; resolves whatever the exit code is. */
+  /** Rejects with PROGRAM_NOT_FOUND or TIMEOUT; resolves whatever the exit code is. Each ends within moments, so no stop cuts one. */
   run(name: string, args: readonly string[], stdin?: string): Promise<Ran>;
   /** A file below /proc/net; undefined where there is none. */
   readNet(name: string): Promise<string | undefined>;
@@ -17,20 +17,19 @@ export interface ProgramsOptions {
   readonly dryRun: boolean;
   /** The namespace is that of the process already, and its file takes the place of the lock that all of a host share. */
   readonly cniMode: boolean;
-  readonly stop: AbortSignal;
 }
 
 /** The lock of iptables is waited for 30 s. */
 const LIMIT_MS = 60_000;
 
-export function programsOf({ env, networkNamespace, cniMode, dryRun, stop }: ProgramsOptions): Programs {
+export function programsOf({ env, networkNamespace, cniMode, dryRun }: ProgramsOptions): Programs {
   const isOther = networkNamespace !== "" && !cniMode && !dryRun;
   const lock = cniMode && networkNamespace !== "" ? { XTABLES_LOCKFILE: networkNamespace } : {}; // since 1.8.6
   const variables = { ...env, ...lock, LC_ALL: "C", PATH: pathOf(env) };
   const run: Programs["run"] = async (name, args, stdin) => {
     const [file, words] = isOther ? ["nsenter", [`--net=${networkNamespace}`, name, ...args]] : [name, args];
     const ran = await runProgram(file, words, {
-      ...{ env: variables, limitMs: LIMIT_MS, stop },
+      ...{ env: variables, limitMs: LIMIT_MS },
       ...(stdin === undefined ? {} : { stdin: { text: stdin } }),
     });
     if (isOther && ran.stderr.startsWith("nsenter: ")) throw notEntered(name, ran.stderr);

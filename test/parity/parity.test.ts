@@ -108,6 +108,44 @@ describe.skipIf(why !== undefined)("pilot-agent and pilotboat", () => {
   });
 });
 
+describe.skipIf(why !== undefined || !hasRules())("istio-iptables of both", () => {
+  const compare = async (pilotboat = runtimes()): Promise<Result[]> => {
+    const subject = iptablesSubject();
+    const wanted = ["apply in both families", "nft: apply TPROXY"];
+    const chosen = subject
+      .inputs({ seed: 7, count: 5 })
+      .filter(({ name }) => /by chance/.test(name) || wanted.includes(name));
+    expect(chosen).toHaveLength(7);
+    const reference = { name: "pilot-agent", command: [`${bin}/${CLUSTER_FILES.pilotAgent}`] };
+    const numbered = chosen.map((input, at) => [at + 1, input] as const);
+    return await runInputs(subject, { reference, pilotboat }, numbered, () => undefined);
+  };
+
+  test("make the same rules, on both runtimes", { timeout: 300_000 }, async () => {
+    expect(unexplained(await compare())).toEqual([]);
+  });
+
+  test("a planted difference is found", { timeout: 300_000 }, async () => {
+    const [runtime] = runtimes();
+    if (runtime === undefined) throw new Error("there is no pilotboat");
+    const planted = { name: "planted", command: ["env", "INBOUND_TUNNEL_PORT=99", ...runtime.command] };
+    expect(unexplained(await compare([planted])).join("\n")).toContain("-A ISTIO_INBOUND -p tcp --dport 99 -j RETURN");
+  });
+});
+
+/** The programs that change rules. */
+function hasRules(): boolean {
+  try {
+    execFileSync("sh", ["-c", "command -v iptables-nft && command -v iptables-legacy && command -v nft"], {
+      stdio: "pipe",
+    });
+    return true;
+  } catch {
+    console.log("istio-iptables of both are not compared: iptables or nft is missing");
+    return false;
+  }
+}
+
 function whyNot(): string | undefined {
   if (bin === undefined) return "pilot-agent is not built (npm run test:cluster builds it)";
   try {

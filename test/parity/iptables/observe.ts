@@ -20,7 +20,7 @@ export function observe({ codes, stdout, stderr, file, kernel }: Left): Observat
   const printed = stdout.replaceAll(TIME, "").replaceAll(SAVED_TIME, "# $1").replaceAll(JSON_TIME, '"time":""');
   const rules = rulesOf(printed);
   return {
-    exit: { codes: [...codes], about: hasFailed ? aboutOf(`${stdout}\n${stderr}`) : "" },
+    exit: codes.map((code) => (code === 0 ? "0" : `${code}, ${aboutOf(`${stdout}\n${stderr}`)}`)),
     ...(hasFailed ? {} : { log: logOf(printed) }),
     ...(rules.length === 0 || hasFailed ? {} : { rules }),
     ...(file === undefined || hasFailed ? {} : { "dry run": lines(file) }),

@@ -5,15 +5,14 @@ import type { Reason } from "../reasons.ts";
 export const REASONS: readonly Reason[] = [
   {
     name: "exit code of a flag",
-    at: ["exit/codes/*"],
-    when: ({ reference, pilotboat }) => reference === 255 && pilotboat === 2,
+    at: ["exit/*"],
+    when: ({ reference, pilotboat }) => reference === "255, usage" && pilotboat === "2, usage",
     why: "the same error; a command line that cannot be understood ends with 255, with pilotboat's commands with 2 (exit-codes.md)",
   },
   {
     name: "a value that iptables would refuse",
-    at: ["exit/codes/*", "exit/about"],
-    when: ({ reference, pilotboat }) =>
-      (reference === 0 && pilotboat === 1) || (reference === "" && pilotboat === "value"),
+    at: ["exit/*"],
+    when: ({ reference, pilotboat }) => reference === "0" && pilotboat === "1, value",
     why: "a dry run of pilot-agent prints a rule that iptables refuses; pilotboat names the value and its flag, whether dry or not",
   },
   {
@@ -38,6 +37,12 @@ export const REASONS: readonly Reason[] = [
     why: "trying the older variant makes its empty tables, which pilot-agent's next run takes for rules: then it makes them twice, or cleans up where there are none; pilotboat looks for rules, and stays with the variant that has them",
   },
   {
+    name: "TPROXY a second time",
+    at: ["kernel/routing rules"],
+    when: ({ reference, pilotboat }) => marksIn(reference) > marksIn(pilotboat) && marksIn(pilotboat) > 0,
+    why: "pilot-agent adds its routing rule once more; pilotboat sees that it is there",
+  },
+  {
     name: "what cleaning up leaves",
     at: ["kernel/routing rules", "kernel/routes", "kernel/addresses", "kernel/iptables"],
     when: ({ reference, pilotboat }) => hasAll(reference, pilotboat),
@@ -50,13 +55,6 @@ export const REASONS: readonly Reason[] = [
     why: "pilot-agent adds the address ::6 even when it only cleans up; pilotboat removes it",
   },
   {
-    name: "TPROXY a second time",
-    at: ["exit/codes/*", "exit/about"],
-    when: ({ reference, pilotboat }) =>
-      (reference === 1 && pilotboat === 0) || (reference === "routes" && pilotboat === ""),
-    why: "pilot-agent fails because its routing rule is there already; for pilotboat that is as it should be",
-  },
-  {
     name: "a dry run of nft",
     at: ["kernel/nftables"],
     when: ({ pilotboat }) => isEmpty(pilotboat),
@@ -64,9 +62,9 @@ export const REASONS: readonly Reason[] = [
   },
   {
     name: "resolvers of the other family, by nft",
-    at: ["exit/codes/*", "exit/about", "kernel/nftables"],
+    at: ["exit/*", "kernel/nftables"],
     when: ({ area, reference, pilotboat }) =>
-      (reference === 1 && pilotboat === 0) || reference === "chain" || (area === "kernel" && isEmpty(reference)),
+      (reference === "1, chain" && pilotboat === "0") || (area === "kernel" && isEmpty(reference)),
     why: "pilot-agent jumps to a chain that it does not make, and nft refuses all; pilotboat makes the chain",
   },
 ];
@@ -84,6 +82,10 @@ function hasTwice(more: readonly Json[], once: readonly Json[]): boolean {
   const applied = (lines: readonly Json[]): number =>
     lines.filter((line) => line === "-A OUTPUT -j ISTIO_OUTPUT").length;
   return applied(more) > applied(once);
+}
+
+function marksIn(lines: Json | undefined): number {
+  return Array.isArray(lines) ? lines.filter((line) => String(line).includes("fwmark")).length : 0;
 }
 
 function hasAll(more: Json | undefined, fewer: Json | undefined): boolean {
