@@ -69,7 +69,8 @@ function printShort(wanted: readonly client.Watched[], host: Host): void {
 }
 
 function missingNames({ typeUrl, names, resources, response }: client.Watched): string[] {
-  const missing = response === undefined ? [] : names.filter((name) => name !== "*" && !resources.has(name));
+  const missing =
+    response === undefined || resources.has("") ? [] : names.filter((name) => name !== "*" && !resources.has(name));
   if (missing.length === 0) return [];
   return [`${client.showType(typeUrl)}: there is no ${missing.map((name) => JSON.stringify(name)).join(", ")}`];
 }

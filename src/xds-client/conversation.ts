@@ -1,4 +1,4 @@
-import { namedBy } from "./resource-types.ts";
+import { isDebug, namedBy } from "./resource-types.ts";
 import type { Question, Received, Response, Wanted } from "./types.ts";
 import { DELTA, SOTW, type Variant } from "./variant.ts";
 
@@ -73,7 +73,7 @@ export class Conversation {
     const watched = this.#watched.get(response.typeUrl);
     if (watched === undefined) return [];
     const change = this.#take(watched, response);
-    this.#options.send(this.#variant.acknowledge(askingOf(watched), response));
+    if (!isDebug(response.typeUrl)) this.#options.send(this.#variant.acknowledge(askingOf(watched), response));
     const others = this.watched.filter(({ namesFrom }) => namesFrom?.includes(watched.typeUrl));
     return [change, ...others.flatMap((other) => this.#learn(other))];
   }
@@ -85,7 +85,7 @@ export class Conversation {
 
   /** Whether all that a type can still learn has come. */
   isSettled({ isAsked, response, namesFrom, names, resources }: Watched): boolean {
-    if (isAsked) return response !== undefined && names.every((name) => resources.has(name) || this.#isDelta());
+    if (isAsked) return response !== undefined && (this.#isDelta() || isComplete(names, resources));
     return namesFrom?.every((typeUrl) => this.#watched.get(typeUrl)?.response !== undefined) ?? false;
   }
 
@@ -148,6 +148,11 @@ export class Conversation {
     const removed = gone.filter((name) => resources.delete(name));
     return { watched, response, added, changed, removed };
   }
+}
+
+/** What came without a name is not asked for by name: a question of debugging has its words there. */
+function isComplete(names: readonly string[], resources: Watched["resources"]): boolean {
+  return resources.has("") || names.every((name) => resources.has(name));
 }
 
 function askingOf({ typeUrl, names }: Watched) {

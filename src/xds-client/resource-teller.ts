@@ -5,7 +5,7 @@ import { NameTableSchema } from "../proto/gen/istio/networking/nds/v1/nds_pb.ts"
 import { anyJson } from "../proto/message-json.ts";
 import { nameIn } from "../proto/wire.ts";
 import { referredNames } from "./referred-names.ts";
-import { TYPE_PREFIX } from "./resource-types.ts";
+import { isDebug } from "./resource-types.ts";
 import type { Received } from "./types.ts";
 
 /** Reads resources, each once. */
@@ -76,7 +76,7 @@ function withoutHidden(value: JsonValue): JsonValue | undefined {
 
 /** What istiod says of itself over ADS is JSON, whatever type it claims. Source: istio/istio pilot/pkg/xds/debuggen.go. */
 function debugJson({ typeUrl, value }: Told): JsonObject | undefined {
-  if (!typeUrl.replace(TYPE_PREFIX, "").startsWith("istio.io/debug")) return undefined;
+  if (!isDebug(typeUrl)) return undefined;
   try {
     return { "@type": typeUrl, value: JSON.parse(Buffer.from(value).toString("utf8")) };
   } catch {

@@ -79,6 +79,11 @@ export function namedBy(typeUrl: string): readonly string[] | undefined {
   return NAMED_BY.get(typeUrl);
 }
 
+/** What istiod says of itself. It answers each request for it anew, so that an acknowledgement would never end. Source: istio/istio pilot/pkg/xds/ads.go. */
+export function isDebug(typeUrl: string): boolean {
+  return typeUrl.replace(TYPE_PREFIX, "").startsWith("istio.io/debug");
+}
+
 function isShortName(word: string): word is ShortName {
   return Object.hasOwn(SHORT_NAMES, word);
 }

@@ -1,11 +1,16 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run, runtimes, start } from "../support/pilotboat.ts";
 import { freePorts } from "../support/ports.ts";
 import { realEnvoy } from "../support/real-envoy.ts";
+import { CLUSTER_FILES, cachedCluster } from "./binaries.ts";
 import { type Cluster, hasCluster, startCluster } from "./start-cluster.ts";
+
+const istioctl = join(cachedCluster() ?? "", CLUSTER_FILES.istioctl);
 
 describe.runIf(hasCluster()).each(runtimes())(
   "pilotboat xds with a real istiod, on $name",
@@ -82,6 +87,35 @@ describe.runIf(hasCluster()).each(runtimes())(
         1,
         expect.stringMatching(/PERMISSION_DENIED.*\[REQUEST_FAILED\]/),
       ]);
+    });
+
+    test("istioctl reads proxy-status and internal-debug of the development control plane", async () => {
+      await mkdir(join(folder, "mesh"));
+      await writeFile(join(folder, "mesh/mesh.yaml"), "clusters: [{ name: web, type: STATIC }]");
+      const ports = ["--port", "0", "--plaintext-port", "0"];
+      await using plane = start(runtime, ["control-plane", "--dir", "mesh", ...ports], { cwd: folder });
+      const [, address = ""] = await plane.waitFor(/plaintext +(\S+)/);
+      const node = {
+        id: "sidecar~10.0.0.1~web.shop~shop.svc.cluster.local",
+        metadata: { PROXY_CONFIG: {}, ISTIO_VERSION: "1.29.0" },
+      };
+      await writeFile(
+        join(folder, "request.yaml"),
+        JSON.stringify({ node, typeUrl: "type.googleapis.com/envoy.config.cluster.v3.Cluster" }),
+      );
+      const words = ["xds", "watch", "-f", "request.yaml", "-a", address, "--plaintext"];
+      await using watch = start(runtime, words, { cwd: folder });
+      await watch.waitFor(/1 added/);
+      const ask = async (...command: readonly string[]) => {
+        const where = ["--plaintext", "--xds-address", address, "--timeout", "20s", "--kubeconfig", cluster.kubeconfig];
+        return (await promisify(execFile)(istioctl, [...command, ...where], { timeout: 30_000 })).stdout;
+      };
+      await expect
+        .poll(() => ask("proxy-status", "-v", "1"), { timeout: 30_000 })
+        .toMatch(/^web\.shop .*SYNCED.*pilotboat/m);
+      expect(JSON.parse(await ask("x", "internal-debug", "syncz"))).toContainEqual(
+        expect.objectContaining({ proxy: "web.shop" }),
+      );
     });
 
     test("a real Envoy becomes ready from a recording, without the cluster", async () => {

@@ -131,7 +131,9 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
     streamAggregatedResources(call) {
       serve(call, isAnonymous, (node, seen, port) => {
         const stream = new SotwStream(node, seen, port);
-        return isAnonymous ? answeringDebug(stream, port, options.debug) : stream;
+        return isAnonymous
+          ? answeringDebug(stream, port, { version: () => snapshot.version, debug: options.debug })
+          : stream;
       });
     },
     deltaAggregatedResources: (call) => serve(call, isAnonymous, (...words) => new DeltaStream(...words)),
@@ -165,20 +167,31 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
   };
 }
 
+/** As istioctl reads it: istio/istio pilot/pkg/xds/discovery.go (controlPlane). */
+const SELF = { identifier: JSON.stringify({ Component: "pilotboat", ID: "pilotboat" }) };
+
 /** A stream that tells of the control plane as well, without a watch. Source: istio/istio pilot/pkg/xds/debuggen.go. */
 function answeringDebug(
   stream: SotwStream,
   port: StreamPort<DiscoveryResponse>,
-  debug: DiscoveryOptions["debug"],
+  { version, debug }: { readonly version: () => string; readonly debug: DiscoveryOptions["debug"] },
 ): Conversation<DiscoveryRequest> {
+  let last = "";
   return {
     onRequest(request) {
       const { typeUrl, resourceNames, responseNonce } = request;
       const resources = debug?.(typeUrl, resourceNames);
       if (resources === undefined) stream.onRequest(request);
-      else if (responseNonce === "") {
-        const nonce = port.newNonce();
-        port.send(create(DiscoveryResponseSchema, { typeUrl, nonce, resources: [...resources] }));
+      else if (responseNonce === "" || responseNonce !== last) {
+        last = port.newNonce(); // istioctl asks with a nonce of its own, and acknowledges nothing
+        const response = {
+          typeUrl,
+          nonce: last,
+          versionInfo: version(),
+          controlPlane: SELF,
+          resources: [...resources],
+        };
+        port.send(create(DiscoveryResponseSchema, response));
       }
     },
     onSnapshot: (snapshot) => stream.onSnapshot(snapshot),

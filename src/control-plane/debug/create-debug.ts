@@ -56,7 +56,8 @@ export function createDebug({ discovery, types }: DebugOptions): Debug {
     ask,
     askByType(typeUrl, names) {
       if (typeUrl === SYNC_TYPE) {
-        const states = discovery.connections().map(clientConfig);
+        const proxies = discovery.connections().filter(({ node }) => node.metadata?.GENERATOR !== "event"); // not who asks
+        const states = proxies.map(clientConfig);
         return states.map((json) => pack(CLIENT_CONFIG, types.encode(CLIENT_CONFIG, json)));
       }
       if (typeUrl !== DEBUG_TYPE) return undefined;

@@ -67,7 +67,7 @@ function stateOf({ sent, acked, sentMs, lastError }: WatchReport): JsonObject {
 /** The same of one proxy as an envoy.service.status.v3.ClientConfig, which `istioctl proxy-status` reads. Source: istio/istio pilot/pkg/xds/statusgen.go. */
 export function clientConfig({ node, watches }: Connection): JsonObject {
   return {
-    node: { id: node.id, metadata: hideMetadataSecrets(node.metadata ?? {}) as JsonObject },
+    node: { id: node.id.split("~")[2] ?? node.id, metadata: hideMetadataSecrets(node.metadata ?? {}) as JsonObject },
     genericXdsConfigs: watches.map(({ typeUrl, sent, acked, sentMs, lastError }) => ({
       typeUrl,
       ...(lastError === "" ? {} : { errorState: { details: lastError } }),
