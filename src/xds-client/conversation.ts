@@ -75,7 +75,7 @@ export class Conversation {
     const change = this.#take(watched, response);
     if (!isDebug(response.typeUrl)) this.#options.send(this.#variant.acknowledge(askingOf(watched), response));
     const others = this.watched.filter(({ namesFrom }) => namesFrom?.includes(watched.typeUrl));
-    return [change, ...others.flatMap((other) => this.#learn(other))];
+    return [change, ...others.flatMap((other) => this.#learn(other, response))];
   }
 
   /** What is known by now, by type, for the next conversation. */
@@ -110,21 +110,20 @@ export class Conversation {
   }
 
   /** Asks for the names that the others refer to now, if those are others than before; says what is no longer wanted. */
-  #learn(watched: Watched): Change[] {
+  #learn(watched: Watched, cause: Response): Change[] {
     const sources = (watched.namesFrom ?? []).map((typeUrl) => this.#watched.get(typeUrl));
     const found = sources.flatMap((source) => [...(source?.resources.values() ?? [])]);
     const names = new Set(found.flatMap((resource) => this.#options.referredNames(resource, watched.typeUrl)));
     const before = watched.names;
-    if (names.size === before.length && before.every((name) => names.has(name))) return [];
+    const isSame = names.size === before.length && before.every((name) => names.has(name));
     watched.names = [...names];
-    const { response } = watched;
-    if (response === undefined) this.#ask(watched);
-    else this.#options.send(this.#variant.change(askingOf(watched), before, response));
-    const gone = [...watched.resources.keys()].filter((name) => !names.has(name));
+    if (!isSame && watched.response !== undefined) {
+      this.#options.send(this.#variant.change(askingOf(watched), before, watched.response));
+    } else if (!isSame && names.size > 0) this.#ask(watched);
+    const gone = [...watched.resources.keys()].filter((name) => !names.has(name)); // also of an earlier stream
     const removed = gone.filter((name) => watched.resources.delete(name));
-    return response === undefined || removed.length === 0
-      ? []
-      : [{ watched, response, added: [], changed: [], removed }];
+    const response = watched.response ?? cause;
+    return removed.length === 0 ? [] : [{ watched, response, added: [], changed: [], removed }];
   }
 
   #take(watched: Watched, response: Response): Change {
