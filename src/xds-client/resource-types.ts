@@ -1,7 +1,7 @@
 import { nearest } from "../base/index.ts";
 import { nameIn } from "../proto/wire.ts";
 
-export const TYPE_PREFIX = "type.googleapis.com/";
+const TYPE_PREFIX = "type.googleapis.com/";
 
 /** Short names, as Envoy and istioctl have them. */
 const SHORT_NAMES = {
