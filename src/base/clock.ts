@@ -8,8 +8,8 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** Node fires timers beyond this length at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Node fires timers beyond this length at once: about 25 days. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),

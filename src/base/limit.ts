@@ -1,3 +1,5 @@
+import { LONGEST_TIMER_MS } from "./clock.ts";
+
 /** A signal that aborts with another one's reason, or when it is told. Disposing takes the listener off the other one. */
 export interface Follower extends Disposable {
   readonly signal: AbortSignal;
@@ -29,7 +31,7 @@ export interface Limit extends Disposable {
 /** The clock runs from now on; after `limitMs` the signal's reason is what `late` makes. */
 export function startLimit(caller: AbortSignal | undefined, limitMs: number, late: () => Error): Limit {
   const over = followSignal(caller);
-  const start = (): NodeJS.Timeout => setTimeout(() => over.abort(late()), limitMs);
+  const start = (): NodeJS.Timeout => setTimeout(() => over.abort(late()), Math.min(limitMs, LONGEST_TIMER_MS));
   let timer = start();
   return {
     signal: over.signal,

@@ -63,18 +63,18 @@ async function readStdin({ openStdin }: Host): Promise<string> {
 function documentsOf(text: string, source: string): readonly ManifestText[] {
   const documents: ManifestText[] = [];
   let [lines, firstLine]: [string[], number] = [[], 1];
-  const finish = (): void => {
-    const document = lines.join("\n");
-    if (!/^(\s*(#.*)?(\n|$))*$/.test(document)) documents.push({ text: document, source, firstLine });
+  const finish = (end: string): void => {
+    const document = lines.join("\n") + end;
+    if (!lines.every((line) => /^\s*(#.*)?$/.test(line))) documents.push({ text: document, source, firstLine });
   };
   for (const [at, line] of text.split("\n").entries()) {
     if (!/^---(\s|$)/.test(line)) {
       lines.push(line);
       continue;
     }
-    finish();
+    finish("\n");
     [lines, firstLine] = [/^---\s*(#.*)?$/.test(line) ? [""] : [line.replace(/^---/, "   ")], at + 1];
   }
-  finish();
+  finish("");
   return documents;
 }

@@ -34,6 +34,12 @@ export async function printManifests(
     for (const { after } of manifests) stdout.write(`${JSON.stringify(after, null, 2)}\n`);
     return;
   }
-  const texts = manifests.map(({ text, before, after }) => (before === after ? `${text.trim()}\n` : yamlOf(after)));
+  const texts = manifests.map(({ text, before, after }) => (before === after ? asWritten(text) : yamlOf(after)));
   stdout.write(texts.join("---\n"));
+}
+
+/** Without the empty lines around the marks of documents. What indents, or belongs to a block scalar at the end, stays. */
+function asWritten(text: string): string {
+  const begun = text.replace(/^(?:[ \t\r]*\n)+/, "");
+  return begun.endsWith("\n") ? begun : `${begun}\n`;
 }

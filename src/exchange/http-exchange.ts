@@ -31,10 +31,13 @@ export interface ExchangeOptions {
   /** Whether TLS offers `h2` as well. */
   readonly offersHttp2: boolean;
   readonly keepsAlive: boolean;
+  /** False: the answer ends with its headers. Default: true. */
+  readonly wantsBody?: boolean;
 }
 
 /** Exchanges with one host. Certificates are not verified: the kubelet does not verify them either. */
 export function createExchanges(options: ExchangeOptions): Exchanges {
+  const { wantsBody = true } = options;
   const agents = options.keepsAlive
     ? { plain: keepingAgent(options, false), secure: keepingAgent(options, true) }
     : undefined;
@@ -58,7 +61,8 @@ export function createExchanges(options: ExchangeOptions): Exchanges {
           return await getHttp2(socket, url, headers, signal);
         if (isSecure) withoutHttp2.add(port);
         const closing = { ...words.headers, connection: "close" };
-        return await readAnswer(request({ ...words, headers: closing, createConnection: () => socket }), signal);
+        const call = request({ ...words, headers: closing, createConnection: () => socket });
+        return await readAnswer(call, signal, wantsBody);
       } finally {
         socket.destroy();
       }
@@ -150,7 +154,7 @@ function secured(socket: Socket, host: string, offersHttp2: boolean, signal: Abo
   });
 }
 
-function readAnswer(call: ClientRequest, signal: AbortSignal): Promise<HttpAnswer> {
+function readAnswer(call: ClientRequest, signal: AbortSignal, wantsBody = true): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
       reject(error);
@@ -165,7 +169,8 @@ function readAnswer(call: ClientRequest, signal: AbortSignal): Promise<HttpAnswe
       hasBegun = true;
       const { statusCode: status = 0 } = response;
       const { location } = response.headers;
-      collect(response).then((body) => {
+      const whole = wantsBody ? collect(response) : Promise.resolve(Buffer.alloc(0));
+      whole.then((body) => {
         signal.removeEventListener("abort", late);
         resolve({ status, location, body });
       }, fail);

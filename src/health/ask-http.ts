@@ -24,7 +24,8 @@ export async function askHttp(method: HttpMethod, { host, source }: HttpPlace, s
     get(url, sent, until) {
       const bare = bareHost(url.hostname);
       const destination = { host: bare, address: bare, source };
-      return createExchanges({ destination, offersHttp2: false, keepsAlive: false }).get(url, sent, until);
+      const words = { destination, offersHttp2: false, keepsAlive: false, wantsBody: false };
+      return createExchanges(words).get(url, sent, until);
     },
   };
   const { status } = await getFollowing({ exchanges, first, headers, mayLeave: true }, signal);

@@ -8,7 +8,7 @@ import { canonicalQuantity } from "./pod/quantity.ts";
  */
 export function checkAnnotations(annotations: Readonly<Record<string, string>>): void {
   const problems = Object.entries(annotations).flatMap(([name, value]) => {
-    const wanted = CHECKS[name]?.(value);
+    const wanted = Object.hasOwn(CHECKS, name) ? CHECKS[name]?.(value) : undefined;
     return wanted === undefined ? [] : [`annotation ${name} is "${value}", wanted ${wanted}`];
   });
   if (problems.length > 0) throw new Error(problems.join("; "));

@@ -71,7 +71,12 @@ async function attempt(
     const text = `wasm module download request failed: status code ${answer.status}`;
     throw answer.status >= 500 && !FINAL_ERRORS.has(answer.status) ? new Error(text) : new FinalFailure(text);
   }
-  return await stage(unpacked(answer.body, mostBytes));
+  try {
+    return await stage(unpacked(answer.body, mostBytes));
+  } catch (error) {
+    answer.drop(); // a full disk leaves it unread
+    throw error;
+  }
 }
 
 async function follow(transport: Transport, url: URL, stop: AbortSignal): Promise<Answer> {
@@ -93,8 +98,17 @@ async function follow(transport: Transport, url: URL, stop: AbortSignal): Promis
 /** A login in the URL, as Go's client sends it. */
 function authorizationOf({ username, password }: URL): Record<string, string> {
   if (username === "" && password === "") return {};
-  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  const pair = `${decoded(username)}:${decoded(password)}`;
   return { authorization: `Basic ${Buffer.from(pair).toString("base64")}` };
+}
+
+/** What is no escape is taken as it is. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function withoutLogin(url: URL): URL {

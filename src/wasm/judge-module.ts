@@ -3,6 +3,8 @@ import type { FileHandle } from "node:fs/promises";
 const MAGIC = Buffer.from([0x00, 0x61, 0x73, 0x6d]);
 const HEADER_BYTES = 8;
 const LONGEST_SIZE_BYTES = 5;
+/** Compilers write a few dozen; each one is a read. */
+const MOST_SECTIONS = 10_000;
 
 /**
  * Why a file is no Wasm module: it does not begin like one, or a section says that it is longer than what is left of the
@@ -15,7 +17,8 @@ export async function judgeModule(file: FileHandle): Promise<string | undefined>
     return `it does not begin as a Wasm module does, but with ${describeStart(header)}`;
   }
   if (header.readUInt32LE(MAGIC.length) !== 1) return undefined;
-  for (let at = HEADER_BYTES; at < size; ) {
+  for (let [at, sections] = [HEADER_BYTES, 0]; at < size; sections++) {
+    if (sections === MOST_SECTIONS) return `it has more than ${MOST_SECTIONS} sections`;
     const sizeAt = at + 1;
     const section = readSize(await bytesAt(file, sizeAt, LONGEST_SIZE_BYTES));
     if (section === undefined) return undefined;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { describeError, type Logger, type Metrics, startLimit, type Transport } from "../base/index.ts";
+import { describeError, type Logger, type Metrics, startLimit, systemClock, type Transport } from "../base/index.ts";
 import { download } from "./download.ts";
 import type { PullWords } from "./extension.ts";
 import { type ImageSource, moduleLayer, type WasmImage } from "./image.ts";
@@ -49,15 +49,16 @@ export class ModuleCache implements AsyncDisposable {
   readonly #options: ModuleCacheOptions;
   readonly #files: ModuleFiles;
   readonly #fetching = new SharedWork<FetchedModule>();
-  readonly #purging: NodeJS.Timeout;
-  #purge: Promise<void> = Promise.resolve();
+  readonly #over = new AbortController();
+  readonly #purging: Promise<void>;
+  /** Of URLs: one record is changed at a time. */
+  readonly #remembering = new Map<string, Promise<void>>();
   #entries = 0;
 
   constructor(options: ModuleCacheOptions) {
     this.#options = options;
     this.#files = new ModuleFiles(options.folder);
-    this.#purging = setInterval(() => this.#startPurge(), options.purgeIntervalMs).unref();
-    this.#startPurge();
+    this.#purging = this.#keepPurging();
     options.metrics.gauge(ENTRIES, () => this.#entries);
   }
 
@@ -97,12 +98,22 @@ export class ModuleCache implements AsyncDisposable {
   }
 
   /** For the next time that the URL is asked for. A full disk then only costs another download. */
-  async #remember({ name, url, digest }: ModulePlace, checksum: string, { resource, pull }: ModuleWish): Promise<void> {
+  async #remember(place: ModulePlace, checksum: string, wish: ModuleWish): Promise<void> {
+    const { url, digest } = place;
     if (digest !== "") return; // it says what it stands for
+    const before = this.#remembering.get(url) ?? Promise.resolve();
+    const mine = before.then(() => this.#changeRecord(place, checksum, wish));
+    this.#remembering.set(url, mine);
+    await mine;
+    if (this.#remembering.get(url) === mine) this.#remembering.delete(url);
+  }
+
+  /** Never rejects. */
+  async #changeRecord({ name, url }: ModulePlace, checksum: string, { resource, pull }: ModuleWish): Promise<void> {
     const record = await this.#files.readUrl(name, url);
     if (record?.checksum === checksum && record.versions[resource] === pull.version) return;
     const versions = { ...record?.versions, [resource]: pull.version };
-    await this.#files.writeUrl(name, { url, checksum, versions }).catch((error: unknown) => {
+    await this.#files.writeUrl(name, url, { checksum, versions }).catch((error: unknown) => {
       this.#options.log.warn("cannot remember what the URL of a Wasm module stands for", {
         reason: describeError(error),
       });
@@ -196,20 +207,25 @@ export class ModuleCache implements AsyncDisposable {
     return error;
   }
 
-  #startPurge(): void {
-    const { expiryMs, isInUse, log } = this.#options;
-    this.#purge = this.#purge.then(async () => {
+  /** The first time after an interval: until then an Envoy that has just started may not have asked for its modules. */
+  async #keepPurging(): Promise<void> {
+    const { expiryMs, purgeIntervalMs, isInUse, log } = this.#options;
+    const { signal } = this.#over;
+    while (!signal.aborted) {
+      await systemClock.sleep(purgeIntervalMs, signal).catch(() => undefined);
+      if (signal.aborted) return;
       try {
         this.#entries = await this.#files.purge(expiryMs, isInUse);
       } catch (error) {
         log.error("cannot remove Wasm modules that nobody uses", { reason: describeError(error) });
       }
-    });
+    }
   }
 
+  /** Ends what is being fetched, and waits until nothing of it is left on disk. */
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#purging);
-    await this.#purge;
+    this.#over.abort(new Error("the agent stops"));
+    await Promise.all([this.#purging, this.#fetching.close(this.#over.signal.reason)]);
   }
 }
 

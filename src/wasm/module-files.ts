@@ -22,7 +22,6 @@ export interface StoredModule {
 
 /** What a URL stood for when it was last asked for. */
 export interface UrlRecord {
-  readonly url: string;
   readonly checksum: string;
   /** The version of each WasmPlugin that it was asked for by, by name of the extension configuration. */
   readonly versions: Readonly<Record<string, string>>;
@@ -124,13 +123,13 @@ export class ModuleFiles {
   async readUrl(name: string, url: string): Promise<UrlRecord | undefined> {
     const found = await readRecord(this.#urlRecordOf(name, url));
     const { checksum, versions } = found ?? {};
-    if (found?.url !== url || typeof checksum !== "string" || typeof versions !== "object") return undefined;
-    return { url, checksum, versions: Object.assign(Object.create(null), versions) };
+    if (typeof checksum !== "string" || typeof versions !== "object" || versions === null) return undefined;
+    return { checksum, versions: Object.assign(Object.create(null), versions) };
   }
 
-  /** Rejects with FILE_UNWRITABLE. */
-  writeUrl(name: string, record: UrlRecord): Promise<void> {
-    return this.#writeRecord(this.#urlRecordOf(name, record.url), record);
+  /** Rejects with FILE_UNWRITABLE. The URL, which may have a login, is not in the record: its hash is the name. */
+  writeUrl(name: string, url: string, record: UrlRecord): Promise<void> {
+    return this.#writeRecord(this.#urlRecordOf(name, url), record);
   }
 
   /** As `purge`; a file that was removed is verified again, should it come back. */

@@ -15,7 +15,8 @@ export interface ModulePlace {
 
 /** Throws an Error in Istio's words. */
 export function parseModuleUrl(url: string): ModulePlace {
-  if (!URL.canParse(url)) throw new Error(`fail to parse Wasm module fetch url: ${JSON.stringify(url)} is no URL`);
+  if (!URL.canParse(url))
+    throw new Error(`fail to parse Wasm module fetch url: ${JSON.stringify(shownUrl(url))} is no URL`);
   const { protocol } = new URL(url);
   if (protocol === "http:" || protocol === "https:") {
     return { kind: "http", url, name: url, reference: "", digest: "", isLatest: false };

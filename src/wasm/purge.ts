@@ -1,4 +1,4 @@
-import { readdir, stat, unlink } from "node:fs/promises";
+import { readdir, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { holdFolder, readTextFile, type TrustedFolder } from "../base/index.ts";
 
@@ -44,7 +44,9 @@ async function purgeOne(place: string, { expiryMs, isInUse, onRemoved }: PurgeOp
   for (const [name, ageMs] of ages) {
     if (name.endsWith(TEMPORARY) && ageMs > ABANDONED_MS) await remove(name);
     if (!name.endsWith(WASM)) continue;
-    if (ageMs <= expiryMs || isInUse(join(place, name))) staying.add(name.slice(0, -WASM.length));
+    const isUsed = isInUse(join(place, name));
+    if (isUsed) await utimes(folder.at(name), new Date(), new Date()).catch(() => undefined); // for agents that share the folder
+    if (isUsed || ageMs <= expiryMs) staying.add(name.slice(0, -WASM.length));
     else await remove(name);
   }
   for (const [name, ageMs] of ages) {

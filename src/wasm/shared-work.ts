@@ -1,6 +1,8 @@
 /** Work that several want at the same time is done once, and given up when nobody wants it any more. */
 export class SharedWork<T> {
   readonly #running = new Map<string, Running<T>>();
+  /** Also work that was given up and has not ended yet. */
+  readonly #all = new Set<Running<T>>();
 
   /** Rejects with the work's failure, or with the reason of `stop`. */
   async run(key: string, stop: AbortSignal, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
@@ -23,11 +25,19 @@ export class SharedWork<T> {
     }
   }
 
+  /** Gives everything up; resolves when it has ended. */
+  async close(reason: unknown): Promise<void> {
+    for (const { over } of this.#all) over.abort(reason);
+    await Promise.allSettled([...this.#all].map(({ result }) => result));
+  }
+
   #begin(key: string, work: (stop: AbortSignal) => Promise<T>): Running<T> {
     const over = new AbortController();
     const running = { over, waiting: 0, result: work(over.signal) };
     this.#running.set(key, running);
-    running.result.catch(() => undefined); // everybody may have left
+    this.#all.add(running);
+    const ended = (): void => void this.#all.delete(running);
+    running.result.then(ended, ended); // everybody may have left
     return running;
   }
 }

@@ -29,13 +29,13 @@ export interface ResponsePathOptions {
   readonly refuse: (facts: ResponseFacts, reason: string) => void;
 }
 
-/** How many responses of one type may wait for a hook at work; with more, nothing is read from the control plane. */
-const MOST_WAITING = 4;
+/** Of responses of one type that wait for a hook at work; with more, nothing is read from the control plane. */
+const MOST_WAITING_BYTES = 32 * 2 ** 20;
 
 interface Lane {
   /** Settles when everything in the lane has been dealt with. */
   tail: Promise<void>;
-  waiting: number;
+  waitingBytes: number;
 }
 
 /** The way of one stream's responses through its hooks: in order for each type, and past a type whose hook takes its time. */
@@ -61,12 +61,13 @@ export class ResponsePath {
   take(facts: ResponseFacts, message: Buffer): Promise<void> | void {
     const { typeUrl } = facts;
     const lane = this.#lanes.get(typeUrl);
-    if (lane !== undefined) return this.#queue(lane, typeUrl, () => this.#settle(facts, this.#rewrite(facts, message)));
+    if (lane !== undefined)
+      return this.#queue(lane, facts, message.length, () => this.#settle(facts, this.#rewrite(facts, message)));
     const rewritten = this.#rewrite(facts, message);
     if (!(rewritten instanceof Promise)) return this.#settle(facts, rewritten);
-    const opened: Lane = { tail: Promise.resolve(), waiting: 0 };
+    const opened: Lane = { tail: Promise.resolve(), waitingBytes: 0 };
     this.#lanes.set(typeUrl, opened);
-    return this.#queue(opened, typeUrl, () => this.#settle(facts, rewritten));
+    return this.#queue(opened, facts, message.length, () => this.#settle(facts, rewritten));
   }
 
   /** The stream is over: hooks at work give up, and nothing is sent any more. */
@@ -74,14 +75,14 @@ export class ResponsePath {
     this.#over.abort(new Error("the stream is over"));
   }
 
-  #queue(lane: Lane, typeUrl: string, next: () => Promise<void>): Promise<void> | void {
-    lane.waiting++;
+  #queue(lane: Lane, { typeUrl }: ResponseFacts, bytes: number, next: () => Promise<void>): Promise<void> | void {
+    lane.waitingBytes += bytes;
     const tail = lane.tail.then(next).then(() => {
-      lane.waiting--;
+      lane.waitingBytes -= bytes;
       if (lane.tail === tail) this.#lanes.delete(typeUrl);
     });
     lane.tail = tail;
-    return lane.waiting > MOST_WAITING ? tail : undefined;
+    return lane.waitingBytes > MOST_WAITING_BYTES ? tail : undefined;
   }
 
   /** Through every hook of the type, without a turn of the event loop as long as none needs one. */

@@ -59,6 +59,23 @@ describe("what is printed", () => {
     expect(last.kind).toBe("Service");
   });
 
+  test("indented and with empty lines at its end, a manifest without a pod stays what it was", async () => {
+    const text = "  kind: ConfigMap\n  data:\n    text: |+\n      a\n\n\n";
+    const { stdout } = await inject(`\n\n${text}---\n${SERVICE}`);
+    expect(stdout).toBe(`${text}---\n${SERVICE}`);
+  });
+
+  test("any number of empty lines costs nothing", async () => {
+    const { code, stdout } = await inject(`${"\n".repeat(10_000)}${SERVICE}`);
+    expect([code, stdout]).toEqual([0, SERVICE]);
+  });
+
+  test("an annotation may be named like what every object of JavaScript has", async () => {
+    const annotated = DEPLOYMENT.replace("labels: { app: web }", "annotations: { constructor: x, toString: z }");
+    const [{ spec }] = documents((await inject(annotated)).stdout);
+    expect(spec.template.metadata.annotations).toMatchObject({ constructor: "x", toString: "z" });
+  });
+
   test("text that YAML 1.1 would take for something else stays text", async () => {
     const label = `labels: { app: web, a: "yes", b: "0755", c: "1e3", d: "2020-01-01", e: "12:30:45", f: "null" }`;
     const { stdout } = await inject(DEPLOYMENT.replace("labels: { app: web }", label));

@@ -33,6 +33,29 @@ describe("a module over HTTP", () => {
     expect(rig.metric("wasm_cache_entries")).toBe("1");
   });
 
+  test("is asked for once for any number of plugins at the same time, also when they ask again", async () => {
+    await using rig = await cacheRig();
+    await using server = await serving(MODULE);
+    const all = Array.from({ length: 8 }, (_, at) => `ns.plugin-${at}`);
+    const ask = (resource: string) => rig.get(`${server.origin}/a`, { resource, version: "1", policy: "always" });
+    await Promise.all(all.map(ask));
+    await Promise.all(all.map(ask));
+    expect(server.asked).toHaveLength(1);
+  });
+
+  test("leaves no login on disk and in no text", async () => {
+    await using rig = await cacheRig();
+    await using server = await serving(MODULE);
+    await rig.get(`http://user:s3cret@${server.address}/a`);
+    expect(server.asked).toEqual(["/a"]);
+    for (const name of await readdir(rig.folder, { recursive: true })) {
+      const text = await readFile(join(rig.folder, name), "latin1").catch(() => "");
+      expect(text).not.toContain("s3cret");
+    }
+    expect(await failure(rig.get("http://user:s3cret@127.0.0.1:port/a"))).toMatch(/^fail to parse(?!.*s3cret)/);
+    await rig.get(`http://user:pa%zzs@${server.address}/b`);
+  });
+
   test("is asked for again as policy and version say", async () => {
     await using rig = await cacheRig();
     await using server = await serving(MODULE);
@@ -207,12 +230,32 @@ describe("the folder of modules", () => {
     await writeFile(abandoned, "");
     const long = new Date(Date.now() - 7_200_000);
     for (const file of [old, used, abandoned]) await utimes(file, long, long);
-    const cache = rig.open({ expiryMs: 3_600_000, isInUse: (file) => file === used });
+    const cache = rig.open({ expiryMs: 3_600_000, isInUse: (file) => file === used, purgeIntervalMs: 10 });
     await expect.poll(() => rig.modules()).toHaveLength(2);
     expect((await rig.modules()).map((name) => join(rig.folder, name)).sort()).toEqual([used, young].sort());
     await expect.poll(() => readFile(abandoned).catch(() => undefined)).toBeUndefined();
     expect(await getFrom(cache, `${server.origin}/old`)).toBe(old);
     expect(server.asked.filter((path) => path === "/old")).toHaveLength(2);
+  });
+
+  test("what nobody used for long serves the next agent, which looks for such only after an interval", async () => {
+    await using rig = await cacheRig();
+    await using server = await serving(MODULE);
+    const file = await rig.get(server.origin);
+    const long = new Date(Date.now() - 7_200_000);
+    await utimes(file, long, long);
+    expect(await getFrom(rig.open({ expiryMs: 3_600_000 }), server.origin)).toBe(file);
+    expect(server.asked).toHaveLength(1);
+  });
+
+  test("with intervals beyond what a timer takes nothing is removed", async () => {
+    await using rig = await cacheRig({ expiryMs: 1, purgeIntervalMs: 2 ** 32 });
+    await using server = await serving(MODULE);
+    await rig.get(server.origin, { timeoutMs: 2 ** 32 });
+    await using other = await cacheRig({ expiryMs: 1, purgeIntervalMs: 1 });
+    await other.get(server.origin);
+    await expect.poll(() => other.modules()).toEqual([]); // meanwhile
+    expect(await rig.modules()).toHaveLength(1);
   });
 
   test("with the shortest times of all everything goes", async () => {
@@ -251,6 +294,26 @@ test("a full disk is the reason, and nothing half written stays", async ({ skip 
   } finally {
     execFileSync("umount", [folder]);
   }
+});
+
+test("a cache that closes waits until nothing of a download is left", async () => {
+  await using rig = await cacheRig();
+  await using server = await serveWeb((_, response) => void response.write(MODULE));
+  const cache = rig.open();
+  const failed = failure(getFrom(cache, server.origin));
+  const temporary = async () =>
+    (await readdir(rig.folder, { recursive: true })).filter((name) => name.endsWith(".tmp"));
+  await expect.poll(temporary).toHaveLength(1);
+  await cache[Symbol.asyncDispose]();
+  expect(await temporary()).toEqual([]);
+  expect(await failed).toContain("the agent stops");
+});
+
+test("a module of endless sections is refused soon", async () => {
+  await using rig = await cacheRig({ mostBytes: 2 ** 24 });
+  const sections = Buffer.concat([MODULE.subarray(0, 8), Buffer.alloc(2 ** 22)]);
+  await using server = await serving(sections);
+  expect(await failure(rig.get(server.origin))).toContain("it has more than 10000 sections");
 });
 
 describe("where modules are not fetched from", () => {

@@ -26,13 +26,17 @@ export function imageSource({ reach, env, isInsecure, log }: ImageSourceOptions)
       ]);
       const reference = oci.parseReference(text);
       const given = secret === undefined ? undefined : oci.parseDockerConfig(secret, "the image pull secret");
+      const findCredentials =
+        given === undefined
+          ? oci.dockerCredentials({ env, onNote })
+          : (host: string) => Promise.resolve(given.find(host));
+      const hasLogin = (await findCredentials(reference.registry, stop)) !== undefined;
       const registry = oci.openRegistry({
         ...reach,
         ...{ refuseRealm, onNote, patience: PATIENCE },
-        findCredentials:
-          given === undefined ? oci.dockerCredentials({ env, onNote }) : (host) => Promise.resolve(given.find(host)),
+        findCredentials,
         // a password is not for everybody on the way
-        mayBePlain: (host) => given === undefined || isPrivate(host) || isInsecure(host),
+        mayBePlain: (host) => !hasLogin || isPrivate(host) || isInsecure(host),
       });
       const image = await oci.resolveImage(registry, reference, PLATFORM, stop, { isAnyPlatformFine: true });
       const { manifest, manifestDigest, digest } = image;

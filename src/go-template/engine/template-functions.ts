@@ -181,6 +181,7 @@ function indexOnce(collection: unknown, key: unknown): unknown {
     return list[at];
   }
   if (collection === undefined || collection === null) throw new Error("index of untyped nil");
-  const found = (collection as Readonly<Record<string, unknown>>)[String(key)];
+  const name = String(key);
+  const found = Object.hasOwn(collection as object, name) ? (collection as Record<string, unknown>)[name] : undefined;
   return found === undefined && isGoTextMap(collection) ? "" : found;
 }
