@@ -1,18 +1,18 @@
 import { describeError, type Logger } from "../base/index.ts";
 import type { Capture, Family, RedirectSettings } from "./capture.ts";
+import { removeGuardrails, setGuardrails } from "./guardrails.ts";
 import { iptablesRules, type Rule } from "./iptables-rules.ts";
 import {
   type Call,
   checkCalls,
   cleanupCalls,
-  GUARDRAILS,
-  GUARDRAILS_OFF,
   hasSameShape,
   isEmptyState,
   leftoverCalls,
   readSavedState,
   restoreText,
 } from "./iptables-texts.ts";
+import { isCut } from "./programs.ts";
 import type { Xtables } from "./xtables.ts";
 
 type Choices = Pick<RedirectSettings, "reconcile" | "cleanupOnly" | "forceApply">;
@@ -64,9 +64,9 @@ class Run {
     }
     if (!isDifferent && !forceApply) return nothing;
     const apply = (): Promise<void> => this.#restore();
-    if (hasResidue && isDifferent && reconcile) await this.#guarded(() => this.#cleanUp(hasResidue).then(apply));
+    if (hasResidue && isDifferent && reconcile) await this.#replace();
     else if (hasResidue) await apply();
-    else await apply().catch(async (error: unknown) => this.#undo().then(() => Promise.reject(error)));
+    else await apply().catch((error: unknown) => this.#undo().then(() => Promise.reject(error)));
     return hasResidue ? nothing : () => this.#undo();
   }
 
@@ -117,41 +117,51 @@ class Run {
     }
   }
 
+  /** No traffic passes meanwhile. Where it fails, nothing is left. */
+  async #replace(): Promise<void> {
+    const replace = (): Promise<void> => this.#cleanUp(true).then(() => this.#restore());
+    await this.#guarded(() => replace().catch((error: unknown) => this.#undo(true).then(() => Promise.reject(error))));
+  }
+
   /** Calls that fail have nothing to remove. What is found afterwards of other settings is removed as well. */
-  async #cleanUp(hasResidue: boolean): Promise<void> {
+  async #cleanUp(hasResidue: boolean, xtables = this.#xtables): Promise<void> {
     this.#log.info("Performing cleanup of existing iptables");
+    await this.#removeAll(hasResidue, xtables);
+  }
+
+  async #removeAll(hasResidue: boolean, xtables: Xtables): Promise<void> {
     for (const family of this.#capture.families) {
-      for (const call of cleanupCalls(this.#rulesOf(family))) await this.#try(family, call);
-      const saved = hasResidue ? await this.#xtables.save(family) : undefined;
-      for (const call of leftoverCalls(saved ?? "")) await this.#try(family, call);
+      for (const call of cleanupCalls(this.#rulesOf(family))) await this.#try(family, call, xtables);
+      const saved = hasResidue ? await xtables.save(family) : undefined;
+      for (const call of leftoverCalls(saved ?? "")) await this.#try(family, call, xtables);
     }
   }
 
-  async #undo(): Promise<void> {
-    for (const family of this.#capture.families) {
-      for (const call of cleanupCalls(this.#rulesOf(family))) await this.#try(family, call);
-    }
+  /** After a failure, whose error is what the caller throws; a stop does not end it. */
+  async #undo(hasResidue = false): Promise<void> {
+    await this.#removeAll(hasResidue, this.#xtables.cleaning()).catch((error: unknown) =>
+      this.#log.error(`Cannot remove all rules of this run, --cleanup-only does: ${describeError(error)}`),
+    );
   }
 
-  /** No traffic passes while the rules are replaced. */
   async #guarded(work: () => Promise<void>): Promise<void> {
-    const { families } = this.#capture;
     this.#log.info("Setting up guardrails");
     try {
-      for (const family of families) {
-        for (const call of GUARDRAILS_OFF) await this.#try(family, call); // those of a run that was killed
-        for (const call of GUARDRAILS) await this.#xtables.call(family, call);
-      }
+      await setGuardrails(this.#capture.families, this.#xtables, (family, call) => this.#try(family, call));
       await work();
-    } finally {
+    } catch (error) {
       this.#log.info("Removing guardrails");
-      for (const family of families) for (const call of GUARDRAILS_OFF) await this.#try(family, call);
+      await removeGuardrails(this.#capture.families, this.#xtables, error);
+      throw error;
     }
+    this.#log.info("Removing guardrails");
+    await removeGuardrails(this.#capture.families, this.#xtables);
   }
 
+  /** A look that fails changes nothing of what was done. */
   async showState(): Promise<void> {
     for (const family of this.#capture.families) {
-      const state = await this.#xtables.save(family);
+      const state = await this.#xtables.save(family).catch(() => undefined);
       if (state !== undefined) this.#log.info(`Final iptables state (${family}):\n${state}`);
     }
   }
@@ -160,10 +170,12 @@ class Run {
     return this.#capture.families.includes(family) ? iptablesRules(this.#capture, family) : [];
   }
 
-  async #try(family: Family, call: Call): Promise<boolean> {
-    return await this.#xtables.call(family, call).then(
+  /** False where the program refuses; rejects where it was cut. */
+  async #try(family: Family, call: Call, xtables = this.#xtables): Promise<boolean> {
+    return await xtables.call(family, call).then(
       () => true,
       (error: unknown) => {
+        if (isCut(error)) throw error;
         this.#log.debug(`Ignoring iptables command error: ${describeError(error)}`);
         return false;
       },

@@ -1,6 +1,6 @@
-import { AgentError, describeError, type Logger } from "../base/index.ts";
+import { AgentError, describeError, isStopped, type Logger } from "../base/index.ts";
 import type { Family } from "./capture.ts";
-import { type Programs, refusal } from "./programs.ts";
+import { isCut, type Programs, refusal } from "./programs.ts";
 import { needsLock, type XtablesVariant } from "./xtables.ts";
 
 const PLAIN: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6tables" };
@@ -21,6 +21,7 @@ export async function findXtables(
   if (forced !== "") return await tryVariant(`${plain}-${forced}`, programs, log).catch(notFound([]));
   const failures: string[] = [];
   const passOver = (name: string) => (error: unknown) => {
+    if (isStopped(error)) throw error;
     log.debug(`did not find (or cannot use) iptables binary ${name}: ${describeError(error)}`);
     failures.push(describeError(error));
     return undefined;
@@ -41,6 +42,7 @@ async function hasRules(name: string, programs: Programs): Promise<boolean> {
 
 function notFound(failures: readonly string[]) {
   return (error: unknown): never => {
+    if (isStopped(error)) throw error;
     const all = [...failures, describeError(error)];
     const isAbsent = all.every((text) => text.includes("No such file"));
     throw new AgentError("REDIRECT_NOT_POSSIBLE", `Cannot find an iptables that works:\n${all.join("\n")}`, {
@@ -60,9 +62,15 @@ async function tryVariant(name: string, programs: Programs, log: Logger): Promis
   const save = `${name}-save`;
   const { version, isLegacy } = await versionOf(save, programs, log);
   const wait = needsLock({ version, isLegacy }) ? ["--wait=30"] : [];
-  const added = await programs.run(name, ["-t", "nat", "-A", ...NO_OP, ...wait]);
-  if (added.code !== 0 || added.stderr.includes("does not exist")) throw refusal("Cannot add a rule", name, added);
-  await programs.run(name, ["-t", "nat", "-D", ...NO_OP, ...wait]);
+  const remove = (by: Programs) => by.run(name, ["-t", "nat", "-D", ...NO_OP, ...wait]);
+  try {
+    const added = await programs.run(name, ["-t", "nat", "-A", ...NO_OP, ...wait]);
+    if (added.code !== 0 || added.stderr.includes("does not exist")) throw refusal("Cannot add a rule", name, added);
+    await remove(programs);
+  } catch (error) {
+    if (isCut(error)) await remove(programs.cleaning()).catch(() => undefined); // what cut it is what matters
+    throw error;
+  }
   return { name, version, isLegacy };
 }
 

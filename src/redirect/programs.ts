@@ -1,13 +1,17 @@
 import { readFile } from "node:fs/promises";
-import { AgentError } from "../base/index.ts";
+import { AgentError, stoppedOr } from "../base/index.ts";
 import { type Ran, runProgram } from "../host/index.ts";
 
 /** Runs programs, and reads the kernel's lists, in the network namespace that counts. */
 export interface Programs {
-  /** Rejects with PROGRAM_NOT_FOUND or TIMEOUT; resolves whatever the exit code is. Each ends within moments, so no stop cuts one. */
+  /** Rejects with PROGRAM_NOT_FOUND, TIMEOUT or STOPPED; resolves whatever the exit code is. */
   run(name: string, args: readonly string[], stdin?: string): Promise<Ran>;
   /** A file below /proc/net; undefined where there is none. */
   readNet(name: string): Promise<string | undefined>;
+  /** The same for cleaning up, which a stop does not end: all that it runs gets 20 s together, then TIMEOUT. */
+  cleaning(): Programs;
+  /** What is run, for a shell. */
+  commandLine(name: string, args: readonly string[]): string;
 }
 
 export interface ProgramsOptions {
@@ -17,20 +21,27 @@ export interface ProgramsOptions {
   readonly dryRun: boolean;
   /** The namespace is that of the process already, and its file takes the place of the lock that all of a host share. */
   readonly cniMode: boolean;
+  readonly stop: AbortSignal;
 }
 
 /** The lock of iptables is waited for 30 s. */
 const LIMIT_MS = 60_000;
+const CLEANING_MS = 20_000;
 
-export function programsOf({ env, networkNamespace, cniMode, dryRun }: ProgramsOptions): Programs {
+export function programsOf(options: ProgramsOptions): Programs {
+  const { env, networkNamespace, cniMode, dryRun, stop } = options;
   const isOther = networkNamespace !== "" && !cniMode && !dryRun;
   const lock = cniMode && networkNamespace !== "" ? { XTABLES_LOCKFILE: networkNamespace } : {}; // since 1.8.6
   const variables = { ...env, ...lock, LC_ALL: "C", PATH: pathOf(env) };
+  const commandOf = (name: string, args: readonly string[]): readonly [file: string, ...args: string[]] =>
+    isOther ? ["nsenter", `--net=${networkNamespace}`, name, ...args] : [name, ...args];
   const run: Programs["run"] = async (name, args, stdin) => {
-    const [file, words] = isOther ? ["nsenter", [`--net=${networkNamespace}`, name, ...args]] : [name, args];
+    const [file, ...words] = commandOf(name, args);
     const ran = await runProgram(file, words, {
-      ...{ env: variables, limitMs: LIMIT_MS },
+      ...{ env: variables, limitMs: LIMIT_MS, stop },
       ...(stdin === undefined ? {} : { stdin: { text: stdin } }),
+    }).catch((error: unknown) => {
+      throw stop.reason instanceof AgentError ? error : stoppedOr(error, stop);
     });
     if (isOther && ran.stderr.startsWith("nsenter: ")) throw notEntered(name, ran.stderr);
     return ran;
@@ -43,7 +54,20 @@ export function programsOf({ env, networkNamespace, cniMode, dryRun }: ProgramsO
       const { code, stdout } = await run("cat", [path]);
       return code === 0 ? stdout.toString("utf8") : undefined;
     },
+    cleaning: () => programsOf({ ...options, stop: endOfCleaning() }),
+    commandLine: (name, args) => commandOf(name, args).map(quote).join(" "),
   };
+}
+
+function endOfCleaning(): AbortSignal {
+  const end = new AbortController();
+  const text = `Cleaning up did not finish within ${CLEANING_MS / 1_000} s`;
+  setTimeout(() => end.abort(new AgentError("TIMEOUT", text)), CLEANING_MS).unref();
+  return end.signal;
+}
+
+function quote(word: string): string {
+  return /^[\w./:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** A container's PATH may lack the folders of administration. */
@@ -54,6 +78,11 @@ function pathOf({ PATH = "" }: ProgramsOptions["env"]): string {
 function notEntered(name: string, stderr: string): AgentError {
   const code = stderr.includes("failed to execute") ? "PROGRAM_NOT_FOUND" : "REDIRECT_NOT_POSSIBLE";
   return new AgentError(code, `Cannot run "${name}" in the network namespace: ${stderr.trim()}`);
+}
+
+/** The program was ended before it had done its work, or had not begun it: there is no answer to go on with. */
+export function isCut(error: unknown): boolean {
+  return error instanceof AgentError && ["STOPPED", "TIMEOUT", "REDIRECT_NOT_POSSIBLE"].includes(error.code);
 }
 
 /** What a program refused, in its own words, and what can be done. */

@@ -1,4 +1,4 @@
-import type { Logger } from "../base/index.ts";
+import { describeError, type Logger } from "../base/index.ts";
 import { applyIptables, type Undo } from "./apply-iptables.ts";
 import { checkNft, runNft } from "./apply-nft.ts";
 import { askMachine, MACHINE_FILES, type MachineFiles, servicesOf, uidOf } from "./ask-machine.ts";
@@ -33,7 +33,7 @@ export interface RedirectOptions {
 export async function redirectTraffic(options: RedirectOptions): Promise<void> {
   const { log, stop, files = MACHINE_FILES } = options;
   const settings = await withUsers(options, files);
-  const programs = programsOf({ env: options.env, ...settings });
+  const programs = programsOf({ env: options.env, stop, ...settings });
   const machine = await askMachine(settings, files.resolvConf, programs.readNet);
   const capture = readCapture(settings, machine, { origin: options.origin, services: await servicesOf(files) });
   const work: Work = { ...options, settings, machine, capture, programs };
@@ -75,14 +75,13 @@ async function showRules(work: Work): Promise<void> {
 }
 
 async function changeRules(work: Work): Promise<void> {
-  const { settings, capture, programs, log, stop } = work;
+  const { settings, capture, programs, log } = work;
   await checkRights();
   const steps = routeSteps(capture, settings.inboundTproxyRouteTable);
   await checkIp(steps, programs);
   if (settings.nativeNftables) await checkNft(programs, settings.cniMode);
   const xtables = settings.nativeNftables ? undefined : await openXtables(work);
   describe(work);
-  stop.throwIfAborted(); // from here on a stop waits for the end: half of the rules would be worse than none
   const undo = xtables === undefined ? await applyNft(work) : await applyIptables(capture, settings, xtables, log);
   if (settings.cleanupOnly) await removeRoutes(steps, programs);
   else await addRoutes(steps, programs, log).catch(async (error: unknown) => undo().then(() => Promise.reject(error)));
@@ -90,8 +89,11 @@ async function changeRules(work: Work): Promise<void> {
 }
 
 async function applyNft(work: Work): Promise<Undo> {
-  await runNft(transactionOf(work), work.programs);
-  return () => runNft(nftCleanup(), work.programs);
+  await runNft(transactionOf(work), work.programs.cleaning()); // whole in a moment; cut, nobody knew which rules are there
+  return () =>
+    runNft(nftCleanup(), work.programs.cleaning()).catch((error: unknown) =>
+      work.log.error(`Cannot remove the rules of this run, --cleanup-only does: ${describeError(error)}`),
+    );
 }
 
 function transactionOf({ settings, capture }: Work): string {

@@ -1,4 +1,4 @@
-import { AgentError, type Logger } from "../base/index.ts";
+import { AgentError, describeError, type Logger } from "../base/index.ts";
 import type { Capture, Family } from "./capture.ts";
 import { type Programs, refusal } from "./programs.ts";
 
@@ -45,16 +45,25 @@ export async function checkIp(steps: readonly RouteStep[], programs: Programs): 
   });
 }
 
-/** What is there already is fine. Rejects with REDIRECT_FAILED, with nothing of it left. */
+/** What is there already is fine. Rejects with REDIRECT_FAILED or STOPPED, with nothing left of what it added. */
 export async function addRoutes(steps: readonly RouteStep[], programs: Programs, log: Logger): Promise<void> {
-  for (const [at, step] of steps.entries()) {
-    if (await isThere(step, programs)) continue;
-    const ran = await programs.run("ip", step.add);
-    if (ran.code !== 0 && !/File exists|already assigned/i.test(ran.stderr)) {
-      await removeRoutes(steps.slice(0, at), programs);
-      throw refusal("failed to configure routes", `ip ${step.add.join(" ")}`, ran);
+  const added: RouteStep[] = [];
+  try {
+    for (const step of steps) {
+      if (await isThere(step, programs)) continue;
+      added.push(step); // a stop may come when it is done
+      const ran = await programs.run("ip", step.add);
+      if (ran.code !== 0) added.pop();
+      if (ran.code !== 0 && !/File exists|already assigned/i.test(ran.stderr)) {
+        throw refusal("failed to configure routes", `ip ${step.add.join(" ")}`, ran);
+      }
+      if (step.add.includes("::6/128")) log.info("Added ::6 address on the loopback iface");
     }
-    if (step.add.includes("::6/128")) log.info("Added ::6 address on the loopback iface");
+  } catch (error) {
+    await removeRoutes(added, programs.cleaning()).catch((left: unknown) =>
+      log.error(`Cannot remove all routes of this run, --cleanup-only does: ${describeError(left)}`),
+    );
+    throw error;
   }
 }
 

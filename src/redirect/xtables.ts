@@ -1,10 +1,9 @@
 import { constants } from "node:fs";
 import { open, writeFile } from "node:fs/promises";
 import { AgentError, describeError, type Logger } from "../base/index.ts";
-import type { Ran } from "../host/index.ts";
 import type { Family } from "./capture.ts";
 import type { Call } from "./iptables-texts.ts";
-import { type Programs, refusal } from "./programs.ts";
+import { isCut, type Programs, refusal } from "./programs.ts";
 
 /** The programs of iptables, for both families. */
 export interface Xtables {
@@ -12,12 +11,16 @@ export interface Xtables {
   readonly families: readonly Family[];
   /** What iptables-restore is called there. */
   restoreName(family: Family): string;
-  /** What iptables-save prints; undefined when it fails. */
+  /** What iptables-save prints; undefined when it fails. Rejects with STOPPED or TIMEOUT. */
   save(family: Family): Promise<string | undefined>;
   /** Rejects with REDIRECT_FAILED, in the program's words. */
   call(family: Family, words: Call): Promise<void>;
   /** Applies a whole text, without removing what is there. Rejects with REDIRECT_FAILED. */
   restore(family: Family, text: string): Promise<void>;
+  /** The same for cleaning up, which a stop does not end. */
+  cleaning(): Xtables;
+  /** A call, for a shell. */
+  commandLine(family: Family, words: Call): string;
 }
 
 /** A variant of iptables that is there and works. */
@@ -50,17 +53,18 @@ export function realXtables(
     families,
     restoreName: (family) => nameOf(family, RESTORE),
     async save(family) {
-      const ran = await programs.run(nameOf(family, SAVE), []).catch((error: unknown) => logFailure(error, log));
+      const ran = await programs.run(nameOf(family, SAVE), []).catch((error: unknown) => {
+        if (isCut(error)) throw error;
+        log.debug(`Cannot save the rules: ${describeError(error)}`);
+        return undefined;
+      });
       return ran?.code === 0 ? ran.stdout.toString("utf8") : undefined;
     },
     call: (family, words) => write(family, "", words),
     restore: (family, text) => write(family, RESTORE, ["--noflush"], text),
+    cleaning: () => realXtables(variants, programs.cleaning(), log),
+    commandLine: (family, words) => programs.commandLine(nameOf(family), words),
   };
-}
-
-function logFailure(error: unknown, log: Logger): Ran | undefined {
-  log.debug(`Cannot save the rules: ${describeError(error)}`);
-  return undefined;
 }
 
 /** Since 1.6.2 the older variant waits for its lock; the one on nftables has none. */
@@ -81,7 +85,8 @@ function isAtLeast(version: readonly number[], wanted: readonly number[]): boole
 export function dryXtables(): Xtables & { readonly lines: readonly string[] } {
   const lines: string[] = [];
   const nameOf = (family: Family, end = ""): string => `${family === "IPv4" ? "iptables" : "ip6tables"}${end}`;
-  return {
+  const commandLine = (family: Family, words: Call): string => [nameOf(family), ...words].join(" ");
+  const dry: ReturnType<typeof dryXtables> = {
     lines,
     families: ["IPv4", "IPv6"],
     restoreName: (family) => nameOf(family, RESTORE),
@@ -90,12 +95,15 @@ export function dryXtables(): Xtables & { readonly lines: readonly string[] } {
       return "";
     },
     async call(family, words) {
-      lines.push([nameOf(family), ...words].join(" "));
+      lines.push(commandLine(family, words));
     },
     async restore(_, text) {
       lines.push(...text.split("\n").slice(0, -1));
     },
+    cleaning: () => dry,
+    commandLine,
   };
+  return dry;
 }
 
 /**

@@ -116,18 +116,4 @@ kill $other`,
     );
     expect(seen).toMatch(/^code 0\n0\n[1-9]\d*\n$/);
   });
-
-  test("a stop between the families waits for the end", async () => {
-    const waiting = `touch ${folder}/started; until [ -e ${folder}/go ]; do sleep 0.05; done`;
-    const stub = `#!/bin/sh\n${waiting}\nexec /usr/sbin/ip6tables-nft-restore "$@"\n`;
-    await writeFile(join(folder, "ip6tables-nft-restore"), stub, { mode: 0o755 });
-    const seen = await inNamespace(
-      runtime,
-      `PATH="${folder}:$PATH" ${runtime.command.join(" ")} iptables --dual-stack -i '*' >/dev/null 2>&1 & agent=$!
-until [ -e ${folder}/started ]; do sleep 0.05; done
-kill -TERM $agent; touch ${folder}/go; wait $agent; echo "code $?"
-for save in iptables-nft-save ip6tables-nft-save; do $save | grep -c -- "-j ISTIO"; done`,
-    );
-    expect(seen).toMatch(/^code 0\n(\d+)\n\1\n$/);
-  });
 });
