@@ -56,16 +56,23 @@ function fromVariables(flag: RedirectFlag, env: Env, warnings: string[]): { valu
     const text = env[name];
     if (text === undefined) continue;
     const value = fromText(flag, text);
-    if (value !== undefined) found = { value, origin: name };
-    else if (flag.type === "bool") found = { value: false, origin: name }; // Source: spf13/pflag bool.go, boolValue.Set
-    if (value === undefined) warnings.push(`${name}=${JSON.stringify(text)} ${whatBecomes(flag)}`);
+    found = { value: value ?? takenFor(flag, text).value, origin: name };
+    if (value !== undefined) continue;
+    const { wanted, shown } = takenFor(flag, text);
+    warnings.push(`${name}=${JSON.stringify(text)} is no ${wanted} and is taken for ${shown}`);
   }
   return found;
 }
 
-function whatBecomes({ type }: RedirectFlag): string {
-  return type === "bool" ? "is no boolean and is taken for false" : `is no ${type} and is passed over`;
+/** What a variable that cannot be read resets its setting to. Source: spf13/pflag, whose Set stores before it fails. */
+function takenFor({ type }: RedirectFlag, text: string): { value: unknown; wanted: string; shown: string } {
+  if (type === "bool") return { value: false, wanted: "boolean", shown: "false" };
+  if (type === "duration") return { value: 0, wanted: "duration", shown: "0s" };
+  const value = /^\d+$/.test(text) && Number(text) > MOST_PORTS ? MOST_PORTS : 0;
+  return { value, wanted: `port from 0 to ${MOST_PORTS}`, shown: String(value) };
 }
+
+const MOST_PORTS = 65_535;
 
 function fromText(flag: RedirectFlag, text: string): unknown {
   if (flag.type === "bool") return parseGoBool(text);
@@ -76,7 +83,7 @@ function fromText(flag: RedirectFlag, text: string): unknown {
 
 /** As the setting has it: durations in milliseconds, ports in 16 bits. */
 function asSetting({ type }: RedirectFlag, value: FlagValue): unknown {
-  if (type === "int") return Number(value) >= 0 && Number(value) <= 65_535 ? value : undefined;
+  if (type === "int") return Number(value) >= 0 && Number(value) <= MOST_PORTS ? value : undefined;
   if (type !== "duration") return value;
   const duration = parseGoDuration(String(value));
   return duration === undefined ? undefined : toMs(duration);

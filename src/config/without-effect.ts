@@ -18,14 +18,7 @@ export interface SetWords {
 
 /** A warning for everything that is set and changes nothing, with what follows. */
 export function withoutEffect(words: SetWords): Problem[] {
-  return [
-    ...settings(words),
-    ...flags(words),
-    ...fields(words),
-    ...probe(words),
-    ...startScript(words),
-    ...annotations(words),
-  ];
+  return [...settings(words), ...flags(words), ...fields(words), ...probe(words), ...annotations(words)];
 }
 
 function warning(name: string, origin: Origin, consequence: string): Problem {
@@ -64,22 +57,6 @@ function probe({ proxy: { readinessProbe }, origins }: SetWords): Problem[] {
   const origin = origins.get("readinessProbe");
   if (trouble === undefined || origin === undefined) return [];
   return [warning("readinessProbe", origin, `${trouble}; the workload's health is not checked and not reported`)];
-}
-
-/**
- * What only Istio's start script for virtual machines reads. `istioctl x workload entry configure` writes it.
- * Source: istio/istio tools/packaging/common/istio-start.sh, tools/istio-iptables.
- */
-const REDIRECTION =
-  /^ISTIO_(SERVICE_CIDR|SERVICE_EXCLUDE_CIDR|INBOUND_PORTS|OUTBOUND_PORTS|LOCAL_(EXCLUDE|OUTBOUND)_PORTS(_EXCLUDE)?)$/;
-
-function startScript({ env }: SetWords): Problem[] {
-  const names = Object.keys(env).filter((name) => REDIRECTION.test(name) && env[name] !== "");
-  const [name] = names;
-  if (name === undefined || isInPod(env)) return [];
-  const list = names.sort().join(", ");
-  const consequence = `pilotboat makes no iptables rules, so traffic reaches Envoy only at ports that it listens on (${list})`;
-  return [warning(name, { source: name }, consequence)];
 }
 
 /** Read by the agent, told to Envoy, or part of what the agent tells the control plane. Source: istio/istio pkg/bootstrap/config.go. */

@@ -77,7 +77,9 @@ function pathOf({ PATH = "" }: ProgramsOptions["env"]): string {
 
 function notEntered(name: string, stderr: string): AgentError {
   const code = stderr.includes("failed to execute") ? "PROGRAM_NOT_FOUND" : "REDIRECT_NOT_POSSIBLE";
-  return new AgentError(code, `Cannot run "${name}" in the network namespace: ${stderr.trim()}`);
+  return new AgentError(code, `Cannot run "${name}" in the network namespace: ${stderr.trim()}`, {
+    hint: "--network-namespace takes the file of one, such as /var/run/netns/NAME or /proc/PID/ns/net.",
+  });
 }
 
 /** The program was ended before it had done its work, or had not begun it: there is no answer to go on with. */

@@ -92,19 +92,26 @@ class Checks {
 
   /** Ports, ranges of them, and names of services. */
   ports(setting: TextSetting): string[] {
-    return this.#items(setting, "wanted a port, a range such as 8080:8090, or a service of /etc/services", (item) => {
-      const ends = item.split(this.#settings.nativeNftables ? /[-:]/ : ":");
-      const areNumbers = ends.length <= 2 && ends.every((end) => isNumber(end, 0, 65_535));
-      return areNumbers || this.#services.has(item);
-    });
+    const items = this.#items(
+      setting,
+      "wanted a port, a range such as 8080:8090, or a service of /etc/services",
+      (item) => {
+        const ends = item.split(this.#settings.nativeNftables ? /[-:]/ : ":");
+        const areNumbers = ends.length <= 2 && ends.every((end) => isNumber(end, 0, 65_535));
+        return areNumbers || this.#services.has(item);
+      },
+    );
+    return this.#settings.nativeNftables ? items.map((item) => item.replace(":", "-")) : items;
   }
 
+  /** Names; with `+` in the end those that begin so, which nft writes `*`. */
   interfaces(setting: TextSetting): string[] {
-    return this.#items(
+    const items = this.#items(
       setting,
       "wanted the name of an interface, of 15 characters at most",
       (item) => item.length <= 15 && !/[\s/!"'{};#]/.test(item),
     );
+    return this.#settings.nativeNftables ? items.map((item) => item.replace(/\+(?=\s*$)/, "*")) : items;
   }
 
   /** Users or groups: names, numbers, ranges of numbers. */

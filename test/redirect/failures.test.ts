@@ -103,6 +103,24 @@ describe.skipIf(why !== undefined).each(runtimes())("what cannot be done, by $na
     expect(asRoot).toMatch(/hint: .*\(uid 1337\): run the check as that user, not as 0/);
   });
 
+  test.each([
+    ["that is missing", "/nowhere/ns", "No such file"],
+    ["that is none", "/etc/hostname", "Invalid argument"],
+  ])("a network namespace %s is named, and not taken for a missing iptables", async (_, path, said) => {
+    const seen = await inNamespace(runtime, `pilotboat iptables -i '*' --network-namespace ${path}; ${RULES}`);
+    expect(seen).toMatch(/^Error: Cannot run ".*" in the network namespace: nsenter: .*\[REDIRECT_NOT_POSSIBLE\]\n/);
+    expect(seen).toContain(said);
+    expect(seen).toMatch(/\n {2}hint: --network-namespace takes the file of one.*\ncode 1\n0\n$/);
+  });
+
+  test("nft takes what annotations say of iptables: ranges of ports and wildcards of interfaces", async () => {
+    const seen = await inNamespace(
+      runtime,
+      `pilotboat iptables --native-nftables -i '*' -b 8000:8010 -c eth+; nft list ruleset | grep -cE '8000-8010|"eth\\*"'`,
+    );
+    expect(seen).toMatch(/^code 0\n[23]\n$/);
+  });
+
   test("the rules of another namespace are changed, and those of this one are not", async () => {
     const seen = await inNamespace(
       runtime,

@@ -152,3 +152,27 @@ test("variables: the last one that can be read counts, and a flag beats them", (
   expect([origin("redirectDns"), origin("proxyUid")]).toEqual(["ISTIO_META_DNS_CAPTURE", "--proxy-uid"]);
   expect(warnings).toEqual(['DRY_RUN="maybe" is no boolean and is taken for false']);
 });
+
+test("a variable that cannot be read resets what an earlier one set, as in the reference", () => {
+  const { settings, warnings } = readSettings(new Map(), {
+    ...{ DROP_INVALID: "true", INVALID_DROP: "x", REDIRECT_DNS: "1", ISTIO_META_DNS_CAPTURE: "x" },
+    ...{ DUAL_STACK: "true", ISTIO_DUAL_STACK: "no", PROBE_TIMEOUT: "soon", IPTABLES_PROBE_PORT: "70000" },
+  });
+  const reset = { dropInvalid: false, redirectDns: false, dualStack: false, probeTimeoutMs: 0 };
+  expect(settings).toMatchObject({ ...reset, iptablesProbePort: 65_535 });
+  expect(warnings).toHaveLength(5);
+  expect(warnings).toContain('PROBE_TIMEOUT="soon" is no duration and is taken for 0s');
+  expect(warnings).toContain('IPTABLES_PROBE_PORT="70000" is no port from 0 to 65535 and is taken for 65535');
+  for (const IPTABLES_PROBE_PORT of ["soon", "-3", ""]) {
+    expect(readSettings(new Map(), { IPTABLES_PROBE_PORT }).settings.iptablesProbePort).toBe(0);
+  }
+});
+
+test("nft gets ranges of ports and wildcards of interfaces in its own form", () => {
+  const changes = { inboundPortsInclude: "8000:8010,http", outboundPortsExclude: "1:2", excludeInterfaces: "eth+" };
+  const text = nftTransaction(nftRules(captureOf({ ...changes, nativeNftables: true })));
+  expect(text).toContain("tcp dport 8000-8010 counter jump istio-in-redirect");
+  expect(text).toContain("tcp dport 1-2 counter return");
+  expect(text).toContain("iifname eth* counter return");
+  expect(restoreText(iptablesRules(captureOf(changes), "IPv4"))).toMatch(/--dport 8000:8010 [\s\S]*/);
+});

@@ -29,7 +29,7 @@ export function observe({ codes, stdout, stderr, file, kernel }: Left): Observat
 }
 
 function logOf(printed: string): Json {
-  const isPassedOver = (line: string): boolean => / is (?:passed over|taken for false)$/.test(line);
+  const isPassedOver = (line: string): boolean => / is taken for \S+$/.test(line);
   const all = lines(printed);
   return { "passed over": all.filter(isPassedOver), lines: all.filter((line) => !isPassedOver(line)) };
 }

@@ -19,7 +19,7 @@ export const REASONS: readonly Reason[] = [
     name: "variables that cannot be read",
     at: ["log/passed over"],
     when: ({ reference }) => isEmpty(reference),
-    why: "a switch is off for both, any other is passed over; pilotboat says so",
+    why: "both take them for false, 0, or the largest port; pilotboat says so",
   },
   {
     name: "a resolver with a zone",
