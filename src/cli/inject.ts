@@ -16,7 +16,7 @@ export const command = defineCommand({
     "kubectl get deployment web -o yaml | pilotboat inject -f - --diff",
     "pilotboat inject -f manifests/ --built-in --image registry.example.com/pilotboat:1.0",
   ],
-  similar: ["kube-inject", "sidecar"],
+  similar: ["kube-inject", "injector"],
   async run(input, host) {
     const { inject } = await import("./inject-run.ts");
     return inject(input, host);
