@@ -30,8 +30,6 @@ const tokenCommand = defineCommand({
   summary: "Print a token of a running control plane, so that another workload can join",
   flags: TOKEN_FLAGS,
   examples: [
-    "pilotboat control-plane --dir my-mesh --plaintext-port 15010 --debug-port 15014     # for grpcurl, istioctl and curl",
-    "pilotboat control-plane --replay mesh.jsonl --write-credentials ~/sidecar",
     "pilotboat control-plane token -n shop --service-account cart",
     "pilotboat control-plane token -n shop --service-account cart --write-credentials ~/cart",
   ],
@@ -107,6 +105,8 @@ export const command: Command = defineCommand({
     "pilotboat control-plane --dir examples/quickstart/xds --with-service --write-credentials ~/sidecar",
     "pilotboat control-plane --dir my-mesh --port 0 --set OUTBOUND_PORT=18080",
     "pilotboat control-plane --dir my-mesh --ca-dir ~/.my-mesh-ca     # the same root after a restart",
+    "pilotboat control-plane --dir my-mesh --plaintext-port 15010 --debug-port 15014     # for grpcurl, istioctl and curl",
+    "pilotboat control-plane --replay mesh.jsonl --write-credentials ~/sidecar",
     "pilotboat control-plane token -n shop --service-account cart     # while it runs: for another workload",
   ],
   similar: ["istiod", "discovery"],

@@ -1,6 +1,6 @@
 import type { AgentReport } from "../agent/index.ts";
 import { pause } from "../base/index.ts";
-import type { Host } from "../host/index.ts";
+import { type Host, whileRead } from "../host/index.ts";
 import { readAnswer } from "./agent-answer.ts";
 import { AGENT_FLAGS, AGENT_FOLDER, type AgentPlace, placeOf } from "./agent-place.ts";
 import { defineCommand } from "./contract/index.ts";
@@ -30,7 +30,7 @@ export const command = defineCommand({
   async run({ flags, words: [folder] }, host) {
     const place = placeOf(flags, folder);
     if (!flags.watch) return show(await ask(host, place), { form: flags.output }, host);
-    const { stop } = host.signals;
+    const stop = whileRead(host.stdout, host.signals.stop);
     while (!stop.aborted) {
       const body = await ask(host, place);
       if (stop.aborted) break;

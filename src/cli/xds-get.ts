@@ -30,7 +30,7 @@ export async function getAndPrint(flags: GetFlags, host: Host): Promise<number> 
     );
     await writeDocument(host, answers, { form: flags.output });
   }
-  printWarnings(host, wanted.flatMap(missingNames));
+  printWarnings(host, wanted.flatMap(tellMissing));
   refuseSilence(wanted, server.address, limitMs);
   return 0;
 }
@@ -68,11 +68,10 @@ function printShort(wanted: readonly client.Watched[], host: Host): void {
   }
 }
 
-function missingNames({ typeUrl, names, resources, response }: client.Watched): string[] {
-  const missing =
-    response === undefined || resources.has("") ? [] : names.filter((name) => name !== "*" && !resources.has(name));
+function tellMissing(watched: client.Watched): string[] {
+  const missing = watched.response === undefined ? [] : client.missingNames(watched);
   if (missing.length === 0) return [];
-  return [`${client.showType(typeUrl)}: there is no ${missing.map((name) => JSON.stringify(name)).join(", ")}`];
+  return [`${client.showType(watched.typeUrl)}: there is no ${missing.map((name) => JSON.stringify(name)).join(", ")}`];
 }
 
 /** A server may leave a question open for ever; that is no success. */

@@ -49,8 +49,7 @@ function wantedOf(
   const typeUrls = [...new Set((types.length === 0 ? usual : types).map(typeOf))];
   const known = new Set(inFile.map(({ typeUrl }) => typeUrl));
   const added = typeUrls.filter((typeUrl) => !known.has(typeUrl));
-  const first = inFile.filter(({ typeUrl }, at) => inFile.findIndex((one) => one.typeUrl === typeUrl) === at);
-  const all = [...first, ...added.map((typeUrl) => ({ typeUrl, names: [] }))];
+  const all = [...inFile, ...added.map((typeUrl) => ({ typeUrl, names: [] }))];
   if (names.length === 0) return all;
   if (all.length === 1) return all.map((one) => ({ ...one, names: [...one.names, ...names] }));
   throw new AgentError("USAGE", "Cannot use --name with several types: name one type");

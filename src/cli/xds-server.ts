@@ -1,6 +1,14 @@
 import { resolve } from "node:path";
 import type { AgentReport } from "../agent/index.ts";
-import { AgentError, readTextFile, Secret, splitHostPort } from "../base/index.ts";
+import {
+  AgentError,
+  parseCertificates,
+  parseChain,
+  parsePrivateKey,
+  readTextFile,
+  Secret,
+  splitHostPort,
+} from "../base/index.ts";
 import { readEgressProxy } from "../config/index.ts";
 import type { GrpcTls } from "../grpc/index.ts";
 import type { Host } from "../host/index.ts";
@@ -43,9 +51,7 @@ export async function readAccess(flags: ServerFlags, host: Host): Promise<Access
   const tokenFile = flags.token ?? agents?.tokenFile;
   const isPlaintext =
     flags["root-cert"] === undefined && (flags.plaintext || (agents?.isPlaintext ?? address.endsWith(":15010")));
-  if (isPlaintext && flags.token !== undefined) {
-    throw new AgentError("USAGE", "Cannot send --token without TLS: everybody on the way could read it");
-  }
+  if (isPlaintext || flags.plaintext) refuseTlsFlags(flags);
   const token = isPlaintext || tokenFile === undefined ? undefined : await readToken(tokenFile, flags, host);
   const clusterId = flags["cluster-id"] ?? agents?.clusterId ?? "Kubernetes";
   const { namespace, serviceAccount } = workloadOf(token);
@@ -67,6 +73,16 @@ export async function readAccess(flags: ServerFlags, host: Host): Promise<Access
     },
     bootstrapNode: flags["node-id"] === undefined ? found?.node : undefined,
   };
+}
+
+function refuseTlsFlags(flags: ServerFlags): void {
+  if (flags.token !== undefined) {
+    throw new AgentError("USAGE", "Cannot send --token without TLS: everybody on the way could read it");
+  }
+  const given = (["root-cert", "server-name", "cert", "key"] as const).find((name) => flags[name] !== undefined);
+  if (given === undefined) return;
+  const why = flags.plaintext ? "leave out either it or --plaintext" : "the port is one without TLS; give --root-cert";
+  throw new AgentError("USAGE", `Cannot use --${given} without TLS: ${why}`);
 }
 
 interface FoundAgent {
@@ -111,17 +127,39 @@ type AgentsAccess = AgentReport["controlPlaneAccess"];
 
 async function readTls(address: string, flags: ServerFlags, agents: AgentsAccess, host: Host): Promise<GrpcTls> {
   const rootFile = flags["root-cert"] ?? agents?.rootFile;
-  const roots = rootFile === undefined ? "system" : Buffer.from(await readNamed(rootFile, "--root-cert", host));
+  const roots = rootFile === undefined ? "system" : await readRoots(rootFile, host);
   const files = clientFiles(flags) ?? agents?.clientFiles;
-  const clientCertificate = files && {
-    certChain: Buffer.from(await readNamed(files.certChain, "--cert", host)),
-    key: new Secret(await readNamed(files.key, "--key", host)),
-  };
+  const clientCertificate = files && (await readPair(files, host));
   return {
     roots,
     serverName: flags["server-name"] ?? (agents?.nameOverride || usualName(address)),
     ...(clientCertificate && { clientCertificate }),
   };
+}
+
+async function readRoots(file: string, host: Host): Promise<Buffer> {
+  const pem = await readNamed(file, "--root-cert", host);
+  if (parseCertificates(pem).length === 0) throw unusable(file, "--root-cert", "it holds no certificate, wanted PEM");
+  return Buffer.from(pem);
+}
+
+async function readPair(files: { readonly certChain: string; readonly key: string }, host: Host) {
+  const [certChain, key] = [
+    await readNamed(files.certChain, "--cert", host),
+    await readNamed(files.key, "--key", host),
+  ];
+  const [leaf] = parseChain(certChain);
+  if (leaf === undefined) throw unusable(files.certChain, "--cert", "it holds no certificate, wanted PEM");
+  const parsed = parsePrivateKey(key);
+  if (typeof parsed === "string") throw unusable(files.key, "--key", parsed);
+  if (!leaf.checkPrivateKey(parsed.key)) {
+    throw unusable(files.key, "--key", `it is not the key of the certificate in "${files.certChain}" (--cert)`);
+  }
+  return { certChain: Buffer.from(certChain), key: new Secret(key) };
+}
+
+function unusable(file: string, flag: string, why: string): AgentError {
+  return new AgentError("USAGE", `Cannot use "${file}" (${flag}): ${why}`);
 }
 
 /** istiod's certificate does not have `localhost`, to which people forward its port. Source: istio/istio pkg/istio-agent/xds_proxy.go. */

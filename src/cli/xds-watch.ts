@@ -1,5 +1,5 @@
 import { describeError, escapeLine } from "../base/index.ts";
-import type { Host } from "../host/index.ts";
+import { type Host, whileRead } from "../host/index.ts";
 import * as client from "../xds-client/index.ts";
 import { writeDocument } from "./document.ts";
 import { stderrOf, stdoutOf } from "./terminal/index.ts";
@@ -13,8 +13,8 @@ export interface WatchFlags extends AskFlags {
 
 /** `pilotboat xds watch`: until a signal, which is its usual end. Rejects as `get` does when there is no first answer. */
 export async function watchAndPrint(flags: WatchFlags, host: Host): Promise<number> {
-  const { stop } = host.signals;
   const { question } = await readQuestion(flags, host);
+  const stop = whileRead(host.stdout, host.signals.stop);
   const teller = client.createTeller();
   let last = Promise.resolve();
   await client.watchResources(async () => (await readAccess(flags, host)).server, question, {

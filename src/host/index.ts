@@ -23,5 +23,6 @@ export {
   nowhere,
   outputUntil,
   steadyOutput,
+  whileRead,
 } from "./steady-output.ts";
 export { createStopStages, onEverySignal, STOP_SIGNALS, type StopStages } from "./stop-stages.ts";

@@ -18,6 +18,8 @@ export type SteadyOutput = Writable & {
   readonly columns: number | undefined;
   /** The same. */
   readonly rows: number | undefined;
+  /** Aborts when a write shows that the other end of a pipe or socket is closed. */
+  readonly gone: AbortSignal;
 };
 
 /**
@@ -31,12 +33,18 @@ export type SteadyOutput = Writable & {
 export function steadyOutput(output: ProcessOutput): SteadyOutput {
   output.on("error", () => undefined); // told by the callback of each write as well
   const write = isFile(output.fd) ? writeToFile : writeToStream;
+  const gone = new AbortController();
   const steady = new Writable({
     decodeStrings: false,
-    write: (chunk: string | Buffer, _encoding, done) => write(output, toBytes(chunk), done),
+    write: (chunk: string | Buffer, _encoding, done) => {
+      write(output, toBytes(chunk), (error) => {
+        if (error) gone.abort(error);
+        done();
+      });
+    },
   });
   steady.on("error", () => undefined); // whoever writes after the end is too late, and that is all
-  const fixed = Object.assign(steady, { isTTY: output.isTTY === true, fd: output.fd });
+  const fixed = Object.assign(steady, { isTTY: output.isTTY === true, fd: output.fd, gone: gone.signal });
   return Object.defineProperties(fixed, {
     columns: { get: () => output.columns }, // a window changes its size
     rows: { get: () => output.rows },
@@ -57,7 +65,9 @@ function isFile(fd: number): boolean {
   }
 }
 
-function writeToFile({ fd }: ProcessOutput, chunk: Buffer, done: () => void): void {
+type Done = (error?: Error | null) => void;
+
+function writeToFile({ fd }: ProcessOutput, chunk: Buffer, done: Done): void {
   try {
     for (let rest = chunk; rest.length > 0; ) rest = rest.subarray(writeSync(fd, rest));
   } catch {
@@ -66,8 +76,8 @@ function writeToFile({ fd }: ProcessOutput, chunk: Buffer, done: () => void): vo
   done();
 }
 
-function writeToStream(output: ProcessOutput, chunk: Buffer, done: () => void): void {
-  output.write(chunk, () => done());
+function writeToStream(output: ProcessOutput, chunk: Buffer, done: Done): void {
+  output.write(chunk, done);
 }
 
 /** Ends an output; resolves when everything has left, at the latest after a second: its reader may not be reading. */
@@ -119,6 +129,15 @@ export function lossyOutput(
 export function outputUntil(output: NodeJS.WritableStream, over: AbortSignal): NodeJS.WritableStream {
   const write = (chunk: string | Uint8Array): boolean => over.aborted || output.write(chunk);
   return Object.assign(Object.create(output) as NodeJS.WritableStream, { write });
+}
+
+/**
+ * For a command that prints until it is stopped: aborts with `stop`, and when a write shows that nobody reads any more,
+ * as after `| head -1`. Linux tells of a closed pipe only whoever writes to it.
+ */
+export function whileRead(output: NodeJS.WritableStream, stop: AbortSignal): AbortSignal {
+  const { gone } = output as Partial<SteadyOutput>;
+  return gone === undefined ? stop : AbortSignal.any([stop, gone]);
 }
 
 /** Takes everything and shows nothing. */

@@ -9,24 +9,30 @@ import {
 } from "@grpc/grpc-js";
 import { silentLogger } from "../base/index.ts";
 import { Code, callMetadata, grpcCredentials, grpcTarget, headersOf, type StreamStatus } from "../grpc/index.ts";
-import type { AdsServer } from "./types.ts";
+import { UnreadableResponse } from "./failure.ts";
+import type { AdsServer, Response } from "./types.ts";
+import type { Variant } from "./variant.ts";
 
 /** DNS, TCP, TLS and HTTP/2 settings together. */
 const CONNECT_LIMIT_MS = 8_000;
 /** The largest pushes of large meshes have some tens of megabytes. */
 const MOST_RESPONSE_BYTES = 256 * 2 ** 20;
 
-/** A stream of discovery messages, as bytes. */
+/** A stream of discovery messages. */
 export interface AdsStream extends Disposable {
   send(bytes: Uint8Array): void;
-  /** Settles once with the final status; never rejects. */
+  /** Resolves with the final status. Rejects with UnreadableResponse, or what `onResponse` threw; that ends the stream. */
   readonly ended: Promise<StreamStatus>;
   /** True once the connection stands. */
   isConnected(): boolean;
 }
 
 /** Opens a stream on a connection of its own. A connection that does not stand within 8 s ends it with UNAVAILABLE. */
-export function openAdsStream(server: AdsServer, method: string, onMessage: (bytes: Buffer) => void): AdsStream {
+export function openAdsStream(
+  server: AdsServer,
+  variant: Variant,
+  onResponse: (response: Response) => void,
+): AdsStream {
   const { target, options, tunnel } = grpcTarget({ experimental }, server.address, server.proxy);
   const client = new Client(target, grpcCredentials({ CallCredentials, ChannelCredentials }, server.tls, tunnel), {
     "grpc.default_authority": (server.tls === "plaintext" ? "" : server.tls.serverName) || server.address,
@@ -41,8 +47,7 @@ export function openAdsStream(server: AdsServer, method: string, onMessage: (byt
     ...options,
   });
   const metadata = callMetadata(Metadata, headersOf("", server.headers), silentLogger);
-  const stream: ClientDuplexStream<Buffer, Buffer> = client.makeBidiStreamRequest(method, same, same, metadata);
-  stream.on("data", onMessage);
+  const stream: ClientDuplexStream<Buffer, Buffer> = client.makeBidiStreamRequest(variant.method, same, same, metadata);
   stream.on("error", () => undefined); // the status event carries the same, and always comes
   let isReady = false;
   const limit = setTimeout(() => {
@@ -54,9 +59,17 @@ export function openAdsStream(server: AdsServer, method: string, onMessage: (byt
     isReady ||= client.getChannel().getConnectivityState(false) === connectivityState.READY;
     return isReady;
   };
-  const ended = new Promise<StreamStatus>((resolve) => stream.once("status", resolve)).finally(() =>
-    clearTimeout(limit),
-  );
+  const ended = new Promise<StreamStatus>((resolve, reject) => {
+    stream.once("status", resolve);
+    stream.on("data", (bytes: Buffer) => {
+      try {
+        onResponse(readResponse(bytes, variant, server.address));
+      } catch (error) {
+        reject(error);
+        stream.cancel();
+      }
+    });
+  }).finally(() => clearTimeout(limit));
   return {
     ended,
     isConnected,
@@ -67,6 +80,14 @@ export function openAdsStream(server: AdsServer, method: string, onMessage: (byt
       client.close();
     },
   };
+}
+
+function readResponse(bytes: Uint8Array, { read, responseName }: Variant, address: string): Response {
+  try {
+    return read(bytes);
+  } catch (error) {
+    throw new UnreadableResponse(address, responseName, error);
+  }
 }
 
 const same = (bytes: Buffer): Buffer => bytes;

@@ -1,6 +1,6 @@
 import { isDebug, namedBy } from "./resource-types.ts";
 import type { Question, Received, Response, Wanted } from "./types.ts";
-import { DELTA, SOTW, type Variant } from "./variant.ts";
+import { DELTA, hasNames, SOTW, type Variant } from "./variant.ts";
 
 /** What a stream knows of one type. */
 export interface Watched {
@@ -68,8 +68,7 @@ export class Conversation {
    * Acknowledges a response and says what it changed: its own type first, then those that lost names by it. Nothing for a
    * type that was not asked for.
    */
-  onMessage(bytes: Uint8Array): readonly Change[] {
-    const response = this.#variant.read(bytes);
+  onResponse(response: Response): readonly Change[] {
     const watched = this.#watched.get(response.typeUrl);
     if (watched === undefined) return [];
     const change = this.#take(watched, response);
@@ -84,8 +83,8 @@ export class Conversation {
   }
 
   /** Whether all that a type can still learn has come. */
-  isSettled({ isAsked, response, namesFrom, names, resources }: Watched): boolean {
-    if (isAsked) return response !== undefined && (this.#isDelta() || isComplete(names, resources));
+  isSettled({ typeUrl, isAsked, response, namesFrom, names, resources }: Watched): boolean {
+    if (isAsked) return response !== undefined && (this.#isDelta() || !missingNames({ typeUrl, names, resources })[0]);
     return namesFrom?.every((typeUrl) => this.#watched.get(typeUrl)?.response !== undefined) ?? false;
   }
 
@@ -149,9 +148,17 @@ export class Conversation {
   }
 }
 
-/** What came without a name is not asked for by name: a question of debugging has its words there. */
-function isComplete(names: readonly string[], resources: Watched["resources"]): boolean {
-  return resources.has("") || names.every((name) => resources.has(name));
+/**
+ * The names that were asked for and have not come. Nothing can be said of resources that tell no name: a question of
+ * debugging has its words there.
+ */
+export function missingNames({
+  typeUrl,
+  names,
+  resources,
+}: Pick<Watched, "typeUrl" | "names" | "resources">): readonly string[] {
+  const areNamed = !resources.has("") && (hasNames(typeUrl) || resources.size > 0);
+  return areNamed ? names.filter((name) => name !== "*" && !resources.has(name)) : [];
 }
 
 function askingOf({ typeUrl, names }: Watched) {

@@ -1,4 +1,4 @@
-import { AgentError, type ErrorCode } from "../base/index.ts";
+import { AgentError, describeError, type ErrorCode } from "../base/index.ts";
 import {
   Code,
   codeName,
@@ -10,6 +10,14 @@ import {
   type StreamStatus,
 } from "../grpc/index.ts";
 import type { AdsServer } from "./types.ts";
+
+/** A response that is no message of its type. The server would send the same bytes again, so nobody tries again. */
+export class UnreadableResponse extends AgentError {
+  constructor(address: string, messageName: string, cause: unknown) {
+    const text = `The control plane at "${address}" sent what is no ${messageName}: ${describeError(cause)}`;
+    super("REQUEST_FAILED", text, { cause });
+  }
+}
 
 /** Why a stream ended, with what can be done about it. */
 export function failureOf({ code, details }: StreamStatus, { address, tls, headers }: AdsServer): AgentError {

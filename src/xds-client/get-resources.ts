@@ -29,8 +29,8 @@ export async function getResources(
 ): Promise<readonly Watched[]> {
   stop.throwIfAborted();
   let look = (): void => undefined;
-  using stream = openAdsStream(server, (question.isDelta ? DELTA : SOTW).method, (bytes) => {
-    for (const change of conversation.onMessage(bytes)) onChange?.(change);
+  using stream = openAdsStream(server, question.isDelta ? DELTA : SOTW, (response) => {
+    for (const change of conversation.onResponse(response)) onChange?.(change);
     look();
   });
   const conversation = new Conversation({ question, send: (bytes) => stream.send(bytes), referredNames });
@@ -59,6 +59,10 @@ export async function getResources(
         pieces = setTimeout(done, PIECES_MS);
       }
     };
-    void stream.ended.then((status) => finish(() => reject(failureOf(status, server)))); // never rejects
+    stream.ended
+      .then((status) => {
+        throw failureOf(status, server);
+      })
+      .catch((failure: unknown) => finish(() => reject(failure)));
   });
 }

@@ -1,5 +1,5 @@
 export { compareDumps, type Difference } from "./compare.ts";
-export type { Change, Watched } from "./conversation.ts";
+export { type Change, missingNames, type Watched } from "./conversation.ts";
 export { describeNode, type NodeWords, nodeFromJson } from "./describe-node.ts";
 export { getResources } from "./get-resources.ts";
 export { readDump } from "./read-dump.ts";

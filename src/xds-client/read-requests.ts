@@ -8,6 +8,7 @@ import {
   DeltaDiscoveryRequestSchema,
   DiscoveryRequestSchema,
 } from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { KNOWN_NAMES, nearestType, readType } from "./resource-types.ts";
 import type { Wanted } from "./types.ts";
 
 /** What a file of requests asks for. */
@@ -19,7 +20,7 @@ export interface Requests {
 
 /**
  * Reads DiscoveryRequests, or DeltaDiscoveryRequests, in protobuf's JSON form, as YAML or JSON: one, a list of them, or several
- * documents; names in either spelling. `place` names the text in errors. Throws CONFIG_INVALID, which names the field.
+ * documents; names in either spelling, types as on the command line. Requests of one type are one. `place` names the text in errors. Throws CONFIG_INVALID, which names the field.
  */
 export function readRequests(text: string, place: string, isDelta: boolean): Requests {
   const types = loadEnvoyTypes();
@@ -32,10 +33,39 @@ export function readRequests(text: string, place: string, isDelta: boolean): Req
       throw refused(place, `request ${at + 1}: ${[...error.path, error.message].join(": ")}`, otherForm(json, isDelta));
     }
   });
+  const unknown = requests.findIndex(({ wanted: { typeUrl } }) => typeUrl !== "" && readType(typeUrl) === undefined);
+  if (unknown >= 0) {
+    const word = requests[unknown]?.wanted.typeUrl ?? "";
+    const close = nearestType(word);
+    const hint =
+      close === undefined ? `Give a type URL, or one of ${KNOWN_NAMES.join(", ")}` : `Did you mean "${close}"?`;
+    throw refused(place, `request ${unknown + 1}: typeUrl: "${word}" is no type`, hint);
+  }
   const untyped = requests.findIndex(({ wanted }) => wanted.typeUrl === "");
   if (untyped >= 0) throw refused(place, `request ${untyped + 1} has no "typeUrl"`);
   if (requests.length === 0) throw refused(place, "there is no request in it");
-  return { node: requests.find(({ node }) => node !== undefined)?.node, wanted: requests.map(({ wanted }) => wanted) };
+  return {
+    node: requests.find(({ node }) => node !== undefined)?.node,
+    wanted: mergeByType(requests.map(({ wanted }) => wanted)),
+  };
+}
+
+/** One stream has one subscription for each type. A request without names asks for all. */
+function mergeByType(all: readonly Wanted[]): readonly Wanted[] {
+  const merged = new Map<string, Wanted>();
+  for (const { typeUrl: word, ...wanted } of all) {
+    const typeUrl = readType(word) ?? word;
+    const before = merged.get(typeUrl);
+    merged.set(typeUrl, before === undefined ? { typeUrl, ...wanted } : { typeUrl, ...both(before, wanted) });
+  }
+  return [...merged.values()];
+}
+
+type Names = Omit<Wanted, "typeUrl">;
+
+function both(a: Names, b: Names): Names {
+  const names = a.names.length === 0 || b.names.length === 0 ? [] : [...new Set([...a.names, ...b.names])];
+  return { names, ...((a.versions ?? b.versions) && { versions: { ...a.versions, ...b.versions } }) };
 }
 
 function read(bytes: Uint8Array, isDelta: boolean): { node: Node | undefined; wanted: Wanted } {

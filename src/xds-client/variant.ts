@@ -7,7 +7,6 @@ import {
   DiscoveryResponseSchema,
 } from "../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { textOf } from "../proto/wire.ts";
-import { typeUrlOf } from "./resource-types.ts";
 import type { Response } from "./types.ts";
 
 /** What is asked for of one type, and what the client has of it. */
@@ -20,6 +19,8 @@ export interface Asking {
 /** One of the two forms of ADS. Source: Envoy docs "xDS REST and gRPC protocol". */
 export interface Variant {
   readonly method: string;
+  /** Of the message that `read` takes. */
+  readonly responseName: string;
   /** Only the first request of a stream has the node. */
   subscribe(asking: Asking, node: Node | undefined): Uint8Array;
   /** The names changed. */
@@ -32,6 +33,7 @@ const SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
 
 export const SOTW: Variant = {
   method: `${SERVICE}/StreamAggregatedResources`,
+  responseName: "DiscoveryResponse",
   subscribe: ({ typeUrl, names }, node) =>
     toBinary(
       DiscoveryRequestSchema,
@@ -57,6 +59,7 @@ export const SOTW: Variant = {
 
 export const DELTA: Variant = {
   method: `${SERVICE}/DeltaAggregatedResources`,
+  responseName: "DeltaDiscoveryResponse",
   subscribe: ({ typeUrl, names, versions }, node) =>
     toBinary(
       DeltaDiscoveryRequestSchema,
@@ -89,9 +92,13 @@ function given(node: Node | undefined): { node?: Node } {
   return node === undefined ? {} : { node };
 }
 
-/** Envoy's resources have their name in the first field; a name table has none. */
+/** Whether a resource itself tells its name. Envoy's do, in the first field; Istio's own, such as a name table, do not. */
+export function hasNames(typeUrl: string): boolean {
+  return /\/envoy\.(config|extensions|service)\./.test(typeUrl);
+}
+
 function nameOf({ typeUrl, value }: { readonly typeUrl: string; readonly value: Uint8Array }): string {
-  if (!/\/envoy\.(config|extensions|service)\./.test(typeUrl) || typeUrl === typeUrlOf("nds")) return "";
+  if (!hasNames(typeUrl)) return "";
   try {
     return textOf(value, 1);
   } catch {

@@ -1,7 +1,7 @@
 import { type Backoff, Retries } from "../base/index.ts";
 import { openAdsStream } from "./ads-stream.ts";
 import { type Change, Conversation } from "./conversation.ts";
-import { failureOf } from "./failure.ts";
+import { failureOf, UnreadableResponse } from "./failure.ts";
 import type { AdsServer, Question, Received } from "./types.ts";
 import { DELTA, SOTW } from "./variant.ts";
 
@@ -19,7 +19,7 @@ const BACKOFF: Backoff = { initialMs: 500, factor: 2, maxMs: 15_000, jitter: 0.2
 /**
  * Watches until `stop` aborts, and resolves then. A stream that ends is opened again, and what is known already is no change.
  * The server is asked for anew each time: its token may be another one. Rejects when the very first stream ends before anything came, as
- * `getResources` does.
+ * `getResources` does, and with REQUEST_FAILED for a response that cannot be decoded.
  */
 export async function watchResources(
   server: () => Promise<AdsServer>,
@@ -31,7 +31,7 @@ export async function watchResources(
   const retries = new Retries({
     backoff: BACKOFF,
     signal: stop,
-    isRetryable: () => hasAnswered,
+    isRetryable: (error) => hasAnswered && !(error instanceof UnreadableResponse),
     onRetry: ({ error, waitMs }) => onLost(error, waitMs),
   });
   while (!stop.aborted) {
@@ -47,8 +47,8 @@ export async function watchResources(
 
   /** Resolves when `stop` aborts; rejects when the stream ends. */
   async function once(at: AdsServer): Promise<void> {
-    using stream = openAdsStream(at, (question.isDelta ? DELTA : SOTW).method, (bytes) => {
-      for (const change of conversation.onMessage(bytes)) onChange(change);
+    using stream = openAdsStream(at, question.isDelta ? DELTA : SOTW, (response) => {
+      for (const change of conversation.onResponse(response)) onChange(change);
       hasAnswered = true;
       retries.progress();
     });
@@ -56,8 +56,7 @@ export async function watchResources(
     conversation.begin();
     const onStop = (): void => stream[Symbol.dispose]();
     stop.addEventListener("abort", onStop, { once: true });
-    const status = await stream.ended;
-    stop.removeEventListener("abort", onStop);
+    const status = await stream.ended.finally(() => stop.removeEventListener("abort", onStop));
     known = conversation.known;
     if (!stop.aborted) throw failureOf(status, at);
   }

@@ -133,6 +133,7 @@ describe.each(runtimes())("looking into a control plane on $name", { timeout: 60
       { hostname: "web.shop.svc.cluster.local", defaultAddress: "10.0.0.1" },
     ]);
     const overAds = await run(runtime, xds("get", "istio.io/debug", "--name", "connections", "-o", "json"));
+    expect(overAds.stderr).toBe(""); // it has no name, so nothing is missing
     expect(JSON.parse(overAds.stdout)[0].resources[0].value).toMatchObject({ clients: [{ connectionId: id }, {}] });
     watch.kill("SIGINT");
     expect([await watch.ended, watch.stderr()]).toEqual([{ code: 0, signal: null }, ""]);

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
 import { EC_KEY, makeCsr, type Rig, startRig } from "../control-plane/rig.ts";
@@ -195,6 +196,68 @@ describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtim
     },
   );
 
+  test.each([
+    ["get", [], "DiscoveryResponse"],
+    ["get", ["--delta"], "DeltaDiscoveryResponse"],
+    ["watch", [], "DiscoveryResponse"],
+    ["record", ["--delta"], "DeltaDiscoveryResponse"],
+  ])("a response that cannot be decoded is the server's failure, not ours: %s %s", async (verb, form, message) => {
+    await using broken = await answerWith(Buffer.from([0xff, 0xff, 0xff, 0xff]));
+    const words = verb === "record" ? ["broken.jsonl"] : [];
+    const { code, stderr } = await xds(verb, ...words, "cds", ...form, "-a", broken.address, "--plaintext");
+    const text = new RegExp(
+      `^Error: The control plane at "${broken.address}" sent what is no ${message}: .*REQUEST_FAILED`,
+    );
+    expect([code, stderr]).toEqual([1, expect.stringMatching(text)]);
+  });
+
+  test("watch ends with the first change that nobody reads any more", async () => {
+    const words = ["xds", "watch", "cds", ...server()].join(" ");
+    const shell = { name: "sh", command: ["sh"] };
+    await using pipe = start(shell, ["-c", `${runtime.command.join(" ")} ${words} | head -1`], { cwd: folder });
+    await pipe.waitFor(/2 added/);
+    let isOver = false;
+    const ended = pipe.ended.finally(() => {
+      isOver = true;
+    });
+    let round = 0;
+    const change = () => {
+      plane.setResources(`clusters: [{ name: round-${round++}, type: STATIC }]`);
+      return isOver;
+    };
+    await expect.poll(change, { interval: 200, timeout: 20_000 }).toBe(true); // head may take a while to leave
+    await plane.reload();
+    expect(await ended).toEqual({ code: 0, signal: null });
+    expect([pipe.stdout(), pipe.stderr()]).toEqual([expect.stringMatching(/^\S+ CDS .*: 2 added\n$/), ""]);
+  });
+
+  test("what is no PEM, or no pair, is refused with its file and flag", async () => {
+    await makeCsr(EC_KEY, { keyFile: join(folder, "other-key.pem") });
+    await writeFile(join(folder, "junk.pem"), "hello");
+    const refusals: readonly (readonly [string[], string])[] = [
+      [["--root-cert", "junk.pem"], '"junk.pem" (--root-cert): it holds no certificate, wanted PEM'],
+      [
+        ["--root-cert", ROOT, "--cert", "junk.pem", "--key", "other-key.pem"],
+        '"junk.pem" (--cert): it holds no certificate',
+      ],
+      [["--root-cert", ROOT, "--cert", ROOT, "--key", "junk.pem"], '"junk.pem" (--key): it holds no private key'],
+      [["--root-cert", ROOT, "--cert", ROOT, "--key", "other-key.pem"], "it is not the key of the certificate in"],
+    ];
+    for (const [words, text] of refusals) {
+      const { code, stderr } = await xds("get", "cds", "-a", plane.address, ...words);
+      expect([code, stderr]).toEqual([2, expect.stringContaining(text)]);
+    }
+  });
+
+  test.each([
+    ["--root-cert", ROOT],
+    ["--server-name", "x"],
+    ["--token", TOKEN],
+  ])("%s, which plaintext has no use for, is refused", async (...words) => {
+    const { code, stderr } = await xds("get", "cds", "-a", plane.address, "--plaintext", ...words);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/^Error: Cannot (use|send) --\S+ without TLS: /)]);
+  });
+
   test("record and --replay: the same without the server it came from, but for keys; diff tells of changes", async () => {
     const recorded = await xds("record", "first.jsonl", ...server());
     expect([recorded.code, recorded.stdout]).toEqual([0, "first.jsonl: 6 responses\n"]);
@@ -286,6 +349,26 @@ interface Place {
 
 const ROOT = "var/run/secrets/istio/root-cert.pem";
 const TOKEN = "var/run/secrets/tokens/istio-token";
+
+/** An ADS server without TLS that answers everything with these bytes. */
+async function answerWith(bytes: Buffer) {
+  const same = (value: Buffer): Buffer => value;
+  const method = (name: string) => ({
+    path: `/envoy.service.discovery.v3.AggregatedDiscoveryService/${name}`,
+    ...{ requestStream: true, responseStream: true },
+    ...{ requestSerialize: same, requestDeserialize: same, responseSerialize: same, responseDeserialize: same },
+  });
+  const ads = { sotw: method("StreamAggregatedResources"), delta: method("DeltaAggregatedResources") };
+  const answer = (stream: ServerDuplexStream<Buffer, Buffer>): void =>
+    void stream.on("data", () => stream.write(bytes));
+  const server = new Server();
+  server.addService(ads, { sotw: answer, delta: answer });
+  const port = await new Promise<number>((resolve, reject) => {
+    const bound = (error: Error | null, at: number): void => (error === null ? resolve(at) : reject(error));
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), bound);
+  });
+  return { address: `127.0.0.1:${port}`, [Symbol.asyncDispose]: async () => server.forceShutdown() };
+}
 
 async function listenSilently() {
   const server = createServer(() => undefined);

@@ -23,6 +23,21 @@ describe("request.yaml", () => {
     expect(read(`- typeUrl: ${CDS}\n- typeUrl: ${other}\n`).wanted).toEqual(wanted);
   });
 
+  test("may name a type as the command line does, and one type in several requests", () => {
+    const eds = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+    const text =
+      "typeUrl: eds\nresourceNames: [a, b]\n---\ntypeUrl: CDS\n---\ntypeUrl: endpoints\nresourceNames: [b, c]";
+    expect(read(text).wanted).toEqual([
+      { typeUrl: eds, names: ["a", "b", "c"] },
+      { typeUrl: CDS, names: [] },
+    ]);
+    const all = `typeUrl: eds\nresourceNames: [a]\n---\ntypeUrl: ${eds}`;
+    expect(read(all).wanted).toEqual([{ typeUrl: eds, names: [] }]);
+    const delta = "typeUrl: eds\nresourceNamesSubscribe: [a]\ninitialResourceVersions: {a: '1'}\n";
+    const other = "---\ntypeUrl: envoy.config.endpoint.v3.ClusterLoadAssignment\nresourceNamesSubscribe: [b]\n";
+    expect(read(delta + other, true).wanted).toEqual([{ typeUrl: eds, names: ["a", "b"], versions: { a: "1" } }]);
+  });
+
   test("of the incremental form has names to subscribe to and versions", () => {
     const text = `typeUrl: ${CDS}\nresourceNamesSubscribe: [a]\ninitialResourceVersions: {a: "7"}`;
     expect(read(text, true).wanted).toEqual([{ typeUrl: CDS, names: ["a"], versions: { a: "7" } }]);
@@ -32,6 +47,7 @@ describe("request.yaml", () => {
     ["a mistyped field", `typeUrl: ${CDS}\nnode: {ids: x}`, false, /request 1: node: ids: .*no such field/],
     ["a field of the other form", `resourceNamesSubscribe: [a]`, false, /resourceNamesSubscribe: .*no such field/],
     ["no type", "node: {id: x}", false, /request 1 has no "typeUrl"/],
+    ["an unknown type", "typeUrl: cdss", false, /request 1: typeUrl: "cdss" is no type/],
     ["nothing", "", false, /there is no request in it/],
     ["a text", "hello", false, /wanted an object/],
     ["broken YAML", "a: [", false, /Cannot use "request.yaml"/],

@@ -11,7 +11,7 @@ export interface ServedFiles {
   named(name: string): DescFile | undefined;
   /** The file that declares a message, an enum, a service, or something in them. */
   declaring(symbol: string): DescFile | undefined;
-  /** The file and everything that it imports, as far as `sent` does not have it; they are added there. */
+  /** The file, and of what it imports all that `sent` does not have; they are added there. Source: grpc-go reflection. */
   withImports(file: DescFile, sent: Set<string>): Uint8Array[];
 }
 
@@ -33,11 +33,13 @@ export function loadServedFiles(): ServedFiles {
     },
     withImports(file, sent) {
       const files: Uint8Array[] = [];
-      const add = (one: DescFile | undefined): void => {
-        if (one === undefined || sent.has(one.proto.name)) return;
+      const add = (one: DescFile): void => {
         sent.add(one.proto.name);
         files.push(toBinary(FileDescriptorProtoSchema, one.proto));
-        for (const name of one.proto.dependency) add(byName.get(name));
+        for (const name of one.proto.dependency) {
+          const imported = byName.get(name);
+          if (imported !== undefined && !sent.has(name)) add(imported);
+        }
       };
       add(file);
       return files;
