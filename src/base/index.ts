@@ -27,6 +27,7 @@ export {
   httpStream,
   NoAnswerError,
 } from "./http.ts";
+export { HttpConnections } from "./http-connections.ts";
 export { allSettled, Lifetime } from "./lifetime.ts";
 export { type Follower, followSignal, startLimit } from "./limit.ts";
 export { createLogger, type Logger, silentLogger } from "./log.ts";

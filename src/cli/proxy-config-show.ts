@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import type { AgentReport } from "../agent/index.ts";
 import { AgentError, describeError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
@@ -9,7 +8,7 @@ import { placeOf } from "./agent-place.ts";
 import { callAgent } from "./call-agent.ts";
 import { writeDocument } from "./document.ts";
 import { exchange } from "./http-exchange.ts";
-import { readNamedFile } from "./named-path.ts";
+import { readInput } from "./named-path.ts";
 import { parseServicePort } from "./parse-port.ts";
 import { writeExact } from "./terminal/index.ts";
 
@@ -52,8 +51,8 @@ async function readDump(host: Host, wanted: Wanted): Promise<proxyConfig.Dump> {
   if (places.length > 1)
     throw new AgentError("USAGE", "Cannot look at two: give a folder, --proxy-admin-port or --file");
   if (file !== undefined) {
-    const path = file === "-" ? "/dev/stdin" : resolve(host.cwd, file);
-    return proxyConfig.parseDump(await readNamedFile(path, "--file", MOST_BYTES), `"${file === "-" ? "stdin" : file}"`);
+    const { text, source } = await readInput(file, "--file", host, MOST_BYTES);
+    return proxyConfig.parseDump(text, source);
   }
   const origin =
     port === undefined

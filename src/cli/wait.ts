@@ -61,6 +61,8 @@ async function waitUntilReady(wait: Wait, log: Logger, stop: AbortSignal): Promi
   log.info(`Waiting for Envoy proxy to be ready (timeout: ${wait.timeoutMs / 1_000} seconds)...`);
   const deadlineMs = Date.now() + wait.timeoutMs;
   let last: Failure | undefined;
+  let reason: string | undefined;
+  let asked: Promise<void> | undefined;
   while (Date.now() < deadlineMs) {
     await systemClock.sleep(wait.periodMs, stop);
     last = await whyNotReady(wait, stop);
@@ -69,8 +71,15 @@ async function waitUntilReady(wait: Wait, log: Logger, stop: AbortSignal): Promi
       return;
     }
     log.debug(`Not ready yet: ${last.text}`);
+    const isLastRound = deadlineMs - Date.now() < wait.periodMs + wait.requestTimeoutMs;
+    if (last.isReasonMissing && isLastRound) {
+      asked ??= wait.agentsReason(stop).then((text) => {
+        reason = text;
+      });
+    }
   }
-  const more = last?.isReasonMissing ? await wait.agentsReason(stop) : undefined;
+  await Promise.race([asked, systemClock.sleep(LAST_REASON_MS, stop)]); // it was asked while there was time
+  const more = last?.isReasonMissing ? reason : undefined;
   throw new AgentError(
     "TIMEOUT",
     `timeout waiting for Envoy proxy to become ready. Last error: ${[last?.text ?? "<nil>", more ?? []].flat().join("; ")}`,
@@ -108,6 +117,8 @@ function isHere({ hostname }: URL): boolean {
 }
 
 const REASON_LIMIT_MS = 2_000;
+/** Past the deadline. The agent is on this machine. */
+const LAST_REASON_MS = 200;
 
 /** Envoy's port is closed until it has configuration. The agent's own is open, and has the reason. */
 async function agentsReason(host: Host, signal: AbortSignal): Promise<string | undefined> {

@@ -1,10 +1,9 @@
-import { resolve } from "node:path";
 import { escapeLine } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { hideSecrets } from "../istio/index.ts";
 import * as client from "../xds-client/index.ts";
 import { writeDocument } from "./document.ts";
-import { readNamedFile } from "./named-path.ts";
+import { readInput } from "./named-path.ts";
 import { stdoutOf } from "./terminal/index.ts";
 
 const MOST_BYTES = 512 * 2 ** 20;
@@ -21,8 +20,8 @@ export async function diffDumps(files: readonly [string, string], output: string
 }
 
 async function read(file: string, teller: client.ResourceTeller, host: Host) {
-  const path = file === "-" ? "/dev/stdin" : resolve(host.cwd, file);
-  return client.readDump(await readNamedFile(path, "FILE", MOST_BYTES), `"${file === "-" ? "stdin" : file}"`, teller);
+  const { text, source } = await readInput(file, "FILE", host, MOST_BYTES);
+  return client.readDump(text, source, teller);
 }
 
 function printShort(

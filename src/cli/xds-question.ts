@@ -1,8 +1,7 @@
-import { resolve } from "node:path";
 import { AgentError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import * as client from "../xds-client/index.ts";
-import { readNamedFile } from "./named-path.ts";
+import { readInput } from "./named-path.ts";
 import { type Access, readAccess, type ServerFlags } from "./xds-server.ts";
 
 /** What every command says that asks a server. */
@@ -28,8 +27,8 @@ export async function readQuestion(flags: AskFlags, host: Host, usual: readonly 
 }
 
 async function readFile(file: string, isDelta: boolean, host: Host) {
-  const path = file === "-" ? "/dev/stdin" : resolve(host.cwd, file);
-  return client.readRequests(await readNamedFile(path, "--file"), `"${file === "-" ? "stdin" : file}"`, isDelta);
+  const { text, source } = await readInput(file, "--file", host);
+  return client.readRequests(text, source, isDelta);
 }
 
 function nodeOf({ bootstrapNode, words }: Access) {

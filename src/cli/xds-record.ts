@@ -9,6 +9,7 @@ import { stderrOf, stdoutOf } from "./terminal/index.ts";
 import { readLimit, refuseSilence, tellNames } from "./xds-get.ts";
 import { type AskFlags, readQuestion } from "./xds-question.ts";
 import { readAccess } from "./xds-server.ts";
+import { tellSilence } from "./xds-watch.ts";
 
 export interface RecordFlags extends AskFlags {
   /** The file to write. */
@@ -23,14 +24,20 @@ const RECORDED_TYPES = ["cds", "lds", "eds", "rds", "sds", "ecds", "nds"];
 
 /** `pilotboat xds record`. Rejects as `get` does, and with FILE_UNWRITABLE. */
 export async function record(flags: RecordFlags, host: Host): Promise<number> {
-  const { stop } = host.signals;
   const limitMs = readLimit(flags.timeout);
   const { server, question } = await readQuestion(flags, host, RECORDED_TYPES);
   const teller = client.createTeller();
   const { referredNames } = teller;
   const head = { address: server.address, nodeId: question.node.id, isDelta: question.isDelta, startedMs: Date.now() };
-  const file = createRecording(resolve(host.cwd, flags.recording), recordingHead(head), teller);
-  const onChange = (change: client.Change): void => file.add(change);
+  const broken = new AbortController();
+  const path = resolve(host.cwd, flags.recording);
+  const file = createRecording(path, recordingHead(head), teller, (error) => broken.abort(error));
+  const stop = AbortSignal.any([host.signals.stop, broken.signal]);
+  using silence = tellSilence(question, host);
+  const onChange = (change: client.Change): void => {
+    silence.answered(change.watched.typeUrl);
+    file.add(change);
+  };
   let watched: readonly client.Watched[] = [];
   try {
     if (flags.follow) {
@@ -39,7 +46,7 @@ export async function record(flags: RecordFlags, host: Host): Promise<number> {
       await client.watchResources(again, question, { stop, referredNames, onChange, onLost });
     } else watched = await client.getResources(server, question, { limitMs, stop, referredNames, onChange });
   } finally {
-    await file.close();
+    await file.close(); // a file that cannot be written is the first failure
   }
   tellNames(watched, host);
   tellResult(file.result(), flags.recording, host);
@@ -77,17 +84,26 @@ interface Recording {
   result(): Result;
 }
 
-/** Nothing is written, and an earlier recording stays, until something came. Only its owner may read it. */
-function createRecording(path: string, head: string, teller: client.ResourceTeller): Recording {
+/**
+ * Nothing is written, and an earlier recording stays, until something came. Only its owner may read it. `onBroken` is
+ * called at once when the file takes no more.
+ */
+function createRecording(
+  path: string,
+  head: string,
+  teller: client.ResourceTeller,
+  onBroken: (error: unknown) => void,
+): Recording {
   const result = { responses: 0, withoutKeys: 0, leftOut: [] as string[] };
   let handle: FileHandle | undefined;
   let last = Promise.resolve();
   const write = async (line: string): Promise<void> => {
     if (handle === undefined) {
       handle = await open(path, "w", 0o600);
-      await handle.write(head);
+      if ((await handle.stat()).isFile()) await handle.chmod(0o600); // an earlier one keeps its mode; a device its own
+      await handle.writeFile(head); // unlike write, it writes all or fails
     }
-    await handle.write(line);
+    await handle.writeFile(line);
   };
   const keep = (resource: client.Received) => {
     const value = teller.withoutKeys(resource);
@@ -104,13 +120,16 @@ function createRecording(path: string, head: string, teller: client.ResourceTell
       const resources = [...added, ...changed].flatMap(keep);
       const line = recordingLine({ atMs: Date.now(), typeUrl, version, resources, removed });
       last = last.then(() => write(line));
-      last.catch(() => undefined); // told at the end
+      last.catch(onBroken); // close tells why
     },
     async close() {
       try {
         await last;
       } catch (cause) {
-        throw new AgentError("FILE_UNWRITABLE", `Cannot write "${path}": ${describeError(cause)}`, { cause });
+        throw new AgentError("FILE_UNWRITABLE", `Cannot write "${path}": ${describeError(cause)}`, {
+          cause,
+          ...(handle !== undefined && { hint: "What is there is not the whole recording" }),
+        });
       } finally {
         await handle?.close();
       }

@@ -17,6 +17,7 @@ export async function watchAndPrint(flags: WatchFlags, host: Host): Promise<numb
   const stop = whileRead(host.stdout, host.signals.stop);
   const teller = client.createTeller();
   let last = Promise.resolve();
+  using silence = tellSilence(question, host);
   await client.watchResources(async () => (await readAccess(flags, host)).server, question, {
     stop,
     referredNames: teller.referredNames,
@@ -26,6 +27,7 @@ export async function watchAndPrint(flags: WatchFlags, host: Host): Promise<numb
     },
     onChange: (change) => {
       const { watched, added, changed, removed } = change;
+      silence.answered(watched.typeUrl);
       if (!watched.isWanted || added.length + changed.length + removed.length === 0) return;
       if (flags.output === "short") printShort(change, host);
       else {
@@ -36,6 +38,26 @@ export async function watchAndPrint(flags: WatchFlags, host: Host): Promise<numb
   });
   await last;
   return 0;
+}
+
+const SILENCE_MS = 5_000;
+
+/** Says on stderr, once and after five seconds, which types have no answer yet; only those that are certainly asked for. */
+export function tellSilence({ wanted }: client.Question, host: Host) {
+  const answered = new Set<string>();
+  const timer = setTimeout(() => {
+    const silent = wanted.filter(
+      ({ typeUrl, names }) =>
+        !answered.has(typeUrl) && (answered.size === 0 || names.length > 0 || client.namedBy(typeUrl) === undefined),
+    );
+    if (silent.length === 0) return;
+    const types = silent.map(({ typeUrl }) => client.showType(typeUrl)).join(", ");
+    stderrOf(host).print(`${timeOfDay()} no answer yet for ${escapeLine(types)}\n`);
+  }, SILENCE_MS);
+  return {
+    answered: (typeUrl: string): void => void answered.add(typeUrl),
+    [Symbol.dispose]: () => clearTimeout(timer),
+  };
 }
 
 function printShort({ watched, response, added, changed, removed }: client.Change, host: Host): void {

@@ -1,6 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { type BoundSocket, describeError, escapeLine, type Logger } from "../base/index.ts";
-import { Connections } from "./connections.ts";
+import { type BoundSocket, describeError, escapeLine, HttpConnections, type Logger } from "../base/index.ts";
 import { send } from "./reply.ts";
 import { createRouter, type Route, type Router } from "./route.ts";
 
@@ -28,7 +27,7 @@ const STALLED_REQUEST_MS = 5 * 60_000;
 export async function serveStatus(options: StatusOptions, stop: AbortSignal): Promise<StatusServer> {
   stop.throwIfAborted();
   const router = createRouter(options.routes);
-  const connections = new Connections();
+  const connections = new HttpConnections();
   const server = createServer((request, response) => {
     connections.noteRequest(request, response);
     void answer(request, response, { ...options, router }, stop);

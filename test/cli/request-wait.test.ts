@@ -136,6 +136,16 @@ test("wait gives up with the last error, the readiness reason included", async (
   await expect(wait(["--timeoutSeconds=0"], hostWith())).rejects.toThrow("Last error: <nil>");
 });
 
+test("wait does not exceed its time by waiting for an agent that says nothing", async () => {
+  await using agent = await serve(() => undefined);
+  const [envoy] = await freePorts(1);
+  const host = hostWith({ PROXY_CONFIG: `statusPort: ${agent.port}` });
+  const begunMs = performance.now();
+  const words = ["--url", `http://localhost:${envoy}/`, "--timeoutSeconds=1", "--periodMillis=400"];
+  await expect(wait(words, host)).rejects.toMatchObject({ code: "TIMEOUT" });
+  expect(performance.now() - begunMs).toBeLessThan(2_500); // the agent may take 2 s
+});
+
 test("wait that times out at Envoy's closed port gives the agent's own reason", async () => {
   let reason: object | undefined = {
     ready: false,

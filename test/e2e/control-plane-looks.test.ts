@@ -1,6 +1,7 @@
 import { execFile, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -138,6 +139,13 @@ describe.each(runtimes())("looking into a control plane on $name", { timeout: 60
     watch.kill("SIGINT");
     expect([await watch.ended, watch.stderr()]).toEqual([{ code: 0, signal: null }, ""]);
     await expect.poll(() => get("connections")).toEqual({ totalClients: 0 });
+  });
+
+  test("the debug port cuts off who does not finish a request within 10 s", async () => {
+    const socket = connect(Number(new URL(debug).port), "127.0.0.1");
+    const closed = new Promise<"closed">((resolve) => socket.once("close", () => resolve("closed")));
+    socket.on("error", () => undefined).write("GET /debug/list HTTP/1.1\r\nHost: loc");
+    expect(await closed).toBe("closed");
   });
 
   test("the debug endpoints refuse what istiod refuses, and whoever is not of this machine", async () => {

@@ -1,7 +1,9 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { mkdtemp, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
@@ -258,6 +260,64 @@ describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtim
     expect([code, stderr]).toEqual([2, expect.stringMatching(/^Error: Cannot (use|send) --\S+ without TLS: /)]);
   });
 
+  test("watch says on stderr that a server is silent", async () => {
+    await using silent = await answerWith(undefined);
+    await using watch = start(runtime, ["xds", "watch", "cds", "eds", "-a", silent.address, "--plaintext"]);
+    await watch.waitFor(/^\S+ no answer yet for CDS, EDS$/m);
+    expect(watch.stdout()).toBe("");
+    watch.kill("SIGINT");
+    expect((await watch.ended).code).toBe(0);
+  });
+
+  test("-f - reads stdin, be it a socket or empty; Ctrl-C ends the wait for it, and for a FIFO", async () => {
+    const [file = "", ...before] = runtime.command;
+    const ask = (from: string) => [...before, "xds", "get", "-f", from, ...server()];
+    const reading = (from: string) => {
+      const child = spawn(file, ask(from), { cwd: folder, stdio: ["pipe", "pipe", "pipe"] }); // a socket, in Node
+      let text = "";
+      for (const output of [child.stdout, child.stderr]) output.on("data", (chunk) => (text += String(chunk)));
+      const ended = new Promise<[number | null, string]>((done) => child.once("close", (code) => done([code, text])));
+      return { child, ended };
+    };
+    const whole = reading("-");
+    whole.child.stdin.write("typeUrl: cds\n");
+    whole.child.stdin.end("resourceNames: [web]\n");
+    expect(await whole.ended).toEqual([0, expect.stringMatching(/^CDS +web /m)]);
+    const empty = reading("-");
+    empty.child.stdin.end();
+    expect(await empty.ended).toEqual([2, expect.stringContaining('Cannot use "stdin": there is no request in it')]);
+    const piped = await run({ name: "sh", command: ["sh"] }, ["-c", `true | ${[file, ...ask("-")].join(" ")}`], {
+      cwd: folder,
+    });
+    expect([piped.code, piped.stderr]).toEqual([2, expect.stringContaining("there is no request in it")]);
+    await promisify(execFile)("mkfifo", [join(folder, "fifo")]);
+    await using writer = await open(join(folder, "fifo"), "r+");
+    for (const from of ["-", "fifo"]) {
+      const waiting = reading(from);
+      await writer.write("typeUrl: cds\n");
+      waiting.child.stdin.write("typeUrl: cds\n");
+      await expect.poll(() => isCatching(waiting.child.pid), { timeout: 20_000 }).toBe(true);
+      waiting.child.kill("SIGINT");
+      expect(await waiting.ended).toEqual([130, ""]);
+    }
+  });
+
+  test("record writes for its owner alone, also over an earlier file", async () => {
+    await writeFile(join(folder, "open.jsonl"), "old", { mode: 0o644 });
+    expect((await xds("record", "open.jsonl", "cds", ...server())).code).toBe(0);
+    expect((await stat(join(folder, "open.jsonl"))).mode & 0o777).toBe(0o600);
+  });
+
+  // Only root makes a device.
+  test.runIf(process.getuid?.() === 0)("record --follow ends at once when the disk is full", async () => {
+    const full = join(folder, "full");
+    await promisify(execFile)("mknod", [full, "c", "1", "7"]); // a /dev/full of our own
+    await using following = start(runtime, ["xds", "record", full, "cds", "--follow", ...server()], { cwd: folder });
+    expect((await following.ended).code).toBe(1);
+    expect([following.stdout(), following.stderr()]).toEqual(["", expect.stringMatching(/ENOSPC[\s\S]*not the whole/)]);
+    expect((await stat(full)).mode & 0o777).not.toBe(0o600);
+  });
+
   test("record and --replay: the same without the server it came from, but for keys; diff tells of changes", async () => {
     const recorded = await xds("record", "first.jsonl", ...server());
     expect([recorded.code, recorded.stdout]).toEqual([0, "first.jsonl: 6 responses\n"]);
@@ -350,8 +410,14 @@ interface Place {
 const ROOT = "var/run/secrets/istio/root-cert.pem";
 const TOKEN = "var/run/secrets/tokens/istio-token";
 
-/** An ADS server without TLS that answers everything with these bytes. */
-async function answerWith(bytes: Buffer) {
+/** Whether a process of ours handles signals by now; Node itself handles SIGINT, but not SIGHUP. Source: proc(5), SigCgt. */
+async function isCatching(pid = 0): Promise<boolean> {
+  const [, mask = "0"] = /^SigCgt:\s*(\w+)/m.exec(await readFile(`/proc/${pid}/status`, "utf8")) ?? [];
+  return (BigInt(`0x${mask}`) & 1n) !== 0n;
+}
+
+/** An ADS server without TLS that answers everything with these bytes, or nothing. */
+async function answerWith(bytes: Buffer | undefined) {
   const same = (value: Buffer): Buffer => value;
   const method = (name: string) => ({
     path: `/envoy.service.discovery.v3.AggregatedDiscoveryService/${name}`,
@@ -360,7 +426,7 @@ async function answerWith(bytes: Buffer) {
   });
   const ads = { sotw: method("StreamAggregatedResources"), delta: method("DeltaAggregatedResources") };
   const answer = (stream: ServerDuplexStream<Buffer, Buffer>): void =>
-    void stream.on("data", () => stream.write(bytes));
+    void stream.on("data", () => bytes && stream.write(bytes));
   const server = new Server();
   server.addService(ads, { sotw: answer, delta: answer });
   const port = await new Promise<number>((resolve, reject) => {

@@ -1,23 +1,24 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { BoundSocket } from "../../base/index.ts";
+import { type BoundSocket, HttpConnections } from "../../base/index.ts";
 import type { Debug } from "./create-debug.ts";
 
-/** For a whole request. */
-const REQUEST_LIMIT_MS = 10_000;
-
-/** Serves the debug endpoints over HTTP, as istiod does on 8080 and 15014; here to this machine alone, and to no web page. */
+/** Serves the debug endpoints over HTTP, as istiod does on 8080 and 15014; here to this machine alone, and to no web page. Who does not finish a request within 10 s is cut off. */
 export async function serveDebug(socket: BoundSocket, debug: Debug): Promise<AsyncDisposable> {
-  const server = createServer({ requestTimeout: REQUEST_LIMIT_MS }, (request, response) =>
-    answer(request, response, debug),
-  );
+  const connections = new HttpConnections();
+  const server = createServer((request, response) => {
+    connections.noteRequest(request, response);
+    answer(request, response, debug);
+  });
   socket.handOver(
-    (connection) => void server.emit("connection", connection),
-    () => 0,
+    (connection) => {
+      connections.add(connection);
+      server.emit("connection", connection);
+    },
+    (connection) => connections.spare(connection),
   );
   return {
     async [Symbol.asyncDispose]() {
-      server.close();
-      server.closeAllConnections();
+      connections.destroy();
     },
   };
 }

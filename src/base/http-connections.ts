@@ -19,7 +19,7 @@ interface Connection {
  * The connections of a server that does not listen itself: Node neither counts those nor applies `headersTimeout` and
  * `requestTimeout` to them. A client that does not finish a request is cut off; one that rests between two requests is not.
  */
-export class Connections {
+export class HttpConnections {
   readonly #all = new Map<Socket, Connection>();
   readonly #timer = setInterval(() => this.#cutLate(performance.now()), LOOK_EVERY_MS).unref();
 
