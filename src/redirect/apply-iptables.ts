@@ -33,6 +33,11 @@ export async function applyIptables(capture: Capture, choices: Choices, xtables:
   }
 }
 
+/** Removes what is ours in a variant of iptables that is not the chosen one. Rejects with STOPPED or TIMEOUT. */
+export async function cleanUpIptables(capture: Capture, xtables: Xtables, log: Logger): Promise<void> {
+  await new Run({ ...capture, families: xtables.families }, xtables, log).cleanUp(true);
+}
+
 interface Found {
   /** There are rules in the tables that count, whoever made them. */
   readonly hasResidue: boolean;
@@ -59,7 +64,7 @@ class Run {
       );
     }
     if (cleanupOnly) {
-      await this.#cleanUp(hasResidue);
+      await this.cleanUp(hasResidue);
       return nothing;
     }
     if (!isDifferent && !forceApply) return nothing;
@@ -119,12 +124,12 @@ class Run {
 
   /** No traffic passes meanwhile. Where it fails, nothing is left. */
   async #replace(): Promise<void> {
-    const replace = (): Promise<void> => this.#cleanUp(true).then(() => this.#restore());
+    const replace = (): Promise<void> => this.cleanUp(true).then(() => this.#restore());
     await this.#guarded(() => replace().catch((error: unknown) => this.#undo(true).then(() => Promise.reject(error))));
   }
 
   /** Calls that fail have nothing to remove. What is found afterwards of other settings is removed as well. */
-  async #cleanUp(hasResidue: boolean, xtables = this.#xtables): Promise<void> {
+  async cleanUp(hasResidue: boolean, xtables = this.#xtables): Promise<void> {
     this.#log.info("Performing cleanup of existing iptables");
     await this.#removeAll(hasResidue, xtables);
   }

@@ -28,16 +28,43 @@ export async function findXtables(
   };
   const attempt = (name: string) => tryVariant(name, programs, log).catch(passOver(name));
   const legacy = `${plain}-legacy`;
-  const hasLegacyRules = await hasRules(legacy, programs).catch(passOver(legacy));
-  const found = (hasLegacyRules === true ? await attempt(legacy) : undefined) ?? (await attempt(`${plain}-nft`));
+  const isLegacyInUse = await isInUse(legacy, `${plain}-nft`, programs).catch(passOver(legacy));
+  const found = (isLegacyInUse === true ? await attempt(legacy) : undefined) ?? (await attempt(`${plain}-nft`));
   return found ?? (await tryVariant(plain, programs, log).catch(notFound(failures)));
 }
 
-async function hasRules(name: string, programs: Programs): Promise<boolean> {
+/** Rules of others do not count where the variant on nftables has ours. */
+async function isInUse(legacy: string, nft: string, programs: Programs): Promise<boolean> {
+  const saved = await savedBy(legacy, programs);
+  if (OUR_CHAIN.test(saved) || !/^-A /m.test(saved)) return OUR_CHAIN.test(saved);
+  return !OUR_CHAIN.test(await savedBy(nft, programs).catch(emptyUnlessCut));
+}
+
+/** The variant that was not chosen, where it has chains of ours: those of an earlier run that chose it. */
+export async function findOther(
+  family: Family,
+  chosen: XtablesVariant,
+  programs: Programs,
+  log: Logger,
+): Promise<XtablesVariant | undefined> {
+  const name = `${PLAIN[family]}-${chosen.isLegacy ? "nft" : "legacy"}`;
+  const saved = await savedBy(name, programs).catch(emptyUnlessCut);
+  return OUR_CHAIN.test(saved) ? { name, ...(await versionOf(`${name}-save`, programs, log)) } : undefined;
+}
+
+const OUR_CHAIN = /^:ISTIO_/m;
+
+/** A variant that is missing has no rules. */
+function emptyUnlessCut(error: unknown): string {
+  if (isCut(error)) throw error;
+  return "";
+}
+
+async function savedBy(name: string, programs: Programs): Promise<string> {
   const save = `${name}-save`;
   const saved = await programs.run(save, []);
   if (saved.code !== 0) throw refusal("Cannot list rules", save, saved);
-  return /^-A /m.test(saved.stdout.toString("utf8"));
+  return saved.stdout.toString("utf8");
 }
 
 function notFound(failures: readonly string[]) {

@@ -1,9 +1,9 @@
 import { describeError, type Logger } from "../base/index.ts";
-import { applyIptables, type Undo } from "./apply-iptables.ts";
+import { applyIptables, cleanUpIptables, type Undo } from "./apply-iptables.ts";
 import { checkNft, runNft } from "./apply-nft.ts";
 import { askMachine, MACHINE_FILES, type MachineFiles, servicesOf, uidOf } from "./ask-machine.ts";
 import type { Capture, Family, Machine, RedirectSettings } from "./capture.ts";
-import { findXtables } from "./find-xtables.ts";
+import { findOther, findXtables } from "./find-xtables.ts";
 import { describeEnvironment, describeSettings } from "./narrate.ts";
 import { nftRules } from "./nft-rules.ts";
 import { nftCleanup, nftTransaction } from "./nft-texts.ts";
@@ -11,7 +11,7 @@ import { checkRights, type Programs, programsOf } from "./programs.ts";
 import { lacksDnsServers, readCapture } from "./read-capture.ts";
 import { addRoutes, checkIp, removeRoutes, routeSteps } from "./routes.ts";
 import { checkRedirection } from "./self-check.ts";
-import { dryXtables, realXtables, writeDryRun, type Xtables, type XtablesVariant } from "./xtables.ts";
+import { dryXtables, realXtables, writeDryRun, type XtablesVariant } from "./xtables.ts";
 
 export interface RedirectOptions {
   readonly settings: RedirectSettings;
@@ -80,9 +80,9 @@ async function changeRules(work: Work): Promise<void> {
   const steps = routeSteps(capture, settings.inboundTproxyRouteTable);
   await checkIp(steps, programs);
   if (settings.nativeNftables) await checkNft(programs, settings.cniMode);
-  const xtables = settings.nativeNftables ? undefined : await openXtables(work);
+  const variants = settings.nativeNftables ? undefined : await findVariants(work);
   describe(work);
-  const undo = xtables === undefined ? await applyNft(work) : await applyIptables(capture, settings, xtables, log);
+  const undo = variants === undefined ? await applyNft(work) : await applyXtables(work, variants);
   if (settings.cleanupOnly) await removeRoutes(steps, programs);
   else await addRoutes(steps, programs, log).catch(async (error: unknown) => undo().then(() => Promise.reject(error)));
   if (settings.nativeNftables) log.info(`nftables rules programmed:\n${transactionOf(work)} \n`);
@@ -100,13 +100,33 @@ function transactionOf({ settings, capture }: Work): string {
   return settings.cleanupOnly ? nftCleanup() : nftTransaction(nftRules(capture));
 }
 
+type Variants = Readonly<Partial<Record<Family, XtablesVariant>>>;
+
+async function applyXtables(work: Work, variants: Variants): Promise<Undo> {
+  const { settings, capture, programs, log } = work;
+  if (settings.cleanupOnly || settings.reconcile) await cleanUpOthers(work, variants);
+  return await applyIptables(capture, settings, realXtables(variants, programs, log), log);
+}
+
+/** Rules of ours in the other variant would work beside those of this run. */
+async function cleanUpOthers({ settings, capture, programs, log }: Work, variants: Variants): Promise<void> {
+  if (settings.forceIptablesBinary !== "") return;
+  for (const family of capture.families) {
+    const chosen = variants[family];
+    const other = chosen && (await findOther(family, chosen, programs, log));
+    if (other === undefined) continue;
+    log.info(`Rules of an earlier run are in ${other.name}, too`);
+    await cleanUpIptables(capture, realXtables({ [family]: other }, programs, log), log);
+  }
+}
+
 /** The programs of the families whose rules are wanted: those of the other one need not be there. */
-async function openXtables({ settings, capture, log, programs }: Work): Promise<Xtables> {
+async function findVariants({ settings, capture, log, programs }: Work): Promise<Variants> {
   const variants: Partial<Record<Family, XtablesVariant>> = {};
   for (const family of capture.families) {
     variants[family] = await findXtables(family, settings.forceIptablesBinary, programs, log);
   }
-  return realXtables(variants, programs, log);
+  return variants;
 }
 
 function describe({ settings, machine, env, log }: Work): void {

@@ -121,6 +121,24 @@ describe.skipIf(why !== undefined).each(runtimes())("what cannot be done, by $na
     expect(seen).toMatch(/^code 0\n[23]\n$/);
   });
 
+  const BOTH = `for one in nft legacy; do iptables-$one-save | grep -c -- "-j ISTIO" || true; done`;
+  test.each([
+    ["--cleanup-only", "removes them all", "0\n0\n"],
+    ["--reconcile", "keeps one of them", "0\n[1-9]\\d*\n"],
+  ])("where rules are in both variants of iptables, %s %s", async (flag, _, left) => {
+    const twice = "pilotboat iptables -i '*'; pilotboat iptables -i '*' --force-iptables-binary legacy";
+    const seen = await inNamespace(runtime, `${twice}; pilotboat iptables -i '*' ${flag}; ${BOTH}`);
+    expect(seen).toMatch(new RegExp(`^(?:code 0\n){3}${left}$`));
+  });
+
+  test("a second run changes nothing where another program has rules in the older variant", async () => {
+    const seen = await inNamespace(
+      runtime,
+      `pilotboat iptables -i '*'; iptables-legacy -t nat -A OUTPUT -p 254 -j RETURN; pilotboat iptables -i '*'; ${BOTH}`,
+    );
+    expect(seen).toMatch(/^code 0\ncode 0\n[1-9]\d*\n0\n$/);
+  });
+
   test("the rules of another namespace are changed, and those of this one are not", async () => {
     const seen = await inNamespace(
       runtime,
