@@ -1,8 +1,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { AgentError, describeError, readBody } from "../base/index.ts";
+import { AgentError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import { readNamedFile } from "./named-path.ts";
+import { readInput, readNamedFile } from "./named-path.ts";
 
 /** One document of a file. */
 export interface ManifestText {
@@ -35,7 +35,11 @@ async function readPath(path: string, host: Host): Promise<readonly NamedText[]>
   const at = resolve(host.cwd, path);
   const isFolder = (await stat(at).catch(() => undefined))?.isDirectory() === true; // who reads it says why not
   if (!isFolder) return [{ text: await readNamedFile(at, "-f", MOST_BYTES), source: path }];
-  const names = (await readdir(at)).filter((name) => /\.(ya?ml|json)$/.test(name)).sort();
+  const entries = await readdir(at, { withFileTypes: true });
+  const names = entries
+    .filter((entry) => !entry.isDirectory() && /\.(ya?ml|json)$/.test(entry.name))
+    .map(({ name }) => name)
+    .sort();
   if (names.length === 0)
     throw new AgentError("USAGE", `Cannot use the folder "${path}" (-f): it has no .yaml, .yml or .json file`);
   return Promise.all(
@@ -48,15 +52,10 @@ async function readPath(path: string, host: Host): Promise<readonly NamedText[]>
 
 const MOST_BYTES = 64 * 2 ** 20;
 
-async function readStdin({ openStdin }: Host): Promise<string> {
-  const failed = (reason: string, cause?: unknown): AgentError =>
-    new AgentError("FILE_UNREADABLE", `Cannot read the manifests from stdin: ${reason}`, { cause });
-  if (openStdin === undefined) throw failed("there is none");
-  const bytes = await readBody(openStdin() as AsyncIterable<Buffer>, MOST_BYTES).catch((error: unknown) => {
-    throw failed(describeError(error), error);
-  });
-  if (bytes.length === 0) throw failed("it is empty or closed");
-  return bytes.toString("utf8");
+async function readStdin(host: Host): Promise<string> {
+  const { text } = await readInput("-", "-f", host, MOST_BYTES);
+  if (text !== "") return text;
+  throw new AgentError("FILE_UNREADABLE", "Cannot read the manifests from stdin: it is empty or closed");
 }
 
 /** Between lines that begin with `---`; what is only space or comment is none. */

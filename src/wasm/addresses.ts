@@ -1,9 +1,19 @@
 import { BlockList, isIP } from "node:net";
 import type { Logger } from "../base/index.ts";
 
-/** Where clouds have what only the machine may ask for, and what is no host. Source: istio/istio pkg/wasm, the dialer of fetches. */
-const NEVER = ["169.254.0.0/16", "224.0.0.0/24", "100.100.100.200/32", "fe80::/10", "ff02::/16", "fd00:ec2::/32"];
+/** Where clouds have what only the machine may ask for, also by way of NAT64, and what is no host. Source: istio/istio pkg/wasm, the dialer of fetches. */
+const NEVER = [
+  "169.254.0.0/16",
+  "224.0.0.0/24",
+  "100.100.100.200/32",
+  "fe80::/10",
+  "ff02::/16",
+  "fd00:ec2::/32",
+  "64:ff9b::a9fe:0/112",
+];
 const INSIDE = [
+  "0.0.0.0/8",
+  "::/128",
   "10.0.0.0/8",
   "172.16.0.0/12",
   "192.168.0.0/16",

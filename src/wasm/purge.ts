@@ -25,10 +25,16 @@ const ABANDONED_MS = 3_600_000;
 export async function purge(folder: string, options: PurgeOptions): Promise<number> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   let left = 0;
+  let failure: unknown;
   for (const entry of entries) {
-    if (entry.isDirectory() && /^[0-9a-f]{64}$/.test(entry.name))
+    if (!entry.isDirectory() || !/^[0-9a-f]{64}$/.test(entry.name)) continue;
+    try {
       left += await purgeOne(join(folder, entry.name), options);
+    } catch (error) {
+      failure ??= error; // of another user, perhaps; the others are purged all the same
+    }
   }
+  if (failure !== undefined) throw failure;
   return left;
 }
 

@@ -16,6 +16,7 @@ export async function* unpacked(pieces: Pieces, mostBytes: number): AsyncGenerat
   for (let layers = 0; layers < MOST_LAYERS; layers++) {
     const peeked = await peek(rest, USTAR.at + USTAR.text.length);
     rest = peeked.all;
+    if (isModule(peeked.start)) break; // whatever stands where a tar names itself
     if (isGzip(peeked.start)) rest = limitModule(gunzipped(rest), mostBytes);
     else if (isTar(peeked.start)) rest = fileOfTar(rest, () => true);
     else break;
@@ -65,6 +66,10 @@ async function peek(pieces: Pieces, bytes: number): Promise<{ readonly start: Bu
     }
   }
   return { start: Buffer.concat(read, length).subarray(0, bytes), all: all() };
+}
+
+function isModule(start: Buffer): boolean {
+  return start.toString("latin1", 0, 4) === "\0asm";
 }
 
 function isGzip(start: Buffer): boolean {

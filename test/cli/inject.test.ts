@@ -65,6 +65,12 @@ describe("what is printed", () => {
     expect(stdout).toBe(`${text}---\n${SERVICE}`);
   });
 
+  test("of a folder the files, not the folders in it", async () => {
+    await mkdir(join(folder, "mixed", "other.yaml"), { recursive: true });
+    await writeFile(join(folder, "mixed", "service.yaml"), SERVICE);
+    expect(await run("-f", "mixed", "--built-in")).toMatchObject({ code: 0, stdout: SERVICE });
+  });
+
   test("any number of empty lines costs nothing", async () => {
     const { code, stdout } = await inject(`${"\n".repeat(10_000)}${SERVICE}`);
     expect([code, stdout]).toEqual([0, SERVICE]);

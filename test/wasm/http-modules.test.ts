@@ -309,6 +309,16 @@ test("a cache that closes waits until nothing of a download is left", async () =
   expect(await failed).toContain("the agent stops");
 });
 
+test("a module that has the word of a tar where a tar has it is a module", async () => {
+  await using rig = await cacheRig();
+  const section = Buffer.alloc(400); // one of its own kind, with a name of one byte
+  section.set([0, 0x8d, 0x03, 1, 0x61]);
+  section.write("ustar", 257 - 8, "latin1");
+  const module = Buffer.concat([MODULE.subarray(0, 8), section]);
+  await using server = await serving(module);
+  expect(await readFile(await rig.get(server.origin))).toEqual(module);
+});
+
 test("a module of endless sections is refused soon", async () => {
   await using rig = await cacheRig({ mostBytes: 2 ** 24 });
   const sections = Buffer.concat([MODULE.subarray(0, 8), Buffer.alloc(2 ** 22)]);
