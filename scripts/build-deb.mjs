@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { fetchedEnvoy } from "./image/fetched-envoy.mjs";
 
 const ARCHITECTURES = { x64: "amd64", arm64: "arm64" };
 const SECONDS = Number(process.env.SOURCE_DATE_EPOCH ?? 0);
@@ -21,7 +22,7 @@ const SECONDS = Number(process.env.SOURCE_DATE_EPOCH ?? 0);
 if (!existsSync("dist/pilotboat"))
   throw new Error("dist/pilotboat is missing: run npm run build && npm run build:executable");
 const { version, description } = JSON.parse(readFileSync("package.json", "utf8"));
-const envoy = execFileSync("dist/pilotboat", ["envoy", "which"], { encoding: "utf8" }).trim();
+const envoy = fetchedEnvoy();
 const architecture = ARCHITECTURES[process.arch];
 
 const FILES = [

@@ -1,9 +1,9 @@
 // The proxy image as an OCI layout in dist/image/VARIANT, without Docker: `npm run build:image -- [distroless] [debug]`.
 // For this machine's processor; Dockerfile.proxy makes the same one with Docker, for others, too.
-import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { ALTERNATIVES, ENVOY, FILES, FOLDERS, LINKS, PACKAGES, PROXY_ID, RUN } from "./image/contents.mjs";
 import { debianEntries } from "./image/debian.mjs";
+import { fetchedEnvoy } from "./image/fetched-envoy.mjs";
 import { layoutIn } from "./image/layout.mjs";
 
 const ARCHITECTURES = { x64: "amd64", arm64: "arm64" };
@@ -15,7 +15,7 @@ const unknown = wanted.find((name) => !Object.hasOwn(PACKAGES, name));
 if (unknown !== undefined) fail(`There is no variant "${unknown}"; there are: ${Object.keys(PACKAGES).join(", ")}`);
 for (const { from } of FILES)
   if (!existsSync(from)) fail(`${from} is missing: run npm run build && npm run build:executable`);
-const envoy = execFileSync("dist/pilotboat", ["envoy", "which"], { encoding: "utf8" }).trim();
+const envoy = fetchedEnvoy();
 for (const variant of wanted) await build(variant);
 
 async function build(variant) {

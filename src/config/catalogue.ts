@@ -464,7 +464,7 @@ export const CATALOGUE = {
     type: "string",
     parser: oneOf("adapt", "refuse"),
     default: "refuse",
-    help: "Istio's filters that this Envoy does not have: adapt leaves those without policy out, refuse passes them on, and Envoy refuses them. adapt with up and run",
+    help: "Istio's filters that this Envoy does not have: adapt leaves those without policy out, refuse passes them on, and Envoy refuses them. adapt with up, run, clone and gateway, and in the proxy image and the Debian package",
     room: "xds",
   } as Setting<"adapt" | "refuse">,
   isCoreDumpEnabled: bool({

@@ -31,6 +31,10 @@ test.each(["debug", "distroless"])("Dockerfile.proxy puts the same into %s as th
   expect(lines).toContain(`WORKDIR ${RUN.WorkingDir}`);
   expect(lines).toContain(`ENTRYPOINT ${JSON.stringify(RUN.Entrypoint)}`);
   expect(lines).toContain("ARG STOCK_ENVOY=adapt");
+  const { default: version } = JSON.parse(readFileSync("envoy.lock.json", "utf8"));
+  expect(lines).toContain(`ARG ENVOY_VERSION=${version}`);
+  const env = ["PILOTBOAT_STOCK_ENVOY=${STOCK_ENVOY}", "ISTIO_META_ISTIO_PROXY_SHA=envoy:${ENVOY_VERSION}"];
+  expect(lines).toContain(`ENV ${env.join(" ")}`);
   expect(lines.filter((line) => line.startsWith("CMD"))).toEqual([]);
 });
 
