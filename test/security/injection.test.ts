@@ -104,7 +104,10 @@ function reportOf(text: string): AgentReport {
       token: { kind: text, leftMs: 1, expiresAtMs: 1 },
       files: [],
       outputProblem: text,
-      troubles: [{ text, sinceMs: 0 }, { text, sinceMs: 1 }],
+      troubles: [
+        { text, sinceMs: 0 },
+        { text, sinceMs: 1 },
+      ],
     },
     timeline: {},
     leftOut: [{ filter: text, type: text, lost: text }],
