@@ -4,6 +4,8 @@ import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { AgentReport } from "../../src/agent/index.ts";
+import { silentLogger } from "../../src/base/index.ts";
+import { startControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
 import { silentNames, whyNoMounts } from "../support/names.ts";
 import { run, runtimes, start } from "../support/pilotboat.ts";
 import { freePorts } from "../support/ports.ts";
@@ -100,7 +102,12 @@ describe.each(runtimes())("why the proxy is not ready on $name", (runtime) => {
 
   test("the name table is awaited: the reference's phrase, and no cause", async () => {
     await using sandbox = await createSandbox(runtime);
-    await using _plane = await sandbox.startControlPlane(); // has no names
+    const { outbound, inbound, controlPlane: planePort } = sandbox.ports;
+    const values = { OUTBOUND_PORT: String(outbound), INBOUND_PORT: String(inbound), APP_PORT: "1" };
+    const options = { resources: QUICKSTART, port: planePort, values, log: silentLogger };
+    await using plane = await startControlPlane(options, new AbortController().signal);
+    plane.faults.withhold("type.googleapis.com/istio.networking.nds.v1.NameTable");
+    await writeCredentials(plane, sandbox.folder, { namespace: "default", serviceAccount: "quickstart" });
     const [port] = await freePorts(1);
     const env = { ISTIO_META_DNS_CAPTURE: "true", DNS_PROXY_ADDR: `127.0.0.1:${port}` };
     await using _agent = await sandbox.startProxy({ env });
