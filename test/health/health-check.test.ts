@@ -62,7 +62,8 @@ test("only changes are reported: refused, accepting, refused", async () => {
   await expect.poll(probes).toBeGreaterThan(3); // and all that time there is nothing to report
   await new Promise((done) => server.close(done));
   await expect.poll(() => events.length).toBe(3);
-  expect(events).toEqual([expect.stringContaining("ECONNREFUSED"), "healthy", expect.stringContaining("ECONNREFUSED")]);
+  const gone = /ECONN(REFUSED|RESET)/; // a question may be under way while the server closes
+  expect(events).toEqual([expect.stringContaining("ECONNREFUSED"), "healthy", expect.stringMatching(gone)]);
   const lines = log.join("");
   expect(lines).toMatch(/info\thealthcheck\tstarting health check for connect .* in 0s/);
   expect(lines).toMatch(/info\thealthcheck\tsuccess threshold hit, marking as healthy/);
