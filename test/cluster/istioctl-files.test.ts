@@ -50,38 +50,35 @@ describe.runIf(istioctl !== undefined)("files that istioctl writes", { timeout: 
       env = sourced(await readFile(vm("cluster.env"), "utf8"));
     }, 60_000);
 
-    test.each(runtimes())(
-      "$name starts with them, and istiod registers it",
-      async (runtime) => {
-        const run = join(folder, runtime.name);
-        // where Istio's documents tell to put them, below the run folder
-        await place(vm("root-cert.pem"), join(run, "etc/certs/root-cert.pem"));
-        await place(vm("istio-token"), join(run, "var/run/secrets/tokens/istio-token"));
-        await place(vm("mesh.yaml"), join(run, "etc/istio/config/mesh"));
-        // as istio-start.sh does
-        const certs = { PROV_CERT: "./etc/certs", OUTPUT_CERTS: "./etc/certs", INSTANCE_IP: "127.0.0.1" };
-        await using proxy = await startAgent(runtime, cluster, {
-          folder: run,
-          args: ["sidecar"],
-          env: { ...env, ...certs },
-        });
-        await expect.poll(() => proxy.readyStatus()).toBe(200);
-        expect(await proxy.rejectedUpdates()).toBe(0);
-        expect(proxy.command.stdout()).toContain("starting health check for GET http://127.0.0.1:8080/health");
-        const entries = `/apis/networking.istio.io/v1/namespaces/${cluster.namespace}/workloadentries`;
-        await cluster.api.until(entries, ({ items }) => items.some(isOfGroup));
-        await stopped(proxy);
-        // with the certificate that the agent has written, as after a reboot when the token is long expired
-        await rm(join(run, "var/run/secrets/tokens"), { recursive: true });
-        await using again = await startAgent(runtime, cluster, {
-          folder: run,
-          args: ["sidecar"],
-          env: { ...env, ...certs },
-        });
-        await expect.poll(() => again.readyStatus()).toBe(200);
-        await stopped(again);
-      },
-    );
+    test.each(runtimes())("$name starts with them, and istiod registers it", async (runtime) => {
+      const run = join(folder, runtime.name);
+      // where Istio's documents tell to put them, below the run folder
+      await place(vm("root-cert.pem"), join(run, "etc/certs/root-cert.pem"));
+      await place(vm("istio-token"), join(run, "var/run/secrets/tokens/istio-token"));
+      await place(vm("mesh.yaml"), join(run, "etc/istio/config/mesh"));
+      // as istio-start.sh does
+      const certs = { PROV_CERT: "./etc/certs", OUTPUT_CERTS: "./etc/certs", INSTANCE_IP: "127.0.0.1" };
+      await using proxy = await startAgent(runtime, cluster, {
+        folder: run,
+        args: ["sidecar"],
+        env: { ...env, ...certs },
+      });
+      await expect.poll(() => proxy.readyStatus()).toBe(200);
+      expect(await proxy.rejectedUpdates()).toBe(0);
+      expect(proxy.command.stdout()).toContain("starting health check for GET http://127.0.0.1:8080/health");
+      const entries = `/apis/networking.istio.io/v1/namespaces/${cluster.namespace}/workloadentries`;
+      await cluster.api.until(entries, ({ items }) => items.some(isOfGroup));
+      await stopped(proxy);
+      // with the certificate that the agent has written, as after a reboot when the token is long expired
+      await rm(join(run, "var/run/secrets/tokens"), { recursive: true });
+      await using again = await startAgent(runtime, cluster, {
+        folder: run,
+        args: ["sidecar"],
+        env: { ...env, ...certs },
+      });
+      await expect.poll(() => again.readyStatus()).toBe(200);
+      await stopped(again);
+    });
   });
 
   describe("for a pod", () => {
