@@ -14,16 +14,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { fetchedEnvoy } from "./image/fetched-envoy.mjs";
-
-const ARCHITECTURES = { x64: "amd64", arm64: "arm64" };
-const SECONDS = Number(process.env.SOURCE_DATE_EPOCH ?? 0);
+import { ARCHITECTURE, fetchedEnvoy, SECONDS } from "./package-words.mjs";
 
 if (!existsSync("dist/pilotboat"))
   throw new Error("dist/pilotboat is missing: run npm run build && npm run build:executable");
 const { version, description } = JSON.parse(readFileSync("package.json", "utf8"));
 const envoy = fetchedEnvoy();
-const architecture = ARCHITECTURES[process.arch];
 
 const FILES = [
   ["dist/pilotboat", "/usr/bin/pilotboat", 0o755],
@@ -45,7 +41,7 @@ try {
   place("/DEBIAN/conffiles", 0o644, (path) => writeFileSync(path, "/var/lib/istio/envoy/sidecar.env\n"));
   place("/DEBIAN/control", 0o644, (path) => writeFileSync(path, control()));
   chmodSync(root, 0o755);
-  const file = `dist/pilotboat_${version}_${architecture}.deb`;
+  const file = `dist/pilotboat_${version}_${ARCHITECTURE}.deb`;
   const env = { ...process.env, SOURCE_DATE_EPOCH: String(SECONDS) }; // dpkg-deb clamps times to it
   execFileSync("dpkg-deb", ["--root-owner-group", "-Zgzip", "-z6", "--build", root, file], {
     env,
@@ -66,7 +62,7 @@ function place(to, mode, write) {
 
 function control() {
   const fields = {
-    ...{ Package: "pilotboat", Version: version, Architecture: architecture, Section: "net", Priority: "optional" },
+    ...{ Package: "pilotboat", Version: version, Architecture: ARCHITECTURE, Section: "net", Priority: "optional" },
     ...{
       Maintainer: "The pilotboat developers <pilotboat@localhost>",
       Depends: "libc6 (>= 2.31), passwd, ca-certificates",

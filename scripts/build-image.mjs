@@ -3,12 +3,8 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { ALTERNATIVES, ENVOY, FILES, FOLDERS, LINKS, PACKAGES, PROXY_ID, RUN } from "./image/contents.mjs";
 import { debianEntries } from "./image/debian.mjs";
-import { fetchedEnvoy } from "./image/fetched-envoy.mjs";
 import { layoutIn } from "./image/layout.mjs";
-
-const ARCHITECTURES = { x64: "amd64", arm64: "arm64" };
-/** The time of every file: the same contents give the same image. Source: reproducible-builds.org/specs/source-date-epoch. */
-const SECONDS = Number(process.env.SOURCE_DATE_EPOCH ?? 0);
+import { ARCHITECTURE, fetchedEnvoy, SECONDS } from "./package-words.mjs";
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : ["distroless"];
 const unknown = wanted.find((name) => !Object.hasOwn(PACKAGES, name));
@@ -24,7 +20,7 @@ async function build(variant) {
   rmSync(staged, { recursive: true, force: true });
   mkdirSync(staged, { recursive: true });
   const layout = layoutIn(staged);
-  const base = [...(await debianEntries(PACKAGES[variant])), ...(await accounts())];
+  const base = [...(await debianEntries(PACKAGES[variant])), ...accounts()];
   const layers = [
     await layout.addLayer(withRoots(base), SECONDS),
     await layout.addLayer([{ name: ENVOY, type: "file", mode: 0o755, file: envoy }], SECONDS),
@@ -54,7 +50,7 @@ function ownEntries() {
 }
 
 /** What Debian's maintainer scripts would make. */
-async function accounts() {
+function accounts() {
   const text = (name, lines) => ({ name, type: "file", mode: 0o644, content: Buffer.from(`${lines.join("\n")}\n`) });
   const users = [
     "root:x:0:0:root:/root:/usr/sbin/nologin",
@@ -86,11 +82,7 @@ function withRoots(entries) {
   const roots = entries.filter(({ name }) => /^\/usr\/share\/ca-certificates\/.*\.crt$/.test(name));
   const content = Buffer.concat(roots.sort((a, b) => (a.name < b.name ? -1 : 1)).map((entry) => entry.content));
   const bundle = { name: "/etc/ssl/certs/ca-certificates.crt", type: "file", mode: 0o644, content };
-  return [
-    ...entries.filter((entry) => !roots.includes(entry) && entry.name !== "/var/run"),
-    bundle,
-    link("/var/run", "/run"),
-  ];
+  return [...entries.filter((entry) => !roots.includes(entry)), bundle];
 }
 
 function labelsOf(variant) {
@@ -110,7 +102,7 @@ function configOf(labels) {
     "PILOTBOAT_STOCK_ENVOY=adapt", // upstream's Envoy is in here on purpose
   ];
   const created = new Date(SECONDS * 1_000).toISOString();
-  return { created, architecture: ARCHITECTURES[process.arch], os: "linux", config: { ...RUN, Env, Labels: labels } };
+  return { created, architecture: ARCHITECTURE, os: "linux", config: { ...RUN, Env, Labels: labels } };
 }
 
 function fail(text) {

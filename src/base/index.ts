@@ -1,4 +1,4 @@
-export { aborted, type Clock, pause, systemClock } from "./clock.ts";
+export { aborted, type Clock, LONGEST_TIMER_MS, pause, systemClock } from "./clock.ts";
 export { connectionLimit } from "./connection-limit.ts";
 export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
 export * from "./duration.ts";

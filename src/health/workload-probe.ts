@@ -1,4 +1,4 @@
-import { joinHostPort } from "../base/index.ts";
+import { joinHostPort, LONGEST_TIMER_MS } from "../base/index.ts";
 import type { ReadinessProbe } from "../istio/mesh/index.ts";
 
 /** What is asked of the workload, how often, and how many answers in a row count. */
@@ -43,9 +43,6 @@ export function readProbe(probe: ReadinessProbe): WorkloadProbe {
     failureThreshold: probe.failureThreshold || 1,
   };
 }
-
-/** Node fires timers beyond this length, 24 days, at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 function methodOf({ httpGet, tcpSocket, exec, grpc }: ReadinessProbe): ProbeMethod {
   if (httpGet !== undefined) {

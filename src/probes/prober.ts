@@ -1,4 +1,4 @@
-import { describeError, joinHostPort, type Logger, pause, startLimit } from "../base/index.ts";
+import { describeError, joinHostPort, LONGEST_TIMER_MS, type Logger, pause, startLimit } from "../base/index.ts";
 import {
   checkHealth,
   createExchanges,
@@ -92,7 +92,7 @@ type Around = ProberOptions & { readonly exchanges: Exchanges };
 
 async function ask(probe: AppProbe, request: ProbeRequest, around: Around): Promise<ProbeAnswer> {
   const limitMs = probe.timeoutMs === 0 && probe.kind === "grpc" ? GRPC_LIMIT_MS : probe.timeoutMs;
-  const mostMs = Math.min(limitMs || LONGEST_MS, LONGEST_MS);
+  const mostMs = limitMs || LONGEST_TIMER_MS; // who asks without a limit ends it by leaving
   const limit = startLimit(request.gone, mostMs, () => new Error(`no answer within ${limitMs} ms`));
   const { signal } = limit;
   try {
@@ -104,9 +104,6 @@ async function ask(probe: AppProbe, request: ProbeRequest, around: Around): Prom
     limit[Symbol.dispose]();
   }
 }
-
-/** Node's longest timer, 24 days: whoever asks without a limit ends it by leaving. */
-const LONGEST_MS = 2 ** 31 - 1;
 
 type HttpProbe = Extract<AppProbe, { kind: "http" }>;
 type GrpcProbe = Extract<AppProbe, { kind: "grpc" }>;

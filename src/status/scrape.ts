@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { describeError, type Logger, type MetricsRegistry } from "../base/index.ts";
+import { describeError, LONGEST_TIMER_MS, type Logger, type MetricsRegistry } from "../base/index.ts";
 import { METRIC_PREFIX } from "../istio/index.ts";
 import { acceptForApplication, acceptForEnvoy } from "./accept.ts";
 import { commonFormat, formatOf, isOpenMetrics, TEXT_FORMAT, wholeLines } from "./exposition.ts";
@@ -218,5 +218,5 @@ function timeoutMs(header: string | string[] | undefined, log: Logger): number {
     log.warn("failed to parse scrape timeout", { header });
     return DEFAULT_TIMEOUT_MS * USABLE_TIME;
   }
-  return Math.ceil(Math.min(seconds * 1_000 * USABLE_TIME, 2 ** 31 - 1));
+  return Math.ceil(Math.min(seconds * 1_000 * USABLE_TIME, LONGEST_TIMER_MS));
 }

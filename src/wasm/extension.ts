@@ -1,3 +1,4 @@
+import { LONGEST_TIMER_MS } from "../base/index.ts";
 import { TYPED_STRUCTS } from "../proto/struct.ts";
 import { bytesOf, encodeFields, fieldOf, nameIn, readFields, rewriteFields, textOf, typeOf } from "../proto/wire.ts";
 import { messageOfStruct } from "./typed-struct.ts";
@@ -65,7 +66,6 @@ const HTTP_URI = { uri: 1, timeout: 3 } as const;
 const ENVIRONMENT = { hostKeys: 1, keyValues: 2 } as const;
 const FAIL_OPEN = 3;
 const DEFAULT_TIMEOUT_MS = 5_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1; // Node takes more for 1 ms
 /** What istiod writes for a module without a checksum: Envoy wants one. */
 const NO_CHECKSUM = "nil";
 const PRIVATE_PREFIX = "ISTIO_META_";

@@ -47,11 +47,11 @@ export class WasmPart implements Part {
       folder: await cacheFolder(config),
       transport: createTransport(reach),
       images: imageSource({ reach, env: context.host.env, isInsecure: reach.isUnverified, log }),
-      requestTimeoutMs: atMostTimer(settings.wasmRequestTimeoutMs || DEFAULT_REQUEST_TIMEOUT_MS),
+      requestTimeoutMs: settings.wasmRequestTimeoutMs || DEFAULT_REQUEST_TIMEOUT_MS,
       attempts: settings.wasmMaxRetries,
       mostBytes: settings.wasmMaxBytes,
       expiryMs: settings.wasmModuleExpiryMs || DEFAULT_EXPIRY_MS,
-      purgeIntervalMs: atMostTimer(settings.wasmPurgeIntervalMs || DEFAULT_PURGE_INTERVAL_MS),
+      purgeIntervalMs: settings.wasmPurgeIntervalMs || DEFAULT_PURGE_INTERVAL_MS,
       isInUse: (file) => this.report().wasm.some((module) => module.file === file),
       log,
       metrics,
@@ -78,16 +78,10 @@ export class WasmPart implements Part {
 type Settings = AgentConfig["settings"];
 
 const HTTP_PORT = "80";
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 // what the reference takes for 0
 const DEFAULT_REQUEST_TIMEOUT_MS = 5_000;
 const DEFAULT_EXPIRY_MS = 86_400_000;
 const DEFAULT_PURGE_INTERVAL_MS = 3_600_000;
-
-/** What a timer holds: Node takes more for 1 ms. */
-function atMostTimer(ms: number): number {
-  return Math.min(ms, LONGEST_TIMER_MS);
-}
 
 function* wasmSettings(settings: Settings): Generator<unknown> {
   yield settings.wasmInsecureRegistries;
