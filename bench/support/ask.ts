@@ -14,9 +14,9 @@ export async function untilAnswered(port: number): Promise<number> {
 }
 
 /** The status of one request on a new connection; undefined when there was no answer. */
-export function ask(port: number): Promise<number | undefined> {
+export function ask(port: number, path = "/"): Promise<number | undefined> {
   return new Promise((done) => {
-    const call = request({ host: "127.0.0.1", port, agent: false, timeout: 1_000 }, (response) => {
+    const call = request({ host: "127.0.0.1", port, path, agent: false, timeout: 1_000 }, (response) => {
       response.resume();
       response.once("end", () => done(response.statusCode));
       response.once("error", () => done(undefined));
