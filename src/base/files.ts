@@ -1,6 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { constants } from "node:fs";
-import { mkdir, open, rename, stat, unlink } from "node:fs/promises";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  type Stats,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname } from "node:path";
 import { AgentError, describeError, systemCode } from "./errors.ts";
 import { kindOfPlace } from "./read-file.ts";
@@ -62,19 +73,19 @@ export async function stageFile(
   const temporary = folder.at(`${name}.${randomBytes(6).toString("hex")}.tmp`);
   let isStaged = false;
   const discard = async (): Promise<void> => {
-    if (isStaged) await unlink(temporary).catch(() => undefined); // the write's own failure is what matters
+    if (isStaged) unlinkIfThere(temporary); // the write's own failure is what matters
     await folder[Symbol.asyncDispose]();
   };
   try {
-    await refuseOther(folder.at(name));
-    const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
+    refuseOther(folder.at(name));
+    const file = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
     isStaged = true;
     try {
-      await file.chmod(mode);
-      if (owner !== undefined) await file.chown(owner.uid, owner.gid);
-      await file.writeFile(content);
+      fchmodSync(file, mode);
+      if (owner !== undefined) fchownSync(file, owner.uid, owner.gid);
+      writeFileSync(file, content);
     } finally {
-      await file.close();
+      closeSync(file);
     }
   } catch (error) {
     await discard();
@@ -83,7 +94,7 @@ export async function stageFile(
   return {
     async commit() {
       try {
-        await rename(temporary, folder.at(name));
+        renameSync(temporary, folder.at(name));
         isStaged = false;
       } catch (error) {
         throw unwritable(path, error);
@@ -94,17 +105,34 @@ export async function stageFile(
 }
 
 /** As root, a rename would replace even /dev/null. A folder is refused by the rename itself. */
-async function refuseOther(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined); // mostly there is nothing yet
+function refuseOther(path: string): void {
+  const found = lookAt(path); // mostly there is nothing yet
   if (found === undefined || found.isFile() || found.isDirectory()) return;
   throw new Error(`it is ${kindOfPlace(found)}, wanted a regular file`);
+}
+
+/** What is there, behind links; undefined for whatever keeps us from seeing it. */
+function lookAt(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
+}
+
+function unlinkIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // it is gone, or stays
+  }
 }
 
 /** Removes a file, or a link itself, in the folder that its path means; absent is fine. Rejects with the system's error. */
 export async function removeFile(path: string): Promise<void> {
   try {
     await using folder = await holdFolder(dirname(path));
-    await unlink(folder.at(basename(path)));
+    unlinkSync(folder.at(basename(path)));
   } catch (error) {
     if (systemCode(error) !== "ENOENT") throw error;
   }
@@ -113,7 +141,7 @@ export async function removeFile(path: string): Promise<void> {
 /** Gives a file another name in its folder. Rejects with UNTRUSTED_PATH, or with the system's error. */
 export async function renameFile(path: string, name: string): Promise<void> {
   await using folder = await holdFolder(dirname(path));
-  await rename(folder.at(basename(path)), folder.at(name));
+  renameSync(folder.at(basename(path)), folder.at(name));
 }
 
 async function enterFolder(path: string, modeToMake: number | undefined): Promise<TrustedFolder> {
@@ -131,13 +159,15 @@ async function enterFolder(path: string, modeToMake: number | undefined): Promis
  * that one never returns. Rejects with UNTRUSTED_PATH, or with the system's error.
  */
 export async function makeFolder(path: string, mode = 0o700): Promise<void> {
-  if ((await stat(path).catch(() => undefined)) !== undefined) return;
+  if (lookAt(path) !== undefined) return;
   const above = dirname(path);
   if (above !== path) await makeFolder(above, mode);
   await using folder = await holdFolder(above);
-  await mkdir(folder.at(basename(path)), mode).catch((error: unknown) => {
+  try {
+    mkdirSync(folder.at(basename(path)), mode);
+  } catch (error) {
     if (systemCode(error) !== "EEXIST") throw error; // another process may make the same folder at the same time
-  });
+  }
 }
 
 function unwritable(path: string, error: unknown): AgentError {

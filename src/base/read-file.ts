@@ -1,5 +1,4 @@
-import { constants, type Stats } from "node:fs";
-import { type FileHandle, open, readlink, stat } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync, type Stats, statSync } from "node:fs";
 import { describeError, systemCode } from "./errors.ts";
 
 export interface ReadOptions {
@@ -38,17 +37,17 @@ export function isAbsent(error: unknown): boolean {
  */
 export async function readRegularFile(path: string, options: ReadOptions = {}): Promise<Buffer> {
   const { mostBytes = MOST_BYTES } = options;
-  const { file, found } = await openFile(path);
+  const { file, found } = openFile(path);
   try {
-    await refuseOther(found, { mayBeNull: true });
+    refuseOther(found, { mayBeNull: true });
     if (found.size > mostBytes) throw tooLarge(found.size, mostBytes);
-    return await readUpTo(file, found.size, mostBytes);
+    return readUpTo(file, found.size, mostBytes);
   } catch (error) {
     throw error instanceof FileProblem
       ? error
       : new FileProblem("unusable", systemCode(error) ?? "EIO", describeError(error));
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
@@ -59,11 +58,11 @@ export async function readTextFile(path: string, options: ReadOptions = {}): Pro
 
 /** Opens the file as `readRegularFile` would, and reads nothing. Rejects with a FileProblem. */
 export async function checkRegularFile(path: string): Promise<void> {
-  const { file, found } = await openFile(path);
+  const { file, found } = openFile(path);
   try {
-    await refuseOther(found, { mayBeNull: false });
+    refuseOther(found, { mayBeNull: false });
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
@@ -76,33 +75,38 @@ export function kindOfPlace(found: Pick<Stats, "isFile" | "isDirectory" | "isFIF
   return found.isSymbolicLink() ? "a link" : "a device";
 }
 
-async function openFile(path: string): Promise<{ readonly file: FileHandle; readonly found: Stats }> {
+/** `file` is a descriptor. */
+function openFile(path: string): { readonly file: number; readonly found: Stats } {
   // non-blocking: a FIFO without a writer opens at once; no controlling terminal: one in the way must not become ours
   const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
-  const file = await open(path, flags).catch(async (error: unknown) => {
-    throw await explainOpen(path, error);
-  });
+  let file: number;
   try {
-    return { file, found: await file.stat() };
+    file = openSync(path, flags);
   } catch (error) {
-    await file.close();
+    throw explainOpen(path, error);
+  }
+  try {
+    return { file, found: fstatSync(file) };
+  } catch (error) {
+    closeSync(file);
     throw error;
   }
 }
 
-async function refuseOther(found: Stats, { mayBeNull }: { readonly mayBeNull: boolean }): Promise<void> {
+function refuseOther(found: Stats, { mayBeNull }: { readonly mayBeNull: boolean }): void {
   const kind = kindOfPlace(found);
   if (kind === undefined) return;
-  if (mayBeNull && found.isCharacterDevice() && found.rdev === (await stat("/dev/null")).rdev) return;
+  if (mayBeNull && found.isCharacterDevice() && found.rdev === statSync("/dev/null").rdev) return;
   throw notRegular(kind);
 }
 
 /** Until the end, not until the size that was seen: the files of /proc say 0, and a file may grow meanwhile. */
-async function readUpTo(file: FileHandle, size: number, mostBytes: number): Promise<Buffer> {
+function readUpTo(file: number, size: number, mostBytes: number): Buffer {
   const chunks: Buffer[] = [];
   let total = 0;
   for (let next = size + 1; ; next = 65_536) {
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(next), 0, next, total);
+    const buffer = Buffer.allocUnsafe(next);
+    const bytesRead = readSync(file, buffer, 0, next, total);
     total += bytesRead;
     if (total > mostBytes) throw tooLarge(total, mostBytes);
     chunks.push(buffer.subarray(0, bytesRead));
@@ -120,11 +124,11 @@ function tooLarge(bytes: number, mostBytes: number): FileProblem {
   return new FileProblem("unusable", "EFBIG", `it has ${bytes} bytes, at most ${mostBytes} are read`);
 }
 
-async function explainOpen(path: string, error: unknown): Promise<FileProblem> {
+function explainOpen(path: string, error: unknown): FileProblem {
   const code = systemCode(error) ?? "EIO";
   switch (code) {
     case "ENOENT": {
-      const target = await readlink(path).catch(() => undefined); // not a link, or gone
+      const target = targetOf(path);
       if (target === undefined) return new FileProblem("absent", code, "no such file or directory");
       return new FileProblem("unusable", code, `it is a link to "${target}", which leads to no file`);
     }
@@ -133,23 +137,41 @@ async function explainOpen(path: string, error: unknown): Promise<FileProblem> {
     case "ELOOP":
       return new FileProblem("unusable", code, "its links form a loop");
     case "ENXIO":
-      return notRegular((await kindAt(path)) ?? "a device");
+      return notRegular(kindAt(path) ?? "a device");
     case "EACCES":
     case "EPERM":
-      return new FileProblem("unusable", code, await explainRefusal(path));
+      return new FileProblem("unusable", code, explainRefusal(path));
     default:
       return new FileProblem("unusable", code, describeError(error));
   }
 }
 
-async function kindAt(path: string): Promise<string | undefined> {
-  const found = await stat(path).catch(() => undefined); // gone meanwhile
+/** Of a link; undefined for what is none, or gone. */
+function targetOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined for what is gone meanwhile, or lies in a folder that is closed to us. */
+function lookAt(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function kindAt(path: string): string | undefined {
+  const found = lookAt(path);
   return found && kindOfPlace(found);
 }
 
-async function explainRefusal(path: string): Promise<string> {
+function explainRefusal(path: string): string {
   const us = `permission denied for uid ${process.geteuid?.() ?? "?"} gid ${process.getegid?.() ?? "?"}`;
-  const found = await stat(path).catch(() => undefined); // the folder itself may be closed to us
+  const found = lookAt(path);
   if (found === undefined) return `${us}, its folder cannot be entered`;
   const mode = (found.mode & 0o777).toString(8).padStart(4, "0");
   return `${us}, the file belongs to uid ${found.uid} gid ${found.gid} with mode ${mode}`;

@@ -1,5 +1,5 @@
-import type { BigIntStats } from "node:fs";
-import { lstat, readlink, stat, unlink } from "node:fs/promises";
+import { type BigIntStats, lstatSync, unlinkSync } from "node:fs";
+import { readlink, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { basename, dirname } from "node:path";
 import { AgentError, describeError, systemCode } from "./errors.ts";
@@ -25,7 +25,7 @@ const PROBE_MS = 1_000;
 
 /** Looks without changing anything. Rejects with the system's error when the folder cannot be entered. */
 export async function lookAtSocketPlace(path: string): Promise<SocketPlace> {
-  const found = await statOrAbsent(path);
+  const found = statOrAbsent(path);
   if (found === undefined) return { kind: "absent" };
   if (found.isSymbolicLink()) return lookThroughLink(path);
   if (!found.isSocket()) return { kind: "other", what: kindOfPlace(found) ?? "a regular file" };
@@ -66,14 +66,16 @@ export function socketInUse(path: string, inTheWay: string | undefined): AgentEr
 export async function removeDeadSocket(path: string, found: DeadSocket): Promise<void> {
   await using folder = await holdFolder(dirname(path));
   const place = folder.at(basename(path));
-  const now = await statOrAbsent(place);
+  const now = statOrAbsent(place);
   if (now === undefined) return;
   if (now.ino !== found.ino || now.dev !== found.dev || now.ctimeNs !== found.ctimeNs) {
     throw socketInUse(path, "a socket that another process just made");
   }
-  await unlink(place).catch((error: unknown) => {
+  try {
+    unlinkSync(place);
+  } catch (error) {
     if (systemCode(error) !== "ENOENT") throw error; // else another one was quicker to remove it
-  });
+  }
 }
 
 /** A live socket may be reached by a link; the link itself is never taken for a socket, so it is never removed. */
@@ -87,13 +89,9 @@ async function lookThroughLink(path: string): Promise<SocketPlace> {
   return refusal === undefined ? { kind: "alive" } : what(`a socket that does not answer (${refusal.text})`);
 }
 
-async function statOrAbsent(path: string): Promise<BigIntStats | undefined> {
-  try {
-    return await lstat(path, { bigint: true });
-  } catch (error) {
-    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return undefined;
-    throw error;
-  }
+/** Throws the system's error for a folder that cannot be entered. */
+function statOrAbsent(path: string): BigIntStats | undefined {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false }); // ENOENT and ENOTDIR are no entry
 }
 
 interface Refusal {

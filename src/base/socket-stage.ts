@@ -1,6 +1,18 @@
 import { randomBytes } from "node:crypto";
-import { constants } from "node:fs";
-import { chmod, chown, link, lstat, mkdir, open, rename, rm, rmdir, unlink } from "node:fs/promises";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+} from "node:fs";
 import { basename, dirname } from "node:path";
 import { systemCode } from "./errors.ts";
 import type { Owner } from "./files.ts";
@@ -25,32 +37,34 @@ export async function openStage(path: string): Promise<SocketStage> {
   const folder = await holdFolder(dirname(path));
   const name = `.${randomBytes(3).toString("hex")}`;
   try {
-    await mkdir(folder.at(name), 0o700);
-    const inside = await openPrivate(folder.at(name));
+    mkdirSync(folder.at(name), 0o700);
+    const inside = openPrivate(folder.at(name));
     // its name is chosen anew each time: Node removes what has it when the server closes
     const staged = `${inside.here}/${randomBytes(3).toString("hex")}`;
     let isPlaced = false;
     return {
       path: staged,
       async place({ mode, owner }) {
-        await chmod(staged, mode);
-        if (owner !== undefined) await chown(staged, owner.uid, owner.gid);
-        const { ino, dev } = await lstat(staged);
+        chmodSync(staged, mode);
+        if (owner !== undefined) chownSync(staged, owner.uid, owner.gid);
+        const { ino, dev } = lstatSync(staged);
         const target = folder.at(basename(path));
-        await moveTo(staged, target);
+        moveTo(staged, target);
         isPlaced = true;
         return {
           async [Symbol.asyncDispose]() {
-            const now = await lstat(target).catch(() => undefined); // removed already
-            if (now?.ino === ino && now.dev === dev) await unlink(target).catch(() => undefined);
+            ignoreFailure(() => {
+              const now = lstatSync(target); // throws when it is removed already
+              if (now.ino === ino && now.dev === dev) unlinkSync(target);
+            });
             await folder[Symbol.asyncDispose]();
           },
         };
       },
       async [Symbol.asyncDispose]() {
-        await rm(staged, { force: true });
-        await inside[Symbol.asyncDispose]();
-        await rmdir(folder.at(name)).catch(() => undefined); // in a folder of everybody somebody may have moved it
+        ignoreFailure(() => unlinkSync(staged)); // mostly it was moved
+        inside[Symbol.dispose]();
+        ignoreFailure(() => rmdirSync(folder.at(name))); // in a folder of everybody somebody may have moved it
         if (!isPlaced) await folder[Symbol.asyncDispose]();
       },
     };
@@ -61,26 +75,34 @@ export async function openStage(path: string): Promise<SocketStage> {
 }
 
 /** In a folder that others can write, another one may have taken the place of the new one. */
-async function openPrivate(path: string): Promise<{ readonly here: string } & AsyncDisposable> {
-  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-  const { uid, mode } = await folder.stat();
+function openPrivate(path: string): { readonly here: string } & Disposable {
+  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  const { uid, mode } = fstatSync(folder);
   const isOurs = uid === (process.geteuid?.() ?? uid) && (mode & 0o077) === 0;
   if (process.platform === "linux" && isOurs) {
-    return { here: `/proc/self/fd/${folder.fd}`, [Symbol.asyncDispose]: () => folder.close() };
+    return { here: `/proc/self/fd/${folder}`, [Symbol.dispose]: () => closeSync(folder) };
   }
-  await folder.close();
+  closeSync(folder);
   if (!isOurs) throw untrusted(path, "was exchanged by another user");
-  return { here: path, [Symbol.asyncDispose]: async () => undefined };
+  return { here: path, [Symbol.dispose]: () => undefined };
 }
 
 /** Not by `rename` where it can be helped: that would replace what just came there. */
-async function moveTo(staged: string, target: string): Promise<void> {
+function moveTo(staged: string, target: string): void {
   try {
-    await link(staged, target);
+    linkSync(staged, target);
   } catch (error) {
     if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "ENOSYS"].includes(systemCode(error) ?? "")) throw error;
-    const isThere = await lstat(target).then(Boolean, () => false);
+    const isThere = lstatSync(target, { throwIfNoEntry: false }) !== undefined;
     if (isThere) throw Object.assign(new Error("the name is in use"), { code: "EEXIST" });
-    await rename(staged, target); // a file system without second names
+    renameSync(staged, target); // a file system without second names
+  }
+}
+
+function ignoreFailure(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // what is left is no reason for another failure
   }
 }

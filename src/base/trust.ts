@@ -1,5 +1,14 @@
-import { constants, existsSync, type Stats } from "node:fs";
-import { type FileHandle, lstat, open, readlink } from "node:fs/promises";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+} from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { AgentError, systemCode } from "./errors.ts";
 
@@ -41,12 +50,16 @@ export function holdFolder(path: string): Promise<TrustedFolder> {
 
 async function enter(walk: Walk): Promise<TrustedFolder> {
   try {
-    await walk.run();
+    walk.run();
   } catch (error) {
-    await walk.close();
+    walk.close();
     throw error;
   }
-  return { here: `${walk.here}/.`, at: (name) => `${walk.here}/${name}`, [Symbol.asyncDispose]: () => walk.close() };
+  return {
+    here: `${walk.here}/.`,
+    at: (name) => `${walk.here}/${name}`,
+    [Symbol.asyncDispose]: async () => walk.close(),
+  };
 }
 
 /** Judges a folder as above, as far as it exists. Rejects with UNTRUSTED_PATH. */
@@ -63,15 +76,15 @@ export async function judgeFolder(path: string, trusted: Trusted): Promise<void>
  * no link, has no second name, and is a regular file. Rejects with UNTRUSTED_PATH, or with the system's error.
  */
 export async function readTrustedFile(path: string, trusted: Trusted, mostBytes: number): Promise<string> {
-  const file = await open(path, OPEN_FILE);
+  const file = openSync(path, OPEN_FILE);
   try {
-    const found = await file.stat();
+    const found = fstatSync(file);
     const why = whyNotFile(found, trusted, mostBytes);
     if (why !== undefined) throw untrusted(path, why);
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(mostBytes), 0, mostBytes, 0);
-    return buffer.toString("utf8", 0, bytesRead);
+    const buffer = Buffer.alloc(found.size);
+    return buffer.toString("utf8", 0, readSync(file, buffer, 0, found.size, 0));
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
@@ -126,7 +139,7 @@ class Walk {
   readonly #parts: string[];
   /** For people: what was reached. */
   #shown = "/";
-  #held: FileHandle | undefined;
+  #held: number | undefined;
   #links = 0;
 
   constructor(path: string, trusted: Trusted, { judgesOnlyLinks = false } = {}) {
@@ -136,42 +149,45 @@ class Walk {
     this.#parts = partsOf(this.#path);
   }
 
-  async run(): Promise<void> {
-    await this.#enter("/", "/");
+  run(): void {
+    this.#enter("/", "/");
     for (let name = this.#parts.pop(); name !== undefined; name = this.#parts.pop()) {
-      await this.#enter(`${this.here}/${name}`, join(this.#shown, name)); // `join` would take ".." off a descriptor's path
+      this.#enter(`${this.here}/${name}`, join(this.#shown, name)); // `join` would take ".." off a descriptor's path
     }
   }
 
-  async close(): Promise<void> {
+  close(): void {
     const held = this.#held;
     this.#held = undefined;
-    await held?.close();
+    if (held !== undefined) closeSync(held);
   }
 
-  async #enter(path: string, shown: string): Promise<void> {
-    const { found, held } = await hold(path);
+  #enter(path: string, shown: string): void {
+    const { found, held } = hold(path);
     try {
-      if (found.isSymbolicLink()) return await this.#follow(path, shown, found);
+      if (found.isSymbolicLink()) {
+        this.#follow(path, shown, found);
+        return;
+      }
       if (!found.isDirectory()) throw Object.assign(new Error(`"${shown}" is no folder`), { code: "ENOTDIR" });
       this.#judge(found, shown);
-      await this.close();
+      this.close();
       this.#held = held;
       this.#shown = shown;
-      this.here = held === undefined ? shown : `/proc/self/fd/${held.fd}`;
+      this.here = held === undefined ? shown : `/proc/self/fd/${held}`;
     } finally {
-      if (held !== this.#held) await held?.close();
+      if (held !== undefined && held !== this.#held) closeSync(held);
     }
   }
 
   /** Its folder was judged, so nobody else can have exchanged it meanwhile. */
-  async #follow(path: string, shown: string, found: Stats): Promise<void> {
+  #follow(path: string, shown: string, found: Stats): void {
     const why = this.#trusted.has(found.uid) ? this.#whyNoLinks : `belongs to uid ${found.uid}`;
     if (why !== undefined) throw untrusted(this.#path, this.#where(shown, why));
     if (++this.#links > MOST_LINKS) throw untrusted(this.#path, "forms a loop");
-    const target = await readlink(path);
+    const target = readlinkSync(path);
     this.#parts.push(...partsOf(target));
-    if (isAbsolute(target)) await this.#enter("/", "/");
+    if (isAbsolute(target)) this.#enter("/", "/");
   }
 
   #judge(found: Stats, shown: string): void {
@@ -197,13 +213,13 @@ function partsOf(path: string): string[] {
 /** Whether what is open has a name by which it is reached, whatever happens to its own. */
 export const canHoldFolders = process.platform === "linux" && existsSync("/proc/self/fd");
 
-async function hold(path: string): Promise<{ readonly found: Stats; readonly held: FileHandle | undefined }> {
-  if (!canHoldFolders) return { found: await lstat(path), held: undefined };
-  const held = await open(path, HOLD);
+function hold(path: string): { readonly found: Stats; readonly held: number | undefined } {
+  if (!canHoldFolders) return { found: lstatSync(path), held: undefined };
+  const held = openSync(path, HOLD);
   try {
-    return { found: await held.stat(), held };
+    return { found: fstatSync(held), held };
   } catch (error) {
-    await held.close();
+    closeSync(held);
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { join, posix } from "node:path";
 
 /** What the control groups of this process allow; undefined where nothing limits it, or the limit is unknown. */
@@ -22,15 +22,13 @@ export interface Cgroup {
  * the tightest one holds. Never rejects; no Linux means no limits. `root` is the root of the file system.
  */
 export async function readCgroup(root = "/"): Promise<Cgroup> {
-  const groups = await findGroups(root);
-  const [cpus, memory] = await Promise.all([
-    Promise.all(groups.flatMap((group) => group.folders.map((folder) => CPU_QUOTA[group.version](folder)))),
-    Promise.all(groups.flatMap((group) => group.folders.map((folder) => MEMORY_LIMIT[group.version](folder)))),
-  ]);
+  const groups = findGroups(root);
+  const cpus = groups.flatMap(({ version, folders }) => folders.map((folder) => CPU_QUOTA[version](folder)));
+  const memory = groups.flatMap(({ version, folders }) => folders.map((folder) => MEMORY_LIMIT[version](folder)));
   return {
     limits: { cpus: least(cpus), memoryBytes: least(memory) },
     async oomKills() {
-      const counts = await Promise.all(groups.map(({ version, folders }) => oomCount(version, folders[0] ?? "")));
+      const counts = groups.map(({ version, folders }) => oomCount(version, folders[0] ?? ""));
       return counts.find((count) => count !== undefined);
     },
   };
@@ -49,50 +47,44 @@ interface Group {
   readonly folders: readonly string[];
 }
 
-const CPU_QUOTA: Readonly<Record<Version, (folder: string) => Promise<number | undefined>>> = {
-  async v2(folder) {
-    const [quota, period] = (await text(join(folder, "cpu.max"))).split(" ");
+const CPU_QUOTA: Readonly<Record<Version, (folder: string) => number | undefined>> = {
+  v2(folder) {
+    const [quota, period] = text(join(folder, "cpu.max")).split(" ");
     return ratio(quota, period);
   },
-  async v1(folder) {
-    const [quota, period] = await Promise.all([
-      text(join(folder, "cpu.cfs_quota_us")),
-      text(join(folder, "cpu.cfs_period_us")),
-    ]);
-    return ratio(quota, period);
+  v1(folder) {
+    return ratio(text(join(folder, "cpu.cfs_quota_us")), text(join(folder, "cpu.cfs_period_us")));
   },
 };
 
 /** Version 1 says "no limit" by the largest multiple of a page; nobody has that much. */
 const LEAST_UNLIMITED = 2 ** 60;
 
-const MEMORY_LIMIT: Readonly<Record<Version, (folder: string) => Promise<number | undefined>>> = {
-  v2: async (folder) => positive(await text(join(folder, "memory.max"))),
-  async v1(folder) {
-    const bytes = positive(await text(join(folder, "memory.limit_in_bytes")));
+const MEMORY_LIMIT: Readonly<Record<Version, (folder: string) => number | undefined>> = {
+  v2: (folder) => positive(text(join(folder, "memory.max"))),
+  v1(folder) {
+    const bytes = positive(text(join(folder, "memory.limit_in_bytes")));
     return bytes !== undefined && bytes < LEAST_UNLIMITED ? bytes : undefined;
   },
 };
 
 /** Both files hold the line `oom_kill N`. Source: Linux Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst. */
-async function oomCount(version: Version, folder: string): Promise<number | undefined> {
-  const content = await text(join(folder, version === "v2" ? "memory.events" : "memory.oom_control"));
+function oomCount(version: Version, folder: string): number | undefined {
+  const content = text(join(folder, version === "v2" ? "memory.events" : "memory.oom_control"));
   const [, count] = /^oom_kill (\d+)$/m.exec(content) ?? [];
   return count === undefined ? undefined : Number(count);
 }
 
 /** The folders of this process's groups, by the two tables that the kernel keeps of them. */
-async function findGroups(root: string): Promise<Group[]> {
-  const [own, mounts] = await Promise.all([
-    text(join(root, "proc/self/cgroup")),
-    text(join(root, "proc/self/mountinfo")),
-  ]);
-  const paths = parseOwnGroups(own);
-  return parseMounts(mounts).flatMap(({ version, controllers, mountRoot, mountPoint }) => {
-    const path = version === "v2" ? paths.get("") : controllers.map((one) => paths.get(one)).find((one) => one);
-    if (path === undefined) return [];
-    return [{ version, folders: upwards(path, mountRoot).map((below) => join(root, mountPoint, below)) }];
-  });
+function findGroups(root: string): Group[] {
+  const paths = parseOwnGroups(text(join(root, "proc/self/cgroup")));
+  return parseMounts(text(join(root, "proc/self/mountinfo"))).flatMap(
+    ({ version, controllers, mountRoot, mountPoint }) => {
+      const path = version === "v2" ? paths.get("") : controllers.map((one) => paths.get(one)).find((one) => one);
+      if (path === undefined) return [];
+      return [{ version, folders: upwards(path, mountRoot).map((below) => join(root, mountPoint, below)) }];
+    },
+  );
 }
 
 /** Path by controller; the one of version 2 stands under the empty name. Line: `4:cpu,cpuacct:/pod/container`. */
@@ -156,10 +148,11 @@ function least(values: readonly (number | undefined)[]): number | undefined {
   return known.length === 0 ? undefined : Math.min(...known);
 }
 
-/** What cannot be read says nothing: other systems, or a controller that is not switched on. */
-async function text(path: string): Promise<string> {
-  return readFile(path, "utf8").then(
-    (content) => content.trim(),
-    () => "",
-  );
+/** What cannot be read says nothing: other systems, or a controller that is not switched on. The kernel answers at once. */
+function text(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return "";
+  }
 }

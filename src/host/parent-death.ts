@@ -1,4 +1,4 @@
-import { access, constants } from "node:fs/promises";
+import { accessSync, constants } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
 
 /**
@@ -9,11 +9,16 @@ export async function findSetpriv(path: string | undefined): Promise<string | un
   if (process.platform !== "linux") return undefined;
   for (const folder of (path ?? "").split(delimiter).filter((one) => isAbsolute(one))) {
     const file = join(folder, "setpriv");
-    const isThere = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) return file;
+    if (isExecutable(file)) return file;
   }
   return undefined;
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
