@@ -1,173 +1,131 @@
-import { type ChildProcess, fork } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type FakeCa, startFakeCa } from "../test/support/fake-ca.ts";
-import { describeMachine, quantile, saveResults } from "./support/report.ts";
-import { type BenchClient, type BenchStream, connectClient } from "./support/sds-client.ts";
-import { type Order, type ServerName, type ServerSettings, serve, type Usage } from "./support/sds-servers.ts";
+import { serveAdsSource } from "./support/ads-source.ts";
+import { type Form, forms } from "./support/forms.ts";
+import { type Mesh, startMesh } from "./support/mesh.ts";
+import { cpuSeconds, memoryMb } from "./support/proc.ts";
+import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
+import { type RoleProcess, runRoles, startRole } from "./support/roles.ts";
+import { type SdsClientOrders, serveSdsClient, startSdsClient } from "./support/sds-client.ts";
+import { serveSdsFloor } from "./support/sds-floor.ts";
 
-// Secrets over SDS, from the opening of a stream to its first answer, against a floor: a bare grpc-js server that
-// answers the same number of bytes without asking anyone. Servers and client are processes of their own. The servers
-// take turns, so that whatever else the machine does meets both. `push` is from the order to the last of all open
-// streams; `rotation` has a new key and the CA's answer before that, for which there is no floor.
+// Secrets over SDS, from the opening of a stream to its secret, of running agents that have a certificate. The floor is a
+// bare server on node:http2. Servers and client are processes of their own; what is measured takes turns, so that whatever
+// else the machine does meets all of it.
 
-const TURNS = 5;
-const SINGLE = 200;
+const RUNS = Number(process.env.BENCH_RUNS ?? 3);
+const SINGLE = 300;
+const FRESH = 50;
 const AT_ONCE = 100;
-const ROUNDS = 10;
-const OPEN = 2_000;
-const HOUR_MS = 3_600_000;
+const ROUNDS = 20;
+/** Streams that stay open, for the memory of one. */
+const OPEN = 1_000;
+/** Rotations come at half of this, which certificates give in whole seconds. */
+const CERTIFICATE_MS = 6_000;
+const ROTATIONS = 3;
 
-/** Milliseconds, one for each time. */
-interface Samples {
-  readonly one: number[];
-  readonly hundred: number[];
-  readonly push: number[];
-  readonly rotation: number[];
-  /** Microseconds of the server's processor time for one of a hundred streams, from opening to end. */
-  readonly cpuUs: number[];
-}
+type Measure = "one" | "fresh" | "hundred" | "cpu" | "memory" | "rotation";
 
-interface Running extends AsyncDisposable {
-  readonly name: ServerName;
-  readonly child: ChildProcess;
-  readonly client: BenchClient;
-  readonly samples: Samples;
-}
+const TITLES: Readonly<Record<Measure, string>> = {
+  one: "one stream, ms",
+  fresh: "one stream on a new connection, ms",
+  hundred: `each of ${AT_ONCE} streams at once, ms`,
+  rotation: `the CA's answer to the last of ${AT_ONCE} streams, ms`,
+  cpu: "processor time of a stream, µs",
+  memory: "resident memory of an open stream, KB",
+};
+const MEASURES = Object.keys(TITLES) as Measure[];
+
+type Samples = Record<Measure, number[]>;
+
+const FLOOR = "bare node:http2";
 
 async function main(): Promise<void> {
-  await using ca = await startFakeCa();
-  ca.behaviour = { kind: "sign", lifeMs: 1_000 * HOUR_MS };
-  await using ours = await startServer("pilotboat", ca);
-  await using floor = await startServer("floor", ca);
-  const servers = [ours, floor];
-  for (const { client } of servers) for (let i = 0; i < 10; i++) await openAll(client, AT_ONCE).then(endAll); // warm up
-  for (let turn = 0; turn < TURNS; turn++) for (const server of servers) await takeTurn(server);
-  await measureRotations(ours);
-  const results = [];
-  for (const server of servers) results.push({ ...summary(server), ...(await measureMemory(server)) });
-  console.log(describeMachine());
-  console.table(Object.fromEntries(results.map(({ server, ...figures }) => [server, figures])));
-  saveResults("sds", { machine: describeMachine(), node: process.version, streamsAtOnce: AT_ONCE, results });
-}
-
-async function startServer(name: ServerName, ca: FakeCa): Promise<Running> {
-  const folder = await mkdtemp(join(tmpdir(), "pb-bench-sds-"));
-  const settings: ServerSettings = { folder, ca: { port: ca.port, tlsRootPem: ca.tlsRootPem } };
-  const child = fork(process.argv[1] ?? "", ["--serve", name, JSON.stringify(settings)], {
-    execArgv: ["--expose-gc"],
-  });
-  await reply(child);
-  const client = connectClient(join(folder, "s"));
-  return {
-    ...{ name, child, client, samples: { one: [], hundred: [], push: [], rotation: [], cpuUs: [] } },
-    async [Symbol.asyncDispose]() {
-      client[Symbol.dispose]();
-      child.removeAllListeners("exit").kill();
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-async function takeTurn({ child, client, samples }: Running): Promise<void> {
-  for (let i = 0; i < SINGLE; i++) samples.one.push(...(await openAll(client, 1).then(endAll)));
-  for (let i = 0; i < ROUNDS; i++) {
-    const before = await usage(child, "cpu");
-    samples.hundred.push(...(await openAll(client, AT_ONCE).then(endAll)));
-    samples.cpuUs.push(((await usage(child, "cpu")).cpuUs - before.cpuUs) / AT_ONCE);
+  const machine = describeMachine();
+  const all = forms();
+  const samples = new Map([FLOOR, ...all.map(({ name }) => name)].map((name) => [name, noSamples()]));
+  for (let run = 0; run < RUNS; run++) {
+    await using mesh = await startMesh();
+    await measureFloor(samples.get(FLOOR) ?? noSamples());
+    for (const form of all) {
+      await measureForm(mesh, form, samples.get(form.name) ?? noSamples());
+      console.error(`run ${run + 1}: ${form.name} is measured`);
+    }
   }
-  const opened = await openAll(client, AT_ONCE);
-  for (let i = 1; i <= ROUNDS; i++) samples.push.push(await timeOrder(child, "push", opened, i));
-  await endAll(opened);
+  await using mesh = await startMesh({ certificateMs: CERTIFICATE_MS });
+  for (const form of all) await measureRotations(mesh, form, samples.get(form.name) ?? noSamples());
+  report(machine, samples);
 }
 
-async function measureRotations({ child, client, samples }: Running): Promise<void> {
-  const opened = await openAll(client, AT_ONCE);
-  for (let i = 1; i <= ROUNDS; i++) samples.rotation.push(await timeOrder(child, "rotate", opened, i));
-  await endAll(opened);
+const noSamples = (): Samples => ({ one: [], fresh: [], hundred: [], cpu: [], memory: [], rotation: [] });
+
+async function measureFloor(samples: Samples): Promise<void> {
+  const socket = join(tmpdir(), `pb-bench-sds-${process.pid}`);
+  await rm(socket, { force: true });
+  using server = await startRole("floor", { socket });
+  using client = await startSdsClient({ socket });
+  await measure(server.pid, client, samples);
+  await rm(socket, { force: true });
 }
 
-async function measureMemory({ child, client }: Running): Promise<{ heapPerStreamKb: number; rssPerStreamKb: number }> {
-  const before = await usage(child, "usage");
-  for (let i = 0; i < OPEN / AT_ONCE; i++) await openAll(client, AT_ONCE);
-  const after = await usage(child, "usage");
-  return {
-    heapPerStreamKb: round((after.heapKb - before.heapKb) / OPEN),
-    rssPerStreamKb: round((after.rssKb - before.rssKb) / OPEN),
+async function measureForm(mesh: Mesh, form: Form, samples: Samples): Promise<void> {
+  await using agent = await mesh.startAgent(form);
+  using client = await startSdsClient({ socket: agent.sdsSocket });
+  await measure(agent.pid, client, samples);
+}
+
+async function measure(pid: number, client: RoleProcess<SdsClientOrders>, samples: Samples): Promise<void> {
+  const open = (count: number, isFresh = false): Promise<number[]> => client.call("measure", { count, isFresh });
+  for (let i = 0; i < ROUNDS; i++) await open(AT_ONCE); // warm up
+  for (let i = 0; i < SINGLE; i++) samples.one.push(...(await open(1)));
+  for (let i = 0; i < FRESH; i++) samples.fresh.push(...(await open(1, true)));
+  const before = cpuSeconds(pid);
+  for (let i = 0; i < ROUNDS; i++) samples.hundred.push(...(await open(AT_ONCE)));
+  samples.cpu.push(((cpuSeconds(pid) - before) * 1e6) / (ROUNDS * AT_ONCE));
+  const { rss } = memoryMb(pid);
+  for (let held = 0; held < OPEN; held += AT_ONCE) await client.call("hold", AT_ONCE);
+  samples.memory.push(((memoryMb(pid).rss - rss) * 1_024) / OPEN);
+}
+
+async function measureRotations(mesh: Mesh, form: Form, samples: Samples): Promise<void> {
+  await using agent = await mesh.startAgent(form);
+  using client = await startSdsClient({ socket: agent.sdsSocket });
+  await client.call("hold", AT_ONCE);
+  for (let rotation = 0; rotation < ROTATIONS; rotation++) {
+    const arrivedNs = await client.call("nextOfHeld", null);
+    samples.rotation.push((Math.max(...arrivedNs) - mesh.lastSignedNs()) / 1e6);
+  }
+}
+
+function report(machine: string, samples: ReadonlyMap<string, Samples>): void {
+  const peer = samples.get("pilot-agent");
+  const cell = (name: string, measure: Measure): string => {
+    const value = quantile(samples.get(name)?.[measure] ?? [], 0.5);
+    const times = value / quantile(peer?.[measure] ?? [], 0.5);
+    if (Number.isNaN(value)) return "–";
+    return Number.isNaN(times) || name === "pilot-agent" ? digits(value) : `${digits(value)} (×${times.toFixed(2)})`;
   };
+  const names = [...samples.keys()];
+  console.log(`\n${machine}; p50 of ${RUNS} runs; in brackets: times pilot-agent\n`);
+  printTable([
+    ["", ...names],
+    ...MEASURES.map((measure) => [TITLES[measure], ...names.map((name) => cell(name, measure))]),
+  ]);
+  const results = names.map((name) => ({ name, ...summary(samples.get(name) ?? noSamples()) }));
+  saveResults("sds", { machine, runs: RUNS, floor: FLOOR, titles: TITLES, results });
 }
 
-interface Opened {
-  readonly stream: BenchStream;
-  readonly ms: number;
-}
+const digits = (value: number): string => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
 
-function openAll(client: BenchClient, count: number): Promise<Opened[]> {
-  return Promise.all(
-    Array.from({ length: count }, async () => {
-      const startedAt = performance.now();
-      const stream = client.open();
-      await stream.response(0);
-      return { stream, ms: performance.now() - startedAt };
-    }),
+/** The page needs no thousands of single times. */
+function summary(samples: Samples): Record<string, Record<"p50" | "p99", number>> {
+  return Object.fromEntries(
+    MEASURES.filter((measure) => samples[measure].length > 0).map((measure) => [
+      measure,
+      { p50: quantile(samples[measure], 0.5), p99: quantile(samples[measure], 0.99) },
+    ]),
   );
 }
 
-/** Returns how long each took to open. */
-async function endAll(opened: readonly Opened[]): Promise<number[]> {
-  await Promise.all(opened.map(({ stream }) => stream.end()));
-  return opened.map(({ ms }) => ms);
-}
-
-/** From the order until the last stream has response number `index`, in milliseconds. */
-async function timeOrder(child: ChildProcess, order: Order, opened: readonly Opened[], index: number): Promise<number> {
-  const startedAt = performance.now();
-  child.send(order);
-  const responses = await Promise.all(opened.map(({ stream }) => stream.response(index)));
-  const ms = performance.now() - startedAt;
-  for (const [at, { stream }] of opened.entries()) stream.acknowledge(responses[at] ?? Buffer.alloc(0));
-  return ms;
-}
-
-async function usage(child: ChildProcess, order: "cpu" | "usage"): Promise<Usage> {
-  const answered = reply(child);
-  child.send(order satisfies Order);
-  return (await answered) as Usage;
-}
-
-function reply(child: ChildProcess): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const fail = (code: number | null): void => reject(new Error(`the server ended with ${code}`));
-    child.once("exit", fail);
-    child.once("message", (message) => {
-      child.off("exit", fail);
-      resolve(message);
-    });
-  });
-}
-
-function summary({ name, samples }: Running) {
-  const { one, hundred, push, rotation, cpuUs } = samples;
-  return {
-    server: name,
-    oneP50Ms: round(quantile(one, 0.5)),
-    oneP99Ms: round(quantile(one, 0.99)),
-    hundredP50Ms: round(quantile(hundred, 0.5)),
-    hundredP99Ms: round(quantile(hundred, 0.99)),
-    pushP50Ms: round(quantile(push, 0.5)),
-    pushWorstMs: round(quantile(push, 1)),
-    ...(rotation.length === 0 ? {} : { rotationP50Ms: round(quantile(rotation, 0.5)) }),
-    cpuPerStreamUs: round(quantile(cpuUs, 0.5)),
-  };
-}
-
-function round(value: number): number {
-  return Math.round(value * 100) / 100;
-}
-
-const [, , mode, server = "", settings = ""] = process.argv;
-void (mode === "--serve" ? serve(server as ServerName, JSON.parse(settings)) : main()).catch((error: unknown) => {
-  console.error(error);
-  process.exit(1);
-});
+runRoles({ source: serveAdsSource, client: serveSdsClient, floor: serveSdsFloor }, main);

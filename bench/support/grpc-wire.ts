@@ -3,7 +3,7 @@ import type { Http2Stream } from "node:http2";
 // gRPC messages on a stream of node:http2, as bytes: what a benchmark says must cost it nothing that it measures.
 
 /** Bytes before each message: a flag for compression and the length. */
-const PREFIX_BYTES = 5;
+export const PREFIX_BYTES = 5;
 
 /** Of CLOCK_MONOTONIC, which all processes of a machine share; exact for 104 days after the machine's start. */
 export const nowNs = (): number => Number(process.hrtime.bigint());

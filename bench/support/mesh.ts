@@ -2,13 +2,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { startFakeCa } from "../../test/support/fake-ca.ts";
+import { type Signer, startFakeCa } from "../../test/support/fake-ca.ts";
 import { freePorts } from "../../test/support/ports.ts";
 import { childrenOf } from "../../test/support/processes.ts";
 import { createTestCa } from "../../test/support/test-ca.ts";
 import { type SourceOrders, startAdsSource } from "./ads-source.ts";
 import { ask, GIVE_UP_MS, nextMillisecond } from "./ask.ts";
 import type { Form } from "./forms.ts";
+import { nowNs } from "./grpc-wire.ts";
 import type { RoleProcess } from "./roles.ts";
 
 /** A synthetic mesh: a control plane and a CA, to which agents of any form are connected. */
@@ -18,6 +19,8 @@ export interface Mesh extends AsyncDisposable {
   readonly port: number;
   readonly rootPem: string;
   startAgent(form: Form, options?: AgentOptions): Promise<Agent>;
+  /** When the CA's newest certificate was ready, on the clock of `nowNs`; 0 before the first. */
+  lastSignedNs(): number;
 }
 
 export interface AgentOptions {
@@ -40,15 +43,26 @@ export interface Agent extends AsyncDisposable {
 const FAKE_ENVOY = resolve("test/fixtures/fake-envoy");
 const NAMES = ["istiod.istio-system.svc", "localhost"];
 
+const DAY_MS = 86_400_000;
+
 export interface MeshOptions {
   /** How long certificates live. Default: a day. */
   readonly certificateMs?: number;
 }
 
-export async function startMesh({ certificateMs }: MeshOptions = {}): Promise<Mesh> {
+export async function startMesh({ certificateMs = DAY_MS }: MeshOptions = {}): Promise<Mesh> {
   const tlsCa = await createTestCa();
   const ca = await startFakeCa({ tlsCa, dns: NAMES });
-  if (certificateMs !== undefined) ca.behaviour = { kind: "sign", lifeMs: certificateMs };
+  let signedNs = 0;
+  const signer: Signer = {
+    rootPem: ca.signer.rootPem,
+    async sign(csr) {
+      const pem = await ca.signer.sign(csr, { lifeMs: certificateMs, notBefore: new Date() });
+      signedNs = nowNs();
+      return pem;
+    },
+  };
+  ca.behaviour = { kind: "sign", signer };
   const source = await startAdsSource(await tlsCa.issue({ dns: NAMES }));
   const places = { discovery: await source.call("port", null), ca: ca.port, rootPem: ca.tlsRootPem };
   return {
@@ -56,6 +70,7 @@ export async function startMesh({ certificateMs }: MeshOptions = {}): Promise<Me
     port: places.discovery,
     rootPem: places.rootPem,
     startAgent: (form, options = {}) => startAgent(form, places, options),
+    lastSignedNs: () => signedNs,
     async [Symbol.asyncDispose]() {
       source[Symbol.dispose]();
       await ca[Symbol.asyncDispose]();

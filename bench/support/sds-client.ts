@@ -1,59 +1,99 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { Client, credentials } from "@grpc/grpc-js";
-import {
-  DiscoveryRequestSchema,
-  DiscoveryResponseSchema,
-} from "../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { METHOD } from "./sds-servers.ts";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { DiscoveryRequestSchema } from "../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { textOf } from "../../src/proto/wire.ts";
+import { SOTW } from "../../src/xds/variant.ts";
+import { nowNs } from "./grpc-wire.ts";
+import { connectH2, type H2Client } from "./h2-client.ts";
+import { type RoleProcess, startRole } from "./roles.ts";
 
-/** A stream that asked for the workload's certificate. */
-export interface BenchStream {
-  /** Resolves with response number `index`, from 0, still encoded. */
-  response(index: number): Promise<Buffer>;
-  acknowledge(response: Buffer): void;
-  /** Ends the stream and waits for its status. */
-  end(): Promise<void>;
+// Envoy as an SDS server sees it, a role of its own: it asks for the workload's certificate on streams of one connection.
+
+export interface SdsClientSettings {
+  readonly socket: string;
 }
 
-export interface BenchClient extends Disposable {
-  open(): BenchStream;
-}
+export type SdsClientOrders = {
+  /**
+   * Opens streams at once and ends them when all have their secret; `isFresh` takes a new connection for it, which
+   * counts. Milliseconds of each from opening to its secret.
+   */
+  measure(order: { count: number; isFresh: boolean }): Promise<number[]>;
+  /** Opens streams that stay. */
+  hold(count: number): Promise<void>;
+  /** Resolves when each of these streams has got another secret: when each came, on the clock of `nowNs`. */
+  nextOfHeld(none: null): Promise<number[]>;
+};
 
-/** Opens streams as Envoy does, but does as little as it can itself: its work counts in every figure. */
-export function connectClient(path: string): BenchClient {
-  const client = new Client(`unix:${path}`, credentials.createInsecure());
-  return { open: () => openStream(client), [Symbol.dispose]: () => client.close() };
-}
+export const startSdsClient = (settings: SdsClientSettings): Promise<RoleProcess<SdsClientOrders>> =>
+  startRole<SdsClientOrders>("client", settings);
 
-const same = (bytes: Buffer): Buffer => bytes;
+const METHOD = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets";
 
-function openStream(client: Client): BenchStream {
-  const call = client.makeBidiStreamRequest(METHOD, same, same);
-  const responses: Buffer[] = [];
-  let wake = (): void => undefined;
-  call.on("error", () => undefined); // the status tells it all
-  call.on("data", (bytes: Buffer) => {
-    responses.push(bytes);
-    wake();
-  });
-  const ended = new Promise<void>((resolve) => call.on("status", () => resolve()));
-  call.write(FIRST_REQUEST);
+export async function serveSdsClient({ socket }: SdsClientSettings): Promise<SdsClientOrders> {
+  const shared = await Connection.open(socket);
+  let held: number[] = [];
   return {
-    response: (index) =>
-      new Promise((resolve) => {
-        wake = () => responses[index] !== undefined && resolve(responses[index]);
-        wake();
-      }),
-    acknowledge(response) {
-      const { nonce: responseNonce, versionInfo } = fromBinary(DiscoveryResponseSchema, response);
-      call.write(encode({ resourceNames: ["default"], responseNonce, versionInfo }));
+    async measure({ count, isFresh }) {
+      const startedNs = nowNs();
+      using connection = isFresh ? await Connection.open(socket) : undefined;
+      const streams = connection ?? shared;
+      const openedNs = isFresh ? startedNs : nowNs();
+      const ids = streams.client.open(count, METHOD, FIRST_REQUEST);
+      const tookMs = (await streams.secrets(ids)).map((atNs) => (atNs - openedNs) / 1e6);
+      await streams.end(ids);
+      return tookMs;
     },
-    end() {
-      call.end();
-      return ended;
+    async hold(count) {
+      const ids = shared.client.open(count, METHOD, FIRST_REQUEST);
+      await shared.secrets(ids);
+      held = [...held, ...ids];
     },
+    nextOfHeld: () => shared.secrets(held),
   };
 }
+
+class Connection {
+  readonly #secret = new Map<number, (atNs: number) => void>();
+  readonly #ended = new Map<number, () => void>();
+  client!: H2Client;
+
+  static async open(socket: string): Promise<Connection> {
+    const connection = new Connection();
+    connection.client = await connectH2(socket, {
+      message: (id, message) => connection.#take(id, message),
+      end: (id) => connection.#ended.get(id)?.(),
+    });
+    return connection;
+  }
+
+  /** When the next secret of each stream comes, which is acknowledged. */
+  secrets(ids: readonly number[]): Promise<number[]> {
+    return Promise.all(ids.map((id) => new Promise<number>((resolve) => this.#secret.set(id, resolve))));
+  }
+
+  async end(ids: readonly number[]): Promise<void> {
+    const ended = ids.map((id) => new Promise<void>((resolve) => this.#ended.set(id, resolve)));
+    this.client.end(ids);
+    await Promise.all(ended);
+    for (const id of ids) this.#ended.delete(id);
+  }
+
+  #take(id: number, message: Buffer): void {
+    const atNs = nowNs();
+    if (!message.includes("-----BEGIN CERTIFICATE-----")) throw new Error(`no certificate in ${message}`);
+    const versionInfo = textOf(message, SOTW.response.versionInfo);
+    const responseNonce = textOf(message, SOTW.response.nonce);
+    this.client.send(id, encode({ typeUrl: SECRET, resourceNames: ["default"], versionInfo, responseNonce }));
+    this.#secret.get(id)?.(atNs);
+    this.#secret.delete(id);
+  }
+
+  [Symbol.dispose](): void {
+    this.client[Symbol.dispose]();
+  }
+}
+
+const SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
 function encode(request: Parameters<typeof create<typeof DiscoveryRequestSchema>>[1]): Buffer {
   return Buffer.from(toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, request ?? {})));
@@ -70,6 +110,6 @@ const FIRST_REQUEST = encode({
       ...Object.fromEntries(Array.from({ length: 24 }, (_, i) => [`ISTIO_KEY_${i}`, `a value of some length ${i}`])),
     },
   },
-  typeUrl: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+  typeUrl: SECRET,
   resourceNames: ["default"],
 });
