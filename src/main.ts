@@ -2,6 +2,7 @@
 import { describeError } from "./base/index.ts";
 import { printError, runCli } from "./cli/index.ts";
 import {
+  calledName,
   createStopStages,
   finishOutput,
   type Host,
@@ -18,9 +19,11 @@ async function main(): Promise<void> {
   const stdout = steadyOutput(process.stdout);
   const stderr = steadyOutput(process.stderr);
   const { signals, fail } = listenForSignals();
+  const name = calledName(process);
+  const program = name === undefined ? {} : { program: name };
   for (const event of ["uncaughtException", "unhandledRejection"]) {
     process.on(event, (error: unknown) => {
-      printError({ stderr, env: process.env }, error);
+      printError({ stderr, env: process.env, ...program }, error);
       process.exitCode = 1; // for a command that nothing keeps alive now
       fail(error);
     });
@@ -32,6 +35,7 @@ async function main(): Promise<void> {
     cwd: workingDirectory(process.cwd),
     stdout,
     stderr,
+    ...program,
     openStdin: () => process.stdin,
     signals,
     onSignal: listenForAll,

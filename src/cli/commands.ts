@@ -1,7 +1,7 @@
-import type { Command } from "./contract/index.ts";
+import type { Command, CommandName } from "./contract/index.ts";
 
-/** Every command, in the order of its group on the root help page. A file is loaded only for its command, and for lists of all. */
-export const COMMANDS: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
+/** Every command. A file is loaded only for its command, and for lists of all. */
+export const COMMANDS: Readonly<Record<CommandName, () => Promise<{ readonly command: Command }>>> = {
   up: () => import("./up.ts"),
   proxy: () => import("./proxy.ts"),
   run: () => import("./run.ts"),

@@ -7,6 +7,7 @@ import { readAnswer } from "./agent-answer.ts";
 import { type AgentPlace, placeOf } from "./agent-place.ts";
 import { callAgent } from "./call-agent.ts";
 import { type ClusterWords, openNamedCluster } from "./cluster-words.ts";
+import { asCalled, PROGRAM } from "./contract/index.ts";
 import { loadProxyWords } from "./proxy-words.ts";
 import { bad, faint, good, nameTable, stdoutOf, type Text, warning } from "./terminal/index.ts";
 
@@ -37,7 +38,7 @@ export async function diagnose(flags: Flags, folder: string | undefined, host: H
   terminal.print(
     flags.output === "json"
       ? `${JSON.stringify({ folder: config.cwd, worst: worstOf(results), checks: results }, null, 2)}\n`
-      : asText(results, terminal.width),
+      : asText(asCalled(results, host.program ?? PROGRAM), terminal.width),
   );
   return exitCodeOf(results);
 }

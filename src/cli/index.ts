@@ -2,15 +2,19 @@ import { stoppedOr } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { VERSION } from "../version.ts";
 import { ALIASES, allCommands, COMMANDS } from "./commands.ts";
-import { type FoundCommand, runCommand } from "./contract/index.ts";
+import { type CommandName, type FoundCommand, IPTABLES, PROGRAM, runCommand } from "./contract/index.ts";
 import { exitCodeOf, printError } from "./print-error.ts";
 
 export { printError } from "./print-error.ts";
 
-/** Runs one command line (without the program's name) and resolves with the exit code. Never rejects. */
+/**
+ * Runs one command line (without the program's name) and resolves with the exit code. Never rejects. A program that is
+ * called `istio-iptables` is that command alone.
+ */
 export async function runCli(args: readonly string[], host: Host): Promise<number> {
   try {
-    return await dispatch(args, host, false);
+    if (host.program !== IPTABLES) return await dispatch(args, host, false);
+    return await runCommand((await COMMANDS.iptables()).command, args, host, { path: [IPTABLES] });
   } catch (thrown) {
     const { stop } = host.signals;
     const error = thrown === stop.reason ? stoppedOr(thrown, stop) : thrown; // interrupted, which is no failure of ours
@@ -30,11 +34,17 @@ async function dispatch(args: readonly string[], host: Host, wantsHelp: boolean)
   const { name: typed, rest } = await splitCommand(args);
   const name = ALIASES.get(typed ?? "") ?? typed;
   if (name === "help") return dispatch(rest, host, true);
-  const load = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (load !== undefined)
-    return runCommand((await load()).command, rest, host, { wantsHelp, program: { commands: allCommands } });
+  if (name !== undefined && isCommand(name)) {
+    const { command } = await COMMANDS[name]();
+    const path = [host.program ?? PROGRAM, typed ?? name];
+    return runCommand(command, rest, host, { path, wantsHelp, program: { commands: allCommands } });
+  }
   const { runRoot } = await import("./root.ts");
   return runRoot(name, rest, host);
+}
+
+function isCommand(name: string): name is CommandName {
+  return Object.hasOwn(COMMANDS, name);
 }
 
 /** Flags may stand before the command, as with pilot-agent; only a line that begins with one loads the code for it. */

@@ -3,7 +3,7 @@ import { parseDocument } from "../config/index.ts";
 import type { Host } from "../host/index.ts";
 import { findPod, hasUnknownPod, type Injector, injectPod, reasonNotToInject } from "../inject/index.ts";
 import { checkNamespace } from "./cluster-words.ts";
-import type { Input } from "./contract/index.ts";
+import { type Input, PROGRAM } from "./contract/index.ts";
 import type { INJECT_FLAGS } from "./inject-flags.ts";
 import { loadInjector } from "./inject-injector.ts";
 import { type ManifestText, readManifests } from "./inject-manifests.ts";
@@ -22,7 +22,8 @@ export async function inject({ flags, usage }: Input<typeof INJECT_FLAGS>, host:
   if (flags.namespace !== undefined) checkNamespace("--namespace", flags.namespace);
   const texts = await readManifests(flags.filename, host);
   const { injector, namespace } = await loadInjector(flags, host);
-  const work = new InjectionWork(injector, namespace, (line) => host.stderr.write(`pilotboat: ${escapeLine(line)}\n`));
+  const { stderr, program = PROGRAM } = host;
+  const work = new InjectionWork(injector, namespace, (line) => stderr.write(`${program}: ${escapeLine(line)}\n`));
   const manifests: InjectedManifest[] = [];
   for (const text of texts) manifests.push(await work.injectText(text));
   await printManifests(manifests, { output, isDiff: flags.diff }, host);

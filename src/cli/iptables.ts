@@ -37,6 +37,7 @@ export const command = defineCommand({
     "pilotboat iptables --dry-run --redirect-dns -i '*' -b '*'",
     "pilotboat iptables -i '*' -b '*' --cleanup-only",
   ],
+  aliases: ["istio-iptables"],
   similar: ["istio-clean-iptables", "nftables", "nft", "redirect"],
   run: ({ given }, host) => redirect(given, host),
 });

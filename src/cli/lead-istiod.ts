@@ -15,7 +15,7 @@ import {
   savedFile,
 } from "../local/cluster/local-istiod/index.ts";
 import { checkNamespace, confirmCluster, openNamedCluster } from "./cluster-words.ts";
-import type { Input } from "./contract/index.ts";
+import { asCalled, type Input, PROGRAM } from "./contract/index.ts";
 import { parseServicePort } from "./parse-port.ts";
 import { printWarnings } from "./print-error.ts";
 import type { LOCAL_ISTIOD_FLAGS } from "./use-local-istiod-flags.ts";
@@ -56,7 +56,7 @@ export async function leadOrRestore({ flags, given }: Pick<Words, "flags" | "giv
     address === undefined
       ? await findMachineAddress(cluster, networkInterfaces(), stop)
       : { address, why: "was given" };
-  const restoreCommand = `pilotboat use-local-istiod --restore${sameWords(given)}`;
+  const restoreCommand = asCalled(`pilotboat use-local-istiod --restore${sameWords(given)}`, host.program ?? PROGRAM);
   const options = { cluster, service, address: here.address, ports, stateFolder, restoreCommand, log };
   const local = await leadServiceHere(options, stop);
   try {

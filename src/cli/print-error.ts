@@ -1,13 +1,14 @@
 import type { RunOutcome } from "../agent/index.ts";
 import { AgentError, describeError, type ErrorCode, escapeLine } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
+import { asCalled, PROGRAM } from "./contract/index.ts";
 import { bad, faint, stderrOf, type Text, warning } from "./terminal/index.ts";
 
-type Stderr = Pick<Host, "stderr" | "env">;
+type Stderr = Pick<Host, "stderr" | "env" | "program">;
 
 /** What a failed command prints: the message and its code, then the hint; for a bug the stack as well. */
 export function printError(host: Stderr, error: unknown): void {
-  stderrOf(host).print([bad("Error:"), " ", errorText(error)]);
+  stderrOf(host).print([bad("Error:"), " ", errorText(error, host.program)]);
 }
 
 /** Prints why a run failed, if it did, and gives the exit code. */
@@ -19,7 +20,8 @@ export function reportOutcome(host: Stderr, { failure, exitCode }: RunOutcome): 
 /** One line per warning; the command goes on. */
 export function printWarnings(host: Stderr, warnings: readonly string[]): void {
   const terminal = stderrOf(host);
-  for (const text of warnings) terminal.print([warning("warning:"), ` ${escapeLine(text)}\n`]);
+  for (const text of warnings)
+    terminal.print([warning("warning:"), ` ${escapeLine(asCalled(text, host.program ?? PROGRAM))}\n`]);
 }
 
 /** docs/exit-codes.md. */
@@ -31,15 +33,15 @@ export function exitCodeOf(error: unknown): number {
 /** The codes of a shell for a program that it cannot start. */
 const SHELL_CODES: Partial<Record<ErrorCode, number>> = { APPLICATION_NOT_EXECUTABLE: 126, APPLICATION_NOT_FOUND: 127 };
 
-function errorText(error: unknown): Text {
+function errorText(error: unknown, program = PROGRAM): Text {
   if (!(error instanceof AgentError)) {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return `Internal failure, please report it: ${indentRest(stack)}\n`;
   }
-  const [first = "", ...more] = describeError(error).split("\n");
+  const [first = "", ...more] = asCalled(describeError(error), program).split("\n");
   const rest = more.map((line) => `\n${line}`).join("");
   const details = error.code === "CONFIG_INVALID" ? rest : indentRest(rest);
-  const hint = error.hint === undefined ? "" : `  hint: ${escapeLine(error.hint)}\n`;
+  const hint = error.hint === undefined ? "" : `  hint: ${escapeLine(asCalled(error.hint, program))}\n`;
   return [first, " ", faint(`[${error.code}]`), details, "\n", hint];
 }
 

@@ -136,11 +136,11 @@ export const command: Command = defineCommand({
   summary: "What an Envoy has: clusters, listeners, routes, endpoints, secrets",
   description: [
     "Shows the configuration of a running agent's Envoy, or of a saved dump, in the tables of istioctl proxy-config.",
-    '"pilotboat pc" is the same.',
   ],
   usage: ["COMMAND [FOLDER] [flags]"],
   flags: [],
   commands: [clusters, listeners, routes, endpoints, secrets],
   examples: ["pilotboat proxy-config clusters", "pilotboat pc endpoints ~/sidecar --status unhealthy"],
+  aliases: ["pc"],
   similar: ["config-dump"],
 });

@@ -3,7 +3,15 @@ import type { Host } from "../host/index.ts";
 import { VERSION } from "../version.ts";
 import { allCommands } from "./commands.ts";
 import { rootPage } from "./contract/help-page.ts";
-import { didYouMean, type FoundCommand, findCommand, parseFlags, ROOT_FLAGS, usageError } from "./contract/index.ts";
+import {
+  didYouMean,
+  type FoundCommand,
+  findCommand,
+  PROGRAM,
+  parseFlags,
+  ROOT_FLAGS,
+  usageError,
+} from "./contract/index.ts";
 import { suggest } from "./contract/suggest.ts";
 import { stdoutOf } from "./terminal/index.ts";
 
@@ -14,6 +22,8 @@ export function findRootCommand(args: readonly string[]): FoundCommand {
 
 /** A line without a command that exists: the root help page, or the version. Throws USAGE for one that is mistyped. */
 export async function runRoot(name: string | undefined, args: readonly string[], host: Host): Promise<number> {
+  const { program = PROGRAM } = host;
+  const rootError = (message: string, hint?: string): AgentError => usageError({ path: [program] }, message, hint);
   const commands = await allCommands();
   if (name !== undefined) {
     const close = suggest(name, commands, ["help"]);
@@ -25,10 +35,6 @@ export async function runRoot(name: string | undefined, args: readonly string[],
   }
   if (positionals.length > 0) throw rootError('Unknown command "--"');
   const terminal = stdoutOf(host);
-  terminal.print(given.get("version") === true ? `${VERSION}\n` : rootPage(commands, terminal.width));
+  terminal.print(given.get("version") === true ? `${VERSION}\n` : rootPage(commands, program, terminal.width));
   return 0;
-}
-
-function rootError(message: string, hint?: string): AgentError {
-  return usageError({ path: ["pilotboat"] }, message, hint);
 }

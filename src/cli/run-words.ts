@@ -1,7 +1,7 @@
 import { type AgentError, escapeLine, parseGoDuration, toMs } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { RunOptions } from "../local/index.ts";
-import type { Input } from "./contract/index.ts";
+import { type Input, PROGRAM } from "./contract/index.ts";
 import { printError } from "./print-error.ts";
 
 /** Flags of the commands that run a sidecar beside something else. */
@@ -55,7 +55,7 @@ export function runNews(host: Host): Pick<RunOptions, "onReady" | "onAddress" | 
     void host.stderr.write(`  ${name.padEnd(14)} ${escapeLine(address)}\n`);
   return {
     onReady({ addresses, readyMs }) {
-      host.stderr.write(`pilotboat: the proxy is ready after ${Math.round(readyMs)} ms\n`);
+      host.stderr.write(`${host.program ?? PROGRAM}: the proxy is ready after ${Math.round(readyMs)} ms\n`);
       for (const address of addresses) tell(address);
     },
     onAddress: tell,

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { finishOutput, type Host, lossyOutput } from "../host/index.ts";
 import type { LocalRunOptions, RunOptions } from "../local/index.ts";
-import { defineCommand, type Input, PROXY_FLAGS } from "./contract/index.ts";
+import { defineCommand, type Input, PROGRAM, PROXY_FLAGS } from "./contract/index.ts";
 import { proxyFlags, RUN_FLAGS, readyTimeoutMs, runNews } from "./run-words.ts";
 
 const OWN_FLAGS = [
@@ -95,7 +95,7 @@ async function readOptions(input: Words, host: Host): Promise<Omit<RunOptions, "
   }
   if (flags.local) refuseProxyFlags(input);
   const { showFetch } = await import("./progress-line.ts");
-  const onFetch = showFetch(host, (line) => void host.stderr.write(`pilotboat: ${line}\n`));
+  const onFetch = showFetch(host, (line) => void host.stderr.write(`${host.program ?? PROGRAM}: ${line}\n`));
   return {
     flags: proxyFlags(given, OWN_FLAGS),
     readyTimeoutMs: readyTimeoutMs(flags["ready-timeout"], usage),

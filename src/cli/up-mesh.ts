@@ -5,6 +5,7 @@ import type { EnvoyNews } from "../envoy/supervisor/index.ts";
 import { type Host, nowhere } from "../host/index.ts";
 import { type LocalMesh, startLocalMesh } from "../local/index.ts";
 import { VERSION } from "../version.ts";
+import { PROGRAM } from "./contract/index.ts";
 import { openDesk } from "./control-plane-token.ts";
 import { checkNamedFolder } from "./named-path.ts";
 import { parsePort, parseServicePort } from "./parse-port.ts";
@@ -103,11 +104,11 @@ function stepLine(step: Text, result: string, ms: number, width = WHOLE_LINE): T
 function printAddresses(
   { agent, ports, controlPlane, folder, resources }: LocalMesh,
   { port, path }: { readonly port: number | undefined; readonly path: string },
-  host: Pick<Host, "stdout" | "env">,
+  host: Pick<Host, "stdout" | "env" | "program">,
   print: (line: string) => void,
 ): void {
-  const { env } = host;
-  const command = env.npm_command === undefined ? "pilotboat" : "npx pilotboat"; // npm has no more of it on PATH
+  const { env, program = PROGRAM } = host;
+  const command = env.npm_command === undefined ? program : `npx ${PROGRAM}`; // npm has no more of it on PATH
   const rows = [
     ...(port === undefined ? [] : [["listener", `http://127.0.0.1:${port}`] as const]),
     ["envoy admin", `http://127.0.0.1:${ports.admin}`],

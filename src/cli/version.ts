@@ -4,7 +4,7 @@ import { type Host, thisRuntime } from "../host/index.ts";
 import { VERSION } from "../version.ts";
 import { readAnswer } from "./agent-answer.ts";
 import { AGENT_FLAGS, placeOf } from "./agent-place.ts";
-import { defineCommand, type Input } from "./contract/index.ts";
+import { asCalled, DROP_IN, defineCommand, type Input, PROGRAM } from "./contract/index.ts";
 import { nameTable, type Row, stdoutOf } from "./terminal/index.ts";
 
 const FLAGS = [
@@ -20,18 +20,19 @@ export const command = defineCommand({
   summary: "Versions of pilotboat, its runtime and Envoy",
   description: [
     "Shows the versions of pilotboat, of the runtime that it runs on, and of the Envoy that it would start.",
-    "With --run-folder those of the agent that runs there. --short and --output print what pilot-agent prints.",
+    "With --run-folder those of the agent that runs there. --short and --output print what pilot-agent prints; called by that name, the first line is pilot-agent's without them, too.",
   ],
   flags: FLAGS,
   words: "reference",
   examples: ["pilotboat version --short", "pilotboat version -o json", "pilotboat version --run-folder ~/sidecar"],
   async run(input, host) {
-    const { short: isShort, output } = input.flags;
-    if (isShort || output !== "") host.stdout.write(versionText(input));
-    else {
-      const terminal = stdoutOf(host);
-      terminal.print(nameTable(await versionRows(input.flags, host), { width: terminal.width }));
-    }
+    const { short: isShort, output, "run-folder": folder } = input.flags;
+    const isAsked = isShort || output !== "";
+    const isDropIn = host.program === DROP_IN && folder === undefined;
+    if (isAsked || isDropIn) host.stdout.write(versionText(input));
+    if (isAsked) return 0;
+    const terminal = stdoutOf(host);
+    terminal.print(nameTable(await versionRows(input.flags, host), { width: terminal.width }));
     return 0;
   },
 });
@@ -45,7 +46,16 @@ const BUILD = {
   tag: "unknown",
 } as const;
 
-function versionText({ flags: { output }, usage }: Input<typeof FLAGS>): string {
+/** The same as Go prints it. */
+const GO_NAMES = {
+  Version: "version",
+  GitRevision: "revision",
+  GolangVersion: "golang_version",
+  BuildStatus: "status",
+  GitTag: "tag",
+} as const satisfies Readonly<Record<string, keyof typeof BUILD>>;
+
+function versionText({ flags: { short: isShort, output }, usage }: Input<typeof FLAGS>): string {
   if (output === "json") return `${JSON.stringify({ clientVersion: BUILD }, null, 2)}\n`;
   if (output === "yaml") {
     const lines = Object.entries(BUILD)
@@ -54,7 +64,9 @@ function versionText({ flags: { output }, usage }: Input<typeof FLAGS>): string 
     return `clientVersion:\n${lines.join("\n")}\n\n`;
   }
   if (output !== "") throw usage("--output must be 'yaml' or 'json'");
-  return `client version: ${BUILD.version}\n`;
+  if (isShort) return `client version: ${BUILD.version}\n`;
+  const fields = Object.entries(GO_NAMES).map(([name, key]) => `${name}:${JSON.stringify(BUILD[key])}`);
+  return `client version: version.BuildInfo{${fields.join(", ")}}\n`;
 }
 
 const LIMIT_MS = 5_000;
@@ -77,10 +89,10 @@ async function versionRows(flags: Input<typeof FLAGS>["flags"], host: Host): Pro
 }
 
 /** The one that would be started. */
-async function envoyRows({ env, cwd }: Host): Promise<Row[]> {
+async function envoyRows({ env, cwd, program = PROGRAM }: Host): Promise<Row[]> {
   const { askedEnvoy, askVersion, findEnvoy } = await import("../envoy/binary/index.ts");
   const found = await findEnvoy({ ...askedEnvoy({}, env), usual: USUAL_ENVOY, env, cwd }).catch(() => undefined);
-  if (found === undefined) return [["Envoy", "none here; pilotboat envoy fetch gets one"]];
+  if (found === undefined) return [["Envoy", asCalled("none here; pilotboat envoy fetch gets one", program)]];
   const version = found.version ?? (await askVersion(found.path, env));
   return [["Envoy", `${version === undefined ? "" : `${version}, `}${found.path}`]];
 }

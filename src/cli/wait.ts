@@ -9,7 +9,7 @@ const FLAGS = [
   { name: "timeoutSeconds", type: "int", default: 60, help: "Longest time to wait", value: "SECONDS" },
   { name: "requestTimeoutMillis", type: "int", default: 500, help: "Time limit of one request", value: "MILLIS" },
   { name: "periodMillis", type: "int", default: 500, help: "Pause before each request", value: "MILLIS" },
-  { name: "url", type: "string", default: undefined, help: `What to ask; default: ${DEFAULT_URL}`, value: "URL" },
+  { name: "url", type: "string", default: undefined, help: `What to ask (default ${DEFAULT_URL})`, value: "URL" },
   ...AGENT_FLAGS,
 ] as const;
 

@@ -5,6 +5,8 @@ export interface Host {
   readonly cwd: string;
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
+  /** The name by which the program was called, which help, hints and completion show; default: pilotboat. */
+  readonly program?: string;
   /** Standard input, for a question. Until it is called an application that is started gets all of it. Absent where nobody can be asked. */
   readonly openStdin?: () => NodeJS.ReadableStream;
   readonly signals: StopSignals;

@@ -1,3 +1,4 @@
+export { calledName } from "./called-name.ts";
 export { type Cgroup, type CgroupLimits, readCgroup, wholeCpus } from "./cgroup.ts";
 export { keepCompiledCode } from "./compiled-code.ts";
 export type { Host, StopSignals } from "./host.ts";

@@ -93,7 +93,7 @@ test.each([
   [["control-plane", "token"], "Missing --service-account NAME"],
   [["run"], "Missing command after the flags"],
   [["run", "--"], "Missing command after the flags"],
-  [["completion", "tcsh"], 'Cannot complete for "tcsh", wanted bash, zsh or fish'],
+  [["completion", "tcsh"], 'Unknown sub-command "tcsh"'],
   [["envoy", "--nope"], "unknown flag: --nope"],
 ])("%j is a mistyped command line", async (args, message) => {
   const { code, stdout, stderr } = await pilotboat(args);

@@ -61,7 +61,7 @@ describe.each(runtimes())("completion by $name", (runtime) => {
       [["run", "--", "some-program", "me"], "mesh.yaml"],
       [["bootstrap", "validate", "me"], "mesh.yaml"],
       [["envoy", "fetch", "--platform", "darwin"], "darwin-arm64"],
-      [["completion", ""], "bash", "zsh", "fish"],
+      [["completion", ""], "bash", "zsh", "fish", "powershell"],
       [["status", "--config-path", "x", "m"], "my-mesh"],
       [["up", "--port", ""]],
       [["nosuch", "--o"]],

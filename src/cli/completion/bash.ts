@@ -1,20 +1,27 @@
-import type { CompletionFlag, CompletionNode, Values } from "./completion-tree.ts";
+import {
+  type CompletionFlag,
+  type CompletionNode,
+  identifier,
+  type ScriptWords,
+  type Values,
+} from "./completion-tree.ts";
 
 /**
  * The script for bash 3.2 and newer. It knows everything by itself: completing starts no process. A table has, for each
  * command, its sub-commands, its flags (`--output=yaml|json`), and the values of its arguments; `@` marks kinds of values.
  */
-export function bashScript(nodes: readonly CompletionNode[], settings: readonly string[]): string {
-  return `${HEAD}
-_pilotboat_settings='${settings.join(" ")}'
+export function bashScript({ program, nodes, settings }: ScriptWords): string {
+  const own = `_${identifier(program)}`;
+  return `# bash completion for ${program}; in ~/.bashrc: source <(${program} completion bash)
+${own}_settings='${settings.join(" ")}'
 
 # Sets subs, flags and args for the command $1.
-_pilotboat_table() {
+${own}_table() {
   case $1 in
 ${nodes.map(tableRow).join("\n")}
   esac
 }
-${ENGINE}`;
+${engine(own, program)}`;
 }
 
 function tableRow({ path, commands, flags, arguments: words, isProgram }: CompletionNode): string {
@@ -32,11 +39,9 @@ function encode(values: Values): string {
   return typeof values === "string" ? `@${values}` : values.join("|");
 }
 
-const HEAD = `# bash completion for pilotboat; in ~/.bashrc: source <(pilotboat completion bash)`;
-
-const ENGINE = `
+const engine = (own: string, program: string): string => `
 # Sets kind to what the value of the flag $1 may be; fails for a flag without value.
-_pilotboat_value() {
+${own}_value() {
   local entry
   for entry in $flags; do
     case $entry in "$1="*) kind=\${entry#*=}; return 0 ;; esac
@@ -45,19 +50,19 @@ _pilotboat_value() {
 }
 
 # Adds the candidates of a kind that begin with $cur.
-_pilotboat_offer() {
+${own}_offer() {
   local IFS=$'\\n'
   case $1 in
   @file|@rest) compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$cur")) ;;
   @folder) compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -d -- "$cur")) ;;
   @program) COMPREPLY+=($(compgen -c -- "$cur")) ;;
-  @setting) COMPREPLY+=($(IFS=' '; compgen -W "$_pilotboat_settings" -- "$cur")) ;;
+  @setting) COMPREPLY+=($(IFS=' '; compgen -W "$${own}_settings" -- "$cur")) ;;
   @*) ;;
   *) COMPREPLY+=($(IFS='|'; compgen -W "$1" -- "$cur")) ;;
   esac
 }
 
-_pilotboat() {
+${own}() {
   local IFS=$' \\t\\n' path='' subs flags args cur word kind='' glued='' ended='' count=0 i last
   local -a words=() values=()
   # readline makes "=" a word of its own: it belongs to what stands around it
@@ -75,19 +80,19 @@ _pilotboat() {
   cur=\${words[last]}
   COMPREPLY=()
 
-  _pilotboat_table ''
+  ${own}_table ''
   for ((i = 0; i < last; i++)); do
     word=\${words[i]}
     kind=''
     if [[ -z $ended && $word == -- ]]; then
       ended=1
     elif [[ -z $ended && $word == -* ]]; then
-      if [[ $word != *=* ]] && _pilotboat_value "$word"; then i=$((i + 1)); fi
+      if [[ $word != *=* ]] && ${own}_value "$word"; then i=$((i + 1)); fi
     elif [[ $count -eq 0 && -z $ended && -z $path && $word == help ]]; then
       :
     elif [[ $count -eq 0 && -z $ended && " $subs " == *" $word "* ]]; then
       path=\${path:+$path }$word
-      _pilotboat_table "$path"
+      ${own}_table "$path"
     else
       count=$((count + 1))
       [[ $args == *@rest ]] && ended=1
@@ -97,11 +102,11 @@ _pilotboat() {
 
   values=($args)
   if [[ -n $kind ]]; then
-    _pilotboat_offer "$kind"
+    ${own}_offer "$kind"
   elif [[ -z $ended && $cur == --*=* ]]; then
     word=\${cur%%=*}
     cur=\${cur#*=}
-    _pilotboat_value "$word" && _pilotboat_offer "$kind"
+    ${own}_value "$word" && ${own}_offer "$kind"
     # where readline does not split at "=", it replaces the whole word
     [[ \${COMP_WORDS[COMP_CWORD]} == "$word="* ]] && COMPREPLY=("\${COMPREPLY[@]/#/$word=}")
   elif [[ -z $ended && $cur == -* ]]; then
@@ -112,13 +117,13 @@ _pilotboat() {
   else
     [[ $count -eq 0 && -z $ended ]] && COMPREPLY+=($(compgen -W "$subs" -- "$cur"))
     if [[ $args == *@rest && $count -gt 0 ]]; then
-      _pilotboat_offer @rest
+      ${own}_offer @rest
     elif [[ $count -lt \${#values[@]} ]]; then
-      _pilotboat_offer "\${values[count]}"
+      ${own}_offer "\${values[count]}"
     fi
   fi
   return 0
 }
 
-complete -F _pilotboat pilotboat
+complete -F ${own} ${program}
 `;

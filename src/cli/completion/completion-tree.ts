@@ -1,4 +1,4 @@
-import { type Command, choicesOf, flagsOf } from "../contract/index.ts";
+import { type Command, choicesOf, flagsOf, HELP_SUMMARY, namedAs } from "../contract/index.ts";
 
 /** The candidates for a value: files, folders, programs, names of settings, these words, or none. */
 export type Values = "file" | "folder" | "program" | "setting" | "unknown" | readonly string[];
@@ -23,16 +23,47 @@ export interface CompletionNode {
   readonly isProgram: boolean;
 }
 
-/** The program and all commands below it, each before those below it. */
-export function completionTree(commands: readonly Command[], rootFlags: Command["flags"]): readonly CompletionNode[] {
+/** What a script is made of. */
+export interface ScriptWords {
+  /** The name by which the program is called. */
+  readonly program: string;
+  readonly nodes: readonly CompletionNode[];
+  /** Names of settings. */
+  readonly settings: readonly string[];
+}
+
+/** A program's name as shells have the name of a function or a variable. */
+export function identifier(program: string): string {
+  return program.replaceAll(/\W/g, "_");
+}
+
+/**
+ * The program and all commands below it, each before those below it, with the names that they have where the program is
+ * called `program`.
+ */
+export function completionTree(
+  all: readonly Command[],
+  rootFlags: Command["flags"],
+  program: string,
+): readonly CompletionNode[] {
+  const commands = all.map((one) => ({ ...one, name: namedAs(program, one.name) }));
   const root: CompletionNode = {
     path: "",
-    commands: [...commands.map(named), { name: "help", summary: "The help page of a command" }],
+    commands: [...commands.map(named), { name: "help", summary: HELP_SUMMARY }],
     flags: rootFlags.map(toFlag),
     arguments: [],
     isProgram: false,
   };
   return [root, ...commands.flatMap((command) => nodesOf(command, command.name))];
+}
+
+/** The same names, for somebody who wants them alone. */
+export function withoutDescriptions(nodes: readonly CompletionNode[]): readonly CompletionNode[] {
+  return nodes.map((node) => ({
+    ...node,
+    commands: node.commands.map((one) => ({ ...one, summary: "" })),
+    flags: node.flags.map((one) => ({ ...one, help: "" })),
+  }));
 }
 
 function nodesOf(command: Command, path: string): CompletionNode[] {

@@ -1,4 +1,5 @@
 export { bashScript } from "./bash.ts";
-export { completionTree } from "./completion-tree.ts";
+export { completionTree, withoutDescriptions } from "./completion-tree.ts";
 export { fishScript } from "./fish.ts";
+export { powershellScript } from "./powershell.ts";
 export { zshScript } from "./zsh.ts";

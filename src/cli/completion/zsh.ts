@@ -1,38 +1,47 @@
-import type { CompletionFlag, CompletionNode, Values } from "./completion-tree.ts";
+import {
+  type CompletionFlag,
+  type CompletionNode,
+  identifier,
+  type ScriptWords,
+  type Values,
+} from "./completion-tree.ts";
 
 /** The script for zsh: a function per command, which leaves the work to zsh's own \`_arguments\`. */
-export function zshScript(nodes: readonly CompletionNode[], settings: readonly string[]): string {
-  return `#compdef pilotboat
-# zsh completion for pilotboat; in ~/.zshrc, after compinit: source <(pilotboat completion zsh)
+export function zshScript({ program, nodes, settings }: ScriptWords): string {
+  return `#compdef ${program}
+# zsh completion for ${program}; in ~/.zshrc, after compinit: source <(${program} completion zsh)
 
-typeset -ga _pilotboat_settings=(${settings.map(quote).join(" ")})
+typeset -ga _${identifier(program)}_settings=(${settings.map(quote).join(" ")})
 
-${nodes.map(functionOf).join("\n")}
-if [[ $funcstack[1] == _pilotboat ]]; then
-  _pilotboat "$@"
+${nodes.map((node) => functionOf(node, program)).join("\n")}
+if [[ $funcstack[1] == _${program} ]]; then
+  _${program} "$@"
 else
-  compdef _pilotboat pilotboat
+  compdef _${program} ${program}
 fi
 `;
 }
 
-function functionOf(node: CompletionNode): string {
-  const body = node.commands.length > 0 ? withCommands(node) : [`  _arguments -s -S ${allSpecs(node)}`];
-  return [`${nameOf(node.path)}() {`, ...body, "}", ""].join("\n");
+function functionOf(node: CompletionNode, program: string): string {
+  const body =
+    node.commands.length > 0 ? withCommands(node, program) : [`  _arguments -s -S ${allSpecs(node, program)}`];
+  return [`${nameOf(node.path, program)}() {`, ...body, "}", ""].join("\n");
 }
 
-function nameOf(path: string): string {
-  return ["_pilotboat", ...path.split(" ").filter((word) => word !== "")].join("_");
+function nameOf(path: string, program: string): string {
+  return [`_${program}`, ...path.split(" ").filter((word) => word !== "")].join("_");
 }
 
 /** The first word is a sub-command, or else an argument of the command itself. */
-function withCommands({ path, commands, flags, arguments: [first] }: CompletionNode): string[] {
-  const rows = commands.map(({ name, summary }) => quote(`${name}:${summary.replaceAll(":", "\\:")}`));
+function withCommands({ path, commands, flags, arguments: [first] }: CompletionNode, program: string): string[] {
+  const rows = commands.map(({ name, summary }) =>
+    quote(`${name}${summary === "" ? "" : `:${summary.replaceAll(":", "\\:")}`}`),
+  );
   const choices = typeof first === "object" ? [`      compadd -- ${first.join(" ")} && result=0`] : [];
   return [
     "  local curcontext=$curcontext state line result=1",
     `  local -a commands=(\n    ${rows.join("\n    ")}\n  )`,
-    `  _arguments -C -s -S ${[...flags.flatMap(flagSpecs), "'1: :->first'", "'*:: :->rest'"].join(LINE)} && result=0`,
+    `  _arguments -C -s -S ${[...flags.flatMap((flag) => flagSpecs(flag, program)), "'1: :->first'", "'*:: :->rest'"].join(LINE)} && result=0`,
     "  case $state in",
     "    first)",
     "      _describe -t commands command commands && result=0",
@@ -40,7 +49,7 @@ function withCommands({ path, commands, flags, arguments: [first] }: CompletionN
     "      ;;",
     "    rest)",
     "      case $words[1] in",
-    ...commands.map(({ name }) => `        ${name}) ${calleeOf(path, name)} && result=0 ;;`),
+    ...commands.map(({ name }) => `        ${name}) ${calleeOf(path, name, program)} && result=0 ;;`),
     "      esac",
     "      ;;",
     "  esac",
@@ -49,32 +58,36 @@ function withCommands({ path, commands, flags, arguments: [first] }: CompletionN
 }
 
 /** What follows `help` is what follows the program's name. */
-function calleeOf(path: string, name: string): string {
-  return path === "" && name === "help" ? "_pilotboat" : nameOf(path === "" ? name : `${path} ${name}`);
+function calleeOf(path: string, name: string, program: string): string {
+  return nameOf(path === "" && name === "help" ? "" : `${path} ${name}`, program);
 }
 
 const LINE = " \\\n    ";
 
-function allSpecs({ flags, arguments: words, isProgram }: CompletionNode): string {
-  const specs = words.map((values, at) => quote(`${at + 1}: :${actionOf(values)}`));
+function allSpecs({ flags, arguments: words, isProgram }: CompletionNode, program: string): string {
+  const specs = words.map((values, at) => quote(`${at + 1}: :${actionOf(values, program)}`));
   const rest = isProgram ? ["'*::argument:_normal'"] : [];
-  return [...(isProgram ? ["-A '-*'"] : []), ...flags.flatMap(flagSpecs), ...specs, ...rest].join(LINE);
+  return [
+    ...(isProgram ? ["-A '-*'"] : []),
+    ...flags.flatMap((flag) => flagSpecs(flag, program)),
+    ...specs,
+    ...rest,
+  ].join(LINE);
 }
 
-function flagSpecs({ name, shorthand, help, values }: CompletionFlag): string[] {
-  const what = `[${help.replaceAll(/[[\]\\]/g, "\\$&")}]`;
-  const value = values === undefined ? "" : `: :${actionOf(values)}`;
+function flagSpecs({ name, shorthand, help, values }: CompletionFlag, program: string): string[] {
+  const what = help === "" ? "" : `[${help.replaceAll(/[[\]\\]/g, "\\$&")}]`;
+  const value = values === undefined ? "" : `: :${actionOf(values, program)}`;
   const long = `--${name}${values === undefined ? "" : "="}${what}${value}`;
   if (shorthand === undefined) return [quote(`*${long}`)];
   return [quote(`*${long}`), quote(`*-${shorthand}${values === undefined ? "" : "+"}${what}${value}`)];
 }
 
-function actionOf(values: Values): string {
+function actionOf(values: Values, program: string): string {
   if (typeof values !== "string") return `(${values.join(" ")})`;
-  return { file: "_files", folder: "_files -/", program: "_command_names -e", setting: SETTINGS, unknown: " " }[values];
+  const setting = `{compadd -a _${identifier(program)}_settings}`;
+  return { file: "_files", folder: "_files -/", program: "_command_names -e", setting, unknown: " " }[values];
 }
-
-const SETTINGS = "{compadd -a _pilotboat_settings}";
 
 function quote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;

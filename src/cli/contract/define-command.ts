@@ -69,7 +69,7 @@ export interface CommandSpec<L extends readonly FlagSpec[]> {
   readonly sections?: () => Promise<readonly Section[]>;
   /** Whole command lines. */
   readonly examples: readonly string[];
-  /** Other names of a sub-command. */
+  /** Other names. Those of a command that is no sub-command are in `ALIASES`, too. */
   readonly aliases?: readonly string[];
   /** Words of other tools for which this command is the answer. */
   readonly similar?: readonly string[];

@@ -2,7 +2,8 @@ import type { Host } from "../../host/index.ts";
 import { nameTable, type Row, stdoutOf, strong, type Text, wrap } from "../terminal/index.ts";
 import type { FlagSpec } from "./command-line.ts";
 import { type Command, GROUPS, type Section } from "./define-command.ts";
-import { HELP_FLAG, type Place } from "./read-words.ts";
+import { asCalled, namedAs, PROGRAM } from "./program-name.ts";
+import { HELP_FLAG, HELP_SUMMARY, inheritedFlags, type Place, ROOT_FLAGS } from "./read-words.ts";
 
 /** Columns of a page where the width is unknown, and at most. */
 const PAGE_WIDTH = 100;
@@ -14,7 +15,9 @@ export async function printHelp(place: Place, host: Host): Promise<void> {
 }
 
 async function helpPage(place: Place, width = PAGE_WIDTH): Promise<Text> {
-  const { command, path } = place;
+  const { path } = place;
+  const [program = PROGRAM] = path;
+  const command = asCalled(place.command, program);
   const page = createPage(Math.min(width, PAGE_WIDTH));
   page.usage(usageLines(place));
   for (const paragraph of command.description ?? [`${command.summary}.`]) page.paragraph(paragraph);
@@ -28,8 +31,12 @@ async function helpPage(place: Place, width = PAGE_WIDTH): Promise<Text> {
     (command.commands ?? []).map(({ name, summary }) => [name, summary]),
   );
   page.table("Flags", [...command.flags, HELP_FLAG].map(flagRow));
-  if (command.takesProxyFlags) page.paragraph('And every flag of "pilotboat proxy", see "pilotboat help proxy".');
-  for (const section of (await command.sections?.()) ?? []) page.section(section);
+  if (command.takesProxyFlags) {
+    page.paragraph(asCalled('And every flag of "pilotboat proxy", see "pilotboat help proxy".', program));
+  } else if (command.words !== "passing" && command.words !== "verbatim") {
+    page.paragraph(`Flags of every command: ${inheritedFlags(command).map(longName).join(", ")}.`);
+  }
+  for (const section of (await command.sections?.()) ?? []) page.section(asCalled(section, program));
   page.examples(command.examples);
   if (command.commands !== undefined)
     page.paragraph(`Flags and examples of a command: "${path.join(" ")} COMMAND --help".`);
@@ -37,16 +44,18 @@ async function helpPage(place: Place, width = PAGE_WIDTH): Promise<Text> {
 }
 
 /** The root help page. */
-export function rootPage(commands: readonly Command[], width = PAGE_WIDTH): Text {
+export function rootPage(commands: readonly Command[], program: string, width = PAGE_WIDTH): Text {
   const page = createPage(Math.min(width, PAGE_WIDTH));
   page.paragraph("pilotboat: an Envoy as a member of an Istio mesh, anywhere");
-  page.usage(["pilotboat COMMAND [flags]"]);
-  const nameWidth = Math.max(...commands.map(({ name }) => name.length));
+  page.usage([`${program} COMMAND [flags]`]);
+  const nameOf = ({ name }: Command): string => namedAs(program, name);
+  const nameWidth = Math.max(...commands.map((one) => nameOf(one).length));
   for (const group of GROUPS) {
-    const rows = commands.filter((one) => one.group === group).map(({ name, summary }): Row => [name, summary]);
-    page.table(group, rows, nameWidth);
+    const rows = commands.filter((one) => one.group === group).map((one): Row => [nameOf(one), one.summary]);
+    page.table(group, group === "shell" ? [...rows, ["help", HELP_SUMMARY]] : rows, nameWidth);
   }
-  page.paragraph('Flags and examples of a command: "pilotboat help COMMAND".');
+  page.table("flags", ROOT_FLAGS.map(flagRow));
+  page.paragraph(`Flags and examples of a command: "${program} help COMMAND".`);
   return page.text();
 }
 
@@ -101,11 +110,15 @@ function usageLines({ command, path }: Place): string[] {
   return [[name, ...words, "[flags]"].join(" ")];
 }
 
+function longName(flag: FlagSpec): string {
+  return `--${flag.name}${valueName(flag)}`;
+}
+
 /** `-o, --output yaml|json` and what it is for. */
 function flagRow(flag: FlagSpec): Row {
-  const { name, shorthand, help } = flag;
+  const { shorthand, help } = flag;
   const short = shorthand === undefined ? "    " : `-${shorthand}, `;
-  return [`${short}--${name}${valueName(flag)}`, `${help}${defaultText(flag)}`];
+  return [`${short}${longName(flag)}`, `${help}${defaultText(flag)}`];
 }
 
 const VALUE_NAMES = { string: "TEXT", strings: "TEXT", int: "NUMBER", duration: "TIME" } as const;

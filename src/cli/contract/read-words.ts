@@ -10,6 +10,9 @@ export const HELP_FLAG = {
   help: "Show this page",
 } as const satisfies FlagSpec;
 
+/** Of `help`, which is no command of its own. */
+export const HELP_SUMMARY = "The help page of a command";
+
 const VERSION_FLAG = {
   name: "version",
   shorthand: "v",
@@ -27,11 +30,15 @@ export interface Place {
   readonly path: readonly string[];
 }
 
-/** Every flag that a command takes; of two with one name the command's own. */
-export function flagsOf({ flags, takesProxyFlags = false }: Command): readonly FlagSpec[] {
-  const inherited: readonly FlagSpec[] = takesProxyFlags ? PROXY_FLAGS : LOG_FLAGS;
+/** Every flag that a command takes. */
+export function flagsOf(command: Command): readonly FlagSpec[] {
+  return [...command.flags, ...inheritedFlags(command), HELP_FLAG];
+}
+
+/** Flags that a command has from pilot-agent, or from `proxy`; its own ones come before them. */
+export function inheritedFlags({ flags, takesProxyFlags = false }: Command): readonly FlagSpec[] {
   const own = new Set(flags.map(({ name }) => name));
-  return [...flags, ...inherited.filter(({ name }) => !own.has(name)), HELP_FLAG];
+  return (takesProxyFlags ? PROXY_FLAGS : LOG_FLAGS).filter(({ name }) => !own.has(name));
 }
 
 /** What the words of a command say; `help` when they ask for its page. Throws USAGE, in pflag's words where a flag is wrong. */

@@ -2,11 +2,12 @@ import { nearest } from "../../base/index.ts";
 import type { Host } from "../../host/index.ts";
 import { type FlagSpec, findCommand, PROXY_ROLES } from "./command-line.ts";
 import type { Command, Input, Program } from "./define-command.ts";
+import { PROGRAM } from "./program-name.ts";
 import { flagsOf, type Place, readWords, usageError } from "./read-words.ts";
 import { suggest } from "./suggest.ts";
 
 export interface RunOptions {
-  /** The names that lead to the command; default: those of a command of `pilotboat`. */
+  /** The names that lead to the command; default: the program's and the command's. */
   readonly path?: readonly string[];
   /** Whether its help page is wanted, whatever the other words say. */
   readonly wantsHelp?: boolean;
@@ -19,7 +20,7 @@ export async function runCommand(
   command: Command,
   args: readonly string[],
   host: Host,
-  { path = ["pilotboat", command.name], wantsHelp = false, program = NO_PROGRAM }: RunOptions = {},
+  { path = [host.program ?? PROGRAM, command.name], wantsHelp = false, program = NO_PROGRAM }: RunOptions = {},
 ): Promise<number> {
   const found = findSubCommand({ command, path }, args, wantsHelp);
   if (found.command !== command) {

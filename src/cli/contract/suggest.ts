@@ -23,6 +23,8 @@ export function suggest(
   }
   const words = [...answers.keys()];
   const begun = typed.length < LEAST_PREFIX ? [] : words.filter((word) => word.startsWith(typed.toLowerCase()));
-  const found = nearest(typed, words) ?? (begun.length === 1 ? begun[0] : undefined);
+  const [shortest] = begun.sort((one, other) => one.length - other.length);
+  const isOneWord = shortest !== undefined && begun.every((word) => word.startsWith(shortest)); // version, versions
+  const found = nearest(typed, words) ?? (isOneWord ? shortest : undefined);
   return found === undefined ? undefined : answers.get(found);
 }
