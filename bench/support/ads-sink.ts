@@ -8,7 +8,7 @@ import { message } from "../../test/support/wire-messages.ts";
 import { NONCE_BYTES } from "./ads-source.ts";
 import { GRPC_REQUEST_HEADERS, grpcFrame, nowNs, readPieces } from "./grpc-wire.ts";
 import { CLUSTER, ENDPOINTS, LISTENER, typeUrl } from "./payload.ts";
-import { type RoleProcess, startRole } from "./roles.ts";
+import { type Orders, type RoleProcess, startRole } from "./roles.ts";
 
 // The Envoy of a benchmark, as its control plane sees it, a role of its own: one delta ADS stream on node:http2 that
 // subscribes to clusters and listeners and acknowledges everything.
@@ -44,19 +44,29 @@ export const startAdsSink = (settings: SinkSettings): Promise<RoleProcess<SinkOr
 const WINDOWS = { stream: 16 << 20, connection: 24 << 20 };
 const SLOW_WINDOWS = { stream: 64 << 10, connection: 64 << 10 };
 
-export async function serveAdsSink({ target, pauseMs }: SinkSettings): Promise<SinkOrders> {
+export async function serveAdsSink(settings: SinkSettings): Promise<SinkOrders> {
+  const received: Received[] = [];
+  await openSink(settings, (one) => received.push(one));
+  return { take: () => received.splice(0) };
+}
+
+/** Several Envoys in one process, whose messages nobody asks for. */
+export async function serveAdsSinks({ targets }: { targets: readonly string[] }): Promise<Orders> {
+  for (const target of targets) await openSink({ target }, () => undefined);
+  return {};
+}
+
+async function openSink({ target, pauseMs }: SinkSettings, take: (received: Received) => void): Promise<void> {
   const session = await connect(target, pauseMs === undefined ? WINDOWS : SLOW_WINDOWS);
   const stream = session.request({ ...GRPC_REQUEST_HEADERS, ":path": DELTA.method });
   stream.on("error", endWith).once("close", () => endWith("the ADS stream ended"));
   for (const request of subscriptions()) stream.write(request);
-  const received: Received[] = [];
   takeMessages(stream, (one) => {
-    received.push(one);
+    take(one);
     if (pauseMs === undefined) return;
     stream.pause();
     setTimeout(() => stream.resume(), pauseMs);
   });
-  return { take: () => received.splice(0) };
 }
 
 async function connect(target: SinkSettings["target"], windows: typeof WINDOWS): Promise<ClientHttp2Session> {

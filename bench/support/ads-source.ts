@@ -6,7 +6,7 @@ import { textOf } from "../../src/proto/wire.ts";
 import { DELTA } from "../../src/xds/variant.ts";
 import { message } from "../../test/support/wire-messages.ts";
 import { grpcPrefix, nowNs, readMessages } from "./grpc-wire.ts";
-import { buildPayload, CLUSTER, LISTENER, type Payload, typeUrl } from "./payload.ts";
+import { buildPayload, CLUSTER, emptyOf, LISTENER, NAME_TABLE, nameTable, type Payload, typeUrl } from "./payload.ts";
 import { type RoleProcess, startRole } from "./roles.ts";
 
 // The control plane of a benchmark, a role of its own: delta ADS over TLS on node:http2, from bytes that were encoded
@@ -126,8 +126,11 @@ class Downstream {
     readMessages(stream, (request) => {
       const atNs = nowNs();
       const nonce = textOf(request, DELTA.request.nonce);
+      const refusal = textOf(request, DELTA.request.errorDetail);
+      if (refusal !== "") throw new Error(`a push was refused: ${refusal}`);
       if (nonce !== "") return this.#acked.get(nonce)?.(atNs);
       const type = textOf(request, DELTA.request.typeUrl);
+      if (type === typeUrl(NAME_TABLE)) void this.push(nameTable());
       if (missing.has(type))
         void this.push(emptyOf(type)).then(({ acked }) =>
           acked.then(() => {
@@ -171,8 +174,3 @@ const NONCE_DIGITS = 8;
 
 /** Every nonce is the end of its message, and as long as this. */
 export const NONCE_BYTES = 1 + NONCE_DIGITS;
-
-function emptyOf(type: string): Payload {
-  const body = message([DELTA.response.versionInfo, "1"], [DELTA.response.typeUrl, type]);
-  return { type, body, sum: crc32(body) };
-}

@@ -36,6 +36,9 @@ export interface Agent extends AsyncDisposable {
   readonly envoyPid: number;
   readonly folder: string;
   readonly statusPort: number;
+  /** Where its Envoy would have its statistics. */
+  readonly prometheusPort: number;
+  readonly dnsPort: number;
   readonly xdsSocket: string;
   readonly sdsSocket: string;
 }
@@ -117,7 +120,7 @@ async function startAgent(form: Form, places: Places, options: AgentOptions): Pr
   const agent = await untilReady(child, status, () => `${form.name}:\n${said()}`);
   return {
     ...agent,
-    ...{ folder, statusPort: status },
+    ...{ folder, statusPort: status, prometheusPort: prometheus, dnsPort: dns },
     xdsSocket: join(folder, "etc/istio/proxy/XDS"),
     sdsSocket: join(folder, "var/run/secrets/workload-spiffe-uds/socket"),
     async [Symbol.asyncDispose]() {

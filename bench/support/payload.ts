@@ -5,6 +5,8 @@ export const CLUSTER = "envoy.config.cluster.v3.Cluster";
 export const ENDPOINTS = "envoy.config.endpoint.v3.ClusterLoadAssignment";
 export const LISTENER = "envoy.config.listener.v3.Listener";
 
+export const NAME_TABLE = "istio.networking.nds.v1.NameTable";
+
 export const typeUrl = (type: string): string => `type.googleapis.com/${type}`;
 
 /** A DeltaDiscoveryResponse, encoded but for its nonce. */
@@ -36,6 +38,25 @@ export function buildPayload(type: string, bytes: number): Payload {
   }
   const body = Buffer.concat([head, resources, tail]);
   return { type, body, sum: crc32(body) };
+}
+
+/** Without resources. */
+export function emptyOf(type: string): Payload {
+  const body = message([1, VERSION], [4, type]);
+  return { type, body, sum: crc32(body) };
+}
+
+/** Names that `nameTable` has, each with an address. */
+export const TABLE_NAMES = Array.from({ length: 1_000 }, (_, at) => `s${at}.shop.svc.cluster.local`);
+
+export function nameTable(): Payload {
+  const entries = TABLE_NAMES.map((name, at) => {
+    const info = message([1, `10.1.${at >> 8}.${at & 255}`], [2, "Kubernetes"], [3, `s${at}`], [4, "shop"]);
+    return [1, message([1, name], [2, info])] as const;
+  });
+  const resource = message([1, "v1"], [2, any(NAME_TABLE, message(...entries))], [3, "nds"]);
+  const body = message([1, VERSION], [2, resource], [4, typeUrl(NAME_TABLE)]);
+  return { type: NAME_TABLE, body, sum: crc32(body) };
 }
 
 function placesOf(bytes: Buffer, text: string): number[] {
