@@ -467,6 +467,24 @@ export const CATALOGUE = {
     help: "Istio's filters that this Envoy does not have: adapt leaves those without policy out, refuse passes them on, and Envoy refuses them. adapt with up, run, clone and gateway, and in the proxy image and the Debian package",
     room: "xds",
   } as Setting<"adapt" | "refuse">,
+  isLastGoodKept: bool({
+    env: "PILOTBOAT_LAST_GOOD",
+    default: false,
+    help: "Keep the configuration that Envoy accepted on disk, without secrets: an Envoy that starts while the control plane is away gets it. On with up, run, clone and gateway",
+    room: "xds",
+  }),
+  lastGoodFolder: string({
+    env: "PILOTBOAT_LAST_GOOD_FOLDER",
+    default: "",
+    help: "Where it is kept, mode 0700; default last-good in /var/lib/istio/data where that can be written, else in configPath",
+    room: "xds",
+  }),
+  lastGoodBytes: int({
+    env: "PILOTBOAT_LAST_GOOD_BYTES",
+    default: 128 * 2 ** 20,
+    help: "Most bytes of it on disk; a configuration needs up to three times its size while all of it changes",
+    room: "xds",
+  }),
   isCoreDumpEnabled: bool({
     env: "ISTIO_ENVOY_ENABLE_CORE_DUMP",
     default: false,

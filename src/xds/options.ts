@@ -1,5 +1,6 @@
 import type { BoundSocket, Clock, Logger, Metrics } from "../base/index.ts";
 import type { ToldReasons } from "../grpc/index.ts";
+import type { LastGood } from "./last-good.ts";
 import type { PlaceListener } from "./listener-places.ts";
 import type { ResponseHook } from "./response-hooks.ts";
 import type { StockEnvoyMode } from "./stock-envoy.ts";
@@ -28,6 +29,8 @@ export interface XdsRelayOptions {
   readonly placeListener?: PlaceListener | undefined;
   /** See responses on their way to Envoy, in this order. Default: none but the relay's own. */
   readonly hooks?: readonly ResponseHook[];
+  /** Remembers what Envoy accepts, and answers with it while the control plane is away. Default: nobody does. */
+  readonly lastGood?: LastGood | undefined;
   /** For both sides. Default: ping after 30 s, give up after 10 s more. */
   readonly keepalive?: Keepalive;
   /** What others tell of the same control plane, when it cannot be reached. Default: nothing. */

@@ -1,11 +1,8 @@
-import { constants } from "node:fs";
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { createTransport } from "../../base/index.ts";
 import { type AgentConfig, readEgressProxy } from "../../config/index.ts";
-import { PATHS } from "../../istio/index.ts";
 import type { WasmConversion, WasmModule } from "../../wasm/index.ts";
-import { inRunFolder } from "../run-folder/index.ts";
+import { dataFolder, inRunFolder } from "../run-folder/index.ts";
 import type { Part, Serving, Surroundings } from "./part.ts";
 import { imageSource } from "./wasm-images.ts";
 
@@ -44,7 +41,7 @@ export class WasmPart implements Part {
       isUnverified: (host: string) => isInsecure(settings, host),
     };
     const modules = new ModuleCache({
-      folder: await cacheFolder(config),
+      folder: await dataFolder(inRunFolder(config, join(config.proxy.configPath, "wasm"))),
       transport: createTransport(reach),
       images: imageSource({ reach, env: context.host.env, isInsecure: reach.isUnverified, log }),
       requestTimeoutMs: settings.wasmRequestTimeoutMs || DEFAULT_REQUEST_TIMEOUT_MS,
@@ -88,15 +85,6 @@ function* wasmSettings(settings: Settings): Generator<unknown> {
   yield settings.blockedWasmCidrs;
   yield [settings.wasmRequestTimeoutMs, settings.wasmMaxRetries, settings.wasmMaxBytes];
   yield [settings.wasmModuleExpiryMs, settings.wasmPurgeIntervalMs];
-}
-
-/** Istio's folder where the image or the package has made it; else one in the run folder. */
-async function cacheFolder(config: AgentConfig): Promise<string> {
-  const isThere = await access(PATHS.data, constants.W_OK | constants.X_OK).then(
-    () => true,
-    () => false,
-  );
-  return isThere ? PATHS.data : inRunFolder(config, join(config.proxy.configPath, "wasm"));
 }
 
 function isInsecure({ wasmInsecureRegistries: list }: Settings, host: string): boolean {

@@ -1,7 +1,8 @@
+import { join } from "node:path";
 import { type BoundSocket, bindUnix, connectionLimit, type Lifetime } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
-import type { LeftOut, Trouble, TypeState, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
-import { type ClaimedFolder, socketAccess, xdsSocketPath } from "../run-folder/index.ts";
+import type { LastGood, LeftOut, Trouble, TypeState, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
+import { type ClaimedFolder, dataFolder, inRunFolder, socketAccess, xdsSocketPath } from "../run-folder/index.ts";
 import { hasOwnDocument, isProxyless } from "../start-envoy/index.ts";
 import type { IdentityPart } from "./identity.ts";
 import type { Part, Serving, Surroundings } from "./part.ts";
@@ -45,6 +46,7 @@ export class XdsPart implements Part {
       socket: [xdsSocketPath(config), socketAccess(config)],
       ...upstreamOptions(config),
       ...relayOptions(config),
+      lastGood: [config.settings.isLastGoodKept, config.settings.lastGoodFolder, config.settings.lastGoodBytes],
     };
   }
 
@@ -71,6 +73,7 @@ export class XdsPart implements Part {
       hooks: parts.flatMap((part) => part.hooks ?? []),
       envoys: () => (isProxyless(config, node) ? 0 : Math.max(1, envoys())),
       ...(identity.told === undefined ? {} : { told: identity.told }),
+      lastGood: await this.#openLastGood({ life, node }),
       onRequest: () => timeline.mark("first xds request"),
       onListeners: () => this.#hasListeners.abort(),
       log: context.log,
@@ -78,6 +81,23 @@ export class XdsPart implements Part {
     };
     this.#relay = await life.own("xds", serveXdsRelay(options, stop));
     timeline.mark("grpc loaded");
+  }
+
+  /** Undefined where nothing is kept, or there is no Envoy that starts without a configuration. */
+  async #openLastGood({ life, node }: Pick<Serving, "life" | "node">): Promise<LastGood | undefined> {
+    const { config, context, metrics } = this.#around;
+    const { settings, proxy } = config;
+    if (!settings.isLastGoodKept || isProxyless(config, node)) return undefined;
+    const { openLastGood } = await import("../../last-good/index.ts");
+    const lastGood = openLastGood({
+      folder: await lastGoodFolder(config),
+      nodeId: node.id,
+      owner: [settings.clusterId, proxy.discoveryAddress],
+      mostBytes: settings.lastGoodBytes,
+      log: context.log,
+      metrics,
+    });
+    return life.own("last-good configuration", lastGood);
   }
 
   /** Tells the control plane what it has not asked for; once more on each stream to come. */
@@ -132,6 +152,13 @@ function upstreamOptions({ proxy, settings, xdsHeaders, egressProxy }: AgentConf
     headers: xdsHeaders,
     proxy: egressProxy,
   };
+}
+
+/** Beside the modules of Wasm: in a pod that lies on disk, and `configPath` in memory. */
+async function lastGoodFolder(config: AgentConfig): Promise<string> {
+  const { settings, proxy } = config;
+  const folder = settings.lastGoodFolder || join(await dataFolder(proxy.configPath), "last-good");
+  return inRunFolder(config, folder);
 }
 
 function relayOptions({ settings }: AgentConfig) {

@@ -1,12 +1,24 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import type { Owner } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
+import { PATHS } from "../../istio/index.ts";
 
 // Where things of a run lie, and whose they are.
 
 /** Where something of the run lies, seen from the agent. */
 export function inRunFolder({ cwd }: AgentConfig, path: string): string {
   return isAbsolute(path) ? path : join(cwd, path);
+}
+
+/** Istio's folder for data where the image or the package has made it, and this user can write there; else the other one. */
+export async function dataFolder(otherwise: string): Promise<string> {
+  const isThere = await access(PATHS.data, constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+  return isThere ? PATHS.data : otherwise;
 }
 
 /** `<configPath>/XDS`, absolute. */

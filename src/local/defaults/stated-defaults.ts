@@ -25,6 +25,7 @@ export function runDefaults(env: Host["env"], ports: ChosenPorts | undefined): r
     PILOTBOAT_RESTART: "on-failure",
     PILOTBOAT_WATCHDOG: "true",
     PILOTBOAT_STOCK_ENVOY: "adapt",
+    PILOTBOAT_LAST_GOOD: "true",
     EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
     MINIMUM_DRAIN_DURATION: "0s",
   };
@@ -66,6 +67,7 @@ export function meshDefaults(mesh: MeshFacts): readonly ConfigDefaults[] {
     PILOTBOAT_RESTART: "on-failure",
     PILOTBOAT_WATCHDOG: "true",
     PILOTBOAT_STOCK_ENVOY: "adapt",
+    PILOTBOAT_LAST_GOOD: "true",
     PILOTBOAT_LOOPBACK_ONLY: "true",
   };
   const proxyConfig = {

@@ -1,0 +1,94 @@
+import type { Entry } from "./entries.ts";
+
+/** Where the value of a resource lies in the log. */
+export interface Place {
+  /** Offset of its first byte. */
+  readonly at: number;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly version: string;
+}
+
+export interface TypeContents {
+  /** Of the last response that Envoy accepted. */
+  readonly version: string;
+  /** When it did: milliseconds since the epoch. */
+  readonly atMs: number;
+  /** By name. */
+  readonly resources: ReadonlyMap<string, Place>;
+}
+
+/** What a response has brought that Envoy has not answered. */
+export interface OpenResponse {
+  readonly typeUrl: string;
+  /** By name. */
+  readonly resources: ReadonlyMap<string, Place>;
+}
+
+/** About what an entry has beside its value. */
+const ENTRY_BYTES = 300;
+
+/** What a log says when it is read to its end. */
+export class Contents {
+  readonly #types = new Map<string, TypeContents & { readonly resources: Map<string, Place> }>();
+  readonly #open = new Map<number, OpenResponse & { readonly resources: Map<string, Place> }>();
+  #bytes = 0;
+
+  /** By type URL. */
+  get types(): ReadonlyMap<string, TypeContents> {
+    return this.#types;
+  }
+
+  /** By the response's number. */
+  get open(): ReadonlyMap<number, OpenResponse> {
+    return this.#open;
+  }
+
+  /** Of everything that counts or may come to count: what a new log would have. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** `value` is where the entry's value lies. */
+  apply(entry: Entry, value: { readonly at: number; readonly bytes: number }): void {
+    if (entry.kind === "resource") {
+      const { response, typeUrl, name, sha256, version } = entry;
+      const open = this.#open.get(response) ?? { typeUrl, resources: new Map<string, Place>() };
+      this.#open.set(response, open);
+      this.#put(open.resources, name, { ...value, sha256, version });
+    } else if (entry.kind === "forgotten") {
+      this.#removeAll(this.#types.get(entry.typeUrl)?.resources);
+      this.#types.delete(entry.typeUrl);
+    } else if (entry.kind === "accepted") {
+      const { response, typeUrl, version, atMs, removed } = entry;
+      const resources = this.#types.get(typeUrl)?.resources ?? new Map<string, Place>();
+      for (const name of removed) this.#remove(resources, name);
+      for (const [name, place] of this.#open.get(response)?.resources ?? []) this.#put(resources, name, place);
+      this.drop(response);
+      this.#types.set(typeUrl, { version, atMs, resources });
+    }
+  }
+
+  /** The response does not count: Envoy refused it, or never answered it. */
+  drop(response: number): void {
+    this.#removeAll(this.#open.get(response)?.resources);
+    this.#open.delete(response);
+  }
+
+  #put(resources: Map<string, Place>, name: string, place: Place): void {
+    this.#remove(resources, name);
+    resources.set(name, place);
+    this.#bytes += place.bytes + ENTRY_BYTES;
+  }
+
+  #remove(resources: Map<string, Place>, name: string): void {
+    const place = resources.get(name);
+    if (place === undefined) return;
+    resources.delete(name);
+    this.#bytes -= place.bytes + ENTRY_BYTES;
+  }
+
+  #removeAll(resources: Map<string, Place> | undefined): void {
+    for (const name of [...(resources?.keys() ?? [])]) if (resources !== undefined) this.#remove(resources, name);
+  }
+}

@@ -1,0 +1,1 @@
+export { openLastGood } from "./open-last-good.ts";

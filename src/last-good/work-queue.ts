@@ -1,0 +1,43 @@
+/** Work that is done one after another. Bounded where it holds memory. */
+export class WorkQueue {
+  readonly #mostBytes: number;
+  #waitingBytes = 0;
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(mostBytes: number) {
+    this.#mostBytes = mostBytes;
+  }
+
+  /**
+   * Does the work after all that was added before. `bytes` is what it holds in memory until then. False, and it is not
+   * done, where more than the limit waits already. The work must not reject.
+   */
+  add(bytes: number, work: () => Promise<void>): boolean {
+    if (this.#waitingBytes > this.#mostBytes) return false;
+    this.#waitingBytes += bytes;
+    void this.run(work).finally(() => {
+      this.#waitingBytes -= bytes;
+    });
+    return true;
+  }
+
+  /** The same for work without much memory; resolves with its result. Rejects as the work does. */
+  run<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#tail.then(work);
+    this.#tail = done.then(
+      () => undefined,
+      () => undefined, // the caller hears of it
+    );
+    return done;
+  }
+
+  /** Resolves when everything that was added is done. */
+  async idle(): Promise<void> {
+    await this.#tail;
+  }
+}
+
+/** Lets others have the event loop. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
