@@ -39,3 +39,15 @@ export function codeName(code: number): string {
 export function isStatus(error: unknown): error is Error & StreamStatus {
   return error instanceof Error && "code" in error && "details" in error;
 }
+
+/** A failure that has a status of its own. */
+export class StatusError extends Error implements StreamStatus {
+  readonly code: number;
+  readonly details: string;
+
+  constructor(code: number, details: string, cause?: unknown) {
+    super(details, { cause });
+    this.code = code;
+    this.details = details;
+  }
+}

@@ -32,7 +32,7 @@ type Connector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
  * is passed in, so that it stays lazy. Throws when certificates or keys cannot be read.
  */
 export function grpcCredentials(grpc: Grpc, tls: GrpcTls | "plaintext", tunnel?: Tunnel): ChannelCredentials {
-  const secure = tls === "plaintext" ? undefined : securing(tls);
+  const secure = tls === "plaintext" ? undefined : secured(tls);
   class OwnCredentials extends grpc.ChannelCredentials {
     override _isSecure(): boolean {
       return secure !== undefined;
@@ -57,7 +57,11 @@ export function grpcCredentials(grpc: Grpc, tls: GrpcTls | "plaintext", tunnel?:
   return new OwnCredentials();
 }
 
-function securing(tls: GrpcTls): (socket: Socket) => Promise<TLSSocket> {
+/**
+ * Speaks TLS over a connection and verifies the other end. Throws when certificates or keys cannot be read; the promise
+ * rejects with what is wrong at the other end.
+ */
+export function secured(tls: GrpcTls): (socket: Socket) => Promise<TLSSocket> {
   const context = secureContext(tls);
   const name = withoutFinalDot(tls.serverName);
   return (socket) => handshake(socket, name, context);
@@ -79,15 +83,15 @@ function handshake(socket: Socket, serverName: string, secureContext: SecureCont
       ...VERIFIED_TLS,
       checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(serverName, peer),
     };
-    const secured = connect({ socket, secureContext, ALPNProtocols: ["h2"], ...name, ...verified }, () => {
-      if (secured.alpnProtocol === "h2") resolve(secured);
+    const connection = connect({ socket, secureContext, ALPNProtocols: ["h2"], ...name, ...verified }, () => {
+      if (connection.alpnProtocol === "h2") resolve(connection);
       else fail(new Error("the server speaks TLS, but not HTTP/2"));
     });
     const fail = (error: Error): void => {
-      secured.destroy();
+      connection.destroy();
       reject(/wrong.version.number/i.test(error.message) ? new Error("the server does not speak TLS") : error);
     };
-    secured.on("error", fail); // stays: a later failure is the session's to report, not a crash
-    secured.once("close", () => reject(new Error("the server closed the connection during the TLS handshake")));
+    connection.on("error", fail); // stays: a later failure is the session's to report, not a crash
+    connection.once("close", () => reject(new Error("the server closed the connection during the TLS handshake")));
   });
 }

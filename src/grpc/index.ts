@@ -1,7 +1,7 @@
-export { Code, codeName, isStatus, type StreamStatus } from "./codes.ts";
+export { Code, codeName, isStatus, StatusError, type StreamStatus } from "./codes.ts";
 export { type Caller, serveGrpcConnections } from "./connections.ts";
-export { type GrpcTls, grpcCredentials } from "./credentials.ts";
-export { type CallHeader, callMetadata, headersOf } from "./metadata.ts";
+export { type GrpcTls, grpcCredentials, secured } from "./credentials.ts";
+export { type CallHeader, callMetadata, headersOf, sendableHeaders } from "./metadata.ts";
 export { isBeingLookedUp } from "./names.ts";
 export {
   type FailureKind,

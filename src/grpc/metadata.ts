@@ -24,20 +24,32 @@ const OF_THE_CONNECTION: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
+/** What a header of gRPC may be. Source: grpc/grpc doc/PROTOCOL-HTTP2.md, "Custom-Metadata". */
+const NAME = /^[0-9a-z_.-]+$/;
+const TEXT = /^[ -~]*$/;
+
 /**
- * Metadata of one call. A header that cannot be sent is left out with a warning, which does not show its value: one
- * wrong variable must not cost the connection. The class is passed in, so that the library stays lazy.
+ * The headers of one call as HTTP/2 has them, without those that cannot be sent: they are left out with a warning, which
+ * does not show the value. One wrong variable must not cost the connection.
  */
-export function callMetadata(MetadataClass: new () => Metadata, headers: readonly CallHeader[], log: Logger): Metadata {
-  const metadata = new MetadataClass();
+export function sendableHeaders(
+  headers: readonly CallHeader[],
+  log: Logger,
+): (readonly [name: string, value: string])[] {
+  const sendable: (readonly [string, string])[] = [];
   for (const { name, value, from } of headers) {
     const key = name.toLowerCase();
-    try {
-      if (key.startsWith(":") || OF_THE_CONNECTION.has(key)) throw new Error("the name belongs to HTTP/2 itself");
-      metadata.add(key, key.endsWith("-bin") ? Buffer.from(value, "base64") : value);
-    } catch {
-      log.warn("call metadata left out: not a valid header", { variable: from, name });
-    }
+    const text = key.endsWith("-bin") ? Buffer.from(value, "base64").toString("base64") : value;
+    if (NAME.test(key) && TEXT.test(text) && !OF_THE_CONNECTION.has(key)) sendable.push([key, text]);
+    else log.warn("call metadata left out: not a valid header", { variable: from, name });
   }
+  return sendable;
+}
+
+/** The same as grpc-js takes it. The class is passed in, so that the library stays lazy. */
+export function callMetadata(MetadataClass: new () => Metadata, headers: readonly CallHeader[], log: Logger): Metadata {
+  const metadata = new MetadataClass();
+  for (const [name, value] of sendableHeaders(headers, log))
+    metadata.add(name, name.endsWith("-bin") ? Buffer.from(value, "base64") : value);
   return metadata;
 }

@@ -1,17 +1,22 @@
-import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, describeError, type Logger, type Metrics, oneLine } from "../base/index.ts";
-import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
+import { Code, isStatus } from "../grpc/index.ts";
+import {
+  type ClientStream,
+  type MessageHandler,
+  type PieceHandler,
+  type ServerStream,
+  TooLong,
+} from "../grpc-stream/index.ts";
 import { hideSecretsInText } from "../istio/index.ts";
 import type { Announcements } from "./announcements.ts";
-import { holdOneMessage } from "./hold-one-message.ts";
 import { RELAYED_BYTES, REQUESTS, RESPONSES } from "./metrics.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
-import { peekRequest, peekResponse, type RequestFacts, type ResponseFacts } from "./peek.ts";
+import { PassingResponse } from "./passing-response.ts";
+import { peekContents, peekRequest, peekResponse, type RequestFacts, type ResponseFacts, typeByStart } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
 import { Rejections } from "./rejections.ts";
 import { type ResponseHook, ResponsePath, type StreamHook } from "./response-hooks.ts";
 import { accountForEnd, cutOff, endByUpstream, peerGone, type StreamEnd } from "./stream-end.ts";
-import { trailers } from "./trailers.ts";
 import {
   type Intercept,
   isForwardable,
@@ -20,8 +25,9 @@ import {
   PEER_NAMES,
   type Peer,
   type UpstreamOptions,
+  WRAPPER_TYPE,
 } from "./types.ts";
-import { openUpstream, type UpstreamCall } from "./upstream.ts";
+import { openUpstream } from "./upstream.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import type { Variant } from "./variant.ts";
 
@@ -52,8 +58,6 @@ export interface BridgeOptions {
   readonly clock: Clock;
 }
 
-export type Downstream = ServerDuplexStream<Buffer, Buffer>;
-
 const SLOW_SEND_MS = 10_000;
 
 /**
@@ -61,27 +65,28 @@ const SLOW_SEND_MS = 10_000;
  * Never rejects.
  *
  * Requests are never held back: Envoy's are read and handed on at once, however many wait for the control plane (Node's
- * writable keeps them in order, without bound). Responses are: the next one is read only when Envoy has taken the last.
+ * writable keeps them in order, without bound). Responses are: no more is read than Envoy has room for.
  * With bounds on both ways, Envoy, agent and control plane could each be stuck sending while none of them reads.
  */
-export async function bridge(downstream: Downstream, options: BridgeOptions, cut: AbortSignal): Promise<void> {
+export async function bridge(downstream: ServerStream, options: BridgeOptions, cut: AbortSignal): Promise<void> {
   await new Bridge(downstream, options).run(cut);
 }
 
 class Bridge {
-  readonly #downstream: Downstream;
+  readonly #downstream: ServerStream;
   readonly #options: BridgeOptions;
   /** Set once the upstream call exists. */
-  #upstream: UpstreamCall | undefined;
+  #upstream: ClientStream | undefined;
   readonly #own: OwnSubscriptions;
   #isOver = false;
   #wasConnected = false;
   #peer: Peer | undefined;
   #responses: ResponsePath;
   readonly #rejections: Rejections;
-  #refuse: (status: StreamStatus) => void = () => undefined;
+  /** Begins to read the peer's requests. */
+  #readRequests = (): void => undefined;
 
-  constructor(downstream: Downstream, options: BridgeOptions) {
+  constructor(downstream: ServerStream, options: BridgeOptions) {
     this.#downstream = downstream;
     this.#options = options;
     this.#peer = options.peer;
@@ -96,12 +101,11 @@ class Bridge {
 
   async run(cut: AbortSignal): Promise<void> {
     if (cut.aborted) return this.#finish(await cutOff(cut));
-    holdOneMessage(this.#downstream);
-    const refused = new Promise<StreamEnd>((resolve) => {
-      this.#refuse = (status) => resolve({ by: "peer", status });
+    const read = new Promise<void>((resolve, reject) => {
+      this.#readRequests = () => this.#read(resolve, reject);
     });
-    const gone = peerGone(this.#downstream);
-    const end = await Promise.race([this.#relay(), gone, refused, cutOff(cut)]);
+    const gone = peerGone(read, this.#downstream.broken);
+    const end = await Promise.race([this.#relay(), gone, cutOff(cut)]);
     this.#isOver = true;
     this.#own.close();
     this.#responses.close();
@@ -115,7 +119,8 @@ class Bridge {
     const { variant, upstream, keepalive, log, id } = this.#options;
     this.#watch.connecting(id);
     try {
-      const call = await openUpstream({ variant, upstream, keepalive, log });
+      const handler = this.#responseHandler();
+      const call = await openUpstream({ variant, upstream, keepalive, handler, log });
       this.#upstream = call;
       if (this.#isOver) call.close(); // the peer left while credentials were read
       void call.connected.then((isConnected) => {
@@ -123,23 +128,29 @@ class Bridge {
         this.#wasConnected = true;
         this.#watch.connected(id, variant.name === "delta");
       });
-      this.#downstream.on("data", (message: Buffer) => this.#takeRequest(message));
-      return await endByUpstream(await this.#takeResponses(call), upstream);
+      this.#readRequests();
+      return await endByUpstream(await call.status, upstream);
     } catch (error) {
       const status = isStatus(error) ? error : { code: Code.INTERNAL, details: describeError(error) };
       return endByUpstream(status, upstream);
     }
   }
 
-  #takeRequest(message: Buffer): void {
+  #read(done: () => void, fail: (error: unknown) => void): void {
     const { maxRequestBytes, noteRequestSize, log, id } = this.#options;
-    noteRequestSize(message.length);
-    if (message.length > maxRequestBytes) {
-      const details = `received message larger than max (${message.length} vs. ${maxRequestBytes})`;
-      log.warn("downstream terminated with unexpected error", { id, details, limit: "ISTIO_GPRC_MAXRECVMSGSIZE" });
-      this.#refuse({ code: Code.RESOURCE_EXHAUSTED, details });
-      return;
-    }
+    this.#downstream.read({ message: (request) => this.#takeRequest(request) }, maxRequestBytes).then(done, (error) => {
+      if (error instanceof TooLong) {
+        const { bytes, details } = error;
+        noteRequestSize(bytes);
+        log.warn("downstream terminated with unexpected error", { id, details, limit: "ISTIO_GPRC_MAXRECVMSGSIZE" });
+      }
+      fail(error);
+    });
+  }
+
+  #takeRequest(message: Buffer): void {
+    if (this.#isOver) return;
+    this.#options.noteRequestSize(message.length);
     if (this.#peer === undefined) this.#identify(message);
     this.#send(message);
     const facts = this.#peek(message);
@@ -154,14 +165,14 @@ class Bridge {
   /** The first request shows whose stream this is. */
   #identify(message: Buffer): void {
     const { variant, onPeer, watches, hooks, log, id } = this.#options;
-    const facts = this.#read(() => peekPeer(variant, message));
+    const facts = this.#readOr(() => peekPeer(variant, message));
     this.#peer = facts === undefined ? "envoy" : peerOf(facts);
     if (this.#peer === "client") {
       watches.envoy.ended(id);
       watches.client.connecting(id);
       log.debug("stream of a gRPC client", { id, node: facts?.nodeId, userAgent: facts?.userAgent });
     } else {
-      const found = hooks.map((hook) => this.#read(() => hook.forStream(variant, message)));
+      const found = hooks.map((hook) => this.#readOr(() => hook.forStream(variant, message)));
       this.#responses = this.#pathThrough(found.filter((hook) => hook !== undefined));
     }
     onPeer(this.#peer);
@@ -174,12 +185,12 @@ class Bridge {
 
   /** Envoy's reasons may quote its configuration, and everybody may read the readiness that tells them: without secrets. */
   #peek(message: Buffer): RequestFacts | undefined {
-    const facts = this.#read(() => peekRequest(this.#options.variant, message));
+    const facts = this.#readOr(() => peekRequest(this.#options.variant, message));
     return facts?.rejection === undefined ? facts : { ...facts, rejection: hideSecretsInText(facts.rejection) };
   }
 
   /** Undefined for bytes that are no request: the control plane refuses those in its own words. */
-  #read<T>(peek: () => T): T | undefined {
+  #readOr<T>(peek: () => T): T | undefined {
     try {
       return peek();
     } catch (error) {
@@ -202,25 +213,44 @@ class Bridge {
     if (this.#isOver) return;
     this.#options.metrics.count(REQUESTS);
     this.#options.metrics.count(RELAYED_BYTES, { direction: "to_control_plane" }, message.length);
-    this.#upstream?.stream.write(message);
+    this.#upstream?.send(message);
     this.#options.onRequest?.();
   }
 
-  /** Resolves with the call's final status once every message before it has been dealt with. */
-  async #takeResponses(call: UpstreamCall): Promise<StreamStatus> {
-    try {
-      for await (const message of call.stream) await this.#dispatch(message as Buffer);
-    } catch (error) {
-      if (!isStatus(error)) throw error;
-    }
-    return call.status;
+  #responseHandler(): MessageHandler {
+    return {
+      message: (response) => this.#dispatch(response),
+      large: (start, length) => this.#passOn(start, length),
+    };
+  }
+
+  /** Undefined for a response that the agent itself has to read whole. */
+  #passOn(start: Buffer, length: number): PieceHandler | undefined {
+    const { variant, intercept, clock } = this.#options;
+    const typeUrl = typeByStart(variant, start);
+    if (typeUrl === undefined || typeUrl === WRAPPER_TYPE || !isForwardable(typeUrl)) return undefined;
+    if (intercept.has(typeUrl) || this.#responses.handles(typeUrl)) return undefined;
+    this.#noteResponse(length);
+    return new PassingResponse({
+      variant,
+      begin: () => this.#downstream.begin(length),
+      onRead: (facts, contents) => this.#watch.types.sent(facts, contents),
+      onSent: (facts, tookMs) => this.#noteSent(facts, tookMs),
+      now: () => clock.now(),
+    });
+  }
+
+  #noteResponse(bytes: number): void {
+    const { metrics, id } = this.#options;
+    metrics.count(RESPONSES);
+    metrics.count(RELAYED_BYTES, { direction: "to_envoy" }, bytes);
+    this.#watch.responded(id);
   }
 
   async #dispatch(message: Buffer): Promise<void> {
-    const { variant, metrics, id, log } = this.#options;
-    metrics.count(RESPONSES);
-    metrics.count(RELAYED_BYTES, { direction: "to_envoy" }, message.length);
-    this.#watch.responded(id);
+    if (this.#isOver) return;
+    const { variant, id, log } = this.#options;
+    this.#noteResponse(message.length);
     const facts = peekResponse(variant, message);
     if (await this.#own.take(facts, message)) return;
     if (!isForwardable(facts.typeUrl)) {
@@ -250,22 +280,20 @@ class Bridge {
     this.#send(message);
   }
 
-  /** Resolves when the peer's side has taken the message, or is gone. */
+  /** Resolves when the peer's side has room for more, or is gone. */
   async #forward(facts: ResponseFacts, message: Buffer): Promise<void> {
     if (this.#isOver) return;
-    const { clock, log, id, variant } = this.#options;
-    this.#watch.types.sent(facts, message, variant);
+    const { clock, variant } = this.#options;
+    this.#watch.types.sent(facts, peekContents(variant, message));
     const startMs = clock.now();
-    await new Promise<void>((resolve) => {
-      this.#downstream.once("cancelled", resolve);
-      this.#downstream.write(message, () => {
-        this.#downstream.off("cancelled", resolve);
-        resolve();
-      });
-    });
-    const tookMs = clock.now() - startMs;
+    await this.#downstream.send(message);
+    this.#noteSent(facts, clock.now() - startMs);
+  }
+
+  #noteSent({ typeUrl }: ResponseFacts, tookMs: number): void {
+    const { log, id } = this.#options;
     const who = PEER_NAMES[this.#peer ?? "envoy"];
-    if (tookMs > SLOW_SEND_MS) log.warn(`${who} was slow to take a response`, { id, typeUrl: facts.typeUrl, tookMs });
+    if (tookMs > SLOW_SEND_MS) log.warn(`${who} was slow to take a response`, { id, typeUrl, tookMs });
   }
 
   #account(end: StreamEnd): void {
@@ -275,7 +303,6 @@ class Bridge {
   }
 
   #finish({ status }: StreamEnd): void {
-    if (status.code === Code.OK) this.#downstream.end();
-    else this.#downstream.emit("error", trailers(status));
+    this.#downstream.finish(status);
   }
 }

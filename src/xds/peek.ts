@@ -1,4 +1,4 @@
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { bytesOf, readFields, textOf } from "../proto/wire.ts";
 import type { Variant } from "./variant.ts";
 
@@ -17,6 +17,16 @@ export interface ResponseFacts {
   readonly nonce: string;
   readonly versionInfo: string;
   readonly resourceCount: number;
+}
+
+/** Which resources a response brings. */
+export interface ResponseContents {
+  /** In delta responses only. */
+  readonly names: readonly string[];
+  /** In delta responses only. */
+  readonly removed: readonly string[];
+  /** In whole states only. */
+  readonly count: number | undefined;
 }
 
 /** A `google.protobuf.Any` whose value is not decoded. */
@@ -55,6 +65,62 @@ export function peekResponse(variant: Variant, message: Uint8Array): ResponseFac
     return true;
   });
   return facts;
+}
+
+/** Resources themselves are skipped, not decoded. Throws on bytes that are not protobuf. */
+export function peekContents({ response }: Variant, message: Uint8Array): ResponseContents {
+  const { nameInResource } = response;
+  const [names, removed]: [string[], string[]] = [[], []];
+  let count = 0;
+  readFields(message, (field, reader) => {
+    if (field === response.removed) removed.push(reader.string());
+    else if (field !== response.resources) return false;
+    else {
+      count++;
+      if (nameInResource === undefined) return false;
+      names.push(textOf(reader.bytes(), nameInResource));
+    }
+    return true;
+  });
+  return { names, removed, count: nameInResource === undefined ? count : undefined };
+}
+
+/**
+ * The type of a response by its first bytes: its own type URL stands behind the resources, so it is that of the first
+ * resource. Undefined where the bytes do not show it.
+ */
+export function typeByStart({ response }: Variant, start: Uint8Array): string | undefined {
+  const resource = firstBytes(start, response.resources);
+  const any =
+    resource !== undefined && response.anyInResource !== undefined
+      ? firstBytes(resource, response.anyInResource)
+      : resource;
+  const typeUrl = any === undefined ? undefined : firstBytes(any, ANY_TYPE_URL, IS_WHOLE);
+  return typeUrl === undefined ? undefined : UTF8.decode(typeUrl);
+}
+
+const ANY_TYPE_URL = 1;
+const IS_WHOLE = true;
+const UTF8 = new TextDecoder();
+
+/** The first length-delimited field of a number in bytes that may end anywhere; as much of it as there is. */
+function firstBytes(bytes: Uint8Array, wanted: number, isWhole = false): Uint8Array | undefined {
+  const reader = new BinaryReader(bytes);
+  try {
+    while (reader.pos < reader.len) {
+      const [field, wireType] = reader.tag();
+      if (wireType !== WireType.LengthDelimited) reader.skip(wireType, field);
+      else {
+        const end = reader.uint32() + reader.pos;
+        if (field === wanted) return isWhole && end > reader.len ? undefined : bytes.subarray(reader.pos, end);
+        if (end > reader.len) return undefined;
+        reader.pos = end;
+      }
+    }
+  } catch {
+    // cut off within a tag or a length
+  }
+  return undefined;
 }
 
 /** The first resource of a response, or undefined when it has none. The value shares the message's memory. */

@@ -1,8 +1,7 @@
-import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Clock, Logger } from "../base/index.ts";
-import { serveGrpcConnections } from "../grpc/index.ts";
+import { type ServerStream, serveGrpcStreams } from "../grpc-stream/index.ts";
 import type { Announcements } from "./announcements.ts";
-import { bridge, type Downstream } from "./bridge.ts";
+import { bridge } from "./bridge.ts";
 import { LiveStreams } from "./live-streams.ts";
 import { LARGEST_REQUEST } from "./metrics.ts";
 import type { XdsRelayOptions } from "./options.ts";
@@ -20,10 +19,9 @@ export interface ServerParts {
 }
 
 type Options = Omit<XdsRelayOptions, "stockEnvoy"> & ServerParts;
+type Settled = Options & { readonly keepalive: Keepalive; readonly maxRequestBytes: number };
 
 const DEFAULT_MAX_REQUEST_BYTES = 64 * 1_024 * 1_024;
-/** So far above the limit a request is still read, because only the bridge can log and count it. */
-const REPORTED_BYTES = 4 * 1_024 * 1_024;
 const DEFAULT_MAX_STREAMS = 100_000;
 /** Each has a connection of its own to the control plane. */
 const DEFAULT_MAX_CLIENTS = 100;
@@ -34,27 +32,19 @@ const DEFAULT_KEEPALIVE: Keepalive = { intervalMs: 30_000, timeoutMs: 10_000 };
 export function startServer(options: Options): AsyncDisposable {
   const keepalive = options.keepalive ?? DEFAULT_KEEPALIVE;
   const maxRequestBytes = options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES;
-  const server = new Server({
-    "grpc.keepalive_time_ms": keepalive.intervalMs,
-    "grpc.keepalive_timeout_ms": keepalive.timeoutMs,
-    "grpc.max_concurrent_streams": options.maxStreams ?? DEFAULT_MAX_STREAMS,
-    "grpc.max_receive_message_length": maxRequestBytes + REPORTED_BYTES,
-    "grpc.max_send_message_length": -1,
-    "grpc.enable_channelz": 0,
+  const streams = new Streams({ ...options, keepalive, maxRequestBytes });
+  const server = serveGrpcStreams({
+    socket: options.socket,
+    methods: {
+      [SOTW.method]: (stream) => streams.take(SOTW, stream),
+      [DELTA.method]: (stream) => streams.take(DELTA, stream),
+    },
+    maxStreams: options.maxStreams ?? DEFAULT_MAX_STREAMS,
+    keepalive,
   });
-  const streams = new Streams(options, keepalive);
-  server.addService(
-    definition(),
-    implementation((variant, stream) => {
-      connections.noteCall(stream);
-      streams.take(variant, stream);
-    }),
-  );
-  const connections = serveGrpcConnections(server, ServerCredentials.createInsecure(), options.socket);
   return {
     async [Symbol.asyncDispose]() {
-      connections.destroy();
-      server.forceShutdown();
+      server[Symbol.dispose]();
       await streams.endAll();
     },
   };
@@ -62,56 +52,31 @@ export function startServer(options: Options): AsyncDisposable {
 
 /** Bridges each stream, as long as LiveStreams lets it. */
 class Streams {
-  readonly #options: Options;
-  readonly #keepalive: Keepalive;
+  readonly #options: Settled;
   readonly #running = new Set<Promise<void>>();
   readonly #live: LiveStreams;
   #lastId = 0;
   #largestRequest = 0;
 
-  constructor(options: Options, keepalive: Keepalive) {
+  constructor(options: Settled) {
     const { envoys = () => 1, maxClients = DEFAULT_MAX_CLIENTS, log } = options;
     this.#options = options;
-    this.#keepalive = keepalive;
     this.#live = new LiveStreams({ envoys, maxClients, log });
   }
 
-  take(variant: Variant, downstream: Downstream): void {
-    const {
-      upstream,
-      intercept,
-      watches,
-      hooks,
-      announcements,
-      log,
-      metrics,
-      clock,
-      maxRequestBytes,
-      envoys,
-      onRequest,
-      onListeners,
-    } = this.#options;
+  take(variant: Variant, downstream: ServerStream): void {
+    const { intercept, envoys } = this.#options;
     const stream = this.#live.enter();
     const running = bridge(
       downstream,
       {
+        ...this.#options,
         id: ++this.#lastId,
         variant,
         peer: envoys?.() === 0 ? "client" : undefined,
         onPeer: (peer) => stream.identify(peer),
-        upstream,
-        keepalive: this.#keepalive,
         intercept: new Map(Object.entries(intercept)), // the control plane chooses the names that are looked up
-        maxRequestBytes: maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES,
         noteRequestSize: (bytes) => this.#noteRequestSize(bytes),
-        watches,
-        hooks,
-        announcements,
-        log,
-        metrics,
-        onRequest,
-        onListeners,
-        clock,
       },
       stream.cut,
     ).finally(() => {
@@ -131,26 +96,4 @@ class Streams {
     this.#largestRequest = bytes;
     this.#options.metrics.gauge(LARGEST_REQUEST, bytes);
   }
-}
-
-const same = (bytes: Buffer): Buffer => bytes;
-
-function definition(): ServiceDefinition {
-  const method = ({ method: path }: Variant) => ({
-    path,
-    requestStream: true,
-    responseStream: true,
-    requestSerialize: same,
-    requestDeserialize: same,
-    responseSerialize: same,
-    responseDeserialize: same,
-  });
-  return { sotw: method(SOTW), delta: method(DELTA) };
-}
-
-function implementation(take: (variant: Variant, stream: Downstream) => void): UntypedServiceImplementation {
-  return {
-    sotw: (stream: Downstream) => take(SOTW, stream),
-    delta: (stream: Downstream) => take(DELTA, stream),
-  };
 }

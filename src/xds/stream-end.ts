@@ -1,5 +1,5 @@
-import type { Logger, Metrics } from "../base/index.ts";
-import { Code, plainReason, type StreamStatus } from "../grpc/index.ts";
+import { describeError, type Logger, type Metrics } from "../base/index.ts";
+import { Code, isStatus, plainReason, type StreamStatus } from "../grpc/index.ts";
 import { whenCut } from "./live-streams.ts";
 import { ENVOY_TERMINATIONS, ISTIOD_FAILURES, ISTIOD_TERMINATIONS } from "./metrics.ts";
 import { classifyEnd } from "./status.ts";
@@ -17,14 +17,17 @@ export async function cutOff(cut: AbortSignal): Promise<StreamEnd> {
   return { by: "agent", status: await whenCut(cut) };
 }
 
-/** Resolves when the peer leaves. */
-export function peerGone(downstream: NodeJS.EventEmitter): Promise<StreamEnd> {
-  return new Promise((resolve) => {
-    downstream.once("end", () => resolve({ by: "peer", status: { code: Code.OK, details: "" } }));
-    downstream.once("cancelled", () =>
-      resolve({ by: "peer", status: { code: Code.CANCELLED, details: "the peer closed the stream" } }),
-    );
-  });
+/** Resolves when the peer has said its last word, which `read` tells, or leaves before. */
+export async function peerGone(read: Promise<void>, broken: Promise<void>): Promise<StreamEnd> {
+  const left: StreamEnd = { by: "peer", status: { code: Code.CANCELLED, details: "the peer closed the stream" } };
+  return Promise.race([read.then(() => PEER_DONE, endByPeer), broken.then(() => left)]);
+}
+
+const PEER_DONE: StreamEnd = { by: "peer", status: { code: Code.OK, details: "" } };
+
+function endByPeer(error: unknown): StreamEnd {
+  const status = isStatus(error) ? error : { code: Code.INTERNAL, details: describeError(error) };
+  return { by: "peer", status: { code: status.code, details: status.details } };
 }
 
 /** The end by the control plane, with what the credentials know of a failure. */

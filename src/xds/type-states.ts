@@ -1,5 +1,5 @@
 import { readFields, textOf } from "../proto/wire.ts";
-import type { RequestFacts, ResponseFacts } from "./peek.ts";
+import type { RequestFacts, ResponseContents, ResponseFacts } from "./peek.ts";
 import { CLUSTER_TYPE, LISTENER_TYPE, TYPE_PREFIX } from "./types.ts";
 import type { Variant } from "./variant.ts";
 
@@ -107,13 +107,12 @@ export class TypeStates {
   }
 
   /** A response on its way to the peer. */
-  sent({ typeUrl, nonce, versionInfo }: ResponseFacts, message: Uint8Array, variant: Variant): void {
+  sent({ typeUrl, nonce, versionInfo }: ResponseFacts, { names, removed, count }: ResponseContents): void {
     const entry = this.#entries.get(typeUrl);
     if (entry === undefined) return; // nobody asked
-    const { names, removed, count } = resourcesOf(message, variant);
     for (const name of removed) entry.names.delete(name);
     for (const name of names) entry.names.add(name);
-    if (variant.name === "sotw") entry.count = count;
+    if (count !== undefined) entry.count = count;
     entry.sent = { nonce, version: versionInfo, only: names.length === 1 ? names[0] : undefined };
     entry.sentMs = this.#now();
     if (entry.state !== "REJECTED") entry.state = "STALE"; // what it refused it still lacks, until it takes another
@@ -178,19 +177,4 @@ function knownNames(message: Uint8Array, { request: { initialVersions } }: Varia
     return true;
   });
   return names;
-}
-
-/** Names are in delta responses only; resources themselves are skipped, not decoded. */
-function resourcesOf(message: Uint8Array, { response }: Variant) {
-  const found = { names: [] as string[], removed: [] as string[], count: 0 };
-  readFields(message, (field, reader) => {
-    if (field === response.removed) found.removed.push(reader.string());
-    else if (field !== response.resources) return false;
-    else if (response.nameInResource === undefined) {
-      found.count++;
-      return false;
-    } else found.names.push(textOf(reader.bytes(), response.nameInResource));
-    return true;
-  });
-  return found;
 }

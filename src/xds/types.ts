@@ -3,6 +3,8 @@ import type { FailureKind, GrpcTls } from "../grpc/index.ts";
 
 export const TYPE_PREFIX = "type.googleapis.com/";
 export const CLUSTER_TYPE = `${TYPE_PREFIX}envoy.config.cluster.v3.Cluster`;
+/** An envelope around another resource; what is in it is not to be seen by its type. */
+export const WRAPPER_TYPE = `${TYPE_PREFIX}envoy.service.discovery.v3.Resource`;
 export const LISTENER_TYPE = `${TYPE_PREFIX}envoy.config.listener.v3.Listener`;
 
 /**

@@ -8,7 +8,7 @@ import {
   type DiscoveryResponse,
   DiscoveryResponseSchema,
 } from "../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { holdOneMessage } from "../../src/xds/hold-one-message.ts";
+import { holdOneMessage } from "./hold-one-message.ts";
 
 export type AdsVariant = "sotw" | "delta";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { peekRequest, peekResponse } from "../../src/xds/peek.ts";
+import { peekContents, peekRequest, peekResponse } from "../../src/xds/peek.ts";
 import { TypeStates } from "../../src/xds/type-states.ts";
 import { CLUSTER_TYPE, LISTENER_TYPE } from "../../src/xds/types.ts";
 import { DELTA, SOTW, type Variant } from "../../src/xds/variant.ts";
@@ -38,7 +38,7 @@ function follow(variant: Variant) {
         ...names.map((name) => [response.resources, resource(name)] as const),
         ...removed.map((name) => [response.removed ?? 0, name] as const),
       );
-      states.sent(peekResponse(variant, bytes), bytes, variant);
+      states.sent(peekResponse(variant, bytes), peekContents(variant, bytes));
     },
   };
 }

@@ -1,0 +1,86 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { Code, type StreamStatus } from "../grpc/index.ts";
+import { type MessageHandler, MessageReader } from "./message-reader.ts";
+import { MessageWriter, type PieceWriter } from "./message-writer.ts";
+import { nextTurn, readMessages } from "./read-messages.ts";
+import { trailersOf } from "./status.ts";
+
+/** A call of somebody's, as its server has it. */
+export interface ServerStream {
+  /**
+   * Reads the caller's messages, of at most `mostBytes`. Resolves once the caller has sent the last and it was taken, and
+   * never where the caller breaks off. Rejects with a StatusError, or with what the handler throws.
+   */
+  read(handler: MessageHandler, mostBytes: number): Promise<void>;
+  /** A promise settles when there is room for more, or the stream is over. `onSent` is called once the message has left. */
+  send(message: Uint8Array, onSent?: () => void): Promise<void> | void;
+  /** Begins a message whose bytes come later. Resolves when it is its turn. */
+  begin(length: number): Promise<PieceWriter>;
+  /** Bytes that the caller has not taken. */
+  readonly unsentBytes: number;
+  /** Ends the stream. The first status counts; within a message OK becomes UNAVAILABLE. */
+  finish(status: StreamStatus): void;
+  /** Resolves when the caller breaks the stream off, or its connection breaks. */
+  readonly broken: Promise<void>;
+  /** Resolves when the stream is over, however it ended. */
+  readonly closed: Promise<void>;
+}
+
+const ANSWER = {
+  ":status": 200,
+  "content-type": "application/grpc",
+  "grpc-accept-encoding": "identity,deflate,gzip",
+};
+
+const CUT_SHORT: StreamStatus = { code: Code.UNAVAILABLE, details: "the stream ended within a message" };
+const NEVER = new Promise<void>(() => undefined);
+
+export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): ServerStream {
+  const writer = new MessageWriter(stream, () => stream.respond(ANSWER, { waitForTrailers: true }));
+  let isFinished = false;
+  const closed = new Promise<void>((resolve) => stream.once("close", resolve));
+  stream.on("error", () => undefined); // "close" follows, and says the same
+  return {
+    read(handler, mostBytes) {
+      const encoding = headers["grpc-encoding"];
+      const limits = { mostBytes, encoding: typeof encoding === "string" ? encoding : undefined };
+      const read = readMessages(stream, new MessageReader(handler, limits));
+      return read.then(nextTurn).then(() => (stream.aborted ? NEVER : undefined)); // a reset looks like the end at first
+    },
+    send: (message, onSent) => writer.send(message, onSent),
+    begin: (length) => writer.begin(length),
+    get unsentBytes() {
+      return writer.unsentBytes;
+    },
+    finish(status) {
+      if (isFinished || stream.destroyed || stream.closed) return;
+      isFinished = true;
+      const last = writer.isWithinMessage && status.code === Code.OK ? CUT_SHORT : status;
+      if (!stream.headersSent) {
+        stream.respond({ ...ANSWER, ...trailersOf(last) }, { endStream: true });
+        return closeSoon(stream);
+      }
+      stream.once("wantTrailers", () => {
+        stream.sendTrailers(trailersOf(last));
+        closeSoon(stream);
+      });
+      stream.end();
+    },
+    broken: closed.then(() => (isFinished ? NEVER : undefined)),
+    closed,
+  };
+}
+
+/** A caller that has not sent its last message keeps the stream open after the trailers, unless told otherwise. */
+function closeSoon(stream: ServerHttp2Stream): void {
+  setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+}
+
+/** Answers a call of a method that is not served, or what is no call at all. */
+export function refuse(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  stream.on("error", () => undefined);
+  const isGrpc = headers[":method"] === "POST" && /^application\/grpc\b/.test(headers["content-type"] ?? "");
+  const unknown = { code: Code.UNIMPLEMENTED, details: `unknown method ${headers[":path"]}` };
+  stream.respond(isGrpc ? { ...ANSWER, ...trailersOf(unknown) } : { ":status": 415 }, { endStream: true });
+  closeSoon(stream);
+}

@@ -1,0 +1,75 @@
+import { createServer, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import type { BoundSocket } from "../base/index.ts";
+import { type Keepalive, keepAlive } from "./keepalive.ts";
+import { refuse, type ServerStream, serverStream } from "./server-stream.ts";
+
+export interface GrpcStreamServerOptions {
+  /** Bound by the caller, who also closes it; connections that came early are served first. */
+  readonly socket: BoundSocket;
+  /** By path, `/package.Service/Method`. Every other is UNIMPLEMENTED. */
+  readonly methods: Readonly<Record<string, (stream: ServerStream) => void>>;
+  /** Of one connection. */
+  readonly maxStreams: number;
+  /** Default: the other side is never pinged. */
+  readonly keepalive?: Keepalive;
+}
+
+/** From connecting to the first call. gRPC clients connect when there is something to ask. */
+const FIRST_CALL_MS = 10_000;
+
+/**
+ * Serves streaming gRPC methods in plaintext to the connections of a bound socket, until it is disposed of, which cuts
+ * them. A connection without a call, be it for half an HTTP/2 preface, is cut off after 10 s, and gives way to others
+ * where the socket has a limit. How much was received does not show it: Bun counts no bytes of a connection that HTTP/2
+ * has taken over.
+ */
+export function serveGrpcStreams({ socket, methods, maxStreams, keepalive }: GrpcStreamServerOptions): Disposable {
+  const sessions = new Set<ServerHttp2Session>();
+  const silent = new Map<Socket, NodeJS.Timeout>();
+  const server = createServer({
+    settings: { maxConcurrentStreams: maxStreams, enablePush: false },
+    maxSessionMemory: UNLIMITED, // what a stream may hold is the business of its method
+  });
+  let arriving: Socket | undefined;
+  const speak = (connection: Socket): void => {
+    clearTimeout(silent.get(connection));
+    silent.delete(connection);
+  };
+  server.on("session", (session) => {
+    const connection = arriving; // the session of a connection is made at once
+    sessions.add(session);
+    session.on("error", () => session.destroy());
+    session.once("close", () => sessions.delete(session));
+    if (connection !== undefined) session.once("stream", () => speak(connection));
+    if (keepalive !== undefined) keepAlive(session, keepalive, () => session.destroy());
+  });
+  server.on("sessionError", () => undefined); // a client that does not speak HTTP/2 is no event
+  server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+    const path = headers[":path"] ?? "";
+    const isCall = headers[":method"] === "POST" && /^application\/grpc\b/.test(headers["content-type"] ?? "");
+    if (isCall && Object.hasOwn(methods, path)) methods[path]?.(serverStream(stream, headers));
+    else refuse(stream, headers);
+  });
+  socket.handOver(
+    (connection) => {
+      silent.set(
+        connection,
+        setTimeout(() => connection.destroy(), FIRST_CALL_MS),
+      );
+      connection.once("close", () => speak(connection));
+      arriving = connection;
+      server.emit("connection", connection);
+      arriving = undefined;
+    },
+    (connection) => (silent.has(connection) ? 1 : 0),
+  );
+  return {
+    [Symbol.dispose]() {
+      for (const connection of [...silent.keys()]) speak(connection);
+      for (const session of sessions) session.destroy();
+    },
+  };
+}
+
+const UNLIMITED = Number.MAX_SAFE_INTEGER;

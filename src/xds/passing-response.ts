@@ -1,0 +1,51 @@
+import type { PieceHandler, PieceWriter } from "../grpc-stream/index.ts";
+import type { ResponseContents, ResponseFacts } from "./peek.ts";
+import { ResponseScanner } from "./response-scanner.ts";
+import type { Variant } from "./variant.ts";
+
+export interface PassingResponseOptions {
+  readonly variant: Variant;
+  /** Resolves when Envoy may be sent a message. */
+  readonly begin: () => Promise<PieceWriter>;
+  /** Called when all of the response was read, before its last piece is sent. */
+  readonly onRead: (facts: ResponseFacts, contents: ResponseContents) => void;
+  /** Called when all was sent, with the time from the first piece. */
+  readonly onSent: (facts: ResponseFacts, tookMs: number) => void;
+  readonly now: () => number;
+}
+
+/** A large response on its way to Envoy: each piece leaves when it has come, and memory holds no more than Envoy is behind. */
+export class PassingResponse implements PieceHandler {
+  readonly #options: PassingResponseOptions;
+  readonly #scanner: ResponseScanner;
+  readonly #startMs: number;
+  #writer: PieceWriter | undefined;
+
+  constructor(options: PassingResponseOptions) {
+    this.#options = options;
+    this.#scanner = new ResponseScanner(options.variant);
+    this.#startMs = options.now();
+  }
+
+  piece(bytes: Buffer, isLast: boolean): Promise<void> | void {
+    this.#scanner.push(bytes);
+    if (isLast && !this.#scanner.isWhole) throw new Error("the response ends within a field");
+    return this.#writer === undefined ? this.#begin(bytes, isLast) : this.#write(this.#writer, bytes, isLast);
+  }
+
+  async #begin(bytes: Buffer, isLast: boolean): Promise<void> {
+    this.#writer = await this.#options.begin();
+    await this.#write(this.#writer, bytes, isLast);
+  }
+
+  #write(writer: PieceWriter, bytes: Buffer, isLast: boolean): Promise<void> | void {
+    if (!isLast) return writer.write(bytes);
+    const { onRead, onSent, now } = this.#options;
+    const { facts, contents } = this.#scanner;
+    onRead(facts, contents);
+    const room = writer.write(bytes);
+    const done = (): void => onSent(facts, now() - this.#startMs);
+    if (room instanceof Promise) return room.then(done);
+    done();
+  }
+}

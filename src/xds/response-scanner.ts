@@ -1,0 +1,154 @@
+import type { ResponseContents, ResponseFacts } from "./peek.ts";
+import type { Variant } from "./variant.ts";
+
+/** Wire types. Source: protobuf.dev, "Message Structure". */
+const VARINT = 0;
+const FIXED_64 = 1;
+const BYTES = 2;
+const FIXED_32 = 5;
+
+/** A type URL, nonce, version or name that is longer is skipped. */
+const MOST_TEXT_BYTES = 64 * 1_024;
+
+/** A text on its way: what it is, and how many bytes are missing. */
+interface Text {
+  readonly put: (text: string) => void;
+  readonly parts: Buffer[];
+  missingBytes: number;
+}
+
+/**
+ * Reads what the relay needs to know of a response while its bytes pass, in pieces cut anywhere. Resources are skipped;
+ * of a delta response's, the names are read.
+ */
+export class ResponseScanner {
+  readonly #variant: Variant;
+  readonly #facts = { typeUrl: "", nonce: "", versionInfo: "", resourceCount: 0 };
+  readonly #names: string[] = [];
+  readonly #removed: string[] = [];
+  /** Bytes of a field that nobody reads. */
+  #skippedBytes = 0;
+  #text: Text | undefined;
+  /** Bytes left of the resource that is being read; undefined between resources. */
+  #leftInResource: number | undefined;
+  #number = 0;
+  #scale = 1;
+  /** Set once a field's tag is read, until its value is. */
+  #tag: number | undefined;
+
+  constructor(variant: Variant) {
+    this.#variant = variant;
+  }
+
+  get facts(): ResponseFacts {
+    return this.#facts;
+  }
+
+  get contents(): ResponseContents {
+    const isDelta = this.#variant.response.nameInResource !== undefined;
+    const [names, removed, count] = [this.#names, this.#removed, this.#facts.resourceCount];
+    return { names, removed, count: isDelta ? undefined : count };
+  }
+
+  /** Whether the bytes so far are a whole message. */
+  get isWhole(): boolean {
+    return this.#isBetweenFields && this.#leftInResource === undefined;
+  }
+
+  get #isBetweenFields(): boolean {
+    return this.#skippedBytes === 0 && this.#text === undefined && this.#tag === undefined && this.#scale === 1;
+  }
+
+  /** Throws on bytes that are not protobuf. */
+  push(piece: Buffer): void {
+    let at = 0;
+    while (at < piece.length) {
+      const from = at;
+      if (this.#skippedBytes > 0) {
+        at += Math.min(this.#skippedBytes, piece.length - at);
+        this.#skippedBytes -= at - from;
+      } else if (this.#text !== undefined) {
+        at += Math.min(this.#text.missingBytes, piece.length - at);
+        this.#readText(this.#text, piece.subarray(from, at));
+      } else this.#readByte(piece[at++] ?? 0);
+      this.#leaveResource(at - from);
+    }
+  }
+
+  #readText(text: Text, bytes: Buffer): void {
+    text.parts.push(bytes);
+    text.missingBytes -= bytes.length;
+    if (text.missingBytes > 0) return;
+    this.#text = undefined;
+    text.put(Buffer.concat(text.parts).toString());
+  }
+
+  /** A byte of a tag, a length or a number. */
+  #readByte(byte: number): void {
+    this.#number += (byte & 127) * this.#scale;
+    this.#scale *= 128;
+    if (byte > 127) {
+      if (this.#scale > 2 ** 63) throw new Error("a number of the response has more than ten bytes");
+      return;
+    }
+    const number = this.#number;
+    this.#number = 0;
+    this.#scale = 1;
+    if (this.#tag === undefined) this.#beginField(number);
+    else {
+      const tag = this.#tag;
+      this.#tag = undefined;
+      if (tag % 8 === BYTES) this.#beginBytes(Math.floor(tag / 8), number);
+    }
+  }
+
+  #beginField(tag: number): void {
+    const wireType = tag % 8;
+    if (wireType === FIXED_64) this.#skippedBytes = 8;
+    else if (wireType === FIXED_32) this.#skippedBytes = 4;
+    else if (wireType === VARINT || wireType === BYTES) this.#tag = tag;
+    else throw new Error(`the response has a field of the wire type ${wireType}`);
+  }
+
+  #beginBytes(field: number, length: number): void {
+    const { response } = this.#variant;
+    if (this.#leftInResource !== undefined) {
+      if (field === response.nameInResource) this.#beginText(length, (name) => this.#names.push(name));
+      else this.#skippedBytes = length;
+    } else if (field === response.resources) {
+      this.#facts.resourceCount++;
+      if (response.nameInResource === undefined) this.#skippedBytes = length;
+      else this.#leftInResource = length + 1; // this byte of the length is taken off as well
+    } else {
+      const put = this.#putterOf(field);
+      if (put === undefined) this.#skippedBytes = length;
+      else this.#beginText(length, put);
+    }
+  }
+
+  #putterOf(field: number): Text["put"] | undefined {
+    const { typeUrl, nonce, versionInfo, removed } = this.#variant.response;
+    const facts = this.#facts;
+    const set = (name: "typeUrl" | "nonce" | "versionInfo") => (text: string) =>
+      void Object.assign(facts, { [name]: text });
+    if (field === typeUrl) return set("typeUrl");
+    if (field === nonce) return set("nonce");
+    if (field === versionInfo) return set("versionInfo");
+    return field === removed ? (name) => this.#removed.push(name) : undefined;
+  }
+
+  #beginText(length: number, put: Text["put"]): void {
+    if (length === 0) put("");
+    else if (length > MOST_TEXT_BYTES) this.#skippedBytes = length;
+    else this.#text = { put, parts: [], missingBytes: length };
+  }
+
+  #leaveResource(bytes: number): void {
+    if (this.#leftInResource === undefined) return;
+    this.#leftInResource -= bytes;
+    if (this.#leftInResource > 0) return;
+    if (this.#leftInResource < 0 || !this.#isBetweenFields)
+      throw new Error("a field of the response is longer than its resource");
+    this.#leftInResource = undefined;
+  }
+}
