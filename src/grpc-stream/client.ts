@@ -22,7 +22,8 @@ export interface ClientStreamOptions extends ConnectOptions {
   readonly authority: string;
   /** Metadata as HTTP/2 has it: binary values are base64 already. */
   readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly keepalive: Keepalive;
+  /** Default: the server is never pinged. */
+  readonly keepalive?: Keepalive;
   /** For DNS, TCP, TLS and HTTP/2 together; then the call ends with UNAVAILABLE. */
   readonly connectLimitMs: number;
   /** The longest message that is collected. */
@@ -35,6 +36,8 @@ export interface ClientStreamOptions extends ConnectOptions {
 export interface ClientStream {
   /** Sends a message, or keeps it until the connection stands. Never refuses. */
   send(message: Uint8Array): void;
+  /** Says that no more messages come. */
+  end(): void;
   /** Settles once with the final status, when every message before it was taken; never rejects. */
   readonly status: Promise<StreamStatus>;
   /** Resolves with true once HTTP/2 is established, with false if the call ended before. Never rejects. */
@@ -60,6 +63,7 @@ class Call implements ClientStream {
   #writer: MessageWriter | undefined;
   /** Before there is a connection. */
   #waiting: Uint8Array[] = [];
+  #isDone = false;
   #isOver = false;
   #finish: (status: StreamStatus) => void = () => undefined;
   #setConnected: (isConnected: boolean) => void = () => undefined;
@@ -83,6 +87,11 @@ class Call implements ClientStream {
     if (this.#isOver) return;
     if (this.#writer === undefined) this.#waiting.push(message);
     else void this.#writer.send(message);
+  }
+
+  end(): void {
+    this.#isDone = true;
+    this.#writer?.end();
   }
 
   close(): void {
@@ -141,7 +150,7 @@ class Call implements ClientStream {
     socket.on("error", (error) => lost(describeError(error)));
     session.on("error", (error: Error) => lost(describeError(error)));
     session.once("close", () => setImmediate(closed)); // after the end of its stream
-    keepAlive(session, keepalive, () => lost("the server does not answer pings"));
+    if (keepalive !== undefined) keepAlive(session, keepalive, () => lost("the server does not answer pings"));
     this.#call(session);
   }
 
@@ -163,6 +172,7 @@ class Call implements ClientStream {
     this.#writer = writer;
     for (const message of this.#waiting) void writer.send(message);
     this.#waiting = [];
+    if (this.#isDone) writer.end();
     read.then(nextTurn).then(
       () => {
         const cutShort = { code: Code.INTERNAL, details: "the server ended the stream within a message" };

@@ -4,3 +4,4 @@ export { type MessageHandler, type PieceHandler, TooLong } from "./message-reade
 export type { PieceWriter } from "./message-writer.ts";
 export { serveGrpcStreams } from "./server.ts";
 export type { ServerStream } from "./server-stream.ts";
+export { callUnary } from "./unary.ts";

@@ -77,6 +77,11 @@ export class MessageWriter {
     };
   }
 
+  /** Nothing is sent after this. */
+  end(): void {
+    this.#stream.end();
+  }
+
   #write(bytes: Uint8Array, onSent?: () => void): void {
     if (this.#isOver || this.#stream.writableEnded || this.#stream.destroyed) return;
     this.#beforeFirst?.();
