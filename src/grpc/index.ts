@@ -2,7 +2,6 @@ export { Code, codeName, isStatus, StatusError, type StreamStatus } from "./code
 export { type Caller, serveGrpcConnections } from "./connections.ts";
 export { type GrpcTls, grpcCredentials, secured } from "./credentials.ts";
 export { type CallHeader, callMetadata, headersOf, sendableHeaders } from "./metadata.ts";
-export { isBeingLookedUp } from "./names.ts";
 export {
   type FailureKind,
   failureKind,

@@ -5,14 +5,6 @@ type Experimental = typeof import("@grpc/grpc-js")["experimental"];
 type Resolver = import("@grpc/grpc-js").experimental.Resolver;
 type ResolverListener = import("@grpc/grpc-js").experimental.ResolverListener;
 
-/** How often each address is being looked up now. */
-const lookups = new Map<string, number>();
-
-/** Whether a connection to this `host:port` still waits for the answer of a name server. */
-export function isBeingLookedUp(address: string): boolean {
-  return (lookups.get(address) ?? 0) > 0;
-}
-
 type Found = Parameters<ResolverListener>[0];
 
 /** Of targets whose names we look up ourselves: `name:host:port`. */
@@ -68,13 +60,6 @@ export function registerNames({ registerResolver, statusOrFromError, statusOrFro
 async function addressesOf(address: string, signal: AbortSignal): Promise<{ host: string; port: number }[]> {
   const split = splitHostPort(address);
   if (typeof split === "string") throw new Error(split);
-  lookups.set(address, (lookups.get(address) ?? 0) + 1);
-  const found = await lookupHost(split.host, { signal }).finally(() => forgetLookup(address));
+  const found = await lookupHost(split.host, { signal });
   return found.map((one) => ({ host: one.address, port: Number(split.port) }));
-}
-
-function forgetLookup(address: string): void {
-  const others = (lookups.get(address) ?? 1) - 1;
-  if (others > 0) lookups.set(address, others);
-  else lookups.delete(address);
 }

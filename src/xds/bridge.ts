@@ -2,6 +2,7 @@ import { type Clock, describeError, type Logger, type Metrics, oneLine } from ".
 import { Code, isStatus } from "../grpc/index.ts";
 import {
   type ClientStream,
+  type Keepalive,
   type MessageHandler,
   type PieceHandler,
   type ServerStream,
@@ -20,7 +21,6 @@ import { accountForEnd, cutOff, endByUpstream, peerGone, type StreamEnd } from "
 import {
   type Intercept,
   isForwardable,
-  type Keepalive,
   LISTENER_TYPE,
   PEER_NAMES,
   type Peer,

@@ -1,10 +1,11 @@
 import type { BoundSocket, Clock, Logger, Metrics } from "../base/index.ts";
 import type { ToldReasons } from "../grpc/index.ts";
+import type { Keepalive } from "../grpc-stream/index.ts";
 import type { LastGood } from "./last-good.ts";
 import type { PlaceListener } from "./listener-places.ts";
 import type { ResponseHook } from "./response-hooks.ts";
 import type { StockEnvoyMode } from "./stock-envoy.ts";
-import type { Intercept, Keepalive, UpstreamOptions } from "./types.ts";
+import type { Intercept, UpstreamOptions } from "./types.ts";
 
 export interface XdsRelayOptions {
   /** Bound by the caller, who also closes it; connections that came early are served first. */

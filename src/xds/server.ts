@@ -1,12 +1,12 @@
 import type { Clock, Logger } from "../base/index.ts";
-import { type ServerStream, serveGrpcStreams } from "../grpc-stream/index.ts";
+import { type Keepalive, type ServerStream, serveGrpcStreams } from "../grpc-stream/index.ts";
 import type { Announcements } from "./announcements.ts";
 import { bridge } from "./bridge.ts";
 import { LiveStreams } from "./live-streams.ts";
 import { LARGEST_REQUEST } from "./metrics.ts";
 import type { XdsRelayOptions } from "./options.ts";
 import type { ResponseHook } from "./response-hooks.ts";
-import type { Keepalive, Peer } from "./types.ts";
+import type { Peer } from "./types.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import { DELTA, SOTW, type Variant } from "./variant.ts";
 

@@ -34,13 +34,6 @@ export interface UpstreamCredentials {
 /** An empty server name stands for the host of the address. */
 export type UpstreamTls = GrpcTls;
 
-export interface Keepalive {
-  /** Idle time before a ping. Default 30 s. */
-  readonly intervalMs: number;
-  /** Time to wait for the answer of a ping before the connection counts as dead. Default 10 s. */
-  readonly timeoutMs: number;
-}
-
 export interface UpstreamOptions {
   /** `host:port` of the control plane, resolved anew for each stream. */
   readonly address: string;

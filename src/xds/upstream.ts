@@ -1,7 +1,7 @@
 import { type Logger, splitHostPort } from "../base/index.ts";
 import { type CallHeader, Code, headersOf, StatusError, sendableHeaders } from "../grpc/index.ts";
-import { type ClientStream, type MessageHandler, openGrpcStream } from "../grpc-stream/index.ts";
-import type { Keepalive, UpstreamOptions, UpstreamTls } from "./types.ts";
+import { type ClientStream, type Keepalive, type MessageHandler, openGrpcStream } from "../grpc-stream/index.ts";
+import type { UpstreamOptions, UpstreamTls } from "./types.ts";
 import type { Variant } from "./variant.ts";
 
 /** DNS, TCP, TLS and HTTP/2 settings together; a control plane that swallows packets is reported within 10 s. */

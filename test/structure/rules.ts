@@ -17,6 +17,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   istio: 0.5,
   proto: 0.5,
   exchange: 0.75,
+  "grpc-stream": 0.7,
   "go-template": 0.7,
   agent: 2,
   local: 2.5,
