@@ -1,4 +1,4 @@
-import { describeError } from "../base/index.ts";
+import { describeError, systemCode } from "../base/index.ts";
 import { Code, StatusError } from "../grpc/index.ts";
 
 /** Takes the messages of one direction of a stream, in order. A promise holds up everything after it. */
@@ -166,13 +166,23 @@ function joined({ parts, collectedBytes }: Body): Buffer {
 
 /** zlib is loaded for those who compress, which neither Envoy nor Istio does. */
 async function inflate(message: Buffer, { encoding = "identity", mostBytes }: ReaderLimits): Promise<Buffer> {
+  if (encoding === "identity")
+    throw new StatusError(Code.INTERNAL, "a message is compressed, and the headers of its stream do not say how");
   const { gunzipSync, inflateSync } = await import("node:zlib");
-  const inflateWith = { gzip: gunzipSync, deflate: inflateSync }[encoding];
+  const inflateWith = new Map([
+    ["gzip", gunzipSync],
+    ["deflate", inflateSync],
+  ]).get(encoding);
   if (inflateWith === undefined)
     throw new StatusError(Code.UNIMPLEMENTED, `a message is compressed with "${encoding}"; known: gzip, deflate`);
   try {
     return inflateWith(message, { maxOutputLength: mostBytes });
   } catch (error) {
+    if (systemCode(error) === "ERR_BUFFER_TOO_LARGE")
+      throw new StatusError(
+        Code.RESOURCE_EXHAUSTED,
+        `received message larger than max after decompression (${mostBytes})`,
+      );
     throw new StatusError(Code.INTERNAL, `a message cannot be decompressed: ${describeError(error)}`);
   }
 }

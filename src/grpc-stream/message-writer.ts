@@ -59,7 +59,7 @@ export class MessageWriter {
 
   /** Resolves when it is this message's turn. `length` is that of the whole message, and not 0. */
   async begin(length: number): Promise<PieceWriter> {
-    while (this.#open !== undefined) await this.#open.ended;
+    while (this.#open !== undefined && !this.#isOver) await this.#open.ended;
     const open = { missingBytes: length, ...settleable() };
     this.#open = open;
     if (this.#isOver) open.end();

@@ -5,7 +5,12 @@ import type { Variant } from "./variant.ts";
 const VARINT = 0;
 const FIXED_64 = 1;
 const BYTES = 2;
+const GROUP_START = 3;
+const GROUP_END = 4;
 const FIXED_32 = 5;
+
+/** Tags have 32 bits. */
+const LARGEST_TAG = 2 ** 32 - 1;
 
 /** A type URL, nonce, version or name that is longer is skipped. */
 const MOST_TEXT_BYTES = 64 * 1_024;
@@ -31,6 +36,9 @@ export class ResponseScanner {
   #text: Text | undefined;
   /** Bytes left of the resource that is being read; undefined between resources. */
   #leftInResource: number | undefined;
+  #nameOfResource = "";
+  /** Field numbers of the groups around the next field, which nobody reads. */
+  readonly #groups: number[] = [];
   #number = 0;
   #scale = 1;
   /** Set once a field's tag is read, until its value is. */
@@ -56,7 +64,8 @@ export class ResponseScanner {
   }
 
   get #isBetweenFields(): boolean {
-    return this.#skippedBytes === 0 && this.#text === undefined && this.#tag === undefined && this.#scale === 1;
+    const isWithinField = this.#skippedBytes > 0 || this.#text !== undefined || this.#tag !== undefined;
+    return !isWithinField && this.#scale === 1 && this.#groups.length === 0;
   }
 
   /** Throws on bytes that are not protobuf. */
@@ -104,16 +113,21 @@ export class ResponseScanner {
 
   #beginField(tag: number): void {
     const wireType = tag % 8;
+    const field = Math.floor(tag / 8);
+    if (field === 0 || tag > LARGEST_TAG) throw new Error("the response has a field with an impossible number");
     if (wireType === FIXED_64) this.#skippedBytes = 8;
     else if (wireType === FIXED_32) this.#skippedBytes = 4;
     else if (wireType === VARINT || wireType === BYTES) this.#tag = tag;
+    else if (wireType === GROUP_START) this.#groups.push(field);
+    else if (wireType === GROUP_END && this.#groups.at(-1) === field) this.#groups.pop();
     else throw new Error(`the response has a field of the wire type ${wireType}`);
   }
 
   #beginBytes(field: number, length: number): void {
     const { response } = this.#variant;
-    if (this.#leftInResource !== undefined) {
-      if (field === response.nameInResource) this.#beginText(length, (name) => this.#names.push(name));
+    if (this.#groups.length > 0) this.#skippedBytes = length;
+    else if (this.#leftInResource !== undefined) {
+      if (field === response.nameInResource) this.#beginText(length, this.#setName);
       else this.#skippedBytes = length;
     } else if (field === response.resources) {
       this.#facts.resourceCount++;
@@ -125,6 +139,10 @@ export class ResponseScanner {
       else this.#beginText(length, put);
     }
   }
+
+  readonly #setName = (name: string): void => {
+    this.#nameOfResource = name;
+  };
 
   #putterOf(field: number): Text["put"] | undefined {
     const { typeUrl, nonce, versionInfo, removed } = this.#variant.response;
@@ -150,5 +168,7 @@ export class ResponseScanner {
     if (this.#leftInResource < 0 || !this.#isBetweenFields)
       throw new Error("a field of the response is longer than its resource");
     this.#leftInResource = undefined;
+    this.#names.push(this.#nameOfResource);
+    this.#nameOfResource = "";
   }
 }
