@@ -28,8 +28,6 @@ export interface AgentOptions {
   readonly envoy?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
-  /** After `proxy sidecar`. */
-  readonly words?: readonly string[];
 }
 
 /** An agent that is ready, in a folder of its own. Disposing ends it and its Envoy. */
@@ -38,6 +36,8 @@ export interface Agent extends AsyncDisposable {
   readonly envoyPid: number;
   readonly folder: string;
   readonly statusPort: number;
+  /** Where its Envoy would have its statistics. */
+  readonly prometheusPort: number;
   readonly dnsPort: number;
   readonly xdsSocket: string;
   readonly sdsSocket: string;
@@ -115,13 +115,12 @@ async function startAgent(form: Form, places: Places, options: AgentOptions): Pr
     ...options.env,
   };
   const [file = "", ...words] = form.command;
-  const all = [...words, "proxy", "sidecar", ...(options.words ?? [])];
-  const child = spawn(file, all, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(file, [...words, "proxy", "sidecar"], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
   const said = lastWords(child);
   const agent = await untilReady(child, status, () => `${form.name}:\n${said()}`);
   return {
     ...agent,
-    ...{ folder, statusPort: status, dnsPort: dns },
+    ...{ folder, statusPort: status, prometheusPort: prometheus, dnsPort: dns },
     xdsSocket: join(folder, "etc/istio/proxy/XDS"),
     sdsSocket: join(folder, "var/run/secrets/workload-spiffe-uds/socket"),
     async [Symbol.asyncDispose]() {

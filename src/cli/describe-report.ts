@@ -13,6 +13,7 @@ export function describeReport(report: AgentReport, nowMs: number, width?: numbe
     ...historyRows(report, nowMs),
     ...portRows(report),
     ["control plane", [`${controlPlane.address}: `, stateOf(unlessAbove(controlPlane.state, report))]],
+    ...staleRows(report, nowMs),
     ...(report.xds ?? []).map((one): Row => [one.name, describeType(one, nowMs)]),
     ...report.leftOut.map(({ filter, type, lost }): Row => {
       return ["left out", warning(`${filter} (${type}), which this Envoy does not have; lost: ${lost}`)];
@@ -65,6 +66,12 @@ function timelineRows({ timeline }: AgentReport): Row[] {
   const steps = Object.entries(timeline);
   if (steps.length === 0) return [];
   return [["start", faint(steps.map(([step, ms]) => `${step} ${Math.round(ms)} ms`).join(", "))]];
+}
+
+function staleRows({ stale }: AgentReport, nowMs: number): Row[] {
+  if (stale === undefined) return [];
+  const ages = `accepted ${span(nowMs - stale.acceptedMs)} ago, served for ${span(nowMs - stale.sinceMs)}`;
+  return [["stale", warning(`Envoy has the last configuration that it accepted (${ages})`)]];
 }
 
 type XdsType = AgentReport["xds"][number];

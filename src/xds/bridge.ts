@@ -1,7 +1,6 @@
 import { type Clock, describeError, type Logger, type Metrics, oneLine } from "../base/index.ts";
-import { Code, isStatus } from "../grpc/index.ts";
+import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
 import {
-  type ClientStream,
   type Keepalive,
   type MessageHandler,
   type PieceHandler,
@@ -10,6 +9,8 @@ import {
 } from "../grpc-stream/index.ts";
 import { hideSecretsInText } from "../istio/index.ts";
 import type { Announcements } from "./announcements.ts";
+import type { UpstreamStream } from "./kept-stream.ts";
+import type { KeptStreams } from "./kept-streams.ts";
 import { RELAYED_BYTES, REQUESTS, RESPONSES } from "./metrics.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
 import { PassingResponse } from "./passing-response.ts";
@@ -49,6 +50,8 @@ export interface BridgeOptions {
   /** The watch that follows the stream: its peer's, and until the peer is known, Envoy's. */
   readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
   readonly hooks: readonly ResponseHook[];
+  /** Remembers what Envoy accepts. */
+  readonly kept: KeptStreams | undefined;
   readonly log: Logger;
   readonly metrics: Metrics;
   /** Called for each request that leaves for the control plane. */
@@ -76,7 +79,7 @@ class Bridge {
   readonly #downstream: ServerStream;
   readonly #options: BridgeOptions;
   /** Set once the upstream call exists. */
-  #upstream: ClientStream | undefined;
+  #upstream: UpstreamStream | undefined;
   readonly #own: OwnSubscriptions;
   #isOver = false;
   #wasConnected = false;
@@ -116,11 +119,15 @@ class Bridge {
 
   /** Opens the upstream, then carries messages both ways until the upstream ends. Never rejects. */
   async #relay(): Promise<StreamEnd> {
-    const { variant, upstream, keepalive, log, id } = this.#options;
+    const { variant, upstream, keepalive, kept, log, id } = this.#options;
     this.#watch.connecting(id);
     try {
       const handler = this.#responseHandler();
-      const call = await openUpstream({ variant, upstream, keepalive, handler, log });
+      const open = (to: MessageHandler): Promise<UpstreamStream> =>
+        openUpstream({ variant, upstream, keepalive, handler: to, log });
+      const onFailure = async (status: StreamStatus): Promise<void> =>
+        this.#account(await endByUpstream(status, upstream));
+      const call = await (kept?.open({ variant, open, handler, onFailure }) ?? open(handler));
       this.#upstream = call;
       if (this.#isOver) call.close(); // the peer left while credentials were read
       void call.connected.then((isConnected) => {

@@ -31,3 +31,7 @@ export const LARGEST_REQUEST = gauge(
   "pilot_xds_recv_max",
   "Size of the largest message received from Envoy, in bytes.",
 );
+export const SERVED_LAST_GOOD = gauge(
+  "xds_last_good_served",
+  "1 while Envoy has a configuration that it was given without the control plane, and that is not confirmed yet.",
+);

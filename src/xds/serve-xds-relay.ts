@@ -1,8 +1,10 @@
 import { type Metrics, systemClock } from "../base/index.ts";
 import { type Announcement, Announcements } from "./announcements.ts";
+import { createKeptStreams } from "./kept-streams.ts";
 import { ListenerPlaces } from "./listener-places.ts";
 import { TYPE_RESOURCES, TYPE_STATE, TYPE_SYNCED } from "./metrics.ts";
 import type { XdsRelayOptions } from "./options.ts";
+import type { Stale } from "./staleness.ts";
 import { type LeftOut, StockEnvoy } from "./stock-envoy.ts";
 import { SYNC_STATES, type TypeState } from "./type-states.ts";
 import type { Peer, Rejection, Trouble, UpstreamState } from "./types.ts";
@@ -25,6 +27,8 @@ export interface XdsRelay extends AsyncDisposable {
   denial(): Trouble | undefined;
   /** The filters that Envoy was sent its configuration without. */
   leftOut(): readonly LeftOut[];
+  /** Since when Envoy has its last-good configuration, which the control plane has not confirmed; undefined otherwise. */
+  stale(): Stale | undefined;
   /** What Envoy (or, without one, gRPC clients) have of each type. */
   types(): readonly TypeState[];
   /**
@@ -80,7 +84,9 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
   const places = placeListener === undefined ? [] : [new ListenerPlaces(placeListener, log)];
   const hooks = [...places, ...(options.hooks ?? []), stockEnvoy];
   const announcements = new Announcements();
-  const server = startServer({ ...options, log, clock, watches, hooks, announcements });
+  const { lastGood, metrics } = options;
+  const kept = lastGood && createKeptStreams({ lastGood, log, metrics, clock });
+  const server = startServer({ ...options, log, clock, watches, hooks, announcements, kept });
   const watch = options.envoys?.() === 0 ? watches.client : watches.envoy;
   return {
     state: () => ({ upstream: watch.state, rejection: watch.rejection }),
@@ -88,6 +94,7 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
     refusal: () => watch.refusal(),
     denial: () => watch.denial(),
     leftOut: () => stockEnvoy.leftOut,
+    stale: () => kept?.stale(),
     types: () => watch.types.list(),
     announce: (announcement) => announcements.announce(announcement),
     describeState: () => watch.describeState(),

@@ -2,6 +2,7 @@ import type { Clock, Logger } from "../base/index.ts";
 import { type Keepalive, type ServerStream, serveGrpcStreams } from "../grpc-stream/index.ts";
 import type { Announcements } from "./announcements.ts";
 import { bridge } from "./bridge.ts";
+import type { KeptStreams } from "./kept-streams.ts";
 import { LiveStreams } from "./live-streams.ts";
 import { LARGEST_REQUEST } from "./metrics.ts";
 import type { XdsRelayOptions } from "./options.ts";
@@ -16,6 +17,7 @@ export interface ServerParts {
   readonly watches: Readonly<Record<Peer, UpstreamWatch>>;
   readonly hooks: readonly ResponseHook[];
   readonly announcements: Announcements;
+  readonly kept: KeptStreams | undefined;
 }
 
 type Options = Omit<XdsRelayOptions, "stockEnvoy"> & ServerParts;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { type BoundSocket, bindUnix, connectionLimit, type Lifetime } from "../../base/index.ts";
+import { type BoundSocket, bindUnix, connectionLimit, type Lifetime, utcTime } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
-import type { LastGood, LeftOut, Trouble, TypeState, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
+import type { LastGood, LeftOut, Stale, Trouble, TypeState, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
 import { type ClaimedFolder, dataFolder, inRunFolder, socketAccess, xdsSocketPath } from "../run-folder/index.ts";
 import { hasOwnDocument, isProxyless } from "../start-envoy/index.ts";
 import type { IdentityPart } from "./identity.ts";
@@ -14,6 +14,8 @@ export interface XdsReport {
   readonly xds: readonly TypeState[];
   /** Filters that this Envoy does not have, and was sent its configuration without. */
   readonly leftOut: readonly LeftOut[];
+  /** Only while Envoy has its last-good configuration, which the control plane has not confirmed. */
+  readonly stale?: Stale;
 }
 
 export interface XdsNeeds {
@@ -133,15 +135,22 @@ export class XdsPart implements Part {
 
   report(): XdsReport {
     const state = this.#relay?.describeState() ?? "starting";
+    const stale = this.#relay?.stale();
     return {
       controlPlane: { address: this.#around.config.proxy.discoveryAddress, state },
       xds: this.#relay?.types() ?? [],
       leftOut: this.#relay?.leftOut() ?? [],
+      ...(stale === undefined ? {} : { stale }),
     };
   }
 
   notes(): readonly string[] {
-    return this.report().leftOut.map(describeLeftOut);
+    const { stale, leftOut, controlPlane } = this.report();
+    const reason = `control plane "${controlPlane.address}": ${controlPlane.state}`;
+    return [
+      ...(stale === undefined ? [] : [`stale: ${describeStale(stale)}; ${reason}`]),
+      ...leftOut.map(describeLeftOut),
+    ];
   }
 }
 
@@ -169,6 +178,10 @@ function relayOptions({ settings }: AgentConfig) {
     stockEnvoy: settings.stockEnvoy,
     keepalive: { intervalMs: settings.keepaliveIntervalMs, timeoutMs: settings.keepaliveTimeoutMs },
   };
+}
+
+function describeStale({ acceptedMs }: Stale): string {
+  return `Envoy has the last configuration that it accepted, of ${utcTime(acceptedMs)}`;
 }
 
 /** One line for people. */

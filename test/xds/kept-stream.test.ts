@@ -1,0 +1,172 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { createMetrics, silentLogger } from "../../src/base/index.ts";
+import { openLastGood } from "../../src/last-good/index.ts";
+import { encodeFields } from "../../src/proto/wire.ts";
+import type { AdsStream, AdsVariant } from "../support/ads-client.ts";
+import { type FakeIstiodStream, startFakeIstiod } from "../support/fake-istiod.ts";
+import { createMovableClock } from "../support/movable-clock.ts";
+import { freePorts } from "../support/ports.ts";
+import { CDS, LDS, NDS, type Rig, startRig } from "./relay-rig.ts";
+
+const NODE = "sidecar~10.0.0.1~a.b~b.svc.cluster.local";
+
+/** A relay whose last-good configuration lies in a folder, with a port for its control plane. */
+interface Keeper extends AsyncDisposable {
+  readonly port: number;
+  start(options?: Parameters<typeof startRig>[1]): Promise<Rig>;
+}
+
+async function startKeeper(): Promise<Keeper> {
+  const folder = await mkdtemp(join(tmpdir(), "pb-kept-"));
+  const [port = 0] = await freePorts(1);
+  return {
+    port,
+    async start(options = {}) {
+      const lastGood = openLastGood({
+        ...{ folder: join(folder, "kept"), nodeId: NODE, owner: [], mostBytes: 64 * 2 ** 20 },
+        ...{ log: silentLogger, metrics: createMetrics("") },
+      });
+      const rig = await startRig(port, { lastGood, ...options });
+      const dispose = async (): Promise<void> => {
+        await rig[Symbol.asyncDispose]();
+        await lastGood[Symbol.asyncDispose]();
+      };
+      return { ...rig, [Symbol.asyncDispose]: dispose };
+    },
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+function sendState(stream: FakeIstiodStream, typeUrl: string, bytes = 10): void {
+  const resource = { typeUrl, value: encodeFields({ 1: "a", 99: Buffer.alloc(bytes, "x") }) };
+  if (stream.variant === "sotw") stream.send({ typeUrl, nonce: typeUrl, versionInfo: "7", resources: [resource] });
+  else stream.sendDelta({ typeUrl, nonce: typeUrl, resources: [{ name: "a", version: "7", resource }] });
+}
+
+/** Envoy boots while the control plane is there, and accepts clusters of that size and listeners. */
+async function fill(keeper: Keeper, variant: AdsVariant, bytes?: number): Promise<void> {
+  await using rig = await keeper.start();
+  await using istiod = await startFakeIstiod({ port: keeper.port });
+  const envoy = rig.connect().open(variant);
+  await boot(envoy);
+  const stream = () => istiod.streams[0];
+  await expect.poll(() => stream()?.requests.length).toBe(2);
+  for (const typeUrl of [CDS, LDS]) sendState(stream() as FakeIstiodStream, typeUrl, typeUrl === CDS ? bytes : 10);
+  await expect.poll(() => envoy.received.length).toBe(2);
+  for (const typeUrl of [CDS, LDS]) envoy.request({ typeUrl, nonce: typeUrl, versionInfo: "7" });
+  await expect.poll(() => stream()?.requests.length).toBe(4);
+  expect(rig.relay.stale()).toBeUndefined();
+}
+
+async function boot(envoy: AdsStream, node = NODE, userAgent = "envoy"): Promise<void> {
+  envoy.request({ typeUrl: CDS, node, userAgent });
+  envoy.request({ typeUrl: LDS });
+}
+
+describe.each(["sotw", "delta"] as const)("%s", (variant) => {
+  test("while the control plane is away a new Envoy gets what the last one accepted, until it is back", async () => {
+    await using keeper = await startKeeper();
+    await fill(keeper, variant, 3_000_000);
+    await using rig = await keeper.start({ intercept: { [NDS]: () => undefined } });
+    const client = rig.connect();
+    const envoy = client.open(variant);
+    await boot(envoy);
+    await expect.poll(() => envoy.responses.map(({ typeUrl }) => typeUrl)).toEqual([CDS, LDS]);
+    expect(envoy.received[0]?.length).toBeGreaterThan(3_000_000);
+    for (const { typeUrl, nonce } of envoy.responses) envoy.request({ typeUrl, nonce, versionInfo: "7" });
+    expect(rig.relay.stale()).toMatchObject({ acceptedMs: expect.any(Number) });
+    expect(rig.metric("xds_last_good_served")).toMatch(/ 1$/);
+    expect(rig.relay.trouble()?.text).toContain("ECONNREFUSED");
+    await expect.poll(() => rig.relay.types().map(({ state }) => state)).toEqual(["SYNCED", "SYNCED"]);
+
+    await using istiod = await startFakeIstiod({ port: keeper.port });
+    expect(await envoy.ended).toMatchObject({ code: 0 });
+    expect(rig.relay.stale()).toBeDefined();
+    const next = client.open(variant);
+    await boot(next);
+    await expect.poll(() => istiod.streams.at(-1)?.requests.length).toBeGreaterThanOrEqual(2);
+    sendState(istiod.streams.at(-1) as FakeIstiodStream, CDS);
+    await expect.poll(() => next.received.length).toBe(1);
+    expect(rig.relay.stale()).toBeUndefined();
+    expect(rig.metric("xds_last_good_served")).toMatch(/ 0$/);
+    const told = rig.log.filter((line) => /accepted|up to date/.test(line));
+    expect(told).toEqual([
+      expect.stringMatching(/^warn.*The control plane is away: .*accepted=2.*reason=connect ECONNREFUSED/),
+      expect.stringMatching(/^info.*Envoy's configuration is up to date again/),
+    ]);
+  });
+
+  test("who is refused gets nothing", async () => {
+    await using keeper = await startKeeper();
+    await fill(keeper, variant);
+    await using rig = await keeper.start();
+    await using _istiod = await startFakeIstiod({
+      port: keeper.port,
+      onStream: (stream) => stream.end({ code: 7, details: "not you" }),
+    });
+    const envoy = rig.connect().open(variant);
+    await boot(envoy);
+    expect(await envoy.ended).toMatchObject({ code: 7, details: "not you" });
+    expect(envoy.received).toEqual([]);
+  });
+
+  test("credentials that cannot be had are no refusal", async () => {
+    await using keeper = await startKeeper();
+    await fill(keeper, variant);
+    const metadata = (): Promise<never> => Promise.reject(new Error("the token service does not answer"));
+    await using rig = await keeper.start({ upstream: { credentials: { tls: async () => "plaintext", metadata } } });
+    const envoy = rig.connect().open(variant);
+    await boot(envoy);
+    await expect.poll(() => envoy.received.length).toBe(2);
+  });
+
+  test("a gRPC client, and an Envoy of another node, are not answered in the control plane's place", async () => {
+    await using keeper = await startKeeper();
+    await fill(keeper, variant);
+    await using rig = await keeper.start();
+    const client = rig.connect();
+    for (const [node, userAgent] of [
+      [NODE, "gRPC Go"],
+      ["sidecar~10.0.0.2~c.d~d.svc.cluster.local", "envoy"],
+    ] as const) {
+      const stream = client.open(variant);
+      await boot(stream, node, userAgent);
+      expect(await stream.ended).toMatchObject({ code: 14 });
+      expect(stream.received).toEqual([]);
+    }
+  });
+
+  test("a control plane that takes the stream and says nothing counts as away after 20 s", async () => {
+    await using keeper = await startKeeper();
+    await fill(keeper, variant);
+    const clock = createMovableClock();
+    await using rig = await keeper.start({ clock });
+    await using istiod = await startFakeIstiod({ port: keeper.port });
+    const envoy = rig.connect().open(variant);
+    await boot(envoy);
+    await expect.poll(() => istiod.streams[0]?.requests.length).toBe(2);
+    await clock.advance(19_000);
+    expect(envoy.received).toEqual([]);
+    await clock.advance(2_000);
+    await expect.poll(() => envoy.received.length).toBe(2);
+    expect(rig.relay.trouble()?.text).toContain("connected, but no response within 20s");
+    sendState(istiod.streams[0] as FakeIstiodStream, CDS);
+    expect(await envoy.ended).toMatchObject({ code: 0 });
+    expect(envoy.received).toHaveLength(2);
+  });
+});
+
+test("an Envoy that has its configuration keeps it, and is told of the failure as ever", async () => {
+  await using keeper = await startKeeper();
+  await fill(keeper, "sotw");
+  await using rig = await keeper.start();
+  const envoy = rig.connect().open("sotw");
+  envoy.request({ typeUrl: CDS, node: NODE, userAgent: "envoy", versionInfo: "7" });
+  envoy.request({ typeUrl: LDS, versionInfo: "7" });
+  expect(await envoy.ended).toMatchObject({ code: 14 });
+  expect(envoy.received).toEqual([]);
+  expect(rig.relay.stale()).toBeUndefined();
+});
