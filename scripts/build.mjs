@@ -11,8 +11,9 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { isBuiltin } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { rolldown } from "rolldown";
 import { bundledPackages, licenceTexts } from "./bundled.mjs";
 
@@ -21,23 +22,32 @@ if (process.argv.includes("--if-stale") && isFresh()) process.exit(0);
 execFileSync(process.execPath, ["scripts/build-descriptors.mjs"], { stdio: "inherit" });
 for (const made of ["chunks", "types"]) rmSync(join("dist", made), { recursive: true, force: true });
 
+/** The files of two chunks: what every command loads, and what `proxy` loads further until Envoy is spawned. */
+const first = new Map();
 const bundle = await rolldown({
-  input: { main: "src/main.ts", index: "src/index.ts" },
+  input: { main: "src/launch.ts", command: "src/main.ts", index: "src/index.ts" },
+  plugins: [{ name: "first", buildEnd: gatherFirst }],
   platform: "node",
   transform: { target: "node20" },
   // the first is for grpc-js' channelz, which nothing here serves: 360 KB less to parse; the second is the executable's own
   external: ["@grpc/proto-loader", "bun:ffi"],
   moduleTypes: { ".yaml": "text" },
+  checks: { ineffectiveDynamicImport: false }, // what is in the first chunk needs no other one
 });
 // CommonJS: Node loads such chunks faster than ES modules, and `require` works on every Node.
 const { output } = await bundle.write({
   dir: "dist",
   format: "cjs",
+  comments: { legal: true, annotation: false, jsdoc: false },
   dynamicImportInCjs: false, // an import of node:http would load the fetch library on Node 24: 15 ms and 5 MB
   entryFileNames: "[name].js",
   chunkFileNames: "chunks/[name]-[hash].js",
+  codeSplitting: {
+    groups: ["command", "start"].map((name) => ({ name, test: (file) => first.get(file) === name })),
+  },
 });
 await bundle.close();
+for (const { fileName } of output) escapeForeign(join("dist", fileName));
 writeFileSync("dist/package.json", '{ "type": "commonjs" }\n');
 chmodSync("dist/main.js", 0o755);
 const packages = bundledPackages(filesIn(output));
@@ -47,6 +57,25 @@ writeFileSync(
   JSON.stringify(packages.map(({ name, version, licence }) => ({ name, version, licence }))),
 );
 writeTypes();
+await import("./compile.mjs");
+
+/** Gathers what is loaded together; what is imported dynamically comes later, and has chunks of its own. */
+function gatherFirst() {
+  const imports = (file) => this.getModuleInfo(resolve(file))?.importedIds ?? [];
+  const gather = (name, file) => {
+    if (first.has(file) || isBuiltin(file)) return;
+    first.set(file, name);
+    for (const imported of imports(file)) gather(name, imported);
+  };
+  for (const file of imports("src/main.ts")) gather("command", file);
+  for (const file of ["src/cli/proxy.ts", "src/agent/index.ts"]) gather("start", resolve(file));
+}
+
+/** Leaves ASCII only, which needs no decoding; a single letter beyond Latin-1 doubles the memory that V8 needs for a file. */
+function escapeForeign(file) {
+  const escaped = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  writeFileSync(file, readFileSync(file, "utf8").replace(/[\u0080-\uffff]/g, escaped));
+}
 
 /** Whether nothing that goes into the bundle is newer than the bundle. */
 function isFresh() {

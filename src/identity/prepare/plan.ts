@@ -82,7 +82,7 @@ export async function planIdentity(settings: IdentitySettings): Promise<Identity
   const xds = await planXds(settings, isFileMounted);
   const missing = await missingRoots([plannedCa, xds]);
   const ca = missing === undefined ? plannedCa : undefined; // it would be asked again and again
-  if (!xds.isPlaintext || ca?.isPlaintext === false) refuseImpossibleTls(settings.compliance);
+  if (!xds.isPlaintext || ca?.isPlaintext === false) await refuseImpossibleTls(settings.compliance);
   const notes = [
     ...(ca === undefined ? [] : caNotes(ca)),
     ...(detected === undefined ? [] : ["workload certificate files detected"]),

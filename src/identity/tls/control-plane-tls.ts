@@ -1,6 +1,6 @@
 import { getFips } from "node:crypto";
 import { join } from "node:path";
-import { createSecureContext, type SecureContextOptions } from "node:tls";
+import type { SecureContextOptions } from "node:tls";
 import {
   AgentError,
   describeError,
@@ -141,11 +141,12 @@ export function provisionedFiles(folder: string): { readonly certChain: string; 
 }
 
 /**
- * Throws CONFIG_INVALID when this runtime's TLS cannot do what `COMPLIANCE_POLICY` asks for. It is tried, not looked up
+ * Rejects with CONFIG_INVALID when this runtime's TLS cannot do what `COMPLIANCE_POLICY` asks for. It is tried, not looked up
  * by version: Node has the post-quantum group with OpenSSL 3.5, Bun always.
  */
-export function refuseImpossibleTls(compliance: string): void {
+export async function refuseImpossibleTls(compliance: string): Promise<void> {
   if (compliance === "") return;
+  const { createSecureContext } = await import("node:tls"); // a start needs it for this alone
   try {
     createSecureContext(tlsLimits(compliance));
   } catch (error) {
