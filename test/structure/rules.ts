@@ -161,7 +161,9 @@ export const everyExportIsUsed: Rule = (sources) => {
   const imported = new Set(ownArrows(sources).map(({ to }) => to));
   return [
     ...unusedExports(sources).filter((one) => !one.startsWith("src/index.ts: ") && !FOR_TESTS.includes(one)),
-    ...[...sources.keys()].filter((file) => !imported.has(file) && !/^src\/(main|index)\.ts$|\.d\.ts$/.test(file)),
+    ...[...sources.keys()].filter(
+      (file) => !imported.has(file) && !/^src\/(launch|main|index)\.ts$|\.d\.ts$/.test(file),
+    ),
   ];
 };
 
