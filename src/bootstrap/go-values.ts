@@ -1,4 +1,4 @@
-import { goMessage, goNilCollection, goRecord, goTextMap } from "../go-template/index.ts";
+import { GoInt, goMessage, goNilCollection, goRecord, goTextMap } from "../go-template/index.ts";
 import { PROXY_CONFIG, type ProxyConfig } from "../istio/mesh/index.ts";
 import { type NodeDescription, TYPED_FIELDS } from "../node/index.ts";
 
@@ -9,13 +9,18 @@ export function goProxyConfig(config: ProxyConfig): object {
 
 const ZEROS: Readonly<Record<string, () => unknown>> = {
   text: () => "",
-  integer: () => 0,
+  integer: () => new GoInt(0, "int32"),
   flag: () => false,
   names: () => goNilCollection([]),
   texts: () => goNilCollection([]),
   ports: () => goNilCollection([]),
   labels: () => goNilCollection(goTextMap({})),
 };
+
+function goField(kind: string, value: unknown): unknown {
+  if (kind === "labels") return goTextMap(value as Record<string, string>);
+  return typeof value === "number" ? new GoInt(value, "int") : value;
+}
 
 /** Typed node metadata by Go name. Source: istio/istio pkg/model/proxy.go (NodeMetadata), pkg/bootstrap. */
 export function goMetadata(
@@ -26,7 +31,7 @@ export function goMetadata(
   const fields = [...TYPED_FIELDS].map(([name, { goName, kind }]) => {
     const value = typed[name];
     if (value === undefined) return [goName, name === "METADATA_DISCOVERY" ? undefined : ZEROS[kind]?.()];
-    return [goName, kind === "labels" ? goTextMap(value as Record<string, string>) : value];
+    return [goName, goField(kind, value)];
   });
   const own = {
     ProxyConfig: goProxyConfig(proxy),

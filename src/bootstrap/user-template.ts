@@ -51,8 +51,9 @@ export async function renderUserTemplate(
     });
   try {
     const source = await readTextFile(resolve(words.cwd, path));
-    const { createTemplate } = await import("../go-template/engine/index.ts");
-    const text = createTemplate(source, { environment: words.environment })(values);
+    const { createTemplate, encodeJson, goFunctions } = await import("../go-template/engine/index.ts");
+    const functions = goFunctions({ toJSON: ["any", (value: unknown) => (value === null ? "{}" : encodeJson(value))] });
+    const text = createTemplate(source, { environment: words.environment, functions })(values);
     return { text, extension: /\.yaml(\.tmpl)?$/.test(path) ? "yaml" : "json", warnings };
   } catch (error) {
     throw refuse(error);
@@ -214,6 +215,8 @@ function textOf(value: JsonValue | undefined): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
+/** The numbers among them are integers. */
 function present(values: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+  const entries = Object.entries(values).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries.map(([name, value]) => [name, typeof value === "number" ? BigInt(value) : value]));
 }

@@ -1,6 +1,6 @@
 import { type DurationNs, formatProtoDuration } from "../base/index.ts";
 import { encodeMessage, type Field, type FieldType, type MessageSchema, zeroOf } from "../istio/mesh/index.ts";
-import { goNil, goRecord, goTextMap } from "./go-record.ts";
+import { GoInt, GoNil, goRecord, goTextMap } from "./go-value.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -45,11 +45,11 @@ function goValue(field: Field | FieldType, value: unknown, name: string): unknow
   switch (field.kind) {
     case "message": {
       const type = `*${goName(name)}`;
-      if (value === undefined) return goNil(type, () => gettersOf(field.of, {}));
+      if (value === undefined) return new GoNil(type, () => gettersOf(field.of, {}));
       return goMessage(field.of, value as Fields, type);
     }
     case "wrapped":
-      return goWrapper(value);
+      return goWrapper(value, field.of);
     case "duration":
       return goDuration(value as DurationNs | undefined);
     case "list":
@@ -60,40 +60,33 @@ function goValue(field: Field | FieldType, value: unknown, name: string): unknow
       return Object.fromEntries(entries.map(([key, item]) => [key, goValue(field.of, item, name)]));
     }
     case "enum":
-      return new GoEnum(String(value ?? zeroOf(field)));
+      return goEnum(field, String(value ?? zeroOf(field)));
+    case "int32":
+    case "uint32":
+      return new GoInt(BigInt((value as number | undefined) ?? 0), field.kind);
     default:
       return value ?? zeroOf(field);
   }
 }
 
-/** A value of an enum: it prints as its name, which is also what its method `String` answers. */
-class GoEnum {
-  readonly String: string;
-
-  constructor(name: string) {
-    this.String = name;
-  }
-
-  toString(): string {
-    return this.String;
-  }
-
-  toJSON(): string {
-    return this.String;
-  }
+/** A value of an enum prints as its name, but it is a number. */
+function goEnum(field: Extract<FieldType, { kind: "enum" }>, name: string): GoInt {
+  return new GoInt(field.values[name] ?? 0, "int32", name);
 }
 
-function goWrapper(value: unknown): object {
+function goWrapper(value: unknown, of: "bool" | "int32" | "int64"): object {
   const type = "*wrapperspb.Value";
-  if (value === undefined) return goNil(type, () => ({ GetValue: 0 }));
-  const plain = typeof value === "bigint" ? Number(value) : (value as number | boolean);
-  return goRecord({ Value: plain, GetValue: plain }, { name: type, json: plain });
+  const plain = (one: unknown): unknown => (of === "bool" ? one === true : new GoInt(one as number | bigint, of));
+  if (value === undefined) return new GoNil(type, () => ({ GetValue: plain(of === "bool" ? false : 0) }));
+  const json = typeof value === "bigint" ? Number(value) : (value as number | boolean);
+  return goRecord({ Value: plain(value), GetValue: plain(value) }, { name: type, json });
 }
 
 function goDuration(value: DurationNs | undefined): object {
   const type = "*durationpb.Duration";
-  if (value === undefined) return goNil(type, () => ({ GetSeconds: 0, GetNanos: 0 }));
-  const [seconds, nanos] = [Number(value / 1_000_000_000n), Number(value % 1_000_000_000n)];
+  const zero = new GoInt(0, "int64");
+  if (value === undefined) return new GoNil(type, () => ({ GetSeconds: zero, GetNanos: new GoInt(0, "int32") }));
+  const [seconds, nanos] = [new GoInt(value / 1_000_000_000n, "int64"), new GoInt(value % 1_000_000_000n, "int32")];
   const fields = { Seconds: seconds, Nanos: nanos, GetSeconds: seconds, GetNanos: nanos };
   return goRecord(fields, { name: type, json: formatProtoDuration(value) });
 }

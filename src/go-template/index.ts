@@ -1,2 +1,13 @@
 export { goMessage } from "./go-message.ts";
-export { goNilCollection, goRecord, goTextMap } from "./go-record.ts";
+export {
+  GoInt,
+  GoNil,
+  GoStruct,
+  type GoValue,
+  goNilCollection,
+  goRecord,
+  goTextMap,
+  goTyped,
+  goTypeName,
+  isNilCollection,
+} from "./go-value.ts";

@@ -1,8 +1,9 @@
-import { createEngine, type FuncMap, TemplateError } from "@promptctl/go-template-js";
-import { mendScopes } from "./mend-scopes.ts";
-import { type Environment, templateFunctions } from "./template-functions.ts";
-
-export type { FuncMap as TemplateFunctions } from "@promptctl/go-template-js";
+import { BUILTINS } from "../language/builtins.ts";
+import { execute } from "../language/execute.ts";
+import type { TemplateFunctions } from "../language/functions.ts";
+import { parse } from "../language/parse.ts";
+import { TemplateError } from "../language/template-error.ts";
+import { type Environment, sprigFunctions } from "../sprig/index.ts";
 
 /** Renders a template with a root object. */
 export type Template = (root: object) => string;
@@ -11,7 +12,7 @@ export interface TemplateOptions {
   /** What `env` and `expandenv` read. Default: nothing. */
   readonly environment?: Environment;
   /** Functions beside those of sprig, or in place of one. */
-  readonly functions?: FuncMap;
+  readonly functions?: TemplateFunctions;
 }
 
 /**
@@ -19,28 +20,12 @@ export interface TemplateOptions {
  * that does not exist, also in a branch that is never taken.
  */
 export function createTemplate(source: string, { environment = {}, functions = {} }: TemplateOptions = {}): Template {
-  const funcs = { ...templateFunctions(environment), ...functions };
-  const engine = createEngine<string>({
-    fromString: (text) => text,
-    isT: (value): value is string => typeof value === "string",
-    funcs,
-  });
-  mendScopes(engine);
-  const template = engine.parse(source);
-  for (const name of template.referencedFunctions()) {
-    if (!BUILT_IN.has(name) && !Object.hasOwn(funcs, name)) throw new Error(`function "${name}" not defined`);
-  }
-  return (root) => template.evaluate(root as Readonly<Record<string, unknown>>).join("");
+  const all = { ...BUILTINS, ...sprigFunctions(environment), ...functions };
+  const templates = parse(source, (name) => Object.hasOwn(all, name));
+  return (root) => execute(templates, all, root);
 }
 
 /** The line of a template at which it could not be read or rendered, counted from 1. */
 export function templateLineOf(error: unknown): number | undefined {
-  return error instanceof TemplateError ? error.pos.line : undefined;
+  return error instanceof TemplateError ? error.line : undefined;
 }
-
-/** The language's own, and two that the engine always has. */
-const BUILT_IN = new Set(
-  "and or not eq ne lt le gt ge len index slice print println printf call html js urlquery toString toStrings".split(
-    " ",
-  ),
-);

@@ -1,4 +1,4 @@
-import { goNilCollection, goRecord, goTextMap } from "../../go-template/index.ts";
+import { GoInt, GoNil, goNilCollection, goRecord, goTextMap, goTyped } from "../../go-template/index.ts";
 import type { JsonValue } from "../../istio/mesh/index.ts";
 import { isTree, type Tree, textsOf, treeOf } from "../pod/json.ts";
 import { fieldsOf, type PodField } from "../pod/pod-types.ts";
@@ -13,21 +13,24 @@ function goField(field: PodField, value: unknown): unknown {
   if (field.kind === "list") return goList(field, value);
   if (field.kind === "map") return value === undefined ? goNilCollection(goTextMap({})) : goTextMap(textsOf(value));
   if (field.kind === "struct" && field.type !== undefined) {
-    return value === undefined && field.isPointer ? undefined : goStruct(field.type, treeOf(value));
+    if (value === undefined && field.isPointer) return new GoNil(`*v1.${field.type}`);
+    return goStruct(field.type, treeOf(value));
   }
-  return value ?? (field.isPointer ? undefined : zeroOf(field));
+  if (value === undefined && field.isPointer) return new GoNil(`*${field.name}`);
+  return typeof value === "number" ? new GoInt(value, "int32") : (value ?? zeroOf(field));
 }
 
 function goList({ type }: PodField, value: unknown): unknown {
-  if (!Array.isArray(value)) return goNilCollection([]);
-  const items = value.map((item) => (type !== undefined && isTree(item) ? goStruct(type, item) : item));
-  return items;
+  const typeName = type === undefined ? undefined : `[]v1.${type}`;
+  const typed = (list: object): object => (typeName === undefined ? list : goTyped(list, typeName));
+  if (!Array.isArray(value)) return goNilCollection(typed([]));
+  return typed(value.map((item) => (type !== undefined && isTree(item) ? goStruct(type, item) : item)));
 }
 
 function zeroOf({ name, kind }: PodField): unknown {
   if (kind !== "scalar") return {};
   if (FLAGS.has(name)) return false;
-  return NUMBERS.has(name) ? 0 : "";
+  return NUMBERS.has(name) ? new GoInt(0, "int32") : "";
 }
 
 const FLAGS = new Set(["hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "readOnly"]);

@@ -1,93 +1,83 @@
-import { stringify } from "yaml";
-import { escapeGoJson, formatGoDuration, goJson } from "../../base/index.ts";
-import type { TemplateFunctions } from "../../go-template/engine/index.ts";
+import { formatGoDuration } from "../../base/index.ts";
+import { encodeJson, goFunctions, sprint, type TemplateFunctions } from "../../go-template/engine/index.ts";
+import { type GoNil, GoStruct, type GoValue, goTyped, goTypeName, isNilCollection } from "../../go-template/index.ts";
 import { isTree, type Tree, textsOf, treeOf, treesOf } from "../pod/json.ts";
 import { appendNetwork } from "./multus.ts";
 import { otelAttributes, providersOf } from "./otel-attributes.ts";
 import { proxyConfigJson } from "./proxy-config-text.ts";
+import { yamlText } from "./yaml-text.ts";
+
+type Texts = Readonly<Record<string, string>>;
 
 /** The functions that Istio's injector adds to sprig's. Source: istio/istio pkg/kube/inject/template.go (InjectionFuncmap). */
-export const INJECTOR_FUNCTIONS: TemplateFunctions = {
-  ...functions("value", {
-    formatDuration: (duration: { Seconds?: number; Nanos?: number } | undefined) =>
-      formatGoDuration(BigInt(duration?.Seconds ?? 0) * 1_000_000_000n + BigInt(duration?.Nanos ?? 0)),
-    isset: (map: unknown, key: unknown) => isTree(map) && Object.hasOwn(map, String(key)),
-    excludeInboundPort,
-    includeInboundPorts: (containers: unknown) => portsOf(plainList(containers)),
-    applicationPorts: (containers: unknown) =>
-      portsOf(plainList(containers).filter(({ name }) => name !== "istio-proxy")),
-    kubevirtInterfaces: (text: unknown) => text,
-    excludeInterfaces: (text: unknown) => text,
-    annotation: (meta: { Annotations?: Tree }, name: unknown, usual: unknown) => {
-      const annotations = meta.Annotations ?? {};
-      return Object.hasOwn(annotations, String(name)) ? annotations[String(name)] : printed(usual);
-    },
-    valueOrDefault: (value: unknown, usual: unknown) =>
-      value === "" || value === undefined || value === null ? usual : value,
-    toJSON: (map: unknown) => (map === undefined || map === null ? "{}" : goJson(plain(map))),
-    fromJSON: (text: unknown) => parseJson(String(text)),
-    structToJSON: (value: unknown) => (value === undefined || value === null ? "{}" : structJson(value)),
-    protoToJSON: (message: unknown) => (isTree(plain(message)) ? proxyConfigJson(plain(message) as Tree) : "{}"),
-    toYaml: (value: unknown) => yamlOf(plain(value)),
-    indent: (spaces: unknown, text: unknown) => String(text).replaceAll("\n", `\n${" ".repeat(Number(spaces))}`),
-    directory: (path: unknown) => String(path).replace(/[^/]*$/, ""),
-    contains: (needle: unknown, text: unknown) => printed(text).includes(String(needle)),
-    toLower: (text: unknown) => String(text).toLowerCase(),
-    appendMultusNetwork: (existing: unknown, network: unknown) =>
-      appendNetwork(String(existing ?? ""), String(network)),
-    env: (_name: unknown, usual: unknown) => usual, // istiod's variables, of which nothing is known here
-    omit: (map: unknown, ...keys: unknown[]) =>
-      Object.fromEntries(Object.entries(treeOf(map)).filter(([key]) => !keys.includes(key))),
-    strdict: (...words: unknown[]) => {
-      const pairs = words.flatMap((word, at) => (at % 2 === 0 ? [[String(word), String(words[at + 1] ?? "")]] : []));
-      return Object.fromEntries(pairs);
-    },
-    toJsonMap: (...maps: unknown[]) => goJson(mergedMaps(maps)),
-    mergeMaps: (...maps: unknown[]) => mergedMaps(maps),
-    omitNil: (value: unknown) => withoutNils(plain(value)),
-    otelResourceAttributes: (
-      mesh: unknown,
-      annotations: unknown,
-      labels: unknown,
-      namespace: unknown,
-      containers: unknown,
-    ) =>
+export const INJECTOR_FUNCTIONS: TemplateFunctions = goFunctions({
+  formatDuration: ["*durationpb.Duration", formatDuration],
+  isset: ["texts string", (map: Texts, key: string) => Object.hasOwn(map, key)],
+  excludeInboundPort: ["any string", excludeInboundPort],
+  includeInboundPorts: ["any", (containers: GoValue) => portsOf(plainList(containers))],
+  applicationPorts: [
+    "any",
+    (containers: GoValue) => portsOf(plainList(containers).filter(({ name }) => name !== "istio-proxy")),
+  ],
+  kubevirtInterfaces: ["string", (text: string) => text],
+  excludeInterfaces: ["string", (text: string) => text],
+  annotation: ["v1.ObjectMeta string any", annotation],
+  valueOrDefault: ["any any", (value: GoValue, usual: GoValue) => (value === "" || value === null ? usual : value)],
+  toJSON: ["texts", (map: Texts) => (isNilCollection(map) ? "{}" : encodeJson(map))],
+  fromJSON: ["string", parseJson],
+  structToJSON: ["any", (value: GoValue) => (value === null ? "{}" : encodeJson(value))],
+  protoToJSON: ["any", (message: GoValue) => (isTree(plain(message)) ? proxyConfigJson(plain(message) as Tree) : "{}")],
+  toYaml: ["any", (value: GoValue) => yamlText(plain(value))],
+  indent: ["int string", (spaces: bigint, text: string) => text.replaceAll("\n", `\n${" ".repeat(Number(spaces))}`)],
+  directory: ["string", (path: string) => path.replace(/[^/]*$/, "")],
+  contains: ["string string", (needle: string, text: string) => text.includes(needle)],
+  toLower: ["string", (text: string) => text.toLowerCase()],
+  appendMultusNetwork: ["string string", appendNetwork],
+  env: ["string string", (_name: string, usual: string) => usual], // istiod's variables, of which nothing is known here
+  omit: ["texts ...string", (map: Texts, ...keys: string[]) => omitted(map, keys)],
+  strdict: ["...string", textMap],
+  toJsonMap: ["...texts", (...maps: Texts[]) => (maps.length === 0 ? "null" : encodeJson(mergedMaps(maps)))],
+  mergeMaps: ["...texts", (...maps: Texts[]) => (maps.length === 0 ? null : mergedMaps(maps))],
+  omitNil: ["any", (value: GoValue) => withoutNils(value) ?? null],
+  otelResourceAttributes: [
+    "*v1alpha1.MeshConfig texts texts string any",
+    (mesh: GoValue, annotations: GoValue, labels: GoValue, namespace: string, containers: GoValue) =>
       otelAttributes({
         providers: providersOf(treeOf(plain(mesh))),
         annotations: textsOf(annotations),
         labels: textsOf(labels),
-        namespace: String(namespace),
+        namespace,
         containers: plainList(containers),
       }),
-  }),
-};
-
-/** Each argument is taken as it is. */
-function functions(kind: "value", all: Readonly<Record<string, (...words: never[]) => unknown>>): TemplateFunctions {
-  return Object.fromEntries(Object.entries(all).map(([name, fn]) => [name, { fn, argTypes: [kind] }]));
-}
-
-/** As `fmt.Sprint` prints it. */
-function printed(value: unknown): string {
-  return value === undefined || value === null ? "<nil>" : String(value);
-}
+  ],
+});
 
 /** What a template sees, as JSON. */
-function plain(value: unknown): unknown {
-  return value === undefined ? null : JSON.parse(JSON.stringify(value));
+function plain(value: GoValue): unknown {
+  return JSON.parse(encodeJson(value));
 }
 
-function plainList(value: unknown): readonly Tree[] {
+function plainList(value: GoValue): readonly Tree[] {
   return treesOf(plain(value));
 }
 
-/** A struct keeps the order of its fields, a map has its keys in order. */
-function structJson(value: unknown): string {
-  const isStruct = isTree(value) && "toJSON" in (value as object);
-  return isStruct ? escapeGoJson(JSON.stringify(value)) : goJson(plain(value));
+/** As `fmt.Sprint` prints what is no collection. */
+function printed(value: GoValue): string {
+  return value === null ? "<nil>" : sprint([value]);
 }
 
-function parseJson(text: string): unknown {
+function formatDuration(duration: GoStruct | GoNil | null): string {
+  const fields = duration instanceof GoStruct ? duration.fields : {};
+  const part = (name: string): bigint => BigInt(String(fields[name] ?? 0));
+  return formatGoDuration(part("Seconds") * 1_000_000_000n + part("Nanos"));
+}
+
+function annotation(meta: GoStruct, name: string, usual: GoValue): string {
+  const annotations = textsOf(meta.fields.Annotations);
+  return Object.hasOwn(annotations, name) ? (annotations[name] ?? "") : printed(usual);
+}
+
+function parseJson(text: string): GoValue {
   try {
     return JSON.parse(text);
   } catch {
@@ -95,14 +85,10 @@ function parseJson(text: string): unknown {
   }
 }
 
-function yamlOf(value: unknown): string {
-  return stringify(value, { version: "1.1", lineWidth: 0, sortMapEntries: true, indentSeq: false });
-}
-
-function excludeInboundPort(port: unknown, excluded: unknown): string {
-  const [own, list] = [printed(port).trim(), printed(excluded)];
-  if (own === "" || own === "0" || list.split(",").includes(own)) return list;
-  const others = list.split(",").map((one) => one.trim());
+function excludeInboundPort(port: GoValue, excluded: string): string {
+  const own = printed(port).trim();
+  if (own === "" || own === "0" || excluded.split(",").includes(own)) return excluded;
+  const others = excluded.split(",").map((one) => one.trim());
   return [...others.filter((one) => one !== ""), own].join(",");
 }
 
@@ -114,24 +100,31 @@ function portsOf(containers: readonly Tree[]): string {
     .join(",");
 }
 
-function mergedMaps(maps: readonly unknown[]): Tree {
-  return Object.assign({}, ...maps.map(treeOf));
+function textMap(...words: string[]): object {
+  const pairs = words.flatMap((word, at) => (at % 2 === 0 ? [[word, words[at + 1] ?? ""]] : []));
+  return goTyped(Object.fromEntries(pairs), "map[string]string");
 }
 
-/** Undefined for what is nil, or consists of it. */
-function withoutNils(value: unknown): unknown {
-  if (value === null) return undefined;
-  if (Array.isArray(value))
-    return kept(
-      value,
-      value.map(withoutNils).filter((item) => item !== undefined),
-    );
-  if (!isTree(value)) return value;
-  const entries = Object.entries(value).map(([key, item]) => [key, withoutNils(item)] as const);
+function omitted(map: Texts, keys: readonly string[]): object {
+  return goTyped(Object.fromEntries(Object.entries(map).filter(([key]) => !keys.includes(key))), "map[string]string");
+}
+
+function mergedMaps(maps: readonly Texts[]): object {
+  return goTyped({ ...Object.assign({}, ...maps) }, "map[string]string");
+}
+
+/** Undefined for what is nil, or consists of it; maps and lists of a type of their own are left as they are. */
+function withoutNils(value: GoValue): GoValue {
+  if (value === null || value === undefined) return undefined;
+  const type = goTypeName(value);
+  if (type === "[]interface {}") return kept(value as readonly GoValue[]);
+  if (type !== "map[string]interface {}") return value;
+  const entries = Object.entries(value as object).map(([key, item]) => [key, withoutNils(item)] as const);
   const left = Object.fromEntries(entries.filter(([, item]) => item !== undefined));
   return Object.keys(left).length === 0 && entries.length > 0 ? undefined : left;
 }
 
-function kept(before: readonly unknown[], after: readonly unknown[]): unknown {
+function kept(before: readonly GoValue[]): GoValue {
+  const after = before.map(withoutNils).filter((item) => item !== undefined);
   return after.length === 0 && before.length > 0 ? undefined : after;
 }

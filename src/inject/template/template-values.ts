@@ -1,4 +1,4 @@
-import { goMessage, goRecord } from "../../go-template/index.ts";
+import { GoInt, goMessage, goRecord } from "../../go-template/index.ts";
 import { MESH_CONFIG, PROXY_CONFIG } from "../../istio/mesh/index.ts";
 import type { TemplateData } from "../pod/injector.ts";
 import { treeOf } from "../pod/json.ts";
@@ -26,8 +26,8 @@ export function templateValues(data: TemplateData): object {
       NativeSidecars: data.isNativeSidecar,
       ProxyImage: data.proxyImage,
       ProxyInitImage: data.proxyInitImage,
-      ProxyUID: PROXY_ID,
-      ProxyGID: PROXY_ID,
+      ProxyUID: new GoInt(PROXY_ID, "int64"),
+      ProxyGID: new GoInt(PROXY_ID, "int64"),
       InboundTrafficPolicyMode: mesh.inboundTrafficPolicy?.mode === "LOCALHOST" ? "localhost" : "passthrough",
       CompliancePolicy: "",
     },
