@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { istiodObjects, type MeshFields } from "./istiod-objects.ts";
-import type { KubeApi } from "./kube-api.ts";
+import type { KubeApi, KubeObject } from "./kube-api.ts";
 import { type Program, type ProgramPlace, startProgram, waitFor } from "./run-program.ts";
 
 export interface IstiodOptions {
@@ -8,6 +8,8 @@ export interface IstiodOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Fields of MeshConfig in place of those of `istiod-objects.ts`. */
   readonly mesh?: MeshFields;
+  /** What it finds when it starts. */
+  readonly objects?: readonly KubeObject[];
 }
 
 /** The istiod of one cluster. Only a cluster of the test's own may be left without it. */
@@ -39,7 +41,7 @@ export async function startIstiod(
   api: KubeApi,
   options: IstiodOptions,
 ): Promise<Istiod> {
-  for (const object of istiodObjects(ports, options.mesh)) await api.apply(object);
+  for (const object of [...istiodObjects(ports, options.mesh), ...(options.objects ?? [])]) await api.apply(object);
   let running: Program | undefined;
   const start = async (): Promise<void> => {
     running = run(place, ports, options);

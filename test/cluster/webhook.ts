@@ -28,6 +28,11 @@ export async function startWebhook(cluster: Cluster, istiod: Istiod): Promise<We
   await cluster.api.apply(await injectorConfigMap());
   await istiod.kill();
   await istiod.start();
+  return askWebhook(cluster);
+}
+
+/** Of an istiod that has found the ConfigMap. */
+export async function askWebhook(cluster: Cluster): Promise<Webhook> {
   const { spec } = await cluster.api.get("/api/v1/namespaces/istio-system/services/istiod");
   const port = Number(spec.ports.find((one: Loose) => one.port === 443).targetPort);
   return { inject: (pod, namespace) => ask({ port, ca: cluster.rootPem }, pod, namespace) };

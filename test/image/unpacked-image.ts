@@ -2,19 +2,22 @@ import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, statSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { execPath } from "node:process";
 import { promisify } from "node:util";
 import { findDebianProgram } from "../support/debian-program.ts";
+import { NODE_ADDRESS } from "./pod-network.ts";
 
 const run = promisify(execFile);
 
-/** The layout of the distroless variant, built unless it is newer than the executable in it. */
-export async function builtImage(): Promise<string> {
-  const layout = "dist/image/distroless";
+export type Variant = "distroless" | "debug";
+
+/** The layout of a variant, built unless it is newer than the executable in it. */
+export async function builtImage(variant: Variant = "distroless"): Promise<string> {
+  const layout = `dist/image/${variant}`;
   const index = join(layout, "index.json");
   if (!existsSync(index) || statSync(index).mtimeMs < statSync("dist/pilotboat").mtimeMs) {
-    await run(execPath, ["scripts/build-image.mjs"], { timeout: 300_000 });
+    await run(execPath, ["scripts/build-image.mjs", variant], { timeout: 300_000 });
   }
   return layout;
 }
@@ -36,9 +39,9 @@ export async function unpackImage(layout: string): Promise<Unpacked> {
   const bundle = join(folder, "bundle");
   const umoci = await findDebianProgram("umoci");
   if (umoci === undefined) throw new Error("umoci unpacks the image, and apt cannot download it");
-  await run(umoci.file, ["unpack", "--image", `${layout}:distroless`, bundle], { timeout: 120_000 });
+  await run(umoci.file, ["unpack", "--image", `${layout}:${basename(layout)}`, bundle], { timeout: 120_000 });
   const root = join(bundle, "rootfs");
-  const hosts = "127.0.0.1 localhost istiod.istio-system.svc\n";
+  const hosts = `127.0.0.1 localhost\n${NODE_ADDRESS} istiod.istio-system.svc\n`;
   await writeFile(join(root, "etc/hosts"), hosts);
   await writeFile(join(root, "etc/resolv.conf"), "nameserver 127.0.0.1\n");
   for (const place of MOUNT_POINTS) await mkdir(join(root, place), { recursive: true });
@@ -47,4 +50,4 @@ export async function unpackImage(layout: string): Promise<Unpacked> {
 }
 
 /** Of volumes that the image has no folder for; a container runtime makes them. */
-const MOUNT_POINTS = ["etc/istio/pod", "run/secrets/istio", "run/secrets/tokens"];
+const MOUNT_POINTS = ["etc/istio/pod", "run/secrets/istio/crl", "run/secrets/tokens"];
