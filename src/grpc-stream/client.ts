@@ -14,7 +14,7 @@ import { type Keepalive, keepAlive } from "./keepalive.ts";
 import { type MessageHandler, MessageReader } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { nextTurn, readMessages } from "./read-messages.ts";
-import { statusOfHttp, statusOfReset, statusOfTrailers } from "./status.ts";
+import { encodingOf, statusOfHttp, statusOfReset, statusOfTrailers } from "./status.ts";
 
 export interface ClientStreamOptions extends ConnectOptions {
   /** `/package.Service/Method`. */
@@ -165,8 +165,8 @@ class Call implements ClientStream {
       "user-agent": "grpc-pilotboat",
       te: "trailers",
     });
-    const reader = new MessageReader(handler, { mostBytes: mostMessageBytes });
     const last = new LastWords(stream, session);
+    const reader = new MessageReader(handler, { mostBytes: mostMessageBytes, encoding: () => last.encoding });
     const read = readMessages(stream, reader);
     const writer = new MessageWriter(stream);
     this.#writer = writer;
@@ -216,6 +216,10 @@ class LastWords {
     stream.once("trailers", (trailers) => {
       this.#trailers = trailers;
     });
+  }
+
+  get encoding(): string | undefined {
+    return encodingOf(this.#headers);
   }
 
   get status(): StreamStatus {

@@ -20,17 +20,18 @@ export interface PieceHandler {
 export interface ReaderLimits {
   /** The longest message that is collected; a longer one fails the stream with RESOURCE_EXHAUSTED. */
   readonly mostBytes: number;
-  /** The header `grpc-encoding` of the other side. Default: identity. */
-  readonly encoding?: string | undefined;
+  /** The header `grpc-encoding` of the other side, once it is there. Default: identity. */
+  readonly encoding?: () => string | undefined;
 }
 
 /** A message is longer than permitted; nothing of it was kept. */
 export class TooLong extends StatusError {
+  /** As announced; the limit where it was not. */
   readonly bytes: number;
 
-  constructor(bytes: number, mostBytes: number) {
+  constructor(bytes: number | string, mostBytes: number) {
     super(Code.RESOURCE_EXHAUSTED, `received message larger than max (${bytes} vs. ${mostBytes})`);
-    this.bytes = bytes;
+    this.bytes = typeof bytes === "number" ? bytes : mostBytes;
   }
 }
 
@@ -165,24 +166,21 @@ function joined({ parts, collectedBytes }: Body): Buffer {
 }
 
 /** zlib is loaded for those who compress, which neither Envoy nor Istio does. */
-async function inflate(message: Buffer, { encoding = "identity", mostBytes }: ReaderLimits): Promise<Buffer> {
-  if (encoding === "identity")
+async function inflate(message: Buffer, { encoding, mostBytes }: ReaderLimits): Promise<Buffer> {
+  const name = encoding?.() ?? "identity";
+  if (name === "identity")
     throw new StatusError(Code.INTERNAL, "a message is compressed, and the headers of its stream do not say how");
   const { gunzipSync, inflateSync } = await import("node:zlib");
   const inflateWith = new Map([
     ["gzip", gunzipSync],
     ["deflate", inflateSync],
-  ]).get(encoding);
+  ]).get(name);
   if (inflateWith === undefined)
-    throw new StatusError(Code.UNIMPLEMENTED, `a message is compressed with "${encoding}"; known: gzip, deflate`);
+    throw new StatusError(Code.UNIMPLEMENTED, `a message is compressed with "${name}"; known: gzip, deflate`);
   try {
     return inflateWith(message, { maxOutputLength: mostBytes });
   } catch (error) {
-    if (systemCode(error) === "ERR_BUFFER_TOO_LARGE")
-      throw new StatusError(
-        Code.RESOURCE_EXHAUSTED,
-        `received message larger than max after decompression (${mostBytes})`,
-      );
+    if (systemCode(error) === "ERR_BUFFER_TOO_LARGE") throw new TooLong(`more than ${mostBytes}`, mostBytes);
     throw new StatusError(Code.INTERNAL, `a message cannot be decompressed: ${describeError(error)}`);
   }
 }

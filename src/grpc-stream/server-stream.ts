@@ -3,7 +3,7 @@ import { Code, type StreamStatus } from "../grpc/index.ts";
 import { type MessageHandler, MessageReader } from "./message-reader.ts";
 import { MessageWriter, type PieceWriter } from "./message-writer.ts";
 import { nextTurn, readMessages } from "./read-messages.ts";
-import { trailersOf } from "./status.ts";
+import { encodingOf, trailersOf } from "./status.ts";
 
 /** A call of somebody's, as its server has it. */
 export interface ServerStream {
@@ -20,6 +20,8 @@ export interface ServerStream {
   readonly unsentBytes: number;
   /** Ends the stream. The first status counts; within a message OK becomes UNAVAILABLE. */
   finish(status: StreamStatus): void;
+  /** Ends the stream of a caller that does not read, and drops what it was owed. gRPC reads this as RESOURCE_EXHAUSTED. */
+  giveUp(): void;
   /** Resolves when the caller breaks the stream off, or its connection breaks. */
   readonly broken: Promise<void>;
   /** Resolves when the stream is over, however it ended. */
@@ -42,8 +44,7 @@ export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHea
   stream.on("error", () => undefined); // "close" follows, and says the same
   return {
     read(handler, mostBytes) {
-      const encoding = headers["grpc-encoding"];
-      const limits = { mostBytes, encoding: typeof encoding === "string" ? encoding : undefined };
+      const limits = { mostBytes, encoding: () => encodingOf(headers) };
       const read = readMessages(stream, new MessageReader(handler, limits));
       return read.then(nextTurn).then(() => (stream.aborted ? NEVER : undefined)); // a reset looks like the end at first
     },
@@ -65,6 +66,10 @@ export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHea
         closeSoon(stream);
       });
       stream.end();
+    },
+    giveUp() {
+      isFinished = true;
+      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     },
     broken: closed.then(() => (isFinished ? NEVER : undefined)),
     closed,

@@ -12,6 +12,12 @@ export function statusOfTrailers(trailers: IncomingHttpHeaders): StreamStatus | 
   };
 }
 
+/** How the messages that follow may be compressed; undefined for not at all. */
+export function encodingOf(headers: IncomingHttpHeaders): string | undefined {
+  const encoding = headers["grpc-encoding"];
+  return typeof encoding === "string" ? encoding : undefined;
+}
+
 /** What the answer of a server that is none of gRPC means. Source: grpc/grpc doc/http-grpc-status-mapping.md. */
 export function statusOfHttp(httpStatus: number): StreamStatus {
   return { code: BY_HTTP_STATUS.get(httpStatus) ?? Code.UNKNOWN, details: `Received HTTP status code ${httpStatus}` };

@@ -47,7 +47,10 @@ function serveStream(
   let unread = 0;
   const stream = new SdsStream(parts, {
     send(bytes) {
-      if (unread >= MOST_UNREAD) return fail(Code.RESOURCE_EXHAUSTED, `${MOST_UNREAD} answers were not read`);
+      if (unread >= MOST_UNREAD) {
+        parts.log.warn("SDS stream ends", { reason: `${MOST_UNREAD} answers were not read` });
+        return call.giveUp();
+      }
       unread++;
       const startedAt = performance.now();
       void call.send(bytes, () => {
