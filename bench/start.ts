@@ -10,6 +10,7 @@ import { createAdminClient } from "../src/envoy/index.ts";
 import { newestLts } from "../test/support/newest-lts.ts";
 import type { Runtime } from "../test/support/pilotboat.ts";
 import { freePorts } from "../test/support/ports.ts";
+import { describeMachine } from "./support/report.ts";
 
 // Process start to ready, step by step, for each form of the product, against two floors measured in the same run:
 // an empty Node program, and Envoy alone with the static part of the same bootstrap.
@@ -177,7 +178,10 @@ function report(samples: ReadonlyMap<string, readonly Sample[]>, floors: { node:
     ]),
   );
   mkdirSync("bench/results", { recursive: true });
-  writeFileSync("bench/results/start.json", `${JSON.stringify({ runs: RUNS, samples: json, floors }, null, 2)}\n`);
+  writeFileSync(
+    "bench/results/start.json",
+    `${JSON.stringify({ machine: describeMachine(), runs: RUNS, samples: json, floors }, null, 2)}\n`,
+  );
 }
 
 function spread(values: readonly number[]): string {

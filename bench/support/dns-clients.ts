@@ -47,7 +47,7 @@ export async function loadDns({ port, clients, seconds, names }: DnsLoad): Promi
 
 const QUERY_FLAGS = 0x0100; // an echo comes back as it went
 
-function questionFor(name: string, id: number): Buffer {
+export function questionFor(name: string, id: number): Buffer {
   const labels = name.split(".").map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]));
   const head = Buffer.alloc(12);
   head.writeUInt16BE(id & 0xffff, 0);

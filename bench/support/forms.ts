@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { CLUSTER_FILES, cachedCluster } from "../../test/cluster/binaries.ts";
 import { newestLts } from "../../test/support/newest-lts.ts";
 import { type Runtime, runtimes } from "../../test/support/pilotboat.ts";
@@ -12,7 +12,9 @@ export interface Form extends Runtime {
 
 /** The product on this Node, on the newest LTS and as the executable, or the one of `PILOTBOAT_COMMAND`; then the peer. */
 export function forms(): Form[] {
-  if (process.env.PILOTBOAT_COMMAND !== undefined) return [...runtimes(), ...peer()];
+  if (process.env.PILOTBOAT_COMMAND !== undefined) {
+    return [...peer(), ...runtimes().map(({ name, command }) => ({ name: basename(name), command }))];
+  }
   const node = { name: `Node ${process.versions.node}`, command: [process.execPath, resolve("dist/main.js")] };
   const lts = newestLts();
   const executable = { name: "executable", command: [resolve("dist/pilotboat")] };

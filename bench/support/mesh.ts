@@ -28,16 +28,15 @@ export interface AgentOptions {
   readonly envoy?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
+  /** After `proxy sidecar`. */
+  readonly words?: readonly string[];
 }
 
 /** An agent that is ready, in a folder of its own. Disposing ends it and its Envoy. */
 export interface Agent extends AsyncDisposable {
   readonly pid: number;
-  readonly envoyPid: number;
   readonly folder: string;
   readonly statusPort: number;
-  /** Where its Envoy would have its statistics. */
-  readonly prometheusPort: number;
   readonly dnsPort: number;
   readonly xdsSocket: string;
   readonly sdsSocket: string;
@@ -115,18 +114,24 @@ async function startAgent(form: Form, places: Places, options: AgentOptions): Pr
     ...options.env,
   };
   const [file = "", ...words] = form.command;
-  const child = spawn(file, [...words, "proxy", "sidecar"], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  const all = [...words, "proxy", "sidecar", ...(options.words ?? [])];
+  const child = spawn(file, all, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
   const said = lastWords(child);
-  const agent = await untilReady(child, status, () => `${form.name}:\n${said()}`);
+  const dispose = async (): Promise<void> => {
+    await end(child);
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    await untilReady(child, status);
+  } catch (error) {
+    await dispose();
+    throw new Error(`${form.name} did not become ready:\n${said()}`, { cause: error });
+  }
   return {
-    ...agent,
-    ...{ folder, statusPort: status, prometheusPort: prometheus, dnsPort: dns },
+    ...{ pid: child.pid ?? 0, folder, statusPort: status, dnsPort: dns },
     xdsSocket: join(folder, "etc/istio/proxy/XDS"),
     sdsSocket: join(folder, "var/run/secrets/workload-spiffe-uds/socket"),
-    async [Symbol.asyncDispose]() {
-      await end(child, agent.envoyPid);
-      await rm(folder, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: dispose,
   };
 }
 
@@ -157,28 +162,27 @@ function lastWords(child: ChildProcess): () => string {
   return () => text;
 }
 
-async function untilReady(child: ChildProcess, statusPort: number, name: () => string) {
+async function untilReady(child: ChildProcess, statusPort: number): Promise<void> {
   const limitMs = performance.now() + GIVE_UP_MS;
   while ((await ask(statusPort, "/healthz/ready")) !== 200) {
-    if (child.exitCode !== null) throw new Error(`ended before it was ready: ${name()}`);
-    if (performance.now() > limitMs) {
-      child.kill("SIGKILL");
-      throw new Error(`not ready within the limit: ${name()}`);
-    }
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+    if (performance.now() > limitMs) throw new Error(`not within ${GIVE_UP_MS / 1_000} s`);
     await nextMillisecond();
   }
-  const pid = child.pid ?? 0;
-  return { pid, envoyPid: childrenOf(pid)[0] ?? 0 };
 }
 
-async function end(child: ChildProcess, envoyPid: number): Promise<void> {
+/** With its Envoy, which outlives an agent that has to be killed. */
+async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const stillThere = setTimeout(() => {
+  const tooLate = setTimeout(() => {
+    const envoys = childrenOf(child.pid ?? 0);
     child.kill("SIGKILL");
-    if (envoyPid > 0) process.kill(envoyPid, "SIGKILL");
-  }, 5_000);
+    for (const pid of envoys) process.kill(pid, "SIGKILL");
+  }, STOP_LIMIT_MS);
   child.kill("SIGTERM");
   await ended;
-  clearTimeout(stillThere);
+  clearTimeout(tooLate);
 }
+
+const STOP_LIMIT_MS = 10_000;

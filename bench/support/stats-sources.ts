@@ -12,9 +12,8 @@ export const APPLICATION_MB = 1;
 
 /** `GET /stats/prometheus?mb=N` at Envoy's port answers with N MB. Sends "ready" to its parent. */
 export async function serveSources(ports: SourcePorts): Promise<void> {
-  const application = statistics("application", APPLICATION_MB);
   const bySize = new Map<string, Buffer>();
-  await listen(ports.application, (_, response) => response.end(application));
+  await serveApplication(ports.application);
   await listen(ports.envoy, (url, response) => {
     const mb = new URL(url, "http://envoy").searchParams.get("mb") ?? "1";
     const body = bySize.get(mb) ?? statistics("envoy_cluster", Number(mb));
@@ -22,6 +21,12 @@ export async function serveSources(ports: SourcePorts): Promise<void> {
     response.end(body);
   });
   process.send?.("ready");
+}
+
+/** Answers everything with its statistics. */
+export function serveApplication(port: number): Promise<void> {
+  const application = statistics("application", APPLICATION_MB);
+  return listen(port, (_, response) => response.end(application));
 }
 
 function listen(port: number, answer: (url: string, response: ServerResponse) => void): Promise<void> {
