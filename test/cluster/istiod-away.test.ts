@@ -49,6 +49,36 @@ describe.runIf(hasCluster())("a restart of istiod", { timeout: 180_000 }, () => 
       for (const proxy of mesh.both) expect(await proxy.rejectedUpdates()).toBe(0);
     },
   );
+
+  test.each(runtimes())(
+    "meanwhile Envoys that are killed come back with what they had, marked as stale until istiod is back, on $name",
+    async (runtime) => {
+      await using cluster = await own.enter();
+      const env = { PILOTBOAT_LAST_GOOD: "true", PILOTBOAT_RESTART: "on-failure" };
+      await using mesh = await startWebAndClient(runtime, cluster, { env });
+      const pids = await Promise.all(mesh.both.map(envoyPid));
+
+      await own.istiod.kill();
+      for (const pid of pids) process.kill(pid, "SIGKILL");
+      for (const proxy of mesh.both) {
+        await proxy.command.waitFor(/Envoy gets the last configuration that it accepted/);
+        await expect.poll(() => proxy.readyStatus()).toBe(200);
+        expect(await shownStatus(runtime, proxy)).toMatch(/^stale +Envoy has the last configuration/m);
+      }
+      await expect.poll(async () => Object.keys(await mesh.headers()).length).toBeGreaterThan(0);
+
+      await own.istiod.start();
+      for (const proxy of mesh.both) await proxy.command.waitFor(/Envoy's configuration is up to date again/);
+      await cluster.apply(headerForWeb(cluster.namespace));
+      await expect.poll(async () => (await mesh.headers())["x-after"]).toBe("restart");
+      for (const proxy of mesh.both) {
+        expect(await shownStatus(runtime, proxy)).not.toMatch(/^stale/m);
+        expect(await proxy.rejectedUpdates()).toBe(0);
+      }
+      const now = await Promise.all(mesh.both.map(envoyPid));
+      expect(now.some((pid) => pids.includes(pid))).toBe(false);
+    },
+  );
 });
 
 /** Changes what the client's Envoy sends, which only an istiod that is connected can make it do. */

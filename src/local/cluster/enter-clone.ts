@@ -12,6 +12,7 @@ import {
 import type { Host } from "../../host/index.ts";
 import { PATHS } from "../../istio/index.ts";
 import type { Cluster } from "../../kubernetes/index.ts";
+import { LAST_GOOD_IN_RUN_FOLDER } from "../defaults/index.ts";
 import { type ListenerAddress, listenerPorts, type MovedListener } from "../listener-ports.ts";
 import { crashFolder, makeLocalRunFolder, sweepLocalRunFolders } from "../make-local-folder.ts";
 import type { RunSidecar, RunWorkload } from "../run-sidecar.ts";
@@ -95,6 +96,7 @@ async function wordsOf({ plan, host, tries = () => [], notes = [] }: EnterCloneO
       ...(plan.role === "sidecar" && { ISTIO_META_HTTP_PROXY_PORT: String(httpProxyPort) }),
       [LOOPBACK_ONLY]: "true",
       PILOTBOAT_CRASH_FOLDER: crashFolder(host.env), // the run folder does not outlive the run
+      PILOTBOAT_LAST_GOOD_FOLDER: LAST_GOOD_IN_RUN_FOLDER,
     },
     proxyConfig: { discoveryAddress: `localhost:${forward.port}` },
   };

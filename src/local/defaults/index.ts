@@ -1,1 +1,8 @@
-export { type ChosenPorts, meshDefaults, RUN_LOG_FLAGS, runDefaults, statedDefaults } from "./stated-defaults.ts";
+export {
+  type ChosenPorts,
+  LAST_GOOD_IN_RUN_FOLDER,
+  meshDefaults,
+  RUN_LOG_FLAGS,
+  runDefaults,
+  statedDefaults,
+} from "./stated-defaults.ts";

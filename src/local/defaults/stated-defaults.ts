@@ -2,11 +2,15 @@ import { portDefaults } from "../../agent/ports/index.ts";
 import { formatGoDuration } from "../../base/index.ts";
 import type { ConfigDefaults } from "../../config/index.ts";
 import type { Host } from "../../host/index.ts";
+import { PATHS } from "../../istio/index.ts";
 import { DEFAULT_PROXY_CONFIG } from "../../istio/mesh/index.ts";
 
 // What `run` and `up` state in place of the defaults of `proxy`. Whatever the user sets beats these.
 
 const RUN = "pilotboat run";
+
+/** Where the run folder goes with the run, nothing else may stay. */
+export const LAST_GOOD_IN_RUN_FOLDER = `${PATHS.config}/last-good`;
 
 /** A number, or words for one that a start chooses. */
 type Port = number | string;
@@ -68,6 +72,7 @@ export function meshDefaults(mesh: MeshFacts): readonly ConfigDefaults[] {
     PILOTBOAT_WATCHDOG: "true",
     PILOTBOAT_STOCK_ENVOY: "adapt",
     PILOTBOAT_LAST_GOOD: "true",
+    PILOTBOAT_LAST_GOOD_FOLDER: LAST_GOOD_IN_RUN_FOLDER,
     PILOTBOAT_LOOPBACK_ONLY: "true",
   };
   const proxyConfig = {
