@@ -74,7 +74,10 @@ function logTo(onLog: ((line: string) => void) | undefined): Logger {
 // The compiler holds the published types against the rooms': what fits is seen where they meet above, names here.
 type Named<T> = { readonly [Name in keyof T]-?: unknown };
 type SameNames<A, B> = [Named<A>, Named<B>] extends [Named<B>, Named<A>] ? true : false;
-type InnerChoices = Omit<Parameters<typeof startLocalMesh>[0], "host" | "log" | "onStep" | "onFetch" | "onEnvoyNews">;
+type InnerChoices = Omit<
+  Parameters<typeof startLocalMesh>[0],
+  "host" | "log" | "onStep" | "onFetch" | "onEnvoyNews" | "isTransparent"
+>;
 true satisfies SameNames<MeshChoices, InnerChoices>;
 true satisfies SameNames<ControlPlane, LocalMesh["controlPlane"]>;
 true satisfies SameNames<SidecarOptions, typeof SIDECAR_OPTIONS>;

@@ -11,6 +11,10 @@ export interface ApplicationOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Path of `setpriv`, with which the kernel ends the application when the agent dies; undefined where there is none. */
   readonly setpriv: string | undefined;
+  /** Words before the command line, of programs that each execute the next one, such as `nsenter`. Default: none. */
+  readonly enter?: readonly string[];
+  /** Words of `setpriv` that become another user. Default: none. */
+  readonly userWords?: readonly string[] | undefined;
 }
 
 export type ApplicationEnd =
@@ -39,9 +43,10 @@ const TERMINAL_SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGQUIT", "SIGWI
  * interpreter) or APPLICATION_NOT_EXECUTABLE.
  */
 export function startApplication(options: ApplicationOptions): Promise<RunningApplication> {
-  const { cwd, env, setpriv } = options;
+  const { cwd, env } = options;
+  const [program = options.file, ...words] = commandOf(options);
   const isInTerminal = terminalOf() !== "none";
-  const child = spawn(setpriv ?? options.file, argumentsOf(options), {
+  const child = spawn(program, words, {
     cwd,
     env: env as NodeJS.ProcessEnv,
     stdio: "inherit",
@@ -86,8 +91,9 @@ export function describeApplicationEnd(end: ApplicationEnd): string {
   return end.kind === "code" ? `exit code ${end.code}` : end.signal;
 }
 
-function argumentsOf({ file, args, setpriv }: ApplicationOptions): string[] {
-  return setpriv === undefined ? [...args] : ["--pdeathsig", "KILL", "--", file, ...args];
+function commandOf({ file, args, setpriv, enter = [], userWords = [] }: ApplicationOptions): readonly string[] {
+  const dying = setpriv === undefined ? [] : [setpriv, "--pdeathsig", "KILL", ...userWords, "--"];
+  return [...enter, ...dying, file, ...args];
 }
 
 function spawnError(file: string, error: unknown): AgentError {

@@ -131,7 +131,8 @@ export const ERROR_CATALOGUE = {
   },
   REDIRECT_NOT_POSSIBLE: {
     kind: "environment",
-    summary: "Traffic cannot be redirected here: no rights, no iptables that works, no address, or not Linux.",
+    summary:
+      "Traffic cannot be redirected here: no rights, no iptables that works, no address, no namespace, or not Linux.",
   },
   REDIRECT_NOT_SEEN: {
     kind: "environment",

@@ -25,6 +25,12 @@ const OWN_FLAGS = [
     help: "With --local: port that your program listens on; the inbound side of the mesh leads to it",
     value: "PORT",
   },
+  {
+    name: "transparent",
+    type: "bool",
+    default: false,
+    help: "In a network namespace, from which all traffic goes through Envoy: that of `up --netns`, or with --local one of its own (Linux, root)",
+  },
   ...RUN_FLAGS,
 ] as const;
 
@@ -69,12 +75,14 @@ export const command = defineCommand({
   examples: [
     "pilotboat run --local --app-port 3000 -- node server.js",
     "pilotboat run --local -- sh -c 'curl -s $PILOTBOAT_OUTBOUND_URL/hello'",
+    "sudo pilotboat run --transparent -- curl http://reviews:9080/hello   # beside `pilotboat up --netns`",
     `PROXY_CONFIG='{"discoveryAddress":"localhost:15012"}' POD_NAMESPACE=default SERVICE_ACCOUNT=default \\\n  pilotboat run -- ./nightly-report`,
   ],
   similar: ["exec", "wrap"],
   async run(input, host) {
     const [file, ...rest] = input.words;
     if (file === undefined || file === "") throw input.usage("Missing command after the flags");
+    if (input.flags.transparent && !input.flags.local) return runTransparent(input, [file, ...rest], host);
     const [{ runApplication }, options] = await Promise.all([import("../local/index.ts"), readOptions(input, host)]);
     const stderr = lossyOutput(host.stderr); // an unread log must not hold up Envoy
     try {
@@ -88,6 +96,29 @@ export const command = defineCommand({
 
 type Words = Input<typeof OWN_FLAGS>;
 
+/** In the namespace of a mesh that has a sidecar already: flags that would make one have no effect. */
+async function runTransparent(
+  { flags, given, usage }: Words,
+  command: readonly [file: string, ...args: string[]],
+  host: Host,
+): Promise<number> {
+  const known = ["transparent", "run-folder", "ready-timeout", "verbose"];
+  const refused = [...given.keys()].filter((name) => !known.includes(name));
+  if (refused.length > 0) {
+    throw usage(`${refused.map((name) => `--${name}`).join(", ")} cannot be used with --transparent without --local`);
+  }
+  const named = given.get("run-folder");
+  const { runInNamespace } = await import("../local/index.ts");
+  return runInNamespace(
+    {
+      command,
+      runFolder: typeof named === "string" && named !== "" ? resolve(host.cwd, named) : undefined,
+      readyTimeoutMs: readyTimeoutMs(flags["ready-timeout"], usage),
+    },
+    host,
+  );
+}
+
 async function readOptions(input: Words, host: Host): Promise<Omit<RunOptions, "command" | "onReady" | "onFailure">> {
   const { flags, given, usage } = input;
   for (const name of ["resources", "app-port"]) {
@@ -100,7 +131,9 @@ async function readOptions(input: Words, host: Host): Promise<Omit<RunOptions, "
     flags: proxyFlags(given, OWN_FLAGS),
     readyTimeoutMs: readyTimeoutMs(flags["ready-timeout"], usage),
     isVerbose: flags.verbose,
-    local: flags.local ? { ...(await localOptions(flags, host.cwd)), onFetch } : undefined,
+    local: flags.local
+      ? { ...(await localOptions(flags, host.cwd)), onFetch, isTransparent: flags.transparent }
+      : undefined,
   };
 }
 

@@ -12,7 +12,7 @@ import { parsePort, parseServicePort } from "./parse-port.ts";
 import { reportOutcome } from "./print-error.ts";
 import { showFetch } from "./progress-line.ts";
 import { good, nameTable, plain, stdoutOf, type Text, wrap } from "./terminal/index.ts";
-import { createMeshNews, curlLine, describeEnvoyNews, nothingToTry, shorten } from "./up-news.ts";
+import { createMeshNews, curlLine, describeEnvoyNews, nothingToTry, shorten, transparentLine } from "./up-news.ts";
 
 export interface UpOptions {
   /** With the resources. */
@@ -21,6 +21,7 @@ export interface UpOptions {
   readonly envoyVersion: string | undefined;
   readonly port: string | undefined;
   readonly appPort: string | undefined;
+  readonly netns: boolean;
   readonly verbose: boolean;
 }
 
@@ -36,12 +37,13 @@ export async function up({ folder, ...flags }: UpOptions, host: Host): Promise<n
   if (resources.resources !== undefined) await checkNamedFolder(resources.resources, "the folder of resources");
   print(`pilotboat ${VERSION}`);
   const path = flags.appPort === undefined ? "/hello" : "/";
-  const news = createMeshNews(print, path);
+  const news = createMeshNews(print, { path, isTransparent: flags.netns });
   let steppedMs = performance.now();
   const options = {
     ...resources,
     ...port,
     ...appPort,
+    isTransparent: flags.netns,
     ...(flags.envoy === undefined ? {} : { envoy: flags.envoy }),
     ...(flags.envoyVersion === undefined ? {} : { envoyVersion: flags.envoyVersion }),
     host: isVerbose ? host : { ...host, stdout: nowhere(), stderr: nowhere() },
@@ -61,7 +63,7 @@ export async function up({ folder, ...flags }: UpOptions, host: Host): Promise<n
   await using _ = mesh;
   await using _desk = await openDesk(mesh.controlPlane, host, options.log);
   const isReady = await reportReady(mesh, host, steppedMs);
-  if (isReady) printAddresses(mesh, { port: news.target(mesh.ports.outbound), path }, host, print);
+  if (isReady) printAddresses(mesh, { port: news.target(mesh.ports.outbound), path, name: news.name() }, host, print);
   const end = await mesh.agent.ended;
   if (end.kind === "envoy") {
     const named = flags.envoy ?? host.env.ENVOY_BIN;
@@ -102,15 +104,16 @@ function stepLine(step: Text, result: string, ms: number, width = WHOLE_LINE): T
 
 /** `port` takes requests; undefined where the mesh has no such listener. */
 function printAddresses(
-  { agent, ports, controlPlane, folder, resources }: LocalMesh,
-  { port, path }: { readonly port: number | undefined; readonly path: string },
+  { agent, ports, controlPlane, folder, resources, namespace }: LocalMesh,
+  { port, path, name }: { readonly port: number | undefined; readonly path: string; readonly name: string | undefined },
   host: Pick<Host, "stdout" | "env" | "program">,
   print: (line: string) => void,
 ): void {
   const { env, program = PROGRAM } = host;
   const command = env.npm_command === undefined ? program : `npx ${PROGRAM}`; // npm has no more of it on PATH
   const rows = [
-    ...(port === undefined ? [] : [["listener", `http://127.0.0.1:${port}`] as const]),
+    ...(port === undefined || namespace !== undefined ? [] : [["listener", `http://127.0.0.1:${port}`] as const]),
+    ...(namespace === undefined ? [] : [["namespace", namespace.path] as const]),
     ["envoy admin", `http://127.0.0.1:${ports.admin}`],
     ["status", `http://127.0.0.1:${ports.status}/healthz/ready`],
     ...(agent.statusPort === undefined ? [] : [["page", `http://127.0.0.1:${agent.statusPort}/`] as const]),
@@ -122,7 +125,8 @@ function printAddresses(
   ] as const;
   const terminal = stdoutOf(host);
   terminal.print(nameTable(rows, { width: terminal.width }));
-  print(port === undefined ? `\n${nothingToTry()}` : `\nTry:  ${curlLine(port, path)}`);
+  const what = namespace === undefined ? `Try:  ${curlLine(port ?? 0, path)}` : transparentLine(command, name, path);
+  print(`\n${port === undefined ? nothingToTry() : what}`);
   print("Ctrl-C stops everything.");
 }
 

@@ -7,16 +7,29 @@ export interface MeshNews {
   onNews(news: ControlPlaneNews): void;
   /** The port that takes requests: that of listener `outbound`, else `chosenPort` if one has it. Prints later changes. */
   target(chosenPort: number): number | undefined;
+  /** A name of the mesh; undefined where its folder has none. */
+  name(): string | undefined;
 }
 
-/** Prints a line for each piece of news. The service answers `path`. */
-export function createMeshNews(print: (line: string) => void, path = "/hello"): MeshNews {
+export interface NewsOptions {
+  /** What the service answers. Default `/hello`. */
+  readonly path?: string;
+  /** Requests go to names, and are redirected to the chosen port: no other listener gets any. Default false. */
+  readonly isTransparent?: boolean;
+}
+
+/** Prints a line for each piece of news. */
+export function createMeshNews(
+  print: (line: string) => void,
+  { path = "/hello", isTransparent = false }: NewsOptions = {},
+): MeshNews {
   let listeners: readonly ListenerPlace[] = [];
+  let names: readonly string[] = [];
   let shown: { readonly chosenPort: number; readonly port: number | undefined } | undefined;
   const find = (chosenPort: number): number | undefined => {
-    const found =
-      listeners.find(({ name }) => name === "outbound") ?? listeners.find(({ port }) => port === chosenPort);
-    return found?.port;
+    const byPort = listeners.find(({ port }) => port === chosenPort);
+    if (isTransparent) return byPort?.port;
+    return (listeners.find(({ name }) => name === "outbound") ?? byPort)?.port;
   };
   const printTarget = (): void => {
     if (shown === undefined) return;
@@ -24,12 +37,14 @@ export function createMeshNews(print: (line: string) => void, path = "/hello"): 
     const port = find(chosenPort);
     if (port === earlier) return;
     shown = { chosenPort, port };
-    print(port === undefined ? nothingToTry() : `the listener has another port now:  ${curlLine(port, path)}`);
+    if (port === undefined) print(nothingToTry());
+    else print(isTransparent ? "the listener is back" : `the listener has another port now:  ${curlLine(port, path)}`);
   };
   return {
     onNews(news) {
       if (news.kind === "read") {
         listeners = news.listeners;
+        names = news.names;
         if (!news.isAgain) return;
         print("files read again; sending changes to Envoy");
         printTarget();
@@ -45,6 +60,7 @@ export function createMeshNews(print: (line: string) => void, path = "/hello"): 
       shown = { chosenPort, port: find(chosenPort) };
       return shown.port;
     },
+    name: () => names[0],
   };
 }
 
@@ -56,6 +72,18 @@ export function describeEnvoyNews(news: EnvoyNews): string {
   const seconds = Math.ceil((news.restartInMs ?? 0) / 1_000);
   const then = news.restartInMs === undefined ? "" : `; restarting it ${seconds === 0 ? "now" : `in ${seconds} s`}`;
   return `Envoy exited: ${reason}, pid ${pid}${where}${then}`;
+}
+
+/** A request by name, from a program in the network namespace of the mesh. */
+export function transparentLine(command: string, name: string | undefined, path: string): string {
+  if (name !== undefined) return `Try:  ${command} run --transparent -- curl http://${name}${path}`;
+  return [
+    'No name to try: the folder has no "names", by which programs in the namespace find addresses. Add YAML such as',
+    "  names:",
+    "    reviews.default.svc.cluster.local:",
+    "      { ips: [240.240.0.1], registry: Kubernetes, shortname: reviews, namespace: default }",
+    `and try:  ${command} run --transparent -- curl http://reviews${path}`,
+  ].join("\n");
 }
 
 export function curlLine(port: number, path: string): string {

@@ -29,6 +29,12 @@ const FLAGS = [
     help: "Port of your own service on 127.0.0.1; default: an example service is started",
     value: "PORT",
   },
+  {
+    name: "netns",
+    type: "bool",
+    default: false,
+    help: "Give the application a network namespace, whose traffic all goes through Envoy (Linux, root)",
+  },
   { name: "verbose", shorthand: "v", type: "bool", default: false, help: "Show the log lines of agent and Envoy" },
 ] as const;
 
@@ -48,6 +54,7 @@ export const command = defineCommand({
     "pilotboat up                          # a mesh of one, from the built-in quickstart",
     "pilotboat up --app-port 3000          # the same with your own service behind it",
     "pilotboat up my-mesh --port 8080      # Envoy resources of your own; edit them while it runs",
+    "sudo pilotboat up --netns             # for programs of `run --transparent`, whose traffic is redirected",
   ],
   similar: ["start", "quickstart", "demo", "dev", "serve"],
   async run({ flags, words: [folder] }, host) {

@@ -38,7 +38,13 @@ export interface ControlPlaneOptions {
 
 /** The folder was read, at the start or again, or could not be, or an Envoy refused what was read. */
 export type ControlPlaneNews =
-  | { readonly kind: "read"; readonly isAgain: boolean; readonly listeners: readonly ListenerPlace[] }
+  | {
+      readonly kind: "read";
+      readonly isAgain: boolean;
+      readonly listeners: readonly ListenerPlace[];
+      /** Of the name table: the short one of each host, where it has one. */
+      readonly names: readonly string[];
+    }
   | { readonly kind: "not read"; readonly error: unknown }
   | { readonly kind: "refused"; readonly rejection: Rejection };
 

@@ -65,10 +65,15 @@ export async function serveControlPlane(
     life.defer("plaintext server", () => open[Symbol.dispose]());
   }
   if (debug !== undefined) await life.own("debug server", serveDebug(debug, looks));
-  const tellRead = ({ listeners, counts }: Snapshot, isAgain: boolean): void => {
+  const tellRead = ({ listeners, names, counts }: Snapshot, isAgain: boolean): void => {
     if (Object.keys(counts).length === 0)
       log.warn("There are no resources; clients will get none", { folder: source.name });
-    onNews({ kind: "read", isAgain, listeners });
+    onNews({
+      kind: "read",
+      isAgain,
+      listeners,
+      names: Object.entries(names).map(([host, { shortname }]) => shortname || host),
+    });
   };
   const reload = async (): Promise<void> => {
     const next = await readSnapshot();

@@ -11,11 +11,14 @@ const HURRY_LIMIT_MS = 2_000;
 /** A drain that Envoy's admin does not answer must not keep the signal from the application. */
 const DRAIN_LIMIT_MS = 1_000;
 
-export interface EndParts {
+export interface StopParts {
   readonly application: RunningApplication;
-  readonly sidecar: RunSidecar;
   readonly signals: RunSignals;
   readonly log: Logger;
+}
+
+export interface EndParts extends StopParts {
+  readonly sidecar: RunSidecar;
 }
 
 /**
@@ -23,15 +26,26 @@ export interface EndParts {
  * at the deadline. What goes out stays open all the while: its last calls still need Envoy.
  */
 export async function endApplication(parts: EndParts): Promise<void> {
-  const { application, sidecar, signals, log } = parts;
+  const { application, sidecar, signals } = parts;
   const { delayMs, deadlineMs } = sidecar.limits;
-  const { hurry, force, received } = signals;
   const untilMs = systemClock.now() + (deadlineMs > 0 ? deadlineMs : END_LIMIT_MS);
   const gone = new AbortController();
   void application.ended.then(() => gone.abort());
-  const politely = AbortSignal.any([gone.signal, hurry]);
+  const politely = AbortSignal.any([gone.signal, signals.hurry]);
   await pause(delayMs, politely);
   await beginDrain(sidecar, politely);
+  await stopApplication(parts, untilMs);
+}
+
+/** Passes the signal that we got on to the application, and kills it at `untilMs`; default: after 30 s. */
+export async function stopApplication(
+  { application, signals, log }: StopParts,
+  untilMs = systemClock.now() + END_LIMIT_MS,
+): Promise<void> {
+  const { hurry, force, received } = signals;
+  const gone = new AbortController();
+  void application.ended.then(() => gone.abort());
+  const politely = AbortSignal.any([gone.signal, hurry]);
   application.pass(received[0] ?? "SIGTERM");
   await pause(untilMs - systemClock.now(), politely);
   if (hurry.aborted && !gone.signal.aborted) {

@@ -2,6 +2,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { startExampleService } from "../../examples/quickstart/service.ts";
 import quickstart from "../../examples/quickstart/xds/mesh.yaml" with { type: "text" };
+import transparent from "../../examples/transparent/xds/mesh.yaml" with { type: "text" };
 import type { AgentContext, RunningAgent } from "../agent/index.ts";
 import { checkWantedPort } from "../agent/ports/index.ts";
 import { imageTaker } from "../agent/start-envoy/index.ts";
@@ -16,6 +17,8 @@ import {
 } from "../envoy/binary/index.ts";
 import type { Host } from "../host/index.ts";
 import { makeLocalRunFolder, sweepLocalRunFolders } from "./make-local-folder.ts";
+import { meshVariables } from "./mesh-variables.ts";
+import { checkUser, type MeshNamespace, openMeshNamespace } from "./namespace/index.ts";
 import { type OnNews, type Step, startOnFreePorts } from "./start-on-free-ports.ts";
 
 /** What people may choose of a mesh of one. */
@@ -51,6 +54,8 @@ export interface LocalMeshOptions extends MeshChoices {
   readonly onStep?: (step: string, result: string, ms: number) => void;
   /** Hears the progress of a fetch, where this machine has no Envoy yet. */
   readonly onFetch?: FetchNews;
+  /** The application gets a network namespace of its own; `port` and `appPort` are ports in it. Linux, root. */
+  readonly isTransparent?: boolean;
 }
 
 /** Control plane, example service, agent and Envoy on this machine. Disposing it leaves nothing behind. */
@@ -69,6 +74,10 @@ export interface LocalMesh extends AsyncDisposable {
   readonly folder: string;
   /** The folder of resources that is served and watched; without a choice, a copy of the quickstart in the run folder. */
   readonly resources: string;
+  /** The application's own; undefined where it shares ours. */
+  readonly namespace: MeshNamespace | undefined;
+  /** What the application gets, beside our own environment. */
+  readonly variables: Readonly<Record<string, string>>;
 }
 
 /**
@@ -79,7 +88,8 @@ export interface LocalMesh extends AsyncDisposable {
 export async function startLocalMesh(options: LocalMeshOptions, onNews?: OnNews): Promise<LocalMesh> {
   const life = new Lifetime();
   try {
-    if (options.port !== undefined && options.port !== 0) await checkWantedPort(options.port);
+    const { port = 0, isTransparent = false } = options;
+    if (port !== 0 && !isTransparent) await checkWantedPort(port);
     return await assemble(options, onNews, life);
   } catch (error) {
     await life[Symbol.asyncDispose]();
@@ -95,6 +105,7 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
     onStep(name, result(value), performance.now() - startedMs);
     return value;
   };
+  if (options.isTransparent) checkUser(); // before anything is fetched
   const sweeping = sweepLocalRunFolders(host, log);
   const folder = await makeLocalRunFolder(host, log);
   life.defer("run folder", () => removeTree(folder));
@@ -103,14 +114,24 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
     locateEnvoy(options),
     ({ version, origin, path }) => `${version ?? path} (${origin})`,
   );
-  const service = await step("service", life.own("service", findService(options.appPort)), ({ told }) => told);
-  const resources = options.resources ?? (await copyQuickstart(folder));
-  const parts = { ...options, host, resources, folder, envoy: envoy.path, appPort: service.port, onNews };
+  const namespace = options.isTransparent ? await makeNamespace(options, folder, step, life) : undefined;
+  const service = await step("service", life.own("service", findService(options)), ({ told }) => told);
+  const resources =
+    options.resources ?? (await copyBuiltIn(folder, namespace === undefined ? quickstart : transparent));
+  const port = namespace === undefined ? options.port : transparentPort(options);
+  const inside = namespace && { path: namespace.path, appPort: options.appPort };
+  const parts = { ...options, port, host, resources, folder, envoy: envoy.path, appPort: service.port, onNews, inside };
   const { agent, controlPlane, ports } = await life.own(
     "mesh",
     startOnFreePorts(parts, step, (line) => onStep("agent", line, 0)),
   );
   await sweeping;
+  const identity = {
+    namespace: options.namespace ?? "default",
+    serviceAccount: options.serviceAccount ?? "quickstart",
+  };
+  const variables = meshVariables({ agent, ports, folder, ...identity });
+  await namespace?.announce(variables);
   return {
     agent,
     controlPlane,
@@ -118,8 +139,27 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
     ports,
     folder,
     resources,
+    namespace,
+    variables,
     [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
   };
+}
+
+/** Where redirected traffic arrives, unless somebody chose another port. */
+const OUTBOUND_PORT = 15_001;
+
+function transparentPort({ port = 0 }: LocalMeshOptions): number {
+  return port === 0 ? OUTBOUND_PORT : port;
+}
+
+function makeNamespace(options: LocalMeshOptions, folder: string, step: Step, life: Lifetime): Promise<MeshNamespace> {
+  const { host, log } = options;
+  const opening = openMeshNamespace({ host, folder, outboundPort: transparentPort(options), log });
+  return step(
+    "namespace",
+    life.own("network namespace", opening),
+    () => "of the application; its traffic goes to Envoy",
+  );
 }
 
 async function locateEnvoy({ envoy, envoyVersion, host, log, onFetch }: LocalMeshOptions): Promise<FoundEnvoy> {
@@ -137,13 +177,16 @@ interface Service extends AsyncDisposable {
 }
 
 /** The caller's own service, which may start later, or the example one. */
-async function findService(appPort: number | undefined): Promise<Service> {
+async function findService({ appPort, isTransparent }: LocalMeshOptions): Promise<Service> {
   if (appPort === undefined) {
     const example = await startExampleService();
     return { ...example, told: `127.0.0.1:${example.port}` };
   }
+  const nothing = async (): Promise<void> => undefined;
+  if (isTransparent)
+    return { port: appPort, told: `127.0.0.1:${appPort} in the namespace, yours`, [Symbol.asyncDispose]: nothing };
   const told = `127.0.0.1:${appPort}, yours${await whatIsWrong(appPort)}`;
-  return { port: appPort, told, [Symbol.asyncDispose]: async () => undefined };
+  return { port: appPort, told, [Symbol.asyncDispose]: nothing };
 }
 
 async function whatIsWrong(port: number): Promise<string> {
@@ -160,8 +203,8 @@ function isAnswered(host: string, port: number): Promise<boolean> {
   });
 }
 
-async function copyQuickstart(folder: string): Promise<string> {
+async function copyBuiltIn(folder: string, mesh: string): Promise<string> {
   const resources = join(folder, "xds");
-  await writeFileAtomically(join(resources, "mesh.yaml"), quickstart);
+  await writeFileAtomically(join(resources, "mesh.yaml"), mesh);
   return resources;
 }

@@ -1,4 +1,3 @@
-import { constants } from "node:os";
 import {
   type AgentContext,
   closeWithin,
@@ -21,6 +20,7 @@ import type { EnvoyEnd } from "../envoy/supervisor/index.ts";
 import { findSetpriv, type Host, outputUntil } from "../host/index.ts";
 import { endApplication, waitUntilQuiet } from "./end-application.ts";
 import type { LocalMeshOptions } from "./local-mesh.ts";
+import { type Program, startInside } from "./namespace/index.ts";
 import {
   isGiven,
   type RunSidecar,
@@ -30,7 +30,7 @@ import {
   startOwnSidecar,
   withLogFlags,
 } from "./run-sidecar.ts";
-import { type RunSignals, sortSignals } from "./run-signals.ts";
+import { type RunSignals, signalCode, sortSignals } from "./run-signals.ts";
 
 export interface RunOptions {
   /** The application's command line. Undefined: the sidecar alone, until a signal. */
@@ -58,7 +58,7 @@ interface ReadyProxy extends Pick<RunSidecar, "addresses"> {
   readonly readyMs: number;
 }
 
-export type LocalRunOptions = Pick<LocalMeshOptions, "resources" | "appPort" | "onFetch">;
+export type LocalRunOptions = Pick<LocalMeshOptions, "resources" | "appPort" | "onFetch" | "isTransparent">;
 
 /**
  * What `pilotboat run` does: an agent, and once it is ready the application, until that ends. Resolves with the
@@ -159,13 +159,8 @@ async function runBeside(sidecar: RunSidecar, options: Beside, around: Surroundi
   options.onReady({ addresses, readyMs: agent.timeline.marks.get("ready") ?? 0 });
   if (options.onAddress !== undefined) sidecar.onLater?.(options.onAddress);
   if (options.file === undefined) return runAlone(sidecar, options);
-  const application = await startApplication({
-    file: options.file,
-    args: options.command?.slice(1) ?? [],
-    cwd: host.cwd,
-    env: { ...host.env, ...sidecar.variables },
-    setpriv: await findSetpriv(host.env.PATH),
-  });
+  const program = { file: options.file, args: options.command?.slice(1) ?? [] };
+  const application = await startBeside(program, sidecar, host);
   signals.attach(application);
   log.info("The application runs", { pid: application.pid });
   const first = await firstEnd(application, sidecar, signals.stop);
@@ -178,6 +173,17 @@ async function runBeside(sidecar: RunSidecar, options: Beside, around: Surroundi
   signals.beginEnd("the application exited");
   if (first.kind !== "envoy") await waitUntilQuiet({ sidecar, signals, log }, sinceMs);
   return envoyCode || applicationExitCode(end);
+}
+
+/** In its network namespace, where it has one of its own. */
+async function startBeside(
+  program: Program,
+  { enter, variables }: RunSidecar,
+  host: Host,
+): Promise<RunningApplication> {
+  if (enter !== undefined) return startInside(program, { enter, variables }, host);
+  const setpriv = await findSetpriv(host.env.PATH);
+  return startApplication({ ...program, cwd: host.cwd, env: { ...host.env, ...variables }, setpriv });
 }
 
 /** Until a signal or `/quitquitquit`, which is how it is meant to end. */
@@ -241,9 +247,4 @@ async function reportEnd(
   const { failure, exitCode } = await judgeEnvoyEnd(end, endContext);
   if (failure !== undefined) onFailure(failure);
   return exitCode;
-}
-
-/** A signal came before the application was there. */
-function signalCode({ received }: RunSignals): number {
-  return 128 + constants.signals[received[0] ?? "SIGTERM"];
 }

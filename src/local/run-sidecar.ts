@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { type AgentContext, type RunningAgent, startAgent } from "../agent/index.ts";
 import { choosePorts } from "../agent/ports/index.ts";
 import { inRunFolder } from "../agent/run-folder/index.ts";
@@ -7,7 +6,6 @@ import { type AgentConfig, type ConfigDefaults, type LoadedConfig, loadConfig } 
 import { type AdminClient, createAdminClient } from "../envoy/index.ts";
 import type { DrainOptions } from "../envoy/supervisor/index.ts";
 import type { Host } from "../host/index.ts";
-import { PATHS } from "../istio/index.ts";
 import { type ChosenPorts, RUN_LOG_FLAGS, runDefaults } from "./defaults/index.ts";
 import { type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
 
@@ -25,6 +23,8 @@ export interface RunSidecar extends AsyncDisposable {
   readonly onLater?: (tell: (address: RunSidecar["addresses"][number]) => void) => void;
   /** What the application is told, beside our own environment. */
   readonly variables: Readonly<Record<string, string>>;
+  /** Words before the application's command line, which run it in its network namespace. Default: it shares ours. */
+  readonly enter?: readonly string[] | undefined;
 }
 
 /** Somebody's place in a mesh, in which a run takes part. It is left when it is disposed of. */
@@ -125,7 +125,7 @@ export async function startOwnSidecar(config: AgentConfig, context: AgentContext
 export async function startLocalSidecar(config: AgentConfig, options: LocalMeshOptions): Promise<RunSidecar> {
   const identity = { namespace: "default", serviceAccount: "quickstart" };
   const mesh = await startLocalMesh({ ...identity, ...options });
-  const { agent, ports, folder, controlPlane, appPort } = mesh;
+  const { agent, ports, controlPlane, appPort, namespace } = mesh;
   const { adminAddress, admin } = adminOf(agent, ports.admin);
   const statusUrl = addressOf(agent)(ports.status);
   const outbound = `http://127.0.0.1:${ports.outbound}`;
@@ -135,22 +135,15 @@ export async function startLocalSidecar(config: AgentConfig, options: LocalMeshO
     drain: drainOf(agent),
     admin,
     addresses: [
-      ["listener", outbound],
+      ["listener", namespace === undefined ? outbound : `${outbound} in the namespace of the program`],
       ...(options.appPort === undefined ? [] : ([["leads to", `http://127.0.0.1:${appPort}`]] as const)),
       ["status", `${statusUrl}/healthz/ready`],
       ["page", `${statusUrl}/`],
       ["envoy admin", adminAddress ?? ""],
       ["control plane", controlPlane.address],
     ],
-    variables: {
-      ...variablesOf(agent, adminAddress),
-      PILOTBOAT_STATUS_URL: statusUrl,
-      PILOTBOAT_OUTBOUND_URL: outbound,
-      PILOTBOAT_RUN_FOLDER: folder,
-      GRPC_XDS_BOOTSTRAP: join(folder, PATHS.config, "grpc-bootstrap.json"),
-      POD_NAMESPACE: identity.namespace,
-      SERVICE_ACCOUNT: identity.serviceAccount,
-    },
+    variables: mesh.variables,
+    enter: namespace?.enter,
     [Symbol.asyncDispose]: () => mesh[Symbol.asyncDispose](),
   };
 }

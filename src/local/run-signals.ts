@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import type { RunningApplication } from "../application/index.ts";
 import { createStopStages, type Host, onEverySignal, STOP_SIGNALS, type StopStages } from "../host/index.ts";
 
@@ -29,6 +30,11 @@ export function sortSignals(host: Pick<Host, "signals" | "onSignal">): RunSignal
       application = running;
     },
   };
+}
+
+/** The exit code of a run whose application a signal has prevented: 128 + the signal. */
+export function signalCode({ received }: Pick<RunSignals, "received">): number {
+  return 128 + constants.signals[received[0] ?? "SIGTERM"];
 }
 
 const STOPPING: readonly NodeJS.Signals[] = [...STOP_SIGNALS, "SIGQUIT"];

@@ -12,6 +12,7 @@ import { createAdminClient } from "../envoy/index.ts";
 import type { Host } from "../host/index.ts";
 import { meshDefaults } from "./defaults/index.ts";
 import { crashFolder } from "./make-local-folder.ts";
+import { NAME_SERVER, type Relay, relayResources } from "./namespace/index.ts";
 
 /** Told what becomes of the resources while they are edited. */
 export type OnNews = NonNullable<ControlPlaneOptions["onNews"]>;
@@ -24,8 +25,10 @@ export interface MeshParts {
   readonly resources: string;
   readonly values?: Readonly<Record<string, string>>;
   /** Port of the listener `outbound`; without one, or with 0, it is chosen. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   readonly appPort: number;
+  /** The application's network namespace; with a port, the service is in it, too. */
+  readonly inside?: { readonly path: string; readonly appPort: number | undefined } | undefined;
   readonly namespace?: string;
   readonly serviceAccount?: string;
   /** Absolute path. */
@@ -45,6 +48,9 @@ interface Ports {
   readonly status: number;
   readonly envoyStatus: number;
   readonly prometheus: number;
+  /** The agent's DNS server, and a way to the service, where the application is in a namespace. */
+  readonly dns: number;
+  readonly service: number;
 }
 
 /** Control plane and agent, on ports that nobody else had. */
@@ -82,8 +88,10 @@ export async function startOnFreePorts(
 }
 
 async function portsFor(wanted = 0): Promise<Ports> {
-  const [outbound = 0, inbound = 0, admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = await choosePorts(6);
-  return { outbound: wanted === 0 ? outbound : wanted, inbound, admin, status, envoyStatus, prometheus };
+  const chosen = await choosePorts(8);
+  const [outbound = 0, inbound = 0, admin = 0, status = 0, envoyStatus = 0, prometheus = 0, dns = 0, service = 0] =
+    chosen;
+  return { outbound: wanted === 0 ? outbound : wanted, inbound, admin, status, envoyStatus, prometheus, dns, service };
 }
 
 async function startOn(ports: Ports, parts: MeshParts, step: Step): Promise<Started> {
@@ -98,12 +106,12 @@ async function startOn(ports: Ports, parts: MeshParts, step: Step): Promise<Star
 }
 
 async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifetime) {
-  const { folder, resources, appPort, host, log, onNews } = parts;
+  const { folder, resources, appPort, host, log, onNews, inside } = parts;
   const identity = { namespace: parts.namespace ?? "default", serviceAccount: parts.serviceAccount ?? "quickstart" };
   const values = {
     OUTBOUND_PORT: String(ports.outbound),
     INBOUND_PORT: String(ports.inbound),
-    APP_PORT: String(appPort),
+    APP_PORT: String(inside?.appPort === undefined ? appPort : ports.service),
     NAMESPACE: identity.namespace,
     SERVICE_ACCOUNT: identity.serviceAccount,
     ...parts.values,
@@ -121,10 +129,12 @@ async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifeti
     },
     controlPlanePort: controlPlane.port,
     crashFolder: crashFolder(host.env),
+    dnsPort: inside && ports.dns,
   });
+  const around = inside === undefined ? {} : contextOf(inside, ports);
   const readAgain = (): Promise<LoadedConfig> =>
     loadConfig({
-      args: ["sidecar", "--envoy", parts.envoy],
+      args: ["sidecar", "--envoy", parts.envoy, ...(inside === undefined ? [] : QUIET)],
       cwd: folder,
       env: wordsOf(parts),
       defaults,
@@ -133,10 +143,47 @@ async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifeti
   for (const warning of warnings) log.warn(formatProblem(warning));
   const agent = await step(
     "agent",
-    life.own("agent", startAgent(config, { host, log, onEnvoyNews: parts.onEnvoyNews, readAgain })),
+    life.own("agent", startAgent(config, { host, log, onEnvoyNews: parts.onEnvoyNews, readAgain, ...around })),
     (one) => (one.envoyPid() === undefined ? "without Envoy" : `Envoy spawned, pid ${one.envoyPid()}`),
   );
   return { agent, controlPlane };
+}
+
+/** Istio's injected words. Envoy would warn that the matcher of its UDP proxy, the only way to name a cluster, is new. */
+const QUIET = ["--proxyComponentLogLevel", "misc:error"];
+
+type Inside = NonNullable<MeshParts["inside"]>;
+
+/** Envoy takes what the application sends inside; what others send to it arrives outside. */
+function contextOf({ path, appPort }: Inside, ports: Ports): Pick<AgentContext, "placeListener" | "staticResources"> {
+  return {
+    staticResources: relayResources(relaysOf(ports, appPort), path),
+    placeListener: async ({ port, isInbound }) =>
+      isInbound || port === ports.inbound ? { port } : { port, networkNamespace: path },
+  };
+}
+
+function relaysOf({ dns, status, admin, service }: Ports, appPort: number | undefined): readonly Relay[] {
+  const asked = { address: NAME_SERVER, port: 53, isInside: true };
+  const answering = { port: dns, isInside: false };
+  const outwards = (name: string, port: number): Relay => ({
+    ...{ name, protocol: "TCP", from: { port, isInside: true }, to: { port, isInside: false } },
+  });
+  return [
+    { name: "netns-dns", protocol: "UDP", from: asked, to: answering },
+    { name: "netns-dns-tcp", protocol: "TCP", from: asked, to: answering },
+    outwards("netns-status", status),
+    outwards("netns-admin", admin),
+    ...(appPort === undefined
+      ? []
+      : [
+          {
+            ...{ name: "netns-service", protocol: "TCP" as const },
+            from: { port: service, isInside: false },
+            to: { port: appPort, isInside: true },
+          },
+        ]),
+  ];
 }
 
 /** What a mesh of one says by itself, whatever the shell around it was told about another one. */

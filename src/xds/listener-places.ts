@@ -20,6 +20,8 @@ export interface ListenerPlace {
   readonly port: number;
   /** Whether the addresses that stand for all of the machine's become those of its loopback interface. Default false. */
   readonly isLoopback?: boolean;
+  /** File of the network namespace in which Envoy shall open the socket. Default: its own. */
+  readonly networkNamespace?: string;
 }
 
 /** Places a listener; undefined leaves it out. Asked once for each name and port. */
@@ -79,13 +81,17 @@ export class ListenerPlaces implements ResponseHook {
     if (listener === undefined) return any;
     const place = this.#known.get(keyOf(listener));
     if (place === undefined) return undefined;
-    const { port, isLoopback = false } = place;
+    const { port, isLoopback = false, networkNamespace } = place;
     const isMoved = port !== listener.port;
-    if (!isMoved && !isLoopback) return any;
+    if (!isMoved && !isLoopback && networkNamespace === undefined) return any;
     const inAddress = (address: Uint8Array): Uint8Array =>
       each(address, 1, (socket) => {
         const to = isLoopback ? LOOPBACK[textOf(socket, 2)] : undefined;
-        const fields = { ...(to !== undefined && { 2: to }), ...(isMoved && { 3: port }) };
+        const fields = {
+          ...(to !== undefined && { 2: to }),
+          ...(isMoved && { 3: port }),
+          ...(networkNamespace !== undefined && { 7: networkNamespace }),
+        };
         return Object.keys(fields).length === 0 ? socket : joined(socket, encodeFields(fields));
       });
     return each(any, 2, (value) => each(each(value, 2, inAddress), 33, (additional) => each(additional, 1, inAddress)));

@@ -64,7 +64,7 @@ test.each(["ls", "true"])("%s is said to be no Envoy, whatever code it ends with
 
 describe("what is told of the resources", () => {
   const read = (isAgain: boolean, ...listeners: { name: string; port: number }[]) =>
-    ({ kind: "read", isAgain, listeners }) as const;
+    ({ kind: "read", isAgain, listeners, names: [] }) as const;
 
   test("the target is the listener outbound, else the one on the chosen port; a change of it is told", () => {
     const lines: string[] = [];

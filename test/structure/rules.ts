@@ -188,6 +188,8 @@ const FOR_TESTS = [
   "src/host/process-identity.ts: startTicks",
   "src/istio/downward-api.ts: unquote",
   "src/istio/mesh/index.ts: proxyConfigFromJson",
+  "src/local/namespace/enter-namespace.ts: withNameServer",
+  "src/local/namespace/enter-namespace.ts: withoutOtherResolvers",
   "src/node/ip.ts: canonicalIp",
   "src/node/ip.ts: isIpv6",
   "src/node/platform/gcp.ts: localityOfZone",

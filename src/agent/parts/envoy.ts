@@ -128,7 +128,7 @@ export class EnvoyPart implements Part {
     this.#node = node;
     await tryPorts(ports, node.family.localhost);
     const bound = this.#bound;
-    const written = prepareBootstrap(config, node, context.log, { envoyPath: bound?.binary.path });
+    const written = prepareBootstrap(config, node, context, { envoyPath: bound?.binary.path });
     const file = await life.own("bootstrap file", written);
     if (bound === undefined) {
       timeline.mark("bootstrap written");

@@ -133,7 +133,7 @@ export class Reloader implements AsyncDisposable {
       lookAround(context),
       envoy,
     ]);
-    const file = await prepareBootstrap(config, node, context.log, { isNext: true, envoyPath: envoyBinary.path });
+    const file = await prepareBootstrap(config, node, context, { isNext: true, envoyPath: envoyBinary.path });
     let isSettled = false;
     try {
       const { spawn } = await planEnvoy({

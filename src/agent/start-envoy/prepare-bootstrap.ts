@@ -1,5 +1,5 @@
 import { extname } from "node:path";
-import { AgentError, describeError, type Logger, readTextFile } from "../../base/index.ts";
+import { AgentError, describeError, readTextFile } from "../../base/index.ts";
 import {
   type BootstrapFile,
   foreignFile,
@@ -15,6 +15,7 @@ import { refuseDump } from "../../istio/index.ts";
 import type { JsonObject } from "../../istio/mesh/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import { inRunFolder, runAs } from "../run-folder/index.ts";
+import type { Around, StaticResources } from "./around.ts";
 import { fitBootstrap } from "./fit-bootstrap.ts";
 import { heapLimit } from "./machine-limits.ts";
 import * as options from "./options.ts";
@@ -26,12 +27,12 @@ import * as options from "./options.ts";
 export async function prepareBootstrap(
   config: AgentConfig,
   node: NodeDescription,
-  log: Logger,
+  { log, staticResources }: Pick<Around, "log" | "staticResources">,
   { isNext = false, envoyPath }: { readonly isNext?: boolean; readonly envoyPath?: string | undefined } = {},
 ): Promise<BootstrapFile> {
   const { customConfigFile } = config.proxy;
   const isOurs = customConfigFile === "" && !config.settings.isEnvoyDisabled;
-  const rendered = isOurs ? await renderFitting(config, node, envoyPath, log) : undefined; // first: a refused one leaves no file
+  const rendered = isOurs ? await renderFitting(config, node, envoyPath, { log, staticResources }) : undefined; // first: a refused one leaves no file
   if (customConfigFile !== "") await refuseCustomDump(config);
   for (const warning of rendered?.warnings ?? ignoredHeapLimit(config)) log.warn(warning);
   const { grpcBootstrapPath, outputCerts } = config.settings;
@@ -47,10 +48,24 @@ export async function prepareBootstrap(
   return writeBootstrap({ proxy: config.proxy, cwd: config.cwd, owner }, content, { extension, isNext });
 }
 
-async function renderFitting(config: AgentConfig, node: NodeDescription, envoyPath: string | undefined, log: Logger) {
-  const rendered = await renderFor(config, node);
+async function renderFitting(
+  config: AgentConfig,
+  node: NodeDescription,
+  envoyPath: string | undefined,
+  { log, staticResources }: Pick<Around, "log" | "staticResources">,
+) {
+  const own = await renderFor(config, node);
+  const rendered = { ...own, content: withStatic(own.content, staticResources) };
   if (envoyPath === undefined) return rendered;
   return { ...rendered, content: await fitBootstrap(rendered.content, envoyPath, config, log) };
+}
+
+/** A document of ours has both lists; a text is somebody's own. */
+function withStatic(content: Rendered["content"], more: StaticResources | undefined): Rendered["content"] {
+  if (more === undefined || typeof content === "string") return content;
+  const found = content.static_resources as { readonly [list in keyof StaticResources]: JsonObject[] };
+  const listeners = [...found.listeners, ...more.listeners];
+  return { ...content, static_resources: { ...found, clusters: [...found.clusters, ...more.clusters], listeners } };
 }
 
 /** What Envoy is, or would be, started with: a document, or a text and the form that it is in. */

@@ -55,11 +55,13 @@ export interface MeshFacts {
   readonly controlPlanePort: Port;
   /** Absolute. It outlives the run folder. */
   readonly crashFolder: string;
+  /** Of the agent's DNS server, where the application is in a network namespace of its own. */
+  readonly dnsPort?: number | undefined;
 }
 
 /** `up`, `run --local` and the library: what an injector would set in a pod, for this machine. */
 export function meshDefaults(mesh: MeshFacts): readonly ConfigDefaults[] {
-  const { namespace, serviceAccount, ports, controlPlanePort, crashFolder } = mesh;
+  const { namespace, serviceAccount, ports, controlPlanePort, crashFolder, dnsPort } = mesh;
   const source = "the local mesh";
   const variables = {
     POD_NAME: `${serviceAccount}-local`,
@@ -74,6 +76,7 @@ export function meshDefaults(mesh: MeshFacts): readonly ConfigDefaults[] {
     PILOTBOAT_LAST_GOOD: "true",
     PILOTBOAT_LAST_GOOD_FOLDER: LAST_GOOD_IN_RUN_FOLDER,
     PILOTBOAT_LOOPBACK_ONLY: "true",
+    ...(dnsPort === undefined ? {} : { ISTIO_META_DNS_CAPTURE: "true", DNS_PROXY_ADDR: `127.0.0.1:${dnsPort}` }),
   };
   const proxyConfig = {
     discoveryAddress: `localhost:${controlPlanePort}`,

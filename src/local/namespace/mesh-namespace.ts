@@ -1,0 +1,57 @@
+import { join } from "node:path";
+import { Lifetime, type Logger, writeFileAtomically } from "../../base/index.ts";
+import type { Host } from "../../host/index.ts";
+import { enteringWords, tryToEnter, writeNameFiles } from "./enter-namespace.ts";
+import { openNamespace } from "./open-namespace.ts";
+
+/** What it takes to run a program in a namespace. */
+export interface NamespaceNote {
+  /** Words before a command line, which run it inside. */
+  readonly enter: readonly string[];
+  /** What the program gets, beside the environment of who starts it. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+/** The network namespace of a mesh's application. */
+export interface MeshNamespace extends AsyncDisposable, Pick<NamespaceNote, "enter"> {
+  /** A file of it. */
+  readonly path: string;
+  /** Leaves a note in the run folder, by which others find the namespace. Rejects with FILE_UNWRITABLE. */
+  announce(variables: NamespaceNote["variables"]): Promise<void>;
+}
+
+export interface MeshNamespaceOptions {
+  readonly host: Host;
+  /** The run folder. */
+  readonly folder: string;
+  /** Where Envoy will listen inside. */
+  readonly outboundPort: number;
+  readonly log: Logger;
+}
+
+/** Below the run folder. */
+const FILES = "netns";
+
+/** Where `run --transparent` finds what it needs to enter the namespace of another process. */
+export function namespaceFile(runFolder: string): string {
+  return join(runFolder, FILES, "namespace.json");
+}
+
+/** Opens it, and tries whether programs can be started in it. Rejects as `openNamespace` does. */
+export async function openMeshNamespace({ host, folder, ...options }: MeshNamespaceOptions): Promise<MeshNamespace> {
+  const life = new Lifetime();
+  try {
+    const stop = host.signals.stop;
+    const { path } = await life.own("network namespace", openNamespace({ ...options, env: host.env, stop }));
+    const files = join(folder, FILES);
+    await writeNameFiles(files);
+    const enter = enteringWords(path, files);
+    await tryToEnter(enter, host);
+    const announce = (variables: NamespaceNote["variables"]): Promise<void> =>
+      writeFileAtomically(namespaceFile(folder), `${JSON.stringify({ enter, variables } satisfies NamespaceNote)}\n`);
+    return { path, enter, announce, [Symbol.asyncDispose]: () => life[Symbol.asyncDispose]() };
+  } catch (error) {
+    await life[Symbol.asyncDispose]();
+    throw error;
+  }
+}
