@@ -114,6 +114,10 @@ async function runTransparent(
       command,
       runFolder: typeof named === "string" && named !== "" ? resolve(host.cwd, named) : undefined,
       readyTimeoutMs: readyTimeoutMs(flags["ready-timeout"], usage),
+      onGone: (pid) =>
+        void host.stderr.write(
+          `pilotboat: the mesh of pid ${pid} is gone; what the program sends reaches nobody now\n`,
+        ),
     },
     host,
   );

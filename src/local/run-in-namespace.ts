@@ -10,6 +10,8 @@ export interface InNamespaceOptions {
   /** Absolute: whose namespace. Default: the only one of this machine. */
   readonly runFolder: string | undefined;
   readonly readyTimeoutMs: number;
+  /** The mesh, of this process, is gone while the application runs: what that sends reaches nobody any more. */
+  readonly onGone: (pid: number) => void;
 }
 
 /**
@@ -28,7 +30,11 @@ export async function runInNamespace(options: InNamespaceOptions, host: Host): P
   if (joined === undefined) return signalCode(signals);
   const application = await startInside({ file, args }, joined, host);
   signals.attach(application);
+  const over = new AbortController();
+  void joined.isGone(over.signal).then((isGone) => isGone && options.onGone(joined.pid));
   const isAsked = await Promise.race([application.ended.then(() => false), aborted(signals.stop).then(() => true)]);
   if (isAsked) await stopApplication({ application, signals, log: silentLogger });
-  return applicationExitCode(await application.ended);
+  const end = await application.ended;
+  over.abort();
+  return applicationExitCode(end);
 }

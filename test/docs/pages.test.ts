@@ -29,6 +29,23 @@ test("reality 37: the resources of docs/mesh-folder.md are read, and its table h
   }
 });
 
+test("the mesh that docs/transparent.md names is read, and has what the page says", () => {
+  const file = "examples/transparent/xds/mesh.yaml";
+  const page = read("docs/transparent.md");
+  expect(page).toContain(`\`${file}\``);
+  const [group] = parseResources(
+    { file, text: read(file) },
+    { OUTBOUND_PORT: "15001", INBOUND_PORT: "2" },
+    loadEnvoyTypes(),
+  );
+  expect(Object.keys(group?.names ?? {})).toEqual(["reviews.default.svc.cluster.local"]);
+  expect(group?.listeners).toMatchObject([
+    { name: "outbound", port: 15_001 },
+    { name: "inbound", port: 2 },
+  ]);
+  expect(blocksOf(page, "").join("")).toContain("run --transparent -- curl -i http://reviews:9080/hello\n");
+});
+
 test("reality 37: the examples of docs/library.md run, and its tables have every option", async () => {
   const page = read("docs/library.md");
   for (const option of Object.keys({ ...SIDECAR_OPTIONS, ...CONTROL_PLANE_OPTIONS })) {

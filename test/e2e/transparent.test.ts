@@ -46,7 +46,21 @@ interface Machine {
 }
 
 interface Seen
-  extends Readonly<Record<"alone" | "curl" | "web" | "several" | "secondEnded" | "upEnded" | "local", Ended>>,
+  extends Readonly<
+      Record<
+        | "alone"
+        | "curl"
+        | "web"
+        | "several"
+        | "upEnded"
+        | "local"
+        | "orphan"
+        | "byNft"
+        | "withoutRules"
+        | "withoutNsenter",
+        Ended
+      >
+    >,
     Readonly<Record<"before" | "after" | "afterKill", Machine>>,
     Readonly<Record<"up" | "variables" | "outside" | "passed" | "status" | "files" | "user" | "inbound", string>> {
   readonly failure?: string;
@@ -56,6 +70,7 @@ interface Seen
   readonly refusedOutside: string;
   readonly killed: number;
   readonly second: string;
+  readonly again: string;
 }
 
 async function see({ command }: Runtime, folder: string): Promise<Seen> {
@@ -133,8 +148,25 @@ describe.skipIf(why !== undefined).each(runtimes())("an application in a network
     expect(seen.up).not.toMatch(/^listener/m);
   });
 
+  test("an Envoy that was killed comes back, and a program hears that its mesh does not", () => {
+    expect(seen.again).toBe("200");
+    expect(seen.orphan).toMatchObject({ code: 143, stdout: "inside\n" });
+    expect(seen.orphan.stderr).toMatch(
+      /^pilotboat: the mesh of pid \d+ is gone; what the program sends reaches nobody now\n$/,
+    );
+  });
+
+  test("nft makes the rules where no iptables works; what else is missing is named", () => {
+    expect(seen.byNft).toMatchObject({ code: 3, stdout: expect.stringMatching(/^server: envoy\r$/m) });
+    expect(seen.withoutRules.stderr).toMatch(
+      /Cannot find an iptables that works: \[REDIRECT_NOT_POSSIBLE\]\n[\s\S]*\n {2}hint: /,
+    );
+    expect(seen.withoutNsenter.stderr).toMatch(/nsenter[\s\S]*\[PROGRAM_NOT_FOUND\]\n {2}hint: .*util-linux/);
+    expect([seen.withoutRules.code, seen.withoutNsenter.code]).toEqual([1, 1]);
+  });
+
   test("the machine is as before, after Ctrl-C and after kill -9", () => {
-    expect([seen.secondEnded, seen.upEnded]).toMatchObject([{ code: 0 }, { code: 0 }]);
+    expect(seen.upEnded.code).toBe(0);
     expect(seen.processes.join("\n")).toContain("envoy");
     expect(seen.after).toEqual(seen.before);
     expect(seen.afterKill).toEqual(seen.before);

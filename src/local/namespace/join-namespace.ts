@@ -4,19 +4,24 @@ import {
   AgentError,
   describeError,
   httpRequest,
+  openTrustedFolder,
   poll,
   readTrustedFile,
   shellWord,
   trustedUsers,
 } from "../../base/index.ts";
-import { DEFAULT_TEMPORARY_PLACE, type Host, temporaryPlace } from "../../host/index.ts";
-import { type NamespaceNote, namespaceFile } from "./mesh-namespace.ts";
+import { DEFAULT_TEMPORARY_PLACE, type Host, startOf, temporaryPlace } from "../../host/index.ts";
+import { enteringWords } from "./enter-namespace.ts";
+import { filesFolder, type NamespaceNote, NOTE } from "./mesh-namespace.ts";
+import type { Entrance } from "./start-inside.ts";
 
 /** The namespace of a mesh that another process has started. */
-export interface JoinedNamespace extends NamespaceNote {
+export interface JoinedNamespace extends Entrance {
   /** Of the agent. */
   readonly pid: number;
   readonly runFolder: string;
+  /** Resolves with true when that process is gone, with false once `stop` aborts. */
+  isGone(stop: AbortSignal): Promise<boolean>;
 }
 
 export interface JoinOptions {
@@ -45,11 +50,18 @@ export async function joinNamespace(host: Pick<Host, "env" | "cwd">, options: Jo
 
 const MOST_BYTES = 64 * 1_024;
 
-/** Undefined for an agent whose application shares the network of the machine. */
-async function namespaceOf({ pid, runFolder }: FoundAgent): Promise<JoinedNamespace | undefined> {
+/** Asked in the background while an application runs. */
+const GONE_PACE = { firstMs: 1_000, hurryMs: 0, factor: 1, mostMs: 1_000 };
+
+/** Undefined for an agent whose application shares the network of the machine. The file decides what root does, so it must be ours. */
+async function namespaceOf({ pid, start, runFolder }: FoundAgent): Promise<JoinedNamespace | undefined> {
+  const files = filesFolder(runFolder);
   try {
-    const note: NamespaceNote = JSON.parse(await readTrustedFile(namespaceFile(runFolder), trustedUsers(), MOST_BYTES));
-    return { ...note, pid, runFolder };
+    await using folder = await openTrustedFolder(files, trustedUsers());
+    const note: NamespaceNote = JSON.parse(await readTrustedFile(folder.at(NOTE), trustedUsers(), MOST_BYTES));
+    const isGone = (stop: AbortSignal): Promise<boolean> =>
+      poll(async () => (await startOf(pid)) !== start, { stop, pace: GONE_PACE });
+    return { enter: enteringWords(note.path, files), variables: note.variables, pid, runFolder, isGone };
   } catch {
     return undefined;
   }

@@ -4,18 +4,18 @@ import type { Host } from "../../host/index.ts";
 import { enteringWords, tryToEnter, writeNameFiles } from "./enter-namespace.ts";
 import { openNamespace } from "./open-namespace.ts";
 
-/** What it takes to run a program in a namespace. */
+/** What a run folder says of the namespace of its mesh. */
 export interface NamespaceNote {
-  /** Words before a command line, which run it inside. */
-  readonly enter: readonly string[];
+  /** A file of it. */
+  readonly path: string;
   /** What the program gets, beside the environment of who starts it. */
   readonly variables: Readonly<Record<string, string>>;
 }
 
 /** The network namespace of a mesh's application. */
-export interface MeshNamespace extends AsyncDisposable, Pick<NamespaceNote, "enter"> {
-  /** A file of it. */
-  readonly path: string;
+export interface MeshNamespace extends AsyncDisposable, Pick<NamespaceNote, "path"> {
+  /** Words before a command line, which run it inside. */
+  readonly enter: readonly string[];
   /** Leaves a note in the run folder, by which others find the namespace. Rejects with FILE_UNWRITABLE. */
   announce(variables: NamespaceNote["variables"]): Promise<void>;
 }
@@ -29,13 +29,13 @@ export interface MeshNamespaceOptions {
   readonly log: Logger;
 }
 
-/** Below the run folder. */
-const FILES = "netns";
-
-/** Where `run --transparent` finds what it needs to enter the namespace of another process. */
-export function namespaceFile(runFolder: string): string {
-  return join(runFolder, FILES, "namespace.json");
+/** Below the run folder: the note, and the files that programs inside see. */
+export function filesFolder(runFolder: string): string {
+  return join(runFolder, "netns");
 }
+
+/** By it `run --transparent` finds the namespace of another process. */
+export const NOTE = "namespace.json";
 
 /** Opens it, and tries whether programs can be started in it. Rejects as `openNamespace` does. */
 export async function openMeshNamespace({ host, folder, ...options }: MeshNamespaceOptions): Promise<MeshNamespace> {
@@ -43,12 +43,12 @@ export async function openMeshNamespace({ host, folder, ...options }: MeshNamesp
   try {
     const stop = host.signals.stop;
     const { path } = await life.own("network namespace", openNamespace({ ...options, env: host.env, stop }));
-    const files = join(folder, FILES);
+    const files = filesFolder(folder);
     await writeNameFiles(files);
     const enter = enteringWords(path, files);
     await tryToEnter(enter, host);
     const announce = (variables: NamespaceNote["variables"]): Promise<void> =>
-      writeFileAtomically(namespaceFile(folder), `${JSON.stringify({ enter, variables } satisfies NamespaceNote)}\n`);
+      writeFileAtomically(join(files, NOTE), `${JSON.stringify({ path, variables } satisfies NamespaceNote)}\n`);
     return { path, enter, announce, [Symbol.asyncDispose]: () => life[Symbol.asyncDispose]() };
   } catch (error) {
     await life[Symbol.asyncDispose]();

@@ -49,7 +49,7 @@ export async function openNamespace(options: NamespaceOptions): Promise<Namespac
     return { path, [Symbol.asyncDispose]: async () => closeSync(descriptor) };
   } catch (error) {
     closeSync(descriptor);
-    throw error;
+    throw explained(error);
   }
 }
 
@@ -114,7 +114,7 @@ async function make({ env, stop }: NamespaceOptions): Promise<number> {
 }
 
 function explained(error: unknown): unknown {
-  if (!(error instanceof AgentError) || error.code !== "PROGRAM_NOT_FOUND") return error;
+  if (!isNotThere(error) || (error instanceof AgentError && error.hint !== undefined)) return error;
   return new AgentError("PROGRAM_NOT_FOUND", `Cannot make a network namespace: ${describeError(error)}`, {
     hint: 'Install the packages "util-linux" and "iproute2" of the system.',
     cause: error,

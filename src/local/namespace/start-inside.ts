@@ -2,7 +2,6 @@ import { type RunningApplication, startApplication } from "../../application/ind
 import { AgentError } from "../../base/index.ts";
 import { findSetpriv, type Host } from "../../host/index.ts";
 import { applicationUser, userVariables, userWords } from "./application-user.ts";
-import type { NamespaceNote } from "./mesh-namespace.ts";
 
 export interface Program {
   /** Absolute path of the executable. */
@@ -10,10 +9,18 @@ export interface Program {
   readonly args: readonly string[];
 }
 
+/** What it takes to run a program in a namespace. */
+export interface Entrance {
+  /** Words before a command line, which run it inside. */
+  readonly enter: readonly string[];
+  /** What the program gets, beside the environment of who starts it. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
 /** Starts the application in a network namespace, as the user who called sudo. Rejects as `startApplication` does. */
 export async function startInside(
   { file, args }: Program,
-  { enter, variables }: NamespaceNote,
+  { enter, variables }: Entrance,
   { env, cwd }: Pick<Host, "env" | "cwd">,
 ): Promise<RunningApplication> {
   const user = await applicationUser(env);
