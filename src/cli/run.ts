@@ -116,7 +116,7 @@ async function runTransparent(
       readyTimeoutMs: readyTimeoutMs(flags["ready-timeout"], usage),
       onGone: (pid) =>
         void host.stderr.write(
-          `pilotboat: the mesh of pid ${pid} is gone; what the program sends reaches nobody now\n`,
+          `${host.program ?? PROGRAM}: the mesh of pid ${pid} is gone; what the program sends reaches nobody now\n`,
         ),
     },
     host,

@@ -125,7 +125,10 @@ function printAddresses(
   ] as const;
   const terminal = stdoutOf(host);
   terminal.print(nameTable(rows, { width: terminal.width }));
-  const what = namespace === undefined ? `Try:  ${curlLine(port ?? 0, path)}` : transparentLine(command, name, path);
+  const what =
+    namespace === undefined
+      ? `Try:  ${curlLine(port ?? 0, path)}`
+      : transparentLine(env.SUDO_UID === undefined ? command : `sudo ${command}`, name, path);
   print(`\n${port === undefined ? nothingToTry() : what}`);
   print("Ctrl-C stops everything.");
 }
