@@ -11,7 +11,9 @@ const READS_NOTHING = ["dotenv", "bunfig", "tsconfig", "package-json"].map((file
 const FLAGS = [
   "--compile",
   "--bytecode",
-  "--format=cjs",
+  // as ES modules a start runs only the chunks that it needs; CommonJS cannot be split, and costs 8 ms and 10 MB more
+  "--format=esm",
+  "--splitting",
   "--minify",
   "--external",
   "@grpc/proto-loader",
@@ -35,13 +37,13 @@ console.log(`${file}  ${(statSync(file).size / 1e6).toFixed(0)} MB`);
 
 /**
  * A copy of Bun's runtime that does not know the variables by which it runs code of others before our first line, opens
- * an inspector, or stops being our program. Bun has no flag for that, and they may well be around: the application of
+ * an inspector, writes a file, or stops being our program. Bun has no flag for that, and they may well be around: the application of
  * `pilotboat run -- bun …` is what they are for. Throws when this version of Bun has other names for them.
  */
 function deafRuntime(to) {
   const bytes = readFileSync(BUN);
   if (bytes.length < 2 ** 20) throw new Error("Bun is not installed: run npm ci again, without --ignore-scripts");
-  for (const name of ["BUN_OPTIONS", "BUN_BE_BUN", "BUN_INSPECT"]) {
+  for (const name of ["BUN_OPTIONS", "BUN_BE_BUN", "BUN_INSPECT", "BUN_BYTECODE_ORDER_OUT"]) {
     let at = bytes.indexOf(name);
     if (at < 0) throw new Error(`Bun does not name "${name}" any more: see what replaces it`);
     for (; at >= 0; at = bytes.indexOf(name, at)) bytes.write("off_", at, "latin1"); // as long as "BUN_"

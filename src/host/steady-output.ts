@@ -34,14 +34,15 @@ export function steadyOutput(output: ProcessOutput): SteadyOutput {
   output.on("error", () => undefined); // told by the callback of each write as well
   const write = isFile(output.fd) ? writeToFile : writeToStream;
   const gone = new AbortController();
+  const writeAll = (bytes: Buffer, done: () => void): void =>
+    write(output, bytes, (error) => {
+      if (error) gone.abort(error);
+      done();
+    });
   const steady = new Writable({
     decodeStrings: false,
-    write: (chunk: string | Buffer, _encoding, done) => {
-      write(output, toBytes(chunk), (error) => {
-        if (error) gone.abort(error);
-        done();
-      });
-    },
+    write: (chunk: string | Buffer, _encoding, done) => writeAll(toBytes(chunk), done),
+    writev: (waiting, done) => writeAll(Buffer.concat(waiting.map(({ chunk }) => toBytes(chunk))), done), // in one call
   });
   steady.on("error", () => undefined); // whoever writes after the end is too late, and that is all
   const fixed = Object.assign(steady, { isTTY: output.isTTY === true, fd: output.fd, gone: gone.signal });
@@ -104,23 +105,30 @@ export function lossyOutput(
   output: NodeJS.WritableStream,
 ): Writable & { readonly fd: number | undefined; readonly isTTY: boolean } {
   let isStalled = false;
+  const write = (chunks: readonly (string | Buffer)[], done: () => void): void => {
+    if (isStalled) {
+      done();
+      return;
+    }
+    const stalled = setTimeout(() => {
+      isStalled = true;
+      done();
+    }, STALL_MS).unref();
+    const written = (): void => {
+      clearTimeout(stalled);
+      if (isStalled) isStalled = false;
+      else done();
+    };
+    for (const [at, chunk] of chunks.entries()) output.write(chunk, at === chunks.length - 1 ? written : undefined);
+  };
   const lossy = new Writable({
     decodeStrings: false, // text and bytes stay what they are
-    write(chunk: string | Buffer, _encoding, done) {
-      if (isStalled) {
-        done();
-        return;
-      }
-      const stalled = setTimeout(() => {
-        isStalled = true;
-        done();
-      }, STALL_MS).unref();
-      output.write(chunk, () => {
-        clearTimeout(stalled);
-        if (isStalled) isStalled = false;
-        else done();
-      });
-    },
+    write: (chunk: string | Buffer, _encoding, done) => write([chunk], done),
+    writev: (waiting, done) =>
+      write(
+        waiting.map(({ chunk }) => chunk),
+        done,
+      ), // one wait for what came meanwhile
   });
   return Object.assign(lossy, { fd: descriptorOf(output), isTTY: isTerminal(output) });
 }

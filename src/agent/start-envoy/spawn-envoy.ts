@@ -168,6 +168,7 @@ function watchdog(admin: AdminClient, log: Logger): (pid: number, stop: AbortSig
 
 /** What the configuration says holds; without a word of it the CPU quota decides. */
 function chooseThreads(config: AgentConfig, { limits }: Cgroup, log: Logger): number | undefined {
+  if (limits.cpus === undefined) return undefined; // else the machine's are counted, which reads all of /proc/cpuinfo
   const threads = threadsByQuota(config, limits, cpus().length);
   if (threads === undefined) return undefined;
   log.info("Envoy gets worker threads by the CPU quota", { threads, quota: limits.cpus, cpus: cpus().length });
