@@ -57,14 +57,17 @@ function drawPanel({ title, lines }: Panel, top: number, mostX: number): string[
   const most = niceAbove(Math.max(0, ...lines.flatMap(({ points }) => points.map(([, y]) => y))));
   const x = (value: number): string => (LEFT + (value / mostX) * (WIDTH - LEFT - RIGHT)).toFixed(1);
   const y = (value: number): string => (top + PANEL_HEIGHT * (1 - value / most)).toFixed(1);
+  const step = niceAbove(mostX / TICKS / 2);
   const ticks = Array.from({ length: TICKS + 1 }, (_, at) => at / TICKS);
   return [
     `<text x="${LEFT}" y="${top - 6}" font-weight="600">${title}</text>`,
     ...ticks.flatMap((share) => [
       `<path class="grid" d="M${LEFT} ${y(share * most)}H${WIDTH - RIGHT}"/>`,
       `<text x="${LEFT - 6}" y="${Number(y(share * most)) + 4}" text-anchor="end">${label(share * most)}</text>`,
-      `<text x="${x(share * mostX)}" y="${top + PANEL_HEIGHT + 15}" text-anchor="middle">${label(share * mostX)}</text>`,
     ]),
+    ...Array.from({ length: Math.floor(mostX / step) + 1 }, (_, at) => at * step).map(
+      (value) => `<text x="${x(value)}" y="${top + PANEL_HEIGHT + 15}" text-anchor="middle">${label(value)}</text>`,
+    ),
     ...lines.map(({ points }, at) => {
       const path = points.map(([px, py], index) => `${index === 0 ? "M" : "L"}${x(px)} ${y(py)}`).join("");
       return `<path d="${path}" stroke="${colour(at)}"/>`;
@@ -72,7 +75,7 @@ function drawPanel({ title, lines }: Panel, top: number, mostX: number): string[
   ];
 }
 
-/** The next of 1, 2, 4, 5, 8 and their tenfolds: a quarter of it is a short number. */
+/** The next of 1, 2, 4, 5, 8 and their tenfolds, whose quarters are short numbers. */
 function niceAbove(value: number): number {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
