@@ -24,6 +24,7 @@ const envoy = fetchedEnvoy();
 const FILES = [
   ["dist/pilotboat", "/usr/bin/pilotboat", 0o755],
   [envoy, "/usr/lib/pilotboat/envoy", 0o755],
+  ["packaging/start-proxy", "/usr/lib/pilotboat/start-proxy", 0o755],
   ["packaging/pilotboat.service", "/lib/systemd/system/pilotboat.service", 0o644],
   ["packaging/pilotboat-redirect.service", "/lib/systemd/system/pilotboat-redirect.service", 0o644],
   ["packaging/sidecar.env", "/var/lib/istio/envoy/sidecar.env", 0o644],
