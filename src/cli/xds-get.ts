@@ -46,7 +46,8 @@ export function tellNames(wanted: readonly client.Watched[], host: Host): void {
   for (const { typeUrl, namesFrom, names, response } of wanted) {
     if (namesFrom === undefined || (response === undefined && names.length > 0)) continue;
     const from = namesFrom.map(client.showType).join(" and ");
-    const what = names.length === 0 ? `${from} refer to none` : `asked for the ${names.length} that ${from} refer to`;
+    const refer = namesFrom.length === 1 ? "refers to" : "refer to";
+    const what = names.length === 0 ? `${from} ${refer} none` : `asked for the ${names.length} that ${from} ${refer}`;
     stderrOf(host).print(`${client.showType(typeUrl)}: no names given, ${what}\n`);
   }
 }

@@ -16,6 +16,7 @@ export interface AskFlags extends ServerFlags {
 export async function readQuestion(flags: AskFlags, host: Host, usual: readonly string[] = USUAL_TYPES) {
   const requests = flags.file === undefined ? undefined : await readFile(flags.file, flags.delta, host);
   const access = await readAccess(flags, host);
+  refuseNodeFlags(flags, requests?.node !== undefined, access);
   return {
     server: access.server,
     question: {
@@ -24,6 +25,21 @@ export async function readQuestion(flags: AskFlags, host: Host, usual: readonly 
       wanted: wantedOf(flags, requests?.wanted ?? [], usual),
     },
   };
+}
+
+/** A node that somebody has described already is taken as it is. */
+function refuseNodeFlags(flags: AskFlags, isInFile: boolean, { bootstrapNode }: Access): void {
+  const given = (["node-id", "namespace"] as const).find((name) => flags[name] !== undefined);
+  if (given !== undefined && isInFile) {
+    throw new AgentError("USAGE", `Cannot use --${given}: the node stands in "${flags.file}" (--file)`, {
+      hint: "Leave out one of them",
+    });
+  }
+  if (flags.namespace !== undefined && bootstrapNode !== undefined) {
+    throw new AgentError("USAGE", "Cannot use --namespace: the node is that of the running agent", {
+      hint: "Give --node-id too, for a node of its own",
+    });
+  }
 }
 
 async function readFile(file: string, isDelta: boolean, host: Host) {

@@ -151,7 +151,7 @@ const recordCommand = defineCommand({
   ],
   flags: [
     ...SERVER_FLAGS,
-    TIMEOUT,
+    { ...TIMEOUT, default: undefined, help: "For connection and all answers, without --follow; default: 10s" },
     { name: "follow", type: "bool", default: false, help: "Go on with what changes, until Ctrl-C" },
   ],
   examples: [
@@ -160,9 +160,12 @@ const recordCommand = defineCommand({
     "pilotboat xds record session.jsonl --follow -a localhost:15010 --plaintext",
   ],
   similar: ["save", "capture"],
-  async run({ flags, words: [recording = "", ...types] }, host) {
+  async run({ flags, words: [recording = "", ...types], usage }, host) {
+    if (flags.follow && flags.timeout !== undefined) {
+      throw usage("Cannot use --timeout with --follow, which goes on until Ctrl-C");
+    }
     const { record } = await import("./xds-record.ts");
-    return quietly(host, record({ ...flags, recording, types }, host));
+    return quietly(host, record({ ...flags, timeout: flags.timeout ?? TIMEOUT.default, recording, types }, host));
   },
 });
 

@@ -9,7 +9,7 @@ import { nftRules } from "./nft-rules.ts";
 import { nftCleanup, nftTransaction } from "./nft-texts.ts";
 import { checkRights, type Programs, programsOf } from "./programs.ts";
 import { lacksDnsServers, readCapture } from "./read-capture.ts";
-import { addRoutes, checkIp, removeRoutes, routeSteps } from "./routes.ts";
+import { addRoutes, checkIp, type RouteStep, removeRoutes, routeSteps } from "./routes.ts";
 import { checkRedirection } from "./self-check.ts";
 import { dryXtables, realXtables, writeDryRun, type XtablesVariant } from "./xtables.ts";
 
@@ -82,18 +82,26 @@ async function changeRules(work: Work): Promise<void> {
   if (settings.nativeNftables) await checkNft(programs, settings.cniMode);
   const variants = settings.nativeNftables ? undefined : await findVariants(work);
   describe(work);
-  const undo = variants === undefined ? await applyNft(work) : await applyXtables(work, variants);
+  if (variants === undefined) return await changeNft(work, steps);
+  const undo = await applyXtables(work, variants);
   if (settings.cleanupOnly) await removeRoutes(steps, programs);
   else await addRoutes(steps, programs, log).catch(async (error: unknown) => undo().then(() => Promise.reject(error)));
-  if (settings.nativeNftables) log.info(`nftables rules programmed:\n${transactionOf(work)} \n`);
 }
 
-async function applyNft(work: Work): Promise<Undo> {
-  await runNft(transactionOf(work), work.programs.cleaning()); // whole in a moment; cut, nobody knew which rules are there
-  return () =>
-    runNft(nftCleanup(), work.programs.cleaning()).catch((error: unknown) =>
-      work.log.error(`Cannot remove the rules of this run, --cleanup-only does: ${describeError(error)}`),
+/** The rules come last: where a route cannot be added, those of an earlier run are still there. */
+async function changeNft(work: Work, steps: readonly RouteStep[]): Promise<void> {
+  const { settings, programs, log } = work;
+  const added = settings.cleanupOnly ? [] : await addRoutes(steps, programs, log);
+  try {
+    await runNft(transactionOf(work), programs.cleaning()); // whole in a moment; cut, nobody knew which rules are there
+  } catch (error) {
+    await removeRoutes(added, programs.cleaning()).catch((left: unknown) =>
+      log.error(`Cannot remove all routes of this run, --cleanup-only does: ${describeError(left)}`),
     );
+    throw error;
+  }
+  if (settings.cleanupOnly) await removeRoutes(steps, programs);
+  log.info(`nftables rules programmed:\n${transactionOf(work)} \n`);
 }
 
 function transactionOf({ settings, capture }: Work): string {

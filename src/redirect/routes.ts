@@ -45,8 +45,15 @@ export async function checkIp(steps: readonly RouteStep[], programs: Programs): 
   });
 }
 
-/** What is there already is fine. Rejects with REDIRECT_FAILED or STOPPED, with nothing left of what it added. */
-export async function addRoutes(steps: readonly RouteStep[], programs: Programs, log: Logger): Promise<void> {
+/**
+ * Resolves with what it has added; what is there already is fine. Rejects with REDIRECT_FAILED or STOPPED, with nothing left
+ * of what it added.
+ */
+export async function addRoutes(
+  steps: readonly RouteStep[],
+  programs: Programs,
+  log: Logger,
+): Promise<readonly RouteStep[]> {
   const added: RouteStep[] = [];
   try {
     for (const step of steps) {
@@ -65,6 +72,7 @@ export async function addRoutes(steps: readonly RouteStep[], programs: Programs,
     );
     throw error;
   }
+  return added;
 }
 
 async function isThere({ seen }: RouteStep, programs: Programs): Promise<boolean> {

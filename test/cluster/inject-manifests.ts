@@ -186,4 +186,88 @@ export const MANIFESTS: Readonly<Record<string, unknown>> = {
   ),
   "gRPC without a proxy": annotated({ "inject.istio.io/templates": "grpc-agent" }),
   "two templates": annotated({ "inject.istio.io/templates": "sidecar, grpc-simple" }),
+  "a CronJob of several containers": {
+    ...{ apiVersion: "batch/v1", kind: "CronJob", metadata: { name: "nightly", labels: { team: "a" } } },
+    spec: {
+      schedule: "0 0 * * *",
+      jobTemplate: {
+        spec: {
+          template: {
+            metadata: { labels: { job: "nightly" }, annotations: NATIVE },
+            spec: { restartPolicy: "OnFailure", containers: [PROBED, SECOND], initContainers: [SECOND] },
+          },
+        },
+      },
+    },
+  },
+  "an image, log levels and limits by annotation": annotated({
+    ...{ "sidecar.istio.io/proxyCPULimit": "2", "sidecar.istio.io/proxyMemoryLimit": "512Mi" },
+    ...{ "sidecar.istio.io/logLevel": "debug", "sidecar.istio.io/componentLogLevel": "http:trace,filter:info" },
+    ...{
+      "sidecar.istio.io/agentLogLevel": "default:warn,xdsproxy:debug",
+      "sidecar.istio.io/proxyImage": "a/b@sha256:12",
+    },
+    ...{ "sidecar.istio.io/extraStatTags": "a,b", "sidecar.istio.io/discoveryAddress": "d.example.com:15012" },
+    ...{
+      "sidecar.istio.io/statsInclusionPrefixes": "cluster.outbound,http",
+      "proxy.istio.io/config": "statusPort: 15099",
+    },
+  }),
+  "only a request of CPU by annotation": annotated({ "sidecar.istio.io/proxyCPU": "250m" }),
+  "only a limit of memory by annotation": annotated({ "sidecar.istio.io/proxyMemoryLimit": "1Gi", ...NOT_NATIVE }),
+  "a security context of the pod": annotated(NOT_NATIVE, {
+    containers: [{ ...APP, securityContext: { runAsUser: 1_000, privileged: false, readOnlyRootFilesystem: true } }],
+    securityContext: { fsGroup: 5, runAsUser: 1_001, runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
+  }),
+  "a shared process namespace, host aliases, a class of priority": annotated(NATIVE, {
+    ...{ containers: [APP], shareProcessNamespace: true, hostAliases: [{ ip: "1.2.3.4", hostnames: ["a"] }] },
+    ...{ priorityClassName: "high", dnsPolicy: "None", dnsConfig: { nameservers: ["1.1.1.1"] }, hostname: "h" },
+  }),
+  "a native sidecar of somebody else before ours": annotated(NATIVE, {
+    initContainers: [
+      { ...SECOND, name: "log-agent", restartPolicy: "Always" },
+      { name: "prepare", image: "busybox" },
+    ],
+    containers: [APP],
+  }),
+  "a held native sidecar": annotated({ ...NATIVE, "proxy.istio.io/config": "holdApplicationUntilProxyStarts: true" }),
+  "a label that asks and an annotation that does not": workload(
+    "Deployment",
+    { containers: [APP] },
+    { labels: { "sidecar.istio.io/inject": "true" }, annotations: { "sidecar.istio.io/inject": "false" } },
+  ),
+  "an annotation that asks": annotated({ "sidecar.istio.io/inject": "true" }),
+  "the name of the first template alone": annotated({ "inject.istio.io/templates": "sidecar" }),
+  "a gateway with ports, a revision and TPROXY": workload(
+    "DaemonSet",
+    { containers: [gateway, SECOND] },
+    {
+      labels: { istio: "egress", "istio.io/rev": "default", "topology.istio.io/network": "net" },
+      annotations: { "inject.istio.io/templates": "gateway", "sidecar.istio.io/interceptionMode": "TPROXY" },
+    },
+  ),
+  "a scheme of Prometheus": annotated({
+    ...{ "prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/scheme": "https" },
+  }),
+  "a probe with a host, HTTPS and a name of a port that two have": annotated(NOT_NATIVE, {
+    containers: [
+      {
+        ...APP,
+        livenessProbe: {
+          httpGet: { path: "live", port: "http", scheme: "HTTPS", host: "h.example.com" },
+          periodSeconds: 3,
+        },
+        readinessProbe: { httpGet: { path: "/r?q=1", port: 8_080 }, terminationGracePeriodSeconds: 5 },
+      },
+      {
+        ...PROBED,
+        name: "other",
+        lifecycle: { preStop: { tcpSocket: { port: 8_080 } }, postStart: { httpGet: { port: "http" } } },
+      },
+    ],
+  }),
+  "no iptables capabilities, a debug image": annotated({
+    ...{ "sidecar.istio.io/proxyImageType": "distroless", "istio.io/reroute-virtual-interfaces": "net3" },
+    ...{ "traffic.sidecar.istio.io/includeInboundPorts": "", "traffic.sidecar.istio.io/includeOutboundIPRanges": "" },
+  }),
 };

@@ -53,7 +53,7 @@ describe.runIf(hasCluster()).each(runtimes())(
         );
         expect([code, stderr]).toEqual([
           0,
-          expect.stringMatching(/EDS: no names given, asked for the \d+ that CDS refer to/),
+          expect.stringMatching(/EDS: no names given, asked for the \d+ that CDS refers to/),
         ]);
         const answers = JSON.parse(stdout) as readonly { readonly resources: readonly Record<string, unknown>[] }[];
         const [clusters, endpoints, routes, names] = answers.map(({ resources }) => JSON.stringify(resources));

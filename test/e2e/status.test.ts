@@ -86,6 +86,11 @@ describe.each(runtimes())("a look at running agents on $name", (runtime) => {
     expect(await watching.ended).toEqual({ code: 0, signal: null });
     expect(watching.stdout()).not.toContain("\u001b");
     expect(watching.stderr()).toBe("");
+    const line = `${runtime.command.join(" ")} status --watch "$1" | head -1`;
+    const shell = { name: "sh", command: ["sh"] };
+    await using pipe = start(shell, ["-c", line, "sh", folder], { cwd: temporary }); // head leaves after its line
+    expect([await pipe.ended, pipe.stderr()]).toEqual([{ code: 0, signal: null }, ""]);
+    expect(pipe.stdout()).toMatch(/^ready [^\n]*\n$/);
   });
 
   test("not ready: exit code 1, the cause with its kind, and the log has the line once however often it is asked", async () => {

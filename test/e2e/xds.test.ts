@@ -77,7 +77,7 @@ describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtim
         "",
       ]);
       expect(stderr).toBe(
-        "EDS: no names given, asked for the 1 that CDS refer to\nRDS: no names given, asked for the 1 that LDS refer to\n" +
+        "EDS: no names given, asked for the 1 that CDS refers to\nRDS: no names given, asked for the 1 that LDS refers to\n" +
           "SDS: no names given, asked for the 1 that LDS and CDS refer to\n",
       );
       expect(code).toBe(0);
@@ -108,6 +108,13 @@ describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtim
     );
     const { code, stdout } = await xds("get", "-f", "request.yaml", ...server());
     expect([code, stdout]).toEqual([0, expect.stringMatching(/^EDS +other /m)]);
+    for (const words of [
+      ["--node-id", "other"],
+      ["-n", "shop"],
+    ]) {
+      const ignored = await xds("get", "-f", "request.yaml", ...words, ...server());
+      expect([ignored.code, ignored.stderr]).toEqual([2, expect.stringContaining('the node stands in "request.yaml"')]);
+    }
     const foreign = { node: { id: "sidecar~10.0.0.1~a.b~c", metadata: { NAMESPACE: "other" } }, typeUrl };
     await writeFile(join(folder, "foreign.yaml"), JSON.stringify(foreign));
     const refused = await xds("get", "-f", "foreign.yaml", ...server());
@@ -375,6 +382,8 @@ describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtim
     expect(JSON.parse(last)).toMatchObject({ resources: [{ name: "web" }], removed: ["fixed"] });
     const failed = await xds("record", "long.jsonl", "-a", "127.0.0.1:1", "--plaintext");
     expect([failed.code, await lines()]).toEqual([1, expect.objectContaining({ length: 3 })]);
+    const limited = await xds("record", "long.jsonl", "--follow", "--timeout", "5s", ...server());
+    expect([limited.code, limited.stderr]).toEqual([2, expect.stringContaining("Cannot use --timeout with --follow")]);
     await plane.reload();
   });
 

@@ -78,6 +78,17 @@ describe.skipIf(why !== undefined).each(runtimes())("what cannot be done, by $na
     expect(seen).toMatch(/ended with 3: planted failure \[REDIRECT_FAILED\]\ncode 1\n0\n0\n$/);
   });
 
+  test("where a route fails, by nft, the tables of an earlier run stay", async () => {
+    const script = '#!/bin/sh\n[ "$1" = -V ] && exit 0\necho "planted failure" >&2\nexit 3\n';
+    await writeFile(join(folder, "planted"), script, { mode: 0o755 });
+    const seen = await inNamespace(
+      runtime,
+      `pilotboat iptables -i '*' -o 8443 --native-nftables; nft list ruleset inet >${folder}/before; mv ${folder}/planted ${folder}/ip
+pilotboat iptables -i '*' --dual-stack --native-nftables; nft list ruleset inet | diff ${folder}/before - && grep -c 8443 ${folder}/before`,
+    );
+    expect(seen).toMatch(/^code 0\nError: .*planted failure \[REDIRECT_FAILED\]\ncode 1\n[1-9]\d*\n$/);
+  });
+
   test("other rules of an earlier run are replaced only when that is wanted", async () => {
     const other = "pilotboat iptables -i '*' -o 8443";
     const seen = await inNamespace(
