@@ -177,11 +177,12 @@ class Call implements ClientStream {
       () => {
         const cutShort = { code: Code.INTERNAL, details: "the server ended the stream within a message" };
         const { status } = last;
-        this.#end(stream, reader.isBetweenMessages || status.code !== Code.OK ? status : cutShort);
+        const isCutShort = !reader.isBetweenMessages && status.code === Code.OK;
+        this.#end(stream, last.refusal ?? (isCutShort ? cutShort : status));
       },
       (error) => {
         const status = error instanceof StatusError ? error : { code: Code.INTERNAL, details: describeError(error) };
-        this.#end(stream, status);
+        this.#end(stream, last.refusal ?? status);
       },
     );
     stream.once("close", () => {
@@ -222,11 +223,22 @@ class LastWords {
     return encodingOf(this.#headers);
   }
 
-  get status(): StreamStatus {
-    const told = statusOfTrailers(this.#trailers) ?? statusOfTrailers(this.#headers);
-    if (told !== undefined) return told;
-    const httpStatus = this.#headers[":status"] ?? 200;
+  /** What a server that does not speak gRPC means; what it sends are no messages. */
+  get refusal(): StreamStatus | undefined {
+    const { ":status": httpStatus = 200, "content-type": contentType } = this.#headers;
+    if (this.#told !== undefined) return undefined;
     if (httpStatus !== 200) return statusOfHttp(httpStatus);
+    if (contentType === undefined || contentType.startsWith("application/grpc")) return undefined;
+    return { code: Code.UNKNOWN, details: `the server does not speak gRPC: content-type "${contentType}"` };
+  }
+
+  get #told(): StreamStatus | undefined {
+    return statusOfTrailers(this.#trailers) ?? statusOfTrailers(this.#headers);
+  }
+
+  get status(): StreamStatus {
+    const said = this.#told ?? this.refusal;
+    if (said !== undefined) return said;
     if (this.#session.destroyed) return { code: Code.UNAVAILABLE, details: "Connection dropped" };
     return statusOfReset(this.#stream.rstCode ?? 0);
   }

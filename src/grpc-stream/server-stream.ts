@@ -1,5 +1,5 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { Code, type StreamStatus } from "../grpc/index.ts";
+import { Code, StatusError, type StreamStatus } from "../grpc/index.ts";
 import { type MessageHandler, MessageReader } from "./message-reader.ts";
 import { MessageWriter, type PieceWriter } from "./message-writer.ts";
 import { nextTurn, readMessages } from "./read-messages.ts";
@@ -44,9 +44,14 @@ export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHea
   stream.on("error", () => undefined); // "close" follows, and says the same
   return {
     read(handler, mostBytes) {
-      const limits = { mostBytes, encoding: () => encodingOf(headers) };
-      const read = readMessages(stream, new MessageReader(handler, limits));
-      return read.then(nextTurn).then(() => (stream.aborted ? NEVER : undefined)); // a reset looks like the end at first
+      const reader = new MessageReader(handler, { mostBytes, encoding: () => encodingOf(headers) });
+      return readMessages(stream, reader)
+        .then(nextTurn)
+        .then(() => {
+          if (stream.aborted) return NEVER; // a reset looks like the end at first
+          if (!reader.isBetweenMessages)
+            throw new StatusError(Code.INTERNAL, "the caller ended the stream within a message");
+        });
     },
     send: (message, onSent) => writer.send(message, onSent),
     begin: (length) => writer.begin(length),

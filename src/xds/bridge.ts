@@ -1,33 +1,18 @@
 import { type Clock, describeError, type Logger, type Metrics, oneLine } from "../base/index.ts";
 import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
-import {
-  type Keepalive,
-  type MessageHandler,
-  type PieceHandler,
-  type ServerStream,
-  TooLong,
-} from "../grpc-stream/index.ts";
+import { type Keepalive, type MessageHandler, type ServerStream, TooLong } from "../grpc-stream/index.ts";
 import { hideSecretsInText } from "../istio/index.ts";
 import type { Announcements } from "./announcements.ts";
 import type { UpstreamStream } from "./kept-stream.ts";
 import type { KeptStreams } from "./kept-streams.ts";
-import { RELAYED_BYTES, REQUESTS, RESPONSES } from "./metrics.ts";
+import { RELAYED_BYTES, REQUESTS } from "./metrics.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
-import { PassingResponse } from "./passing-response.ts";
-import { peekContents, peekRequest, peekResponse, type RequestFacts, type ResponseFacts, typeByStart } from "./peek.ts";
+import { peekRequest, type RequestFacts } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
-import { Rejections } from "./rejections.ts";
-import { type ResponseHook, ResponsePath, type StreamHook } from "./response-hooks.ts";
+import type { ResponseHook } from "./response-hooks.ts";
+import { Responses } from "./responses.ts";
 import { accountForEnd, cutOff, endByUpstream, peerGone, type StreamEnd } from "./stream-end.ts";
-import {
-  type Intercept,
-  isForwardable,
-  LISTENER_TYPE,
-  PEER_NAMES,
-  type Peer,
-  type UpstreamOptions,
-  WRAPPER_TYPE,
-} from "./types.ts";
+import { type Intercept, LISTENER_TYPE, type Peer, type UpstreamOptions } from "./types.ts";
 import { openUpstream } from "./upstream.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import type { Variant } from "./variant.ts";
@@ -61,8 +46,6 @@ export interface BridgeOptions {
   readonly clock: Clock;
 }
 
-const SLOW_SEND_MS = 10_000;
-
 /**
  * One stream of Envoy, or of a gRPC client, and its counterpart to the control plane, until either ends or `cut` aborts.
  * Never rejects.
@@ -84,8 +67,7 @@ class Bridge {
   #isOver = false;
   #wasConnected = false;
   #peer: Peer | undefined;
-  #responses: ResponsePath;
-  readonly #rejections: Rejections;
+  readonly #responses: Responses;
   /** Begins to read the peer's requests. */
   #readRequests = (): void => undefined;
 
@@ -94,8 +76,14 @@ class Bridge {
     this.#options = options;
     this.#peer = options.peer;
     this.#own = new OwnSubscriptions({ ...options, send: (message) => this.#send(message) });
-    this.#rejections = new Rejections(options.variant);
-    this.#responses = this.#pathThrough([]);
+    this.#responses = new Responses({
+      ...options,
+      downstream,
+      own: this.#own,
+      peer: () => this.#peer ?? "envoy",
+      watch: () => this.#watch,
+      send: (message) => this.#send(message),
+    });
   }
 
   get #watch(): UpstreamWatch {
@@ -122,7 +110,7 @@ class Bridge {
     const { variant, upstream, keepalive, kept, log, id } = this.#options;
     this.#watch.connecting(id);
     try {
-      const handler = this.#responseHandler();
+      const handler = this.#responses;
       const open = (to: MessageHandler): Promise<UpstreamStream> =>
         openUpstream({ variant, upstream, keepalive, handler: to, log });
       const onFailure = async (status: StreamStatus): Promise<void> =>
@@ -164,8 +152,7 @@ class Bridge {
     if (facts === undefined) return;
     this.#noteVerdict(facts);
     this.#watch.types.requested(this.#options.id, facts, message, this.#options.variant);
-    if (this.#responses.handles(facts.typeUrl)) this.#rejections.noteRequest(facts, message);
-    this.#responses.noteRequest(facts.typeUrl, message);
+    this.#responses.noteRequest(facts, message);
     if (facts.typeUrl === LISTENER_TYPE && this.#speaksForAgent()) this.#own.subscribeOnce();
   }
 
@@ -180,7 +167,7 @@ class Bridge {
       log.debug("stream of a gRPC client", { id, node: facts?.nodeId, userAgent: facts?.userAgent });
     } else {
       const found = hooks.map((hook) => this.#readOr(() => hook.forStream(variant, message)));
-      this.#responses = this.#pathThrough(found.filter((hook) => hook !== undefined));
+      this.#responses.useHooks(found.filter((hook) => hook !== undefined));
     }
     onPeer(this.#peer);
   }
@@ -222,85 +209,6 @@ class Bridge {
     this.#options.metrics.count(RELAYED_BYTES, { direction: "to_control_plane" }, message.length);
     this.#upstream?.send(message);
     this.#options.onRequest?.();
-  }
-
-  #responseHandler(): MessageHandler {
-    return {
-      message: (response) => this.#dispatch(response),
-      large: (start, length) => this.#passOn(start, length),
-    };
-  }
-
-  /** Undefined for a response that the agent itself has to read whole. */
-  #passOn(start: Buffer, length: number): PieceHandler | undefined {
-    const { variant, intercept, clock } = this.#options;
-    const typeUrl = typeByStart(variant, start);
-    if (typeUrl === undefined || typeUrl === WRAPPER_TYPE || !isForwardable(typeUrl)) return undefined;
-    if (intercept.has(typeUrl) || this.#responses.handles(typeUrl)) return undefined;
-    this.#noteResponse(length);
-    return new PassingResponse({
-      variant,
-      begin: () => this.#downstream.begin(length),
-      onRead: (facts, contents) => this.#watch.types.sent(facts, contents),
-      onSent: (facts, tookMs) => this.#noteSent(facts, tookMs),
-      now: () => clock.now(),
-    });
-  }
-
-  #noteResponse(bytes: number): void {
-    const { metrics, id } = this.#options;
-    metrics.count(RESPONSES);
-    metrics.count(RELAYED_BYTES, { direction: "to_envoy" }, bytes);
-    this.#watch.responded(id);
-  }
-
-  async #dispatch(message: Buffer): Promise<void> {
-    if (this.#isOver) return;
-    const { variant, id, log } = this.#options;
-    this.#noteResponse(message.length);
-    const facts = peekResponse(variant, message);
-    if (await this.#own.take(facts, message)) return;
-    if (!isForwardable(facts.typeUrl)) {
-      log.error(`Skipping forwarding type url ${facts.typeUrl} to Envoy as is not a valid Envoy type`, { id });
-      return;
-    }
-    await this.#responses.take(facts, message);
-  }
-
-  #pathThrough(hooks: readonly StreamHook[]): ResponsePath {
-    return new ResponsePath({
-      hooks,
-      forward: (facts, message) => this.#forward(facts, message),
-      refuse: (facts, reason) => this.#reject(facts, reason),
-    });
-  }
-
-  /** Answers the control plane in Envoy's place, which never sees the response. */
-  #reject({ typeUrl, nonce }: ResponseFacts, reason: string): void {
-    const { log, id } = this.#options;
-    const { message, versionInfo } = this.#rejections.encode(typeUrl, nonce, reason);
-    const shown = hideSecretsInText(reason);
-    log.warn("agent rejected a response", { id, typeUrl, nonce, rejection: shown });
-    const facts = { typeUrl, nonce, versionInfo, rejection: oneLine(shown, "; ") };
-    this.#watch.rejected(id, { typeUrl, nonce, versionInfo, message: facts.rejection });
-    this.#watch.types.requested(id, facts, message, this.#options.variant);
-    this.#send(message);
-  }
-
-  /** Resolves when the peer's side has room for more, or is gone. */
-  async #forward(facts: ResponseFacts, message: Buffer): Promise<void> {
-    if (this.#isOver) return;
-    const { clock, variant } = this.#options;
-    this.#watch.types.sent(facts, peekContents(variant, message));
-    const startMs = clock.now();
-    await this.#downstream.send(message);
-    this.#noteSent(facts, clock.now() - startMs);
-  }
-
-  #noteSent({ typeUrl }: ResponseFacts, tookMs: number): void {
-    const { log, id } = this.#options;
-    const who = PEER_NAMES[this.#peer ?? "envoy"];
-    if (tookMs > SLOW_SEND_MS) log.warn(`${who} was slow to take a response`, { id, typeUrl, tookMs });
   }
 
   #account(end: StreamEnd): void {

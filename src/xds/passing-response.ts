@@ -7,9 +7,9 @@ export interface PassingResponseOptions {
   readonly variant: Variant;
   /** Resolves when Envoy may be sent a message. */
   readonly begin: () => Promise<PieceWriter>;
-  /** Called when all of the response was read, before its last piece is sent. */
+  /** Called when all of the response was read, before its last piece is sent. What it throws withholds that. */
   readonly onRead: (facts: ResponseFacts, contents: ResponseContents) => void;
-  /** Called when all was sent, with the time from the first piece. */
+  /** Called when all was sent, with the time that Envoy kept it waiting. */
   readonly onSent: (facts: ResponseFacts, tookMs: number) => void;
   readonly now: () => number;
 }
@@ -18,13 +18,12 @@ export interface PassingResponseOptions {
 export class PassingResponse implements PieceHandler {
   readonly #options: PassingResponseOptions;
   readonly #scanner: ResponseScanner;
-  readonly #startMs: number;
+  #waitedMs = 0;
   #writer: PieceWriter | undefined;
 
   constructor(options: PassingResponseOptions) {
     this.#options = options;
     this.#scanner = new ResponseScanner(options.variant);
-    this.#startMs = options.now();
   }
 
   piece(bytes: Buffer, isLast: boolean): Promise<void> | void {
@@ -34,18 +33,24 @@ export class PassingResponse implements PieceHandler {
   }
 
   async #begin(bytes: Buffer, isLast: boolean): Promise<void> {
-    this.#writer = await this.#options.begin();
+    this.#writer = await this.#timed(this.#options.begin());
     await this.#write(this.#writer, bytes, isLast);
   }
 
   #write(writer: PieceWriter, bytes: Buffer, isLast: boolean): Promise<void> | void {
-    if (!isLast) return writer.write(bytes);
-    const { onRead, onSent, now } = this.#options;
     const { facts, contents } = this.#scanner;
-    onRead(facts, contents);
+    if (isLast) this.#options.onRead(facts, contents);
     const room = writer.write(bytes);
-    const done = (): void => onSent(facts, now() - this.#startMs);
-    if (room instanceof Promise) return room.then(done);
-    done();
+    const done = (): void => {
+      if (isLast) this.#options.onSent(facts, this.#waitedMs);
+    };
+    return room instanceof Promise ? this.#timed(room).then(done) : done();
+  }
+
+  async #timed<T>(waiting: Promise<T>): Promise<T> {
+    const startMs = this.#options.now();
+    const result = await waiting;
+    this.#waitedMs += this.#options.now() - startMs;
+    return result;
   }
 }
