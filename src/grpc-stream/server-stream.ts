@@ -35,7 +35,8 @@ const ANSWER = {
 };
 
 const CUT_SHORT: StreamStatus = { code: Code.UNAVAILABLE, details: "the stream ended within a message" };
-const NEVER = new Promise<void>(() => undefined);
+/** A new one each time: whatever waits for a promise that all share is kept as long as that. */
+const never = (): Promise<void> => new Promise(() => undefined);
 
 export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): ServerStream {
   const writer = new MessageWriter(stream, () => stream.respond(ANSWER, { waitForTrailers: true }));
@@ -48,7 +49,7 @@ export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHea
       return readMessages(stream, reader)
         .then(nextTurn)
         .then(() => {
-          if (stream.aborted) return NEVER; // a reset looks like the end at first
+          if (stream.aborted) return never(); // a reset looks like the end at first
           if (!reader.isBetweenMessages)
             throw new StatusError(Code.INTERNAL, "the caller ended the stream within a message");
         });
@@ -76,7 +77,7 @@ export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHea
       isFinished = true;
       stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     },
-    broken: closed.then(() => (isFinished ? NEVER : undefined)),
+    broken: closed.then(() => (isFinished ? never() : undefined)),
     closed,
   };
 }
