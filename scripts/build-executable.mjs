@@ -1,9 +1,10 @@
-// Compiles one self-contained executable, dist/pilotboat, with Bun.
+// Compiles one self-contained executable, dist/pilotboat, with Bun: `npm run build:executable [-- --platform linux/arm64]`.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundledPackages } from "./bundled.mjs";
+import { ARCHITECTURE, executableOf, takePlatforms } from "./package-words.mjs";
 
 const BUN = realpathSync("node_modules/.bin/bun");
 /** `.env` would set our variables, and `bunfig.toml` runs code: neither is ours, whatever folder we are started in. */
@@ -21,11 +22,15 @@ const FLAGS = [
 ];
 
 execFileSync(process.execPath, ["scripts/build-descriptors.mjs"], { stdio: "inherit" });
-const file = "dist/pilotboat";
+const [platform] = takePlatforms(process.argv.slice(2)).platforms;
+const isForeign = platform !== undefined && platform.architecture !== ARCHITECTURE;
+const file = isForeign ? executableOf(platform.architecture) : "dist/pilotboat";
 const folder = mkdtempSync(join(tmpdir(), "pilotboat-bun-"));
 const metafile = join(folder, "metafile.json");
 try {
-  const runtime = ["--compile-executable-path", deafRuntime(join(folder, "bun"))];
+  const original = isForeign ? foreignRuntime(platform.bun, folder) : BUN;
+  const target = isForeign ? [`--target=bun-${platform.name.replace("/", "-")}`] : [];
+  const runtime = ["--compile-executable-path", deafRuntime(original, join(folder, "bun")), ...target];
   execFileSync(BUN, ["build", ...FLAGS, ...runtime, `--metafile=${metafile}`, "src/main.ts", "--outfile", file], {
     stdio: ["ignore", "ignore", "inherit"],
   });
@@ -40,8 +45,8 @@ console.log(`${file}  ${(statSync(file).size / 1e6).toFixed(0)} MB`);
  * an inspector, writes a file, or stops being our program. Bun has no flag for that, and they may well be around: the application of
  * `pilotboat run -- bun …` is what they are for. Throws when this version of Bun has other names for them.
  */
-function deafRuntime(to) {
-  const bytes = readFileSync(BUN);
+function deafRuntime(from, to) {
+  const bytes = readFileSync(from);
   if (bytes.length < 2 ** 20) throw new Error("Bun is not installed: run npm ci again, without --ignore-scripts");
   for (const name of ["BUN_OPTIONS", "BUN_BE_BUN", "BUN_INSPECT", "BUN_BYTECODE_ORDER_OUT"]) {
     let at = bytes.indexOf(name);
@@ -50,6 +55,15 @@ function deafRuntime(to) {
   }
   writeFileSync(to, bytes, { mode: 0o755 });
   return to;
+}
+
+/** Bun's runtime for another processor, in this Bun's version, from its npm package. */
+function foreignRuntime(name, to) {
+  const version = execFileSync(BUN, ["--version"], { encoding: "utf8" }).trim();
+  const words = ["pack", "--silent", "--pack-destination", to, `@oven/bun-${name}@${version}`];
+  const archive = execFileSync("npm", words, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }).trim();
+  execFileSync("tar", ["-xzf", join(to, archive), "-C", to, "package/bin/bun"]);
+  return join(to, "package/bin/bun");
 }
 
 /** The source files of which something is in the executable, from Bun's report of its build. */

@@ -1,44 +1,62 @@
 // The proxy image as an OCI layout in dist/image/VARIANT, without Docker: `npm run build:image -- [distroless] [debug]`.
-// For this machine's processor; Dockerfile.proxy makes the same one with Docker, for others, too.
+// For this machine's processor; `--platform linux/amd64,linux/arm64` makes dist/image/VARIANT-amd64-arm64, one tag for both.
+// Dockerfile.proxy makes the same with Docker.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { ALTERNATIVES, ENVOY, FILES, FOLDERS, LINKS, PACKAGES, PROXY_ID, RUN } from "./image/contents.mjs";
 import { debianEntries } from "./image/debian.mjs";
 import { layoutIn } from "./image/layout.mjs";
-import { ARCHITECTURE, fetchedEnvoy, SECONDS } from "./package-words.mjs";
+import { ARCHITECTURE, executableOf, fetchedEnvoy, SECONDS, takePlatforms } from "./package-words.mjs";
 
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : ["distroless"];
+const { platforms, rest } = takePlatforms(process.argv.slice(2));
+const wanted = rest.length > 0 ? rest : ["distroless"];
+const own = { architecture: ARCHITECTURE };
 const unknown = wanted.find((name) => !Object.hasOwn(PACKAGES, name));
 if (unknown !== undefined) fail(`There is no variant "${unknown}"; there are: ${Object.keys(PACKAGES).join(", ")}`);
-for (const { from } of FILES)
-  if (!existsSync(from)) fail(`${from} is missing: run npm run build && npm run build:executable`);
-const envoy = fetchedEnvoy();
+const targets = platforms.length > 0 ? platforms : [own];
+for (const target of targets) {
+  const flag = target.name === undefined ? "" : ` -- --platform ${target.name}`;
+  for (const { from } of filesFor(target))
+    if (!existsSync(from)) fail(`${from} is missing: run npm run build && npm run build:executable${flag}`);
+}
 for (const variant of wanted) await build(variant);
 
 async function build(variant) {
-  const folder = `dist/image/${variant}`;
+  const folder = `dist/image/${[variant, ...platforms.map(({ architecture }) => architecture)].join("-")}`;
   const staged = `${folder}.tmp`;
   rmSync(staged, { recursive: true, force: true });
   mkdirSync(staged, { recursive: true });
   const layout = layoutIn(staged);
-  const base = [...(await debianEntries(PACKAGES[variant])), ...accounts()];
-  const layers = [
-    await layout.addLayer(withRoots(base), SECONDS),
-    await layout.addLayer([{ name: ENVOY, type: "file", mode: 0o755, file: envoy }], SECONDS),
-    await layout.addLayer(ownEntries(), SECONDS),
-  ];
-  const labels = labelsOf(variant);
-  const { digest } = layout.finish({ layers, config: configOf(labels), tag: variant, labels });
+  const images = [];
+  for (const target of targets) images.push(await addImage(layout, variant, target));
+  const { digest } = layout.finish(images, variant);
   rmSync(folder, { recursive: true, force: true });
   renameSync(staged, folder);
-  const megabytes = layers.map(({ size }) => (size / 1e6).toFixed(1));
-  console.log(
-    `${folder}  ${digest}  MB, compressed: base ${megabytes[0]}, Envoy ${megabytes[1]}, pilotboat ${megabytes[2]}`,
-  );
+  console.log(`${folder}  ${digest}`);
 }
 
-function ownEntries() {
+async function addImage(layout, variant, target) {
+  const { architecture } = target;
+  const envoy = fetchedEnvoy(target.envoy);
+  const packages = await debianEntries(PACKAGES[variant], architecture === ARCHITECTURE ? undefined : architecture);
+  const layers = [
+    await layout.addLayer(withRoots([...packages, ...accounts()]), SECONDS),
+    await layout.addLayer([{ name: ENVOY, type: "file", mode: 0o755, file: envoy }], SECONDS),
+    await layout.addLayer(ownEntries(target), SECONDS),
+  ];
+  const labels = labelsOf(variant);
+  const [base, ofEnvoy, ofOurs] = layers.map(({ size }) => (size / 1e6).toFixed(1));
+  console.log(`${variant} ${architecture}  MB, compressed: base ${base}, Envoy ${ofEnvoy}, pilotboat ${ofOurs}`);
+  return layout.addImage({ layers, config: configOf(labels, architecture, envoy), labels });
+}
+
+/** The executable is the one file that differs. */
+function filesFor({ architecture }) {
+  return FILES.map((file) => (file.from === "dist/pilotboat" ? { ...file, from: executableOf(architecture) } : file));
+}
+
+function ownEntries(target) {
   return [
-    ...FILES.map(({ from, to, mode }) => ({ name: to, type: "file", mode, file: from })),
+    ...filesFor(target).map(({ from, to, mode }) => ({ name: to, type: "file", mode, file: from })),
     ...LINKS.map(({ at, to }) => ({ name: at, type: "symlink", mode: 0o777, linkname: to })),
     ...FOLDERS.map((name) => ({
       name: name.replace("/var/run/", "/run/"),
@@ -94,7 +112,7 @@ function labelsOf(variant) {
   ]);
 }
 
-function configOf(labels) {
+function configOf(labels, architecture, envoy) {
   const [, envoyVersion = "unknown"] = /\/([^/]+)\/[^/]+\/envoy$/.exec(envoy) ?? [];
   const Env = [
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
@@ -102,7 +120,7 @@ function configOf(labels) {
     "PILOTBOAT_STOCK_ENVOY=adapt", // upstream's Envoy is in here on purpose
   ];
   const created = new Date(SECONDS * 1_000).toISOString();
-  return { created, architecture: ARCHITECTURE, os: "linux", config: { ...RUN, Env, Labels: labels } };
+  return { created, architecture, os: "linux", config: { ...RUN, Env, Labels: labels } };
 }
 
 function fail(text) {

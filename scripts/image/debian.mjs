@@ -1,6 +1,6 @@
 // Debian packages as the entries of a layer, without installing them: no maintainer script runs.
 import { execFile, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, posix } from "node:path";
 import { promisify } from "node:util";
@@ -16,15 +16,17 @@ const MERGED = /^\/(bin|sbin|lib|lib64)(?=\/)/;
 
 /**
  * The files of these packages in the release that apt is set up for: `{ name, type, mode, linkname?, content? }`, paths
- * absolute, sorted. Each package is described below /var/lib/dpkg/status.d, where scanners of images look.
+ * absolute, sorted; for another processor than this machine's where `architecture` names one. Each package is described below /var/lib/dpkg/status.d, where scanners of images look.
  */
-export async function debianEntries(packages) {
+export async function debianEntries(packages, architecture) {
   const folder = mkdtempSync(join(tmpdir(), "pilotboat-debian-"));
   chmodSync(folder, 0o755); // apt downloads as a user of its own
   try {
-    await download(packages, folder);
+    await download(packages, folder, architecture);
     const found = new Map();
-    for (const file of readdirSync(folder).sort()) {
+    for (const file of readdirSync(folder)
+      .filter((name) => name.endsWith(".deb"))
+      .sort()) {
       for (const entry of await entriesOf(join(folder, file))) found.set(entry.name, entry);
     }
     return [...found.values()];
@@ -33,12 +35,31 @@ export async function debianEntries(packages) {
   }
 }
 
-async function download(packages, cwd) {
-  const get = () => run("apt-get", ["-q", "download", ...packages], { cwd, timeout: 300_000 });
+async function download(packages, cwd, architecture) {
+  const options = architecture === undefined ? [] : foreignOptions(cwd, architecture);
+  const apt = (...words) => run("apt-get", [...options, "-q", ...words], { cwd, timeout: 300_000 });
+  const get = () => apt("download", ...packages);
   await get().catch(async () => {
-    await run("apt-get", ["-q", "update"], { timeout: 300_000 }); // a fresh container has no lists
+    await apt("update"); // a fresh container has no lists
     await get();
   });
+}
+
+/** Lists of apt's own for another processor, so that this machine's stay as they are. */
+function foreignOptions(folder, architecture) {
+  const [state, cache] = ["state", "cache"].map((name) => join(folder, name));
+  for (const place of [join(state, "lists/partial"), join(cache, "archives/partial")]) {
+    mkdirSync(place, { recursive: true });
+  }
+  writeFileSync(join(state, "status"), "");
+  const settings = {
+    "APT::Architecture": architecture,
+    "APT::Architectures": architecture,
+    "Dir::State": state,
+    "Dir::State::status": join(state, "status"),
+    "Dir::Cache": cache,
+  };
+  return Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
 }
 
 async function entriesOf(deb) {

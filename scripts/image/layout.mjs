@@ -9,6 +9,7 @@ import { pack } from "tar-stream";
 
 const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG = "application/vnd.oci.image.config.v1+json";
+const INDEX = "application/vnd.oci.image.index.v1+json";
 const LAYER = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /** A place for blobs below `folder`. */
@@ -36,20 +37,25 @@ export function layoutIn(folder) {
       renameSync(staged, join(blobs, digest));
       return { mediaType: LAYER, digest: `sha256:${digest}`, size, diffId: `sha256:${tarHash.digest("hex")}` };
     },
-    /** `config`: the image's configuration without its layers. Writes the index; returns the manifest's descriptor. */
-    finish({ layers, config, tag, labels }) {
+    /** `config`: the image's configuration without its layers. Returns the manifest's descriptor, with its platform. */
+    addImage({ layers, config, labels }) {
       const rootfs = { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) };
       const described = addJson(CONFIG, { ...config, rootfs });
       const plain = layers.map(({ diffId: _, ...layer }) => layer);
       const manifest = addJson(MANIFEST, {
         ...{ schemaVersion: 2, mediaType: MANIFEST, config: described, layers: plain, annotations: labels },
       });
-      const platform = { architecture: config.architecture, os: config.os };
+      return { ...manifest, platform: { architecture: config.architecture, os: config.os } };
+    },
+    /** Writes the index. Several images become one tag, of which a runtime takes that of its platform. Returns what the tag leads to. */
+    finish(images, tag) {
       const annotations = { "org.opencontainers.image.ref.name": tag };
-      const index = { schemaVersion: 2, manifests: [{ ...manifest, platform, annotations }] };
+      const nested = () => addJson(INDEX, { schemaVersion: 2, mediaType: INDEX, manifests: images });
+      const tagged = images.length === 1 ? images[0] : nested();
+      const index = { schemaVersion: 2, manifests: [{ ...tagged, annotations }] };
       writeFileSync(join(folder, "index.json"), JSON.stringify(index));
       writeFileSync(join(folder, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
-      return manifest;
+      return tagged;
     },
   };
 }

@@ -25,7 +25,8 @@ test("every blob has the digest that names it, and nothing else is left", async 
   const layout = layoutIn(folder);
   const layers = [await layout.addLayer([FILE, LINK], 0)];
   const config = { architecture: "amd64", os: "linux", config: {} };
-  const manifest = layout.finish({ layers, config, tag: "v1", labels: { "org.opencontainers.image.title": "x" } });
+  const image = layout.addImage({ layers, config, labels: { "org.opencontainers.image.title": "x" } });
+  const manifest = layout.finish([image], "v1");
   const blobs = await readdir(join(folder, "blobs/sha256"));
   expect(blobs).toHaveLength(3);
   for (const name of blobs) {
@@ -34,4 +35,18 @@ test("every blob has the digest that names it, and nothing else is left", async 
   expect((await readdir(folder)).sort()).toEqual(["blobs", "index.json", "oci-layout"]);
   const index = JSON.parse(await readFile(join(folder, "index.json"), "utf8"));
   expect(index.manifests).toMatchObject([{ ...manifest, platform: { architecture: "amd64", os: "linux" } }]);
+});
+
+test("images for several platforms are one tag", async () => {
+  const layout = layoutIn(folder);
+  const layers = [await layout.addLayer([FILE], 0)];
+  const images = ["amd64", "arm64"].map((architecture) =>
+    layout.addImage({ layers, config: { architecture, os: "linux", config: {} }, labels: {} }),
+  );
+  const { digest } = layout.finish(images, "v1");
+  const index = JSON.parse(await readFile(join(folder, "index.json"), "utf8"));
+  expect(index.manifests).toMatchObject([{ digest, annotations: { "org.opencontainers.image.ref.name": "v1" } }]);
+  const nested = JSON.parse(await readFile(join(folder, "blobs", digest.replace(":", "/")), "utf8"));
+  expect(nested.manifests).toEqual(images);
+  expect(images.map(({ platform }) => platform.architecture)).toEqual(["amd64", "arm64"]);
 });
