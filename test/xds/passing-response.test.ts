@@ -117,3 +117,19 @@ test.each([["sotw", SOTW] as const, ["delta", DELTA] as const])(
     expect(sent).toEqual([{ nonce: "n", tookMs: 43 }]);
   },
 );
+
+test("a name table of 5 MB is the agent's, whatever its size: the handler has it whole, and Envoy has none of it", async () => {
+  const lengths: number[] = [];
+  const take = async (table: Uint8Array): Promise<void> => void lengths.push(table.length);
+  await using istiod = await startFakeIstiod();
+  await using rig = await startRig(istiod.port, { intercept: { [NDS]: take } });
+  const envoy = rig.connect().open("sotw");
+  envoy.request({ typeUrl: CDS });
+  await expect.poll(() => istiod.streams[0]?.requests.length).toBe(1);
+  const table = any("istio.networking.nds.v1.NameTable", Buffer.alloc(5_000_000, 1));
+  istiod.streams[0]?.sendRaw(message([1, "v"], [2, table], [4, NDS], [5, "names"]));
+  istiod.streams[0]?.sendRaw(response(10, "behind"));
+  await expect.poll(() => envoy.responses.map(({ nonce }) => nonce)).toEqual(["behind"]);
+  expect(lengths).toEqual([5_000_000]);
+  await expect.poll(() => istiod.streams[0]?.requests.at(-1)).toMatchObject({ typeUrl: NDS, responseNonce: "names" });
+});
