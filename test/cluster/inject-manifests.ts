@@ -249,7 +249,7 @@ export const MANIFESTS: Readonly<Record<string, unknown>> = {
   "a scheme of Prometheus": annotated({
     ...{ "prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/scheme": "https" },
   }),
-  "a probe with a host, HTTPS and a name of a port that two have": annotated(NOT_NATIVE, {
+  "a probe with a host, HTTPS and the name of a port": annotated(NOT_NATIVE, {
     containers: [
       {
         ...APP,
@@ -258,11 +258,6 @@ export const MANIFESTS: Readonly<Record<string, unknown>> = {
           periodSeconds: 3,
         },
         readinessProbe: { httpGet: { path: "/r?q=1", port: 8_080 }, terminationGracePeriodSeconds: 5 },
-      },
-      {
-        ...PROBED,
-        name: "other",
-        lifecycle: { preStop: { tcpSocket: { port: 8_080 } }, postStart: { httpGet: { port: "http" } } },
       },
     ],
   }),
