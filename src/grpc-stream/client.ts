@@ -104,57 +104,69 @@ class Call implements ClientStream {
     const { connectLimitMs } = this.#options;
     const stop = this.#stop.signal;
     const limit = setTimeout(() => this.#stop.abort(), connectLimitMs);
+    let socket: Socket | undefined;
     try {
-      const socket = await connectHttp2(this.#options, stop).catch((error) => {
-        const reason = describeError(error);
-        const isLate = stop.aborted && !this.#isOver;
-        const details = isLate ? `no connection within ${Math.ceil(connectLimitMs / 100) / 10}s: ${reason}` : reason;
-        throw new StatusError(Code.UNAVAILABLE, details);
-      });
+      socket = await connectHttp2(this.#options, stop);
       if (this.#isOver) return void socket.destroy();
-      this.#speak(socket, stop);
+      this.#speak(socket);
       await this.connected;
     } catch (error) {
-      this.#finish(error instanceof StatusError ? error : { code: Code.UNAVAILABLE, details: describeError(error) });
+      const reason = stop.aborted ? this.#late(describeError(error)) : describeError(error);
+      this.#finish({ code: Code.UNAVAILABLE, details: reason });
+      this.#session?.destroy();
+      socket?.destroy();
     } finally {
       clearTimeout(limit);
     }
   }
 
-  #speak(socket: Socket, stop: AbortSignal): void {
-    const { tls, authority, keepalive, connectLimitMs } = this.#options;
-    const session = connect(`${tls === "plaintext" ? "http" : "https"}://${authority}`, {
+  #late(reason: string): string {
+    return `no connection within ${Math.ceil(this.#options.connectLimitMs / 100) / 10}s: ${reason}`;
+  }
+
+  #speak(socket: Socket): void {
+    const { tls, keepalive } = this.#options;
+    // the URL is none that anybody sees: the authority stands in the request
+    const session = connect(tls === "plaintext" ? "http://localhost" : "https://localhost", {
       createConnection: () => socket,
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
       maxSessionMemory: Number.MAX_SAFE_INTEGER, // requests wait in it without bound
     });
     this.#session = session;
+    const last = new LastWords(session);
     let isUp = false;
-    const lost = (details: string): void => {
-      this.#finish({ code: Code.UNAVAILABLE, details });
-      session.destroy();
+    const lost = (reason: string): void => {
+      last.loss ??= reason;
+      session.destroy(); // which closes the stream, and that ends the call
     };
-    stop.addEventListener("abort", () => {
-      if (isUp || this.#isOver) return;
-      const within = `no connection within ${Math.ceil(connectLimitMs / 100) / 10}s`;
-      this.#finish({ code: Code.UNAVAILABLE, details: `${within}: the address does not answer` });
-      session.destroy();
+    this.#stop.signal.addEventListener("abort", () => {
+      if (!isUp) lost(this.#late("the address does not answer"));
     });
-    session.once("connect", () => session.setLocalWindowSize(WINDOW_BYTES));
+    session.once("connect", () => {
+      if (!session.destroyed) session.setLocalWindowSize(WINDOW_BYTES); // a call that is closed by then has none
+    });
     session.once("remoteSettings", () => {
       isUp = true;
       this.#setConnected(true);
     });
-    const closed = (): void =>
-      lost(isUp ? "Connection dropped" : "the server closed the connection before HTTP/2 was set up");
+    session.on("goaway", (code, _, words) => {
+      const said =
+        words
+          ?.toString()
+          .replace(/[^ -~]+/g, " ")
+          .slice(0, MOST_WORDS) ?? "";
+      if (code !== 0) lost(`the server ended the connection with GOAWAY ${code}${said === "" ? "" : `: ${said}`}`);
+    });
     socket.on("error", (error) => lost(describeError(error)));
     session.on("error", (error: Error) => lost(describeError(error)));
-    session.once("close", () => setImmediate(closed)); // after the end of its stream
+    session.once("close", () =>
+      lost(isUp ? "Connection dropped" : "the server closed the connection before HTTP/2 was set up"),
+    );
     if (keepalive !== undefined) keepAlive(session, keepalive, () => lost("the server does not answer pings"));
-    this.#call(session);
+    this.#call(session, last);
   }
 
-  #call(session: ClientHttp2Session): void {
+  #call(session: ClientHttp2Session, last: LastWords): void {
     const { method, authority, headers, handler, mostMessageBytes } = this.#options;
     const stream = session.request({
       ...manyValued(headers),
@@ -165,32 +177,24 @@ class Call implements ClientStream {
       "user-agent": "grpc-pilotboat",
       te: "trailers",
     });
-    const last = new LastWords(stream, session);
+    last.follow(stream);
     const reader = new MessageReader(handler, { mostBytes: mostMessageBytes, encoding: () => last.encoding });
-    const read = readMessages(stream, reader);
+    const read = readMessages(stream, { push: (chunk) => (last.isGrpc ? reader.push(chunk) : last.notePage(chunk)) });
     const writer = new MessageWriter(stream);
     this.#writer = writer;
     for (const message of this.#waiting) void writer.send(message);
     this.#waiting = [];
     if (this.#isDone) writer.end();
-    read.then(nextTurn).then(
-      () => {
-        const cutShort = { code: Code.INTERNAL, details: "the server ended the stream within a message" };
-        const { status } = last;
-        const isCutShort = !reader.isBetweenMessages && status.code === Code.OK;
-        this.#end(stream, last.refusal ?? (isCutShort ? cutShort : status));
+    read.then(
+      async (how) => {
+        await nextTurn(); // trailers, or why the connection broke
+        this.#end(stream, last.status(how, reader.isBetweenMessages));
       },
       (error) => {
         const status = error instanceof StatusError ? error : { code: Code.INTERNAL, details: describeError(error) };
-        this.#end(stream, last.refusal ?? status);
+        this.#end(stream, status);
       },
     );
-    stream.once("close", () => {
-      // a broken connection closes its streams first, and says why a moment later
-      setImmediate(() => {
-        if (!stream.readableEnded) this.#end(stream, last.status);
-      });
-    });
   }
 
   #end(stream: ClientHttp2Stream, status: StreamStatus): void {
@@ -200,16 +204,25 @@ class Call implements ClientStream {
   }
 }
 
+/** Of a page, or of a GOAWAY, for a status. */
+const MOST_WORDS = 200;
+
 /** What the server has said about the end of a call so far. */
 class LastWords {
-  readonly #stream: ClientHttp2Stream;
+  /** What broke the connection. */
+  loss: string | undefined;
   readonly #session: ClientHttp2Session;
+  #stream: ClientHttp2Stream | undefined;
   #headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
   #trailers: IncomingHttpHeaders = {};
+  #page = "";
 
-  constructor(stream: ClientHttp2Stream, session: ClientHttp2Session) {
-    this.#stream = stream;
+  constructor(session: ClientHttp2Session) {
     this.#session = session;
+  }
+
+  follow(stream: ClientHttp2Stream): void {
+    this.#stream = stream;
     stream.on("error", () => undefined); // "close" follows, and says the same
     stream.once("response", (headers) => {
       this.#headers = headers;
@@ -223,32 +236,59 @@ class LastWords {
     return encodingOf(this.#headers);
   }
 
-  /** What a server that does not speak gRPC means; what it sends are no messages. */
-  get refusal(): StreamStatus | undefined {
-    const { ":status": httpStatus = 200, "content-type": contentType } = this.#headers;
-    if (this.#told !== undefined) return undefined;
-    if (httpStatus !== 200) return statusOfHttp(httpStatus);
-    if (contentType === undefined || contentType.startsWith("application/grpc")) return undefined;
-    return { code: Code.UNKNOWN, details: `the server does not speak gRPC: content-type "${contentType}"` };
+  /** Whether what the server sends are messages. */
+  get isGrpc(): boolean {
+    return this.#httpStatus === 200 && this.#contentType.startsWith("application/grpc");
   }
 
-  get #told(): StreamStatus | undefined {
-    return statusOfTrailers(this.#trailers) ?? statusOfTrailers(this.#headers);
+  /** Bytes that are no messages: the page of a gateway, most often. */
+  notePage(bytes: Buffer): void {
+    if (this.#page.length < MOST_WORDS) this.#page += bytes.toString("latin1", 0, MOST_WORDS);
   }
 
-  get status(): StreamStatus {
-    const said = this.#told ?? this.refusal;
-    if (said !== undefined) return said;
-    if (this.#session.destroyed) return { code: Code.UNAVAILABLE, details: "Connection dropped" };
-    return statusOfReset(this.#stream.rstCode ?? 0);
+  status(how: "ended" | "broken", isBetweenMessages: boolean): StreamStatus {
+    const told = statusOfTrailers(this.#trailers) ?? statusOfTrailers(this.#headers);
+    if (told !== undefined) return told.code === Code.OK && !isBetweenMessages ? CUT_SHORT : told;
+    if (!this.isGrpc && how === "ended") return this.#noGrpc();
+    if (this.loss !== undefined || this.#session.destroyed)
+      return { code: Code.UNAVAILABLE, details: this.loss ?? "Connection dropped" };
+    const resetCode = this.#stream?.rstCode ?? 0; // of a reset Node says first that the messages ended
+    if (how === "broken" || resetCode !== 0) return statusOfReset(resetCode);
+    return isBetweenMessages ? NO_STATUS : CUT_SHORT;
+  }
+
+  #noGrpc(): StreamStatus {
+    const page = this.#page
+      .replace(/[^!-~]+/g, " ")
+      .trim()
+      .slice(0, MOST_WORDS);
+    const { code, details } =
+      this.#httpStatus === 200
+        ? { code: Code.UNKNOWN, details: `the server does not speak gRPC: content-type "${this.#contentType}"` }
+        : statusOfHttp(this.#httpStatus);
+    return { code, details: page === "" ? details : `${details}: ${page}` };
+  }
+
+  get #httpStatus(): number {
+    return this.#headers[":status"] ?? 200;
+  }
+
+  get #contentType(): string {
+    return this.#headers["content-type"] ?? "application/grpc";
   }
 }
 
+const CUT_SHORT: StreamStatus = { code: Code.INTERNAL, details: "the server ended the stream within a message" };
+const NO_STATUS: StreamStatus = { code: Code.INTERNAL, details: "the server ended the stream without a status" };
+
+/** Of these HTTP/2 has one; the last counts. */
+const SINGLE: ReadonlySet<string> = new Set(["authorization", "user-agent", "host", "content-length", "age", "etag"]);
+
 function manyValued(headers: ClientStreamOptions["headers"]): Record<string, string[]> {
-  const many: Record<string, string[]> = {};
+  const many: Record<string, string[]> = Object.create(null);
   for (const [name, value] of headers) {
-    many[name] ??= [];
-    many[name].push(value);
+    const values = SINGLE.has(name) ? [] : (many[name] ?? []);
+    many[name] = [...values, value];
   }
   return many;
 }

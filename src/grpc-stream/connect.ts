@@ -1,5 +1,12 @@
 import { connect as connectTcp, type Socket } from "node:net";
-import { connectThrough, type EgressProxy, isProxied, lookupHost, splitHostPort } from "../base/index.ts";
+import {
+  connectThrough,
+  describeError,
+  type EgressProxy,
+  isProxied,
+  lookupHost,
+  splitHostPort,
+} from "../base/index.ts";
 import { type GrpcTls, secured } from "../grpc/index.ts";
 
 export interface ConnectOptions {
@@ -12,13 +19,16 @@ export interface ConnectOptions {
 /** The next address gets its chance when the one before has not answered by then. Source: RFC 8305 section 5. */
 const NEXT_ADDRESS_MS = 250;
 
+/** Of TCP, for a server that vanishes after it has said GOAWAY. */
+const KEEPALIVE_MS = 30_000;
+
 /**
  * A connection to a server of HTTP/2, over TLS or without. All addresses of its name are tried, the first that answers
  * wins. Rejects with the last failure; when `signal` aborts, with what kept it until then.
  */
 export async function connectHttp2({ address, tls, proxy }: ConnectOptions, signal: AbortSignal): Promise<Socket> {
   const isThroughProxy = proxy !== undefined && isProxied(address, proxy.except);
-  const secure = tls === "plaintext" ? undefined : secured(tls);
+  const secure = tls === "plaintext" ? undefined : prepared(tls);
   const near = hostAndPort(isThroughProxy ? proxy.address : address);
   const found = await answered(
     lookupHost(near.host, { signal }),
@@ -50,6 +60,14 @@ export async function connectHttp2({ address, tls, proxy }: ConnectOptions, sign
   );
 }
 
+function prepared(tls: GrpcTls): ReturnType<typeof secured> {
+  try {
+    return secured(tls);
+  } catch (error) {
+    throw new Error(`cannot prepare TLS: ${describeError(error)}`);
+  }
+}
+
 function hostAndPort(address: string): { readonly host: string; readonly port: number } {
   const split = splitHostPort(address);
   if (typeof split === "string") throw new Error(split);
@@ -68,7 +86,7 @@ function answered<T>(promise: Promise<T>, signal: AbortSignal, otherwise: string
 
 function dial(host: string, port: number, gone: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connectTcp({ host, port, noDelay: true });
+    const socket = connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS });
     const leave = (): void => void socket.destroy();
     gone.addEventListener("abort", leave, { once: true });
     socket.once("connect", () => {

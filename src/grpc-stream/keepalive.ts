@@ -1,23 +1,29 @@
 import type { Http2Session } from "node:http2";
+import { LONGEST_TIMER_MS } from "../base/index.ts";
 
 export interface Keepalive {
-  /** Idle time before a ping. */
+  /** From one ping's answer to the next ping, whatever else is sent. 0: no pings. */
   readonly intervalMs: number;
   /** Time to wait for the answer of a ping before the connection counts as dead. */
   readonly timeoutMs: number;
 }
 
-/** Pings the other side until the session closes, and calls `onDead` when a ping stays without an answer. */
+/** Pings the other side until the session is gone, and calls `onDead` when a ping stays without an answer. */
 export function keepAlive(session: Http2Session, { intervalMs, timeoutMs }: Keepalive, onDead: () => void): void {
-  let limit: NodeJS.Timeout | undefined;
-  const ping = (): void => {
-    if (session.destroyed || session.closed) return;
-    limit = setTimeout(onDead, timeoutMs);
-    session.ping(() => clearTimeout(limit));
+  if (intervalMs <= 0) return;
+  let timer: NodeJS.Timeout | undefined;
+  const after = (ms: number, then: () => void): void => {
+    clearTimeout(timer);
+    timer = setTimeout(then, Math.min(ms, LONGEST_TIMER_MS)).unref();
   };
-  const timer = setInterval(ping, intervalMs);
-  session.once("close", () => {
-    clearInterval(timer);
-    clearTimeout(limit);
-  });
+  const wait = (): void => {
+    if (!session.destroyed) after(intervalMs, ping);
+  };
+  const ping = (): void => {
+    if (session.destroyed) return;
+    after(timeoutMs, onDead);
+    session.ping(wait); // after a GOAWAY Node sends none, and answers at once: TCP's own keepalive remains
+  };
+  wait();
+  session.once("close", () => clearTimeout(timer));
 }

@@ -156,7 +156,7 @@ export class MessageReader {
   #finish(body: Body): Promise<void> | void {
     const message = joined(body);
     if (!body.isCompressed) return this.#handler.message(message);
-    return inflate(message, this.#limits).then((bytes) => this.#handler.message(bytes));
+    return decompress(message, this.#limits).then((bytes) => this.#handler.message(bytes));
   }
 }
 
@@ -166,19 +166,19 @@ function joined({ parts, collectedBytes }: Body): Buffer {
 }
 
 /** zlib is loaded for those who compress, which neither Envoy nor Istio does. */
-async function inflate(message: Buffer, { encoding, mostBytes }: ReaderLimits): Promise<Buffer> {
+async function decompress(message: Buffer, { encoding, mostBytes }: ReaderLimits): Promise<Buffer> {
   const name = encoding?.() ?? "identity";
   if (name === "identity")
     throw new StatusError(Code.INTERNAL, "a message is compressed, and the headers of its stream do not say how");
-  const { gunzipSync, inflateSync } = await import("node:zlib");
-  const inflateWith = new Map([
-    ["gzip", gunzipSync],
-    ["deflate", inflateSync],
+  const [{ promisify }, { gunzip, inflate }] = await Promise.all([import("node:util"), import("node:zlib")]);
+  const unpack = new Map([
+    ["gzip", gunzip],
+    ["deflate", inflate],
   ]).get(name);
-  if (inflateWith === undefined)
+  if (unpack === undefined)
     throw new StatusError(Code.UNIMPLEMENTED, `a message is compressed with "${name}"; known: gzip, deflate`);
   try {
-    return inflateWith(message, { maxOutputLength: mostBytes });
+    return await promisify(unpack)(message, { maxOutputLength: mostBytes });
   } catch (error) {
     if (systemCode(error) === "ERR_BUFFER_TOO_LARGE") throw new TooLong(`more than ${mostBytes}`, mostBytes);
     throw new StatusError(Code.INTERNAL, `a message cannot be decompressed: ${describeError(error)}`);

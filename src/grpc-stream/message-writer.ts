@@ -35,7 +35,7 @@ export class MessageWriter {
 
   /** Whether a message was begun and not completed. */
   get isWithinMessage(): boolean {
-    return this.#open !== undefined;
+    return this.#open !== undefined && this.#open.missingBytes > 0;
   }
 
   /** Bytes that the other side has not taken. */
@@ -62,16 +62,17 @@ export class MessageWriter {
     while (this.#open !== undefined && !this.#isOver) await this.#open.ended;
     const open = { missingBytes: length, ...settleable() };
     this.#open = open;
+    // who waits for its end comes first, in the order of asking
+    void open.ended.then(() => {
+      this.#open = undefined;
+    });
     if (this.#isOver) open.end();
     this.#write(header(length));
     return {
       write: (piece) => {
         open.missingBytes -= piece.length;
         this.#write(piece);
-        if (open.missingBytes === 0) {
-          this.#open = undefined;
-          open.end();
-        }
+        if (open.missingBytes === 0) open.end();
         return this.#room();
       },
     };

@@ -35,7 +35,7 @@ const ANSWER = {
 };
 
 const CUT_SHORT: StreamStatus = { code: Code.UNAVAILABLE, details: "the stream ended within a message" };
-/** A new one each time: whatever waits for a promise that all share is kept as long as that. */
+/** A promise of its own each time: one that is shared would keep whoever waits for it. */
 const never = (): Promise<void> => new Promise(() => undefined);
 
 export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): ServerStream {
@@ -43,16 +43,19 @@ export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHea
   let isFinished = false;
   const closed = new Promise<void>((resolve) => stream.once("close", resolve));
   stream.on("error", () => undefined); // "close" follows, and says the same
+  stream.once("aborted", () => {
+    if (!isFinished) stream.destroy(); // Node would wait for what the caller no longer takes
+  });
   return {
     read(handler, mostBytes) {
-      const reader = new MessageReader(handler, { mostBytes, encoding: () => encodingOf(headers) });
-      return readMessages(stream, reader)
-        .then(nextTurn)
-        .then(() => {
-          if (stream.aborted) return never(); // a reset looks like the end at first
-          if (!reader.isBetweenMessages)
-            throw new StatusError(Code.INTERNAL, "the caller ended the stream within a message");
-        });
+      const limits = { mostBytes, encoding: () => encodingOf(headers) };
+      const reader = new MessageReader(handler, limits);
+      return readMessages(stream, reader).then(async (how) => {
+        await nextTurn();
+        if (how === "broken" || stream.aborted) return never(); // a reset looks like the end at first
+        if (!reader.isBetweenMessages)
+          throw new StatusError(Code.INTERNAL, "the caller ended the stream within a message");
+      });
     },
     send: (message, onSent) => writer.send(message, onSent),
     begin: (length) => writer.begin(length),

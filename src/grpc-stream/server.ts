@@ -26,33 +26,44 @@ const FIRST_CALL_MS = 10_000;
  */
 export function serveGrpcStreams({ socket, methods, maxStreams, keepalive }: GrpcStreamServerOptions): Disposable {
   const sessions = new Set<ServerHttp2Session>();
+  /** By connection: who has made no call yet. */
   const silent = new Map<Socket, NodeJS.Timeout>();
+  /** By connection, its calls. */
+  const open = new WeakMap<Socket, number>();
   const server = createServer({
     settings: { maxConcurrentStreams: maxStreams, enablePush: false },
     maxSessionMemory: UNLIMITED, // what a stream may hold is the business of its method
   });
   let arriving: Socket | undefined;
+  let isOver = false;
   const speak = (connection: Socket): void => {
     clearTimeout(silent.get(connection));
     silent.delete(connection);
   };
+  const count = (connection: Socket, change: number): void =>
+    void open.set(connection, (open.get(connection) ?? 0) + change);
   server.on("session", (session) => {
     const connection = arriving; // the session of a connection is made at once
     sessions.add(session);
     session.on("error", () => session.destroy());
     session.once("close", () => sessions.delete(session));
-    if (connection !== undefined) session.once("stream", () => speak(connection));
     if (keepalive !== undefined) keepAlive(session, keepalive, () => session.destroy());
+    session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      const path = headers[":path"] ?? "";
+      const isCall = headers[":method"] === "POST" && /^application\/grpc\b/.test(headers["content-type"] ?? "");
+      if (!isCall || !Object.hasOwn(methods, path)) return refuse(stream, headers);
+      if (connection !== undefined) {
+        speak(connection);
+        count(connection, 1);
+        stream.once("close", () => count(connection, -1));
+      }
+      methods[path]?.(serverStream(stream, headers));
+    });
   });
   server.on("sessionError", () => undefined); // a client that does not speak HTTP/2 is no event
-  server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
-    const path = headers[":path"] ?? "";
-    const isCall = headers[":method"] === "POST" && /^application\/grpc\b/.test(headers["content-type"] ?? "");
-    if (isCall && Object.hasOwn(methods, path)) methods[path]?.(serverStream(stream, headers));
-    else refuse(stream, headers);
-  });
   socket.handOver(
     (connection) => {
+      if (isOver) return void connection.destroy();
       silent.set(
         connection,
         setTimeout(() => connection.destroy(), FIRST_CALL_MS),
@@ -62,10 +73,11 @@ export function serveGrpcStreams({ socket, methods, maxStreams, keepalive }: Grp
       server.emit("connection", connection);
       arriving = undefined;
     },
-    (connection) => (silent.has(connection) ? 1 : 0),
+    (connection) => (silent.has(connection) ? 2 : open.get(connection) ? 0 : 1),
   );
   return {
     [Symbol.dispose]() {
+      isOver = true;
       for (const connection of [...silent.keys()]) speak(connection);
       for (const session of sessions) session.destroy();
     },

@@ -5,12 +5,12 @@ import { Code, plainReason, type StreamStatus } from "../grpc/index.ts";
 export function statusOfTrailers(trailers: IncomingHttpHeaders): StreamStatus | undefined {
   const code = trailers["grpc-status"];
   if (code === undefined) return undefined;
-  const number = Number(code);
-  return {
-    code: Number.isInteger(number) ? number : Code.UNKNOWN,
-    details: decoded(String(trailers["grpc-message"] ?? "")),
-  };
+  const number = /^\d+$/.test(String(code)) ? Number(code) : Code.UNKNOWN;
+  const details = decoded(String(trailers["grpc-message"] ?? ""));
+  return { code: number > HIGHEST_CODE ? Code.UNKNOWN : number, details };
 }
+
+const HIGHEST_CODE = Code.UNAUTHENTICATED;
 
 /** How the messages that follow may be compressed; undefined for not at all. */
 export function encodingOf(headers: IncomingHttpHeaders): string | undefined {
@@ -52,8 +52,15 @@ const BY_RESET: ReadonlyMap<number, number> = new Map([
  * print `connect%20refused`. A blank at the end would make the header invalid.
  */
 export function trailersOf({ code, details }: StreamStatus): Record<string, string> {
-  const message = plainReason(details).replace(/[^ -~]+|%/g, percentEncoded);
+  const message = shortened(plainReason(details)).replace(/[^ -~]+|%/g, percentEncoded);
   return { "grpc-status": String(code), ...(message === "" ? {} : { "grpc-message": message }) };
+}
+
+/** Both sides refuse headers of more than some tens of kilobytes, and with them the status. */
+const MOST_DETAILS = 2_000;
+
+function shortened(text: string): string {
+  return text.length > MOST_DETAILS ? `${text.slice(0, MOST_DETAILS)}...` : text;
 }
 
 function percentEncoded(text: string): string {

@@ -39,7 +39,7 @@ export function sendableHeaders(
   const sendable: (readonly [string, string])[] = [];
   for (const { name, value, from } of headers) {
     const key = name.toLowerCase();
-    const text = key.endsWith("-bin") ? Buffer.from(value, "base64").toString("base64") : value;
+    const text = key.endsWith("-bin") ? Buffer.from(value, "base64").toString("base64") : value.trim();
     if (NAME.test(key) && TEXT.test(text) && !OF_THE_CONNECTION.has(key)) sendable.push([key, text]);
     else log.warn("call metadata left out: not a valid header", { variable: from, name });
   }

@@ -14,6 +14,7 @@ const ORDINARY_DEPARTURES = [
 const ORDINARY_RESETS = [
   "stream terminated by RST_STREAM with error code: NO_ERROR",
   "Received RST_STREAM with code 0",
+  "the server ended the stream without a status",
   "received prior goaway: code: NO_ERROR",
 ];
 

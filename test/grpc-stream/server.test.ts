@@ -99,6 +99,9 @@ test("no more streams of one connection are open than permitted", async () => {
   await expect.poll(() => streams.length).toBe(3);
   expect(session.remoteSettings.maxConcurrentStreams).toBe(3);
   streams[0]?.finish({ code: 0, details: "" });
+  await streams[0]?.closed;
+  const next = session.request({ ...CALL, ":path": "/a.B/Take" });
+  next.on("error", () => undefined).resume();
   await expect.poll(() => streams.length).toBe(4);
 });
 

@@ -1,0 +1,117 @@
+import { connect, createServer, type ServerHttp2Session } from "node:http2";
+import { connect as connectTcp } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { expect, onTestFinished, test } from "vitest";
+import { openGrpcStream } from "../../src/grpc-stream/client.ts";
+import { keepAlive } from "../../src/grpc-stream/keepalive.ts";
+import { MessageWriter } from "../../src/grpc-stream/message-writer.ts";
+import { statusOfTrailers, trailersOf } from "../../src/grpc-stream/status.ts";
+import { framed } from "./framed.ts";
+import { startH2 } from "./h2.ts";
+
+const GRPC = { ":status": 200, "content-type": "application/grpc" };
+
+function slowCall(address: string, got: Buffer[], more: object = {}) {
+  const call = openGrpcStream({
+    ...{ address, authority: address, tls: "plaintext", method: "/a.B/C", headers: [] },
+    ...{ connectLimitMs: 10_000, mostMessageBytes: 2 ** 20 },
+    handler: {
+      async message(bytes) {
+        got.push(bytes);
+        await delay(5); // a taker that is slower than the server
+      },
+    },
+    ...more,
+  });
+  onTestFinished(() => call.close());
+  return call;
+}
+
+test.each([[true], [false]])("everything before the trailers is taken, closed behind them: %s", async (closes) => {
+  const address = await startH2((stream) => {
+    stream.respond(GRPC, { waitForTrailers: true });
+    for (let count = 0; count < 10; count++) stream.write(framed(Buffer.alloc(1_000, count)));
+    stream.once("wantTrailers", () => {
+      stream.sendTrailers({ "grpc-status": "7", "grpc-message": "no more" });
+      if (closes) setImmediate(() => stream.session?.close());
+    });
+    stream.end();
+  });
+  const got: Buffer[] = [];
+  expect(await slowCall(address, got).status).toEqual({ code: 7, details: "no more" });
+  expect(got.map((bytes) => bytes[0])).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+});
+
+test.each(["constructor", "__proto__", "authorization"])("a header named %s costs nobody the call", async (name) => {
+  const address = await startH2((stream) => stream.respond({ ...GRPC, "grpc-status": "0" }, { endStream: true }));
+  const headers = [
+    [name, "a"],
+    [name, "b"],
+  ];
+  expect(await slowCall(address, [], { headers }).status).toEqual({ code: 0, details: "" });
+});
+
+test("an authority that no URL may have is sent, and a call that cannot be made leaves no connection", async () => {
+  const seen: unknown[] = [];
+  const sessions = new Set<ServerHttp2Session>();
+  const address = await startH2((stream, headers) => {
+    seen.push(headers[":authority"]);
+    if (stream.session !== undefined) sessions.add(stream.session as ServerHttp2Session);
+    stream.respond({ ...GRPC, "grpc-status": "0" }, { endStream: true });
+  });
+  expect(await slowCall(address, [], { authority: "::1" }).status).toEqual({ code: 0, details: "" });
+  expect(seen).toEqual(["::1"]);
+  expect((await slowCall(address, [], { headers: [["bad name", "x"]] }).status).code).toBe(14);
+  await expect.poll(() => [...sessions].filter((session) => !session.closed).length).toBe(0);
+});
+
+test("pings wait for their answer, stay away at 0, and come late with an interval beyond any timer", async () => {
+  let pings = 0;
+  const server = createServer();
+  server.on("session", (session) => session.on("ping", () => pings++));
+  server.on("stream", (stream) => stream.on("error", () => undefined).respond());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as { port: number };
+  const client = connect(`http://127.0.0.1:${port}`, { createConnection: () => connectTcp(port, "127.0.0.1") });
+  onTestFinished(() => client.destroy());
+  let isDead = false;
+  const dead = (): void => {
+    isDead = true;
+  };
+  await new Promise((resolve) => client.once("remoteSettings", resolve));
+  keepAlive(client, { intervalMs: 0, timeoutMs: 1_000 }, dead);
+  await delay(30);
+  expect(pings).toBe(0);
+  keepAlive(client, { intervalMs: 2 ** 40, timeoutMs: 2 ** 40 }, dead);
+  await delay(30);
+  expect(pings).toBe(0);
+  keepAlive(client, { intervalMs: 5, timeoutMs: 10_000 }, dead);
+  await expect.poll(() => pings).toBeGreaterThan(2);
+  expect(isDead).toBe(false);
+});
+
+test("what is no status is UNKNOWN, and a long reason is shortened", () => {
+  const codes = ["", "-1", "99", "0x1", "16"].map((code) => statusOfTrailers({ "grpc-status": code })?.code);
+  expect(codes).toEqual([2, 2, 2, 2, 16]);
+  const { "grpc-message": message = "" } = trailersOf({ code: 7, details: "ä".repeat(15_000) });
+  expect(message.length).toBeLessThan(16_000);
+});
+
+test("a message that begins after the stream was closed within another does not hang", async () => {
+  const address = await startH2((stream) => {
+    const writer = new MessageWriter(stream, () => stream.respond(GRPC));
+    void writer.begin(1_000).then(async (piece) => {
+      await piece.write(Buffer.alloc(10));
+      stream.destroy();
+      stream.once("close", async () => {
+        const next = await writer.begin(10);
+        await next.write(Buffer.alloc(10));
+        begun = true;
+      });
+    });
+  });
+  let begun = false;
+  await slowCall(address, []).status;
+  await expect.poll(() => begun).toBe(true);
+});
