@@ -175,10 +175,12 @@ describe("delta", () => {
       `listeners: [{ name: outbound, address: { socket_address: { address: 127.0.0.1, port_value: ${port} } } }]\n`;
     await using own = await startRig({ "mesh.yaml": listener(1) }, { onNews: (one) => void news.push(one) });
     const told = () => news.map(({ kind, ...more }) => [kind, more]);
-    const first = ["read", { isAgain: false, listeners: [{ name: "outbound", port: 1 }] }];
+    const first = ["read", { isAgain: false, listeners: [{ name: "outbound", port: 1 }], names: [] }];
     expect(told()).toEqual([first]);
     own.write("mesh.yaml", listener(2).replace("port_value", "portValue"));
-    await expect.poll(told).toEqual([first, ["read", { isAgain: true, listeners: [{ name: "outbound", port: 2 }] }]]);
+    await expect
+      .poll(told)
+      .toEqual([first, ["read", { isAgain: true, listeners: [{ name: "outbound", port: 2 }], names: [] }]]);
     own.write("mesh.yaml", "listeners: [\n");
     await expect
       .poll(told)
