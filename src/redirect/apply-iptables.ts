@@ -6,12 +6,14 @@ import {
   type Call,
   checkCalls,
   cleanupCalls,
+  GUARDRAILS_OFF,
+  hasGuardrails,
   hasSameShape,
   isEmptyState,
-  leftoverCalls,
   readSavedState,
   restoreText,
 } from "./iptables-texts.ts";
+import { leftoverCalls } from "./leftovers.ts";
 import { isCut } from "./programs.ts";
 import type { Xtables } from "./xtables.ts";
 
@@ -35,7 +37,9 @@ export async function applyIptables(capture: Capture, choices: Choices, xtables:
 
 /** Removes what is ours in a variant of iptables that is not the chosen one. Rejects with STOPPED or TIMEOUT. */
 export async function cleanUpIptables(capture: Capture, xtables: Xtables, log: Logger): Promise<void> {
-  await new Run({ ...capture, families: xtables.families }, xtables, log).cleanUp(true);
+  const run = new Run({ ...capture, families: xtables.families }, xtables, log);
+  await run.cleanUp(true);
+  await run.removeGuardrails();
 }
 
 interface Found {
@@ -65,6 +69,7 @@ class Run {
     }
     if (cleanupOnly) {
       await this.cleanUp(hasResidue);
+      if (hasResidue) await this.removeGuardrails();
       return nothing;
     }
     if (!isDifferent && !forceApply) return nothing;
@@ -139,6 +144,14 @@ class Run {
       for (const call of cleanupCalls(this.#rulesOf(family))) await this.#try(family, call, xtables);
       const saved = hasResidue ? await xtables.save(family) : undefined;
       for (const call of leftoverCalls(saved ?? "")) await this.#try(family, call, xtables);
+    }
+  }
+
+  /** Those of a run that was killed. */
+  async removeGuardrails(): Promise<void> {
+    for (const family of this.#capture.families) {
+      if (!hasGuardrails((await this.#xtables.save(family)) ?? "")) continue;
+      for (const call of GUARDRAILS_OFF) await this.#try(family, call);
     }
   }
 

@@ -1,5 +1,5 @@
 import { AgentError } from "../base/index.ts";
-import { type Programs, refusal } from "./programs.ts";
+import { isCut, type Programs, refusal } from "./programs.ts";
 
 /** Rejects with PROGRAM_NOT_FOUND, or REDIRECT_NOT_POSSIBLE for an nft before 1.0.1, whose transactions are not whole. */
 export async function checkNft(programs: Programs, isCni: boolean): Promise<void> {
@@ -23,4 +23,19 @@ export async function checkNft(programs: Programs, isCni: boolean): Promise<void
 export async function runNft(transaction: string, programs: Programs): Promise<void> {
   const ran = await programs.run("nft", ["-f", "-"], transaction);
   if (ran.code !== 0) throw refusal("Cannot change the rules", "nft", ran);
+}
+
+/** What nft lists of our tables; undefined where there are none, or no nft. Rejects with STOPPED or TIMEOUT. */
+export async function listNft(programs: Programs): Promise<string | undefined> {
+  const list = async (...what: string[]): Promise<string> => {
+    const ran = await programs.run("nft", ["list", ...what]).catch((error: unknown) => {
+      if (isCut(error)) throw error;
+      return undefined;
+    });
+    return ran?.stdout.toString("utf8") ?? "";
+  };
+  const tables = (await list("tables")).matchAll(/^table inet (istio-proxy-(?:nat|mangle|raw))$/gm);
+  const texts: string[] = [];
+  for (const [, table = ""] of tables) texts.push(await list("table", "inet", table));
+  return texts.length === 0 ? undefined : texts.join("");
 }

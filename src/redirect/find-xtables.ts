@@ -1,5 +1,7 @@
 import { AgentError, describeError, isStopped, type Logger } from "../base/index.ts";
 import type { Family } from "./capture.ts";
+import { hasGuardrails } from "./iptables-texts.ts";
+import { leftoverCalls } from "./leftovers.ts";
 import { isCut, type Programs, refusal } from "./programs.ts";
 import { needsLock, type XtablesVariant } from "./xtables.ts";
 
@@ -37,27 +39,37 @@ export async function findXtables(
 async function isInUse(legacy: string, nft: string, programs: Programs): Promise<boolean> {
   const saved = await savedBy(legacy, programs);
   if (OUR_CHAIN.test(saved) || !/^-A /m.test(saved)) return OUR_CHAIN.test(saved);
-  return !OUR_CHAIN.test(await savedBy(nft, programs).catch(emptyUnlessCut));
+  return !OUR_CHAIN.test((await savedBy(nft, programs).catch(undefinedUnlessCut)) ?? "");
 }
 
-/** The variant that was not chosen, where it has chains of ours: those of an earlier run that chose it. */
-export async function findOther(
+/** Variants besides the chosen one, or all where none was, that have something of an earlier run, whatever its settings. */
+export async function findOthers(
   family: Family,
-  chosen: XtablesVariant,
+  chosen: XtablesVariant | undefined,
   programs: Programs,
   log: Logger,
-): Promise<XtablesVariant | undefined> {
-  const name = `${PLAIN[family]}-${chosen.isLegacy ? "nft" : "legacy"}`;
-  const saved = await savedBy(name, programs).catch(emptyUnlessCut);
-  return OUR_CHAIN.test(saved) ? { name, ...(await versionOf(`${name}-save`, programs, log)) } : undefined;
+): Promise<XtablesVariant[]> {
+  const plain = PLAIN[family];
+  const [nft, legacy] = [`${plain}-nft`, `${plain}-legacy`];
+  const names = chosen === undefined ? [nft, legacy] : [chosen.isLegacy ? nft : legacy];
+  const found: XtablesVariant[] = [];
+  let isAnyHere = chosen !== undefined;
+  const look = async (name: string): Promise<void> => {
+    const saved = await savedBy(name, programs).catch(undefinedUnlessCut);
+    isAnyHere ||= saved !== undefined;
+    if (saved === undefined || !(leftoverCalls(saved).length > 0 || hasGuardrails(saved))) return;
+    found.push({ name, ...(await versionOf(`${name}-save`, programs, log)) });
+  };
+  for (const name of names) await look(name);
+  if (!isAnyHere) await look(plain); // whichever of them it is
+  return found;
 }
 
 const OUR_CHAIN = /^:ISTIO_/m;
 
 /** A variant that is missing has no rules. */
-function emptyUnlessCut(error: unknown): string {
+function undefinedUnlessCut(error: unknown): undefined {
   if (isCut(error)) throw error;
-  return "";
 }
 
 async function savedBy(name: string, programs: Programs): Promise<string> {

@@ -58,26 +58,11 @@ function onRule(action: "-C" | "-D", { table, chain, words }: Rule): Call {
   return ["-t", table, action, chain, ...words.split(/ +/)];
 }
 
-/** Calls that remove what iptables-save shows of our chains, and every jump to one, whatever settings made them. */
-export function leftoverCalls(saved: string): Call[] {
-  const state = [...readSavedState(saved)].flatMap(([table, chains]) =>
-    [...chains].map(([chain, rules]) => ({ table, chain, rules })),
-  );
-  const jumps = state.flatMap(({ table, rules }) =>
-    rules
-      .filter((rule) => / -j ISTIO_/.test(rule))
-      .map((rule) => ["-t", table, ...rule.split(" ").map((word, at) => (at === 0 ? "-D" : word))]),
-  );
-  const own = state.filter(({ chain }) => chain.startsWith("ISTIO_"));
-  return [
-    ...jumps,
-    ...own.map(({ table, chain }) => ["-t", table, "-F", chain]),
-    ...own.map(({ table, chain }) => ["-t", table, "-X", chain]),
-  ];
-}
+/** By it a guardrail is known from a rule of somebody else that drops the same. */
+const GUARDRAIL_MARK = ["-m", "comment", "--comment", "pilotboat-guardrail"];
 
 const GUARDED = ["INPUT", "FORWARD", "OUTPUT"].flatMap((chain) =>
-  ["tcp", "udp"].map((protocol) => ({ chain, words: ["-p", protocol, "-j", "DROP"] })),
+  ["tcp", "udp"].map((protocol) => ({ chain, words: ["-p", protocol, ...GUARDRAIL_MARK, "-j", "DROP"] })),
 );
 
 /** Calls that let no traffic through while the rules are replaced. */
@@ -98,6 +83,11 @@ export const GUARDRAILS_OFF: readonly Call[] = GUARDED.map(({ chain, words }) =>
   chain,
   ...words,
 ]);
+
+/** Whether iptables-save shows a guardrail: a run was killed while rules were replaced. */
+export function hasGuardrails(saved: string): boolean {
+  return saved.includes(GUARDRAIL_MARK.join(" "));
+}
 
 /** Rules by table and chain. */
 export type SavedState = ReadonlyMap<Table, ReadonlyMap<string, readonly string[]>>;

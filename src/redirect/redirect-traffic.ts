@@ -3,7 +3,8 @@ import { applyIptables, cleanUpIptables, type Undo } from "./apply-iptables.ts";
 import { checkNft, runNft } from "./apply-nft.ts";
 import { askMachine, MACHINE_FILES, type MachineFiles, servicesOf, uidOf } from "./ask-machine.ts";
 import type { Capture, Family, Machine, RedirectSettings } from "./capture.ts";
-import { findOther, findXtables } from "./find-xtables.ts";
+import { cleanUp, otherXtables } from "./clean-up.ts";
+import { findXtables } from "./find-xtables.ts";
 import { describeEnvironment, describeSettings } from "./narrate.ts";
 import { nftRules } from "./nft-rules.ts";
 import { nftCleanup, nftTransaction } from "./nft-texts.ts";
@@ -11,7 +12,7 @@ import { checkRights, type Programs, programsOf } from "./programs.ts";
 import { lacksDnsServers, readCapture } from "./read-capture.ts";
 import { addRoutes, checkIp, type RouteStep, removeRoutes, routeSteps } from "./routes.ts";
 import { checkRedirection } from "./self-check.ts";
-import { dryXtables, realXtables, writeDryRun, type XtablesVariant } from "./xtables.ts";
+import { dryXtables, realXtables, type Variants, writeDryRun, type XtablesVariant } from "./xtables.ts";
 
 export interface RedirectOptions {
   readonly settings: RedirectSettings;
@@ -82,16 +83,21 @@ async function changeRules(work: Work): Promise<void> {
   if (settings.nativeNftables) await checkNft(programs, settings.cniMode);
   const variants = settings.nativeNftables ? undefined : await findVariants(work);
   describe(work);
+  if (settings.cleanupOnly) return await removeRules(work, variants, steps);
   if (variants === undefined) return await changeNft(work, steps);
   const undo = await applyXtables(work, variants);
-  if (settings.cleanupOnly) await removeRoutes(steps, programs);
-  else await addRoutes(steps, programs, log).catch(async (error: unknown) => undo().then(() => Promise.reject(error)));
+  await addRoutes(steps, programs, log).catch(async (error: unknown) => undo().then(() => Promise.reject(error)));
+}
+
+async function removeRules(work: Work, variants: Variants | undefined, steps: readonly RouteStep[]): Promise<void> {
+  await cleanUp(work, variants, steps);
+  if (variants === undefined) work.log.info(`nftables rules programmed:\n${transactionOf(work)} \n`);
 }
 
 /** The rules come last: where a route cannot be added, those of an earlier run are still there. */
 async function changeNft(work: Work, steps: readonly RouteStep[]): Promise<void> {
-  const { settings, programs, log } = work;
-  const added = settings.cleanupOnly ? [] : await addRoutes(steps, programs, log);
+  const { programs, log } = work;
+  const added = await addRoutes(steps, programs, log);
   try {
     await runNft(transactionOf(work), programs.cleaning()); // whole in a moment; cut, nobody knew which rules are there
   } catch (error) {
@@ -100,7 +106,6 @@ async function changeNft(work: Work, steps: readonly RouteStep[]): Promise<void>
     );
     throw error;
   }
-  if (settings.cleanupOnly) await removeRoutes(steps, programs);
   log.info(`nftables rules programmed:\n${transactionOf(work)} \n`);
 }
 
@@ -108,24 +113,13 @@ function transactionOf({ settings, capture }: Work): string {
   return settings.cleanupOnly ? nftCleanup() : nftTransaction(nftRules(capture));
 }
 
-type Variants = Readonly<Partial<Record<Family, XtablesVariant>>>;
-
 async function applyXtables(work: Work, variants: Variants): Promise<Undo> {
   const { settings, capture, programs, log } = work;
-  if (settings.cleanupOnly || settings.reconcile) await cleanUpOthers(work, variants);
-  return await applyIptables(capture, settings, realXtables(variants, programs, log), log);
-}
-
-/** Rules of ours in the other variant would work beside those of this run. */
-async function cleanUpOthers({ settings, capture, programs, log }: Work, variants: Variants): Promise<void> {
-  if (settings.forceIptablesBinary !== "") return;
-  for (const family of capture.families) {
-    const chosen = variants[family];
-    const other = chosen && (await findOther(family, chosen, programs, log));
-    if (other === undefined) continue;
-    log.info(`Rules of an earlier run are in ${other.name}, too`);
-    await cleanUpIptables(capture, realXtables({ [family]: other }, programs, log), log);
+  if (settings.reconcile && settings.forceIptablesBinary === "") {
+    const others = await otherXtables(work, variants, capture.families);
+    for (const other of others) await cleanUpIptables(capture, other, log);
   }
+  return await applyIptables(capture, settings, realXtables(variants, programs, log), log);
 }
 
 /** The programs of the families whose rules are wanted: those of the other one need not be there. */

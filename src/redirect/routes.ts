@@ -1,6 +1,6 @@
 import { AgentError, describeError, type Logger } from "../base/index.ts";
 import type { Capture, Family } from "./capture.ts";
-import { type Programs, refusal } from "./programs.ts";
+import { isCut, type Programs, refusal } from "./programs.ts";
 
 /** Words of `ip`: what is added, and how it is removed. */
 export interface RouteStep {
@@ -79,6 +79,32 @@ async function isThere({ seen }: RouteStep, programs: Programs): Promise<boolean
   if (seen === undefined) return false;
   const { stdout } = await programs.run("ip", seen.list);
   return seen.as.test(stdout.toString("utf8"));
+}
+
+/**
+ * Removes what runs of any settings have added: the address, and each rule for one of these marks whose table has nothing but
+ * the way to `lo`. Without `ip` it does nothing: then no run of ours has added any. Rejects with STOPPED or TIMEOUT.
+ */
+export async function removeAllRoutes(marks: ReadonlySet<number>, programs: Programs, log: Logger): Promise<void> {
+  try {
+    await programs.run("ip", ["-6", "address", "del", "::6/128", "dev", "lo"]);
+  } catch (error) {
+    if (isCut(error)) throw error;
+    log.debug(`Cannot look for routes of an earlier run: ${describeError(error)}`);
+    return;
+  }
+  for (const family of ["-4", "-6"]) {
+    const rules = (await programs.run("ip", [family, "rule"])).stdout.toString("utf8");
+    for (const [, mark = "", table = ""] of rules.matchAll(
+      / fwmark (0x[0-9a-f]+)(?:\/0xffffffff)? lookup (\S+)\s*$/gm,
+    )) {
+      if (!marks.has(Number(mark))) continue;
+      const routes = (await programs.run("ip", [family, "route", "show", "table", table])).stdout.toString("utf8");
+      if (/^(?!local default dev lo\b)./m.test(routes)) continue;
+      await programs.run("ip", [family, "route", "del", "local", "default", "dev", "lo", "table", table]);
+      await programs.run("ip", [family, "rule", "del", "fwmark", mark, "lookup", table]); // last: it names the table
+    }
+  }
 }
 
 /** What is not there is fine, too. */

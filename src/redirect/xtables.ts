@@ -31,15 +31,14 @@ export interface XtablesVariant {
   readonly isLegacy: boolean;
 }
 
+/** By the family whose program it is. */
+export type Variants = Readonly<Partial<Record<Family, XtablesVariant>>>;
+
 const SAVE = "-save";
 const RESTORE = "-restore";
 
 /** Programs that are called for each step. */
-export function realXtables(
-  variants: Readonly<Partial<Record<Family, XtablesVariant>>>,
-  programs: Programs,
-  log: Logger,
-): Xtables {
+export function realXtables(variants: Variants, programs: Programs, log: Logger): Xtables {
   const families = (["IPv4", "IPv6"] as const).filter((family) => variants[family] !== undefined);
   const nameOf = (family: Family, end = ""): string => `${variants[family]?.name ?? ""}${end}`;
   const write = async (family: Family, end: string, words: Call, text?: string): Promise<void> => {

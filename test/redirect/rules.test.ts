@@ -2,13 +2,8 @@ import { expect, test } from "vitest";
 import { readSettings } from "../../src/cli/iptables-settings.ts";
 import type { RedirectSettings } from "../../src/redirect/capture.ts";
 import { iptablesRules } from "../../src/redirect/iptables-rules.ts";
-import {
-  cleanupCalls,
-  hasSameShape,
-  leftoverCalls,
-  readSavedState,
-  restoreText,
-} from "../../src/redirect/iptables-texts.ts";
+import { cleanupCalls, hasSameShape, readSavedState, restoreText } from "../../src/redirect/iptables-texts.ts";
+import { leftoverCalls, listedMarks, savedMarks } from "../../src/redirect/leftovers.ts";
 import { nftRules } from "../../src/redirect/nft-rules.ts";
 import { nftTransaction } from "../../src/redirect/nft-texts.ts";
 import { readCapture } from "../../src/redirect/read-capture.ts";
@@ -93,6 +88,31 @@ test("what another run left is found by the names of its chains, and the rules o
     "-t nat -F ISTIO_OLD",
     "-t nat -X ISTIO_OLD",
   ]);
+});
+
+test("the marks of TPROXY are read from what iptables-save and nft print, and of equal rules one goes for each run", () => {
+  const save = (mark: string): string =>
+    `-A PREROUTING -p tcp -m mark --mark ${mark} -j CONNMARK --save-mark --nfmask 0xffffffff`;
+  const saved = `*mangle
+:ISTIO_INBOUND - [0:0]
+-A PREROUTING -p tcp -j ISTIO_INBOUND
+${save("0x4d")}
+${save("0x4d")}
+${save("0x9")}
+-A ISTIO_INBOUND -p tcp -m mark --mark 0x4d -j RETURN
+-A ISTIO_INBOUND -i lo -p tcp -m mark ! --mark 0x53a -j RETURN
+COMMIT
+`;
+  expect(savedMarks(saved)).toEqual([77]);
+  const removed = leftoverCalls(saved).map((call) => call.join(" "));
+  expect(removed.filter((call) => call.includes("CONNMARK"))).toEqual([
+    `-t mangle ${save("0x4d").replace("-A", "-D")}`,
+  ]);
+  expect(savedMarks(saved.replaceAll("ISTIO_INBOUND", "OTHERS"))).toEqual([]);
+  const listed = `	meta l4proto tcp meta mark 0x0000004d counter packets 0 bytes 0 return
+	iifname "lo" meta l4proto tcp meta mark != 0x0000053a counter packets 0 bytes 0 return
+`;
+  expect(listedMarks(listed)).toEqual([77]);
 });
 
 test("the state is the same with rules of others, and another one with more of ours", () => {

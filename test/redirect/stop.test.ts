@@ -91,14 +91,24 @@ iptables-nft-save -t nat | grep ^- | cmp - '${folder}/old' && iptables-nft -t fi
     expect(seen).toBe("code 0\nError: Stopped: received signal SIGTERM [STOPPED]\ncode 1\ncode 0\n");
   });
 
+  test("guardrails of a run that was killed go with a clean-up", { timeout: 60_000 }, async () => {
+    await wrap("iptables-nft", "*'-F ISTIO_OUTPUT'*", `mkdir '${folder}/reached' 2>/dev/null && kill -9 $PPID`);
+    const seen = await inNamespace(
+      runtime,
+      `wrapped iptables -i '*'; (wrapped iptables -i '*' -o 8443 --reconcile) 2>/dev/null; iptables-nft -S | grep -c DROP
+wrapped iptables --cleanup-only\n${LEFT}`,
+    );
+    expect(seen).toMatch(/^code 0\n(?:Killed\n)?code 137\n6\ncode 0\n$/); // some shells say it
+  });
+
   test("a guardrail that stays is an error that says how to remove it", { timeout: 60_000 }, async () => {
-    await wrap("iptables-nft", "*'-D OUTPUT -p udp -j DROP'*", "echo planted failure >&2; exit 4");
+    await wrap("iptables-nft", "*'-D OUTPUT -p udp'*", "echo planted failure >&2; exit 4");
     const seen = await inNamespace(
       runtime,
       `wrapped iptables -i '*'; wrapped iptables -i '*' -o 8443 --reconcile\niptables-nft -t filter -S`,
     );
     expect(seen).toMatch(
-      /^code 0\nError: Cannot remove the guardrails, so that no TCP and no UDP passes in this network namespace.*planted failure.*\[REDIRECT_FAILED\]\n {2}hint: Run as root: iptables-nft -t filter -D OUTPUT -p udp -j DROP\ncode 1\n/,
+      /^code 0\nError: Cannot remove the guardrails, so that no TCP and no UDP passes in this network namespace.*planted failure.*\[REDIRECT_FAILED\]\n {2}hint: Run as root: iptables-nft -t filter -D OUTPUT -p udp -m comment --comment pilotboat-guardrail -j DROP\ncode 1\n/,
     );
     expect(seen.match(/-j DROP$/gm)).toHaveLength(2); // the line of the hint, and the rule that stayed
   });
