@@ -9,48 +9,45 @@ export interface ByteTaker {
  * Gives everything that arrives on a stream to the taker, and asks the other side for more only when it was taken.
  * Resolves once all was taken: with "ended" after the other side's last byte, with "broken" where the stream closes
  * before. Rejects with what the taker throws; nothing is read after that.
+ *
+ * Pieces are fetched, not received: on Bun a stream that is paused goes on to open the other side's window.
  */
 export function readMessages(stream: Http2Stream, taker: ByteTaker): Promise<"ended" | "broken"> {
   return new Promise((resolve, reject) => {
-    let waiting: Promise<void> | undefined;
-    let isOver = false;
+    let isTaking = false;
+    let over: "ended" | "broken" | undefined;
     const fail = (error: unknown): void => {
-      isOver = true;
-      stream.off("data", take).resume(); // what still comes is thrown away, or the stream would never close
+      isTaking = true; // for good
+      stream.off("readable", take).resume(); // what still comes is thrown away, or the stream would never close
       reject(error);
     };
-    const take = (chunk: Buffer): void => {
+    const take = (): void => {
+      if (isTaking) return;
       try {
-        if (waiting !== undefined) waiting = waiting.then(() => taker.push(chunk));
-        else waiting = taker.push(chunk) ?? undefined;
+        // a stream that was closed before it was read keeps what nobody has fetched
+        for (let chunk: Buffer | null = stream.read(); chunk !== null; chunk = stream.read()) {
+          const waiting = taker.push(chunk);
+          if (waiting === undefined) continue;
+          isTaking = true;
+          waiting.then(() => {
+            isTaking = false;
+            take();
+          }, fail);
+          return;
+        }
       } catch (error) {
         fail(error);
         return;
       }
-      if (waiting === undefined) return;
-      const mine = waiting;
-      stream.pause();
-      mine.then(() => {
-        if (waiting !== mine) return; // more came though the stream was paused
-        waiting = undefined;
-        if (!isOver) stream.resume();
-      }, fail);
+      if (over !== undefined) resolve(over);
     };
     const finish = (how: "ended" | "broken"): void => {
-      if (isOver) return;
-      isOver = true;
-      if (waiting === undefined) resolve(how);
-      else waiting.then(() => resolve(how), reject);
+      over ??= how;
+      take();
     };
-    stream.on("data", take);
+    stream.on("readable", take);
     stream.once("end", () => finish("ended"));
-    stream.once("close", () => {
-      if (isOver) return;
-      stream.off("data", take);
-      // a stream that is closed while it is paused keeps what nobody has read
-      for (let rest = stream.read(); rest !== null; rest = stream.read()) take(rest);
-      finish("broken");
-    });
+    stream.once("close", () => finish("broken"));
   });
 }
 

@@ -19,7 +19,7 @@ const EDS = "envoy.config.endpoint.v3.ClusterLoadAssignment";
 const NDS = "istio.networking.nds.v1.NameTable";
 const url = (type: string): string => `type.googleapis.com/${type}`;
 /** What the process may grow by, whatever passes through it: garbage that no collection has found yet; all that passes is several times as much. */
-const MOST_GROWTH_MB = 80;
+const MOST_GROWTH_MB = 64;
 /** What 5,000 streams may leave: room for heaps that grow; when each was kept they left 128 MB on Node, 102 in the executable. */
 const MOST_LEFT_MB = 80;
 
