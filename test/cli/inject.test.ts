@@ -238,6 +238,6 @@ describe("what cannot be done is said, and nothing is printed", () => {
       join(folder, "config.yaml"),
       `policy: enabled\n${config.replace("{{ nothing }}", '{{ fail "no" }}')}`,
     );
-    await refused(run("-f", "manifest.yaml", ...files), 'template "sidecar", line 2: no');
+    await refused(run("-f", "manifest.yaml", ...files), 'template "sidecar", line 2: error calling fail: no');
   });
 });
