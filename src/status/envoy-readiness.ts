@@ -30,6 +30,8 @@ export interface EnvoyReadinessOptions {
   readonly because?: () => readonly Cause[];
   /** What Envoy refuses and what can be done about it, or why the control plane refuses the agent: the only cause then; default: nothing is known. */
   readonly refusal?: () => Cause | undefined;
+  /** Which Envoy there is; default: always the same one. */
+  readonly presence?: () => EnvoyPresence;
   /** The user's own configuration may be without clusters or listeners from a control plane: then none are awaited. Default false. */
   readonly mayBeStatic?: boolean;
   readonly metrics: Metrics;
@@ -38,6 +40,9 @@ export interface EnvoyReadinessOptions {
   readonly startedMs: number;
   readonly clock?: Clock;
 }
+
+/** Why there is no Envoy; or how many ended by themselves before the one that is there. */
+export type EnvoyPresence = { readonly goneBecause: string } | { readonly restarts: number };
 
 /** Source of both: istio/istio pilot/cmd/pilot-agent/status/util/stats.go. */
 const UPDATE_STATS_TIMEOUT_MS = 1_000;
@@ -50,10 +55,43 @@ export function adminAccess(host: string, port: number, mostBytes = MOST_BODY_BY
 }
 
 /**
- * May be asked by several at the same time, who share a look. Ready once Envoy has accepted clusters and listeners, is live, and its workers run. Both steps are remembered, so a
- * busy Envoy is not declared unready later. The first success records `startup_duration_seconds`.
+ * May be asked by several at the same time, who share a look. Ready once Envoy has accepted clusters and listeners, is live,
+ * and its workers run. Both steps are remembered, so a busy Envoy is not declared unready later; one that was restarted has to
+ * take them again. The first success records `startup_duration_seconds`.
  */
 export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
+  const presence = options.presence ?? (() => ({ restarts: 0 }));
+  let look: (() => Promise<Shortfall | undefined>) | undefined;
+  let of: number | undefined;
+  let wasReady = false;
+  const noteReady = (nowMs: number): void => {
+    if (!wasReady) noteFirstReady(options, nowMs);
+    wasReady = true;
+  };
+  const ask = async (): Promise<Shortfall | undefined> => {
+    const now = presence();
+    if ("goneBecause" in now) return { phrase: now.goneBecause, causes: [] };
+    if (look === undefined || now.restarts !== of) look = lookAtOne(options, noteReady);
+    of = now.restarts;
+    const found = await look();
+    const then = presence();
+    const isStillThere = "restarts" in then && then.restarts === now.restarts;
+    return found === undefined && !isStillThere ? ask() : found;
+  };
+  let asking: ReturnType<typeof ask> | undefined;
+  return {
+    name: "envoy",
+    check() {
+      asking ??= ask().finally(() => {
+        asking = undefined;
+      });
+      return asking;
+    },
+  };
+}
+
+/** Looks at one Envoy, of which it remembers how far it has come. */
+function lookAtOne(options: EnvoyReadinessOptions, noteReady: (nowMs: number) => void) {
   const { adminGet, because = () => [], refusal = () => undefined, mayBeStatic = false, clock = systemClock } = options;
   const updatePath = mayBeStatic ? ALL_UPDATE_STATS_PATH : UPDATE_STATS_PATH;
   let stage: "configuring" | "starting" | "ready" = "configuring";
@@ -69,7 +107,7 @@ export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
     const waiting = warming.describe(awaited, clock.now());
     return { phrase, causes: waiting === undefined ? causes : [...causes, { kind: "warming", ...waiting }] };
   };
-  const look = async (): Promise<Shortfall | undefined> => {
+  return async (): Promise<Shortfall | undefined> => {
     if (stage === "configuring") {
       const stats = await adminGet(updatePath, UPDATE_STATS_TIMEOUT_MS).catch(adminFailure);
       const refused = refusal();
@@ -84,19 +122,9 @@ export function envoyReadiness(options: EnvoyReadinessOptions): ReadinessCheck {
         .catch((error: unknown) => notReadyStats(describeError(error)));
       if (phrase !== undefined) return withAwaited(phrase, []);
       stage = "ready";
-      noteFirstReady(options, clock.now());
+      noteReady(clock.now());
     }
     return undefined;
-  };
-  let looking: ReturnType<typeof look> | undefined;
-  return {
-    name: "envoy",
-    check() {
-      looking ??= look().finally(() => {
-        looking = undefined;
-      });
-      return looking;
-    },
   };
 }
 

@@ -1,5 +1,5 @@
 export { describeReadiness, type ReadinessReport } from "./describe-readiness.ts";
-export { adminAccess, envoyReadiness } from "./envoy-readiness.ts";
+export { adminAccess, type EnvoyPresence, envoyReadiness } from "./envoy-readiness.ts";
 export { loggingRoute } from "./logging-route.ts";
 export { grpcBootstrapReadiness } from "./other-readiness.ts";
 export { metricsRoutes, profileRoute, readyRoute } from "./own-routes.ts";

@@ -124,10 +124,12 @@ describe("an end while it serves", () => {
     for (let pid = serving.envoyPid, crash = 0; crash < CRASHES; crash++) {
       process.kill(pid, "SIGSEGV");
       await expect.poll(() => isAlive(pid), { interval: 5 }).toBe(false);
-      const back = expect.poll(() => rig.request(), { interval: 10 }).toBe(200);
-      gaps.push((await timed(Promise.resolve(back))).ms);
+      const back = timed(Promise.resolve(expect.poll(() => rig.request(), { interval: 10 }).toBe(200)));
+      await expect.poll(async () => (await rig.readiness()).status, { interval: 5 }).toBe(503);
+      gaps.push((await back).ms);
       pid = envoyOf(agent.pid);
     }
+    await expect.poll(async () => (await rig.readiness()).status).toBe(200);
     await expect.poll(() => openFiles(agent.pid)).toBeLessThanOrEqual(filesBefore);
     agent.kill("SIGTERM");
     const { code } = await agent.ended;

@@ -32,7 +32,7 @@ export const FAULTS = {
   "Envoy crashes": { agent: "ends with 128 and the signal", traffic: ENDS_WITH_ENVOY, exit: 139 },
   "Envoy is ended by somebody else": { agent: "ends with it", traffic: ENDS_WITH_ENVOY, exit: 0 },
   "Envoy crashes three times, with restarts on": {
-    agent: "starts it again: at once, then after longer and longer waits",
+    agent: "is not ready, and starts it again: at once, then after longer and longer waits",
     traffic: "refused until Envoy is back",
     exit: 0,
   },

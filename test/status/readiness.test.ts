@@ -8,6 +8,7 @@ import { createMetrics, silentLogger } from "../../src/base/index.ts";
 import {
   adminAccess,
   type Cause,
+  type EnvoyPresence,
   envoyReadiness,
   grpcBootstrapReadiness,
   type ReadinessCheck,
@@ -90,6 +91,42 @@ test.each([
     expect(asked[0]).not.toContain("usedonly");
   },
 );
+
+test("once Envoy has exited the answer is no, and the next one has to show all of it again", async () => {
+  let presence: EnvoyPresence = { restarts: 0 };
+  let stats = `${CDS}${LDS}${LIVE}`;
+  const whileAsked: (() => void)[] = [];
+  const check = envoyReadiness({
+    adminGet: async () => {
+      whileAsked.shift()?.();
+      return stats;
+    },
+    presence: () => presence,
+    ...{ metrics: createMetrics("istio_agent_"), log: silentLogger, startedMs: Date.now() },
+  });
+  await using rig = await startRig({ checks: [check] });
+  const ready = async () => {
+    const { status, text } = await rig.call("/healthz/ready");
+    return `${status} ${text}`.trimEnd();
+  };
+  expect(await ready()).toBe("200");
+  stats = "";
+  expect(await ready()).toBe("200"); // a busy one stays ready
+  presence = { goneBecause: "Envoy has exited" };
+  expect(await ready()).toBe("503 Envoy has exited");
+  presence = { restarts: 1 };
+  expect(await ready()).toMatch(/^503 config not received from XDS server/);
+  stats = `${CDS}${LDS}${LIVE}`;
+  whileAsked.push(
+    () => undefined,
+    () => {
+      presence = { goneBecause: "Envoy has exited again" };
+    },
+  );
+  expect(await ready()).toBe("503 Envoy has exited again"); // between its answer and ours
+  presence = { restarts: 2 };
+  expect(await ready()).toBe("200");
+});
 
 test("what the agent knows about the control plane follows the reason", async () => {
   const check = checkOf(

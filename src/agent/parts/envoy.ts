@@ -4,7 +4,7 @@ import type { FoundEnvoy } from "../../envoy/binary/index.ts";
 import type { EnvoyHistory, EnvoyState, SpawnOptions, SupervisedEnvoy } from "../../envoy/supervisor/index.ts";
 import { residentBytes } from "../../host/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
-import type { Cause, ReadinessCheck, Route } from "../../status/index.ts";
+import type { Cause, EnvoyPresence, ReadinessCheck, Route } from "../../status/index.ts";
 import { type PlannedPort, tryPorts, warnOfSharedPorts } from "../ports/index.ts";
 import { type Reload, type Reloader, watchConfig } from "../reload/index.ts";
 import { type ClaimedFolder, inRunFolder } from "../run-folder/index.ts";
@@ -155,6 +155,7 @@ export class EnvoyPart implements Part {
       adminGet: adminAccess(node.family.localhost, config.proxy.proxyAdminPort),
       because: this.#needs.whyUnconfigured,
       refusal: this.#needs.refusal,
+      presence: () => this.#presence(),
       mayBeStatic: !hasOwnDocument(config),
       ...{ metrics, log: context.log, startedMs: performance.timeOrigin },
     });
@@ -167,9 +168,19 @@ export class EnvoyPart implements Part {
 
   /** Why Envoy itself is not ready, in the phrase of `/healthz/ready`; undefined when it is, and without Envoy. */
   async whyNotReady(): Promise<string | undefined> {
-    if (this.#envoy?.state().kind === "waiting") return "Envoy has exited and is started again after the backoff";
     const found = await this.#readiness?.check();
     return typeof found === "object" ? found.phrase : found;
+  }
+
+  #presence(): EnvoyPresence {
+    const state = this.#envoy?.state();
+    if (state?.kind === "waiting") return { goneBecause: "Envoy has exited and is started again after the backoff" };
+    if (state?.kind === "ended") return { goneBecause: "Envoy has exited" };
+    if (state?.kind === "stopping" && state.end.by === "itself") return { goneBecause: "Envoy has exited" };
+    if (state?.kind === "starting" && state.child.epoch > 0) {
+      return { goneBecause: "Envoy has exited before the one that takes over is live" };
+    }
+    return { restarts: this.#envoy?.history().restarts ?? 0 };
   }
 
   async serve({ life }: Serving): Promise<void> {
