@@ -57,12 +57,15 @@ interface Seen
         | "orphan"
         | "byNft"
         | "withoutRules"
-        | "withoutNsenter",
+        | "withoutNsenter"
+        | "noGroup",
         Ended
       >
     >,
     Readonly<Record<"before" | "after" | "afterKill", Machine>>,
-    Readonly<Record<"up" | "variables" | "outside" | "passed" | "status" | "files" | "user" | "inbound", string>> {
+    Readonly<
+      Record<"up" | "variables" | "outside" | "passed" | "status" | "files" | "user" | "strange" | "inbound", string>
+    > {
   readonly failure?: string;
   readonly processes: readonly string[];
   readonly refused: number;
@@ -122,7 +125,12 @@ describe.skipIf(why !== undefined).each(runtimes())("an application in a network
   });
 
   test("it runs as the user who called sudo, without a right of root", () => {
-    expect(seen.user).toMatch(/^1\n1\n\/.*\nCapEff:\t0+\n200$/);
+    expect(seen.user).toMatch(/^1\n1\n\/\S+ daemon\nCapEff:\t0+\n200$/); // and no variable names root's folder
+    expect(seen.strange).toBe("4711\n4712\n4712\n/ bob bob\n");
+    expect(seen.noGroup.code).toBe(1);
+    expect(seen.noGroup.stderr).toMatch(/SUDO_GID is unset, wanted a number \[REDIRECT_NOT_POSSIBLE\]\n {2}hint: /);
+    expect(seen.variables).toMatch(/^PILOTBOAT_RUN_FOLDER=\//m);
+    expect(seen.variables).toMatch(/^GRPC_XDS_BOOTSTRAP=\//m);
   });
 
   test("signals reach it, and its end is the run's", () => {

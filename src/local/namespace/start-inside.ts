@@ -17,7 +17,14 @@ export interface Entrance {
   readonly variables: Readonly<Record<string, string>>;
 }
 
-/** Starts the application in a network namespace, as the user who called sudo. Rejects as `startApplication` does. */
+/** They name root's own run folder: a library that finds such a name, and may not open it, ends its program. */
+const OF_ROOT: ReadonlySet<string> = new Set(["GRPC_XDS_BOOTSTRAP", "PILOTBOAT_RUN_FOLDER"]);
+
+function withoutFiles(variables: Entrance["variables"]): Entrance["variables"] {
+  return Object.fromEntries(Object.entries(variables).filter(([name]) => !OF_ROOT.has(name)));
+}
+
+/** Starts the application in a network namespace, as the user who called sudo. Rejects as `applicationUser` and `startApplication` do. */
 export async function startInside(
   { file, args }: Program,
   { enter, variables }: Entrance,
@@ -32,7 +39,7 @@ export async function startInside(
   }
   return startApplication({
     ...{ file, args, cwd, setpriv, enter },
-    env: { ...env, ...(user && userVariables(user)), ...variables },
+    env: { ...env, ...(user === undefined ? variables : { ...userVariables(user), ...withoutFiles(variables) }) },
     userWords: user && userWords(user),
   });
 }
