@@ -2,8 +2,10 @@ import { aborted, type Backoff, backoffMs, type Clock, describeError, type Logge
 import { Code, isStatus, plainReason, type StreamStatus } from "../grpc/index.ts";
 import type { ClientStream, MessageHandler, PieceHandler } from "../grpc-stream/index.ts";
 import type { LastGood, LastGoodStream, StandIn } from "./last-good.ts";
+import { peekRequest, peekResponse } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
 import type { Staleness } from "./staleness.ts";
+import { isForwardable } from "./types.ts";
 import type { Variant } from "./variant.ts";
 
 /** As the relay uses it: it never ends only its own half. */
@@ -27,6 +29,8 @@ export interface KeptStreamOptions {
 const SILENCE_MS = 20_000;
 /** Envoy's first request comes with its stream. */
 const FIRST_REQUEST_MS = 1_000;
+/** A control plane is back when a stream to it stays open for so long: a proxy in front of it ends one at once. */
+const STEADY_MS = 1_000;
 const BACKOFF: Backoff = { initialMs: 1_000, factor: 1.6, maxMs: 15_000, jitter: 0.2 };
 const SILENT: StreamStatus = {
   code: Code.UNAVAILABLE,
@@ -132,26 +136,33 @@ class KeptStream implements UpstreamStream {
     return call.status;
   }
 
-  /** Settles only where the control plane took the stream and says nothing. */
+  /** Settles only where the control plane took the stream and says nothing, and is not known to be slow. */
   async #silence({ connected }: UpstreamStream): Promise<StreamStatus> {
     const heard = AbortSignal.any([this.#responded.signal, this.#over.signal]);
-    if (await connected) await pause(SILENCE_MS, heard, this.#options.clock);
+    if ((await connected) && !this.#options.staleness.isSlow) await pause(SILENCE_MS, heard, this.#options.clock);
     else await aborted(heard);
     return heard.aborted ? new Promise(() => undefined) : SILENT;
   }
 
-  /** Whether there are answers to what Envoy asks for and does not have; then they are given from now on. */
+  /**
+   * Whether there are resources of Envoy's own types that it asks for and does not have; then all is answered from now on.
+   * What only the agent asks for, such as its name table, is no reason: a running Envoy keeps its stream.
+   */
   async #canStandIn(status: StreamStatus): Promise<boolean> {
     const { handler, onFailure, staleness, clock } = this.#options;
     await pause(FIRST_REQUEST_MS, AbortSignal.any([this.#asked.signal, this.#over.signal]), clock);
     const standIn = await this.#followed?.standIn();
     if (standIn === undefined) return false;
     const responses: Buffer[] = [];
+    let isLacking = false;
     for (let at = 0; at < (this.#requests?.length ?? 0); at++) {
-      const response = await standIn.answer(this.#requests?.[at] ?? new Uint8Array());
-      if (response !== undefined) responses.push(response);
+      const request = this.#requests?.[at] ?? new Uint8Array();
+      const response = await standIn.answer(request);
+      if (response === undefined) continue;
+      responses.push(response);
+      isLacking ||= this.#isForEnvoy(request, response);
     }
-    if (responses.length === 0 || this.#responded.signal.aborted || this.#over.signal.aborted) return false;
+    if (!isLacking || this.#responded.signal.aborted || this.#over.signal.aborted) return false;
     this.#standIn = standIn;
     this.#requests = undefined;
     staleness.begin(standIn.acceptedMs, plainReason(status.details));
@@ -159,6 +170,12 @@ class KeptStream implements UpstreamStream {
       for (const response of responses) await handler.message(response);
     });
     return true;
+  }
+
+  /** A response without resources brings nothing that Envoy lacks. */
+  #isForEnvoy(request: Uint8Array, response: Uint8Array): boolean {
+    const { variant } = this.#options;
+    return isForwardable(peekRequest(variant, request).typeUrl) && peekResponse(variant, response).resourceCount > 0;
   }
 
   #answer(standIn: StandIn, request: Uint8Array): void {
@@ -170,7 +187,7 @@ class KeptStream implements UpstreamStream {
       .catch((error: unknown) => this.#finish({ code: Code.UNAVAILABLE, details: describeError(error) }));
   }
 
-  /** Resolves when the control plane answers, or a connection to it stands. */
+  /** Resolves when the control plane answers, or a stream to it stays open. */
   async #untilBack(): Promise<void> {
     const { open, onFailure, clock } = this.#options;
     const over = this.#over.signal;
@@ -181,9 +198,17 @@ class KeptStream implements UpstreamStream {
         if (isStatus(error)) return error;
         throw error;
       });
-      if ("connected" in call && (await call.connected)) return call.close();
+      if ("connected" in call && (await this.#isBack(call))) return call.close();
       if (!over.aborted) await onFailure("connected" in call ? await call.status : call);
     }
+  }
+
+  /** A refusal is an answer, too. */
+  async #isBack(call: UpstreamStream): Promise<boolean> {
+    if (!(await call.connected)) return false;
+    const steady = pause(STEADY_MS, this.#over.signal, this.#options.clock).then(() => undefined);
+    const status = await Promise.race([call.status, steady]);
+    return status?.code !== Code.UNAVAILABLE;
   }
 
   /** Shows what passes to `lastGood`. A response to a stream that somebody answered already only says that the control plane is back. */
@@ -217,10 +242,13 @@ class KeptStream implements UpstreamStream {
     };
   }
 
-  /** False for a response that nobody waits for any more. */
+  /** False for a response that nobody waits for any more; Envoy's next stream then waits for as long as it takes. */
   #noteResponse(): boolean {
     this.#responded.abort();
-    if (this.#standIn !== undefined) return false;
+    if (this.#standIn !== undefined) {
+      this.#options.staleness.isSlow = true;
+      return false;
+    }
     this.#requests = undefined;
     if (this.#followed !== undefined) this.#options.staleness.end();
     return true;

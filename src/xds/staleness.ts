@@ -18,6 +18,8 @@ export interface StalenessOptions {
 export class Staleness {
   readonly #options: StalenessOptions;
   #stale: Stale | undefined;
+  /** The control plane's first answer came after somebody had stood in for it; until an answer reaches Envoy. */
+  isSlow = false;
 
   constructor(options: StalenessOptions) {
     this.#options = options;
@@ -32,12 +34,14 @@ export class Staleness {
   begin(acceptedMs: number, reason: string): void {
     const { log, clock } = this.#options;
     const accepted = utcTime(acceptedMs);
-    log.warn("The control plane is away: Envoy gets the last configuration that it accepted", { accepted, reason });
+    if (this.#stale === undefined)
+      log.warn("The control plane is away: Envoy gets the last configuration that it accepted", { accepted, reason });
     this.#stale = { acceptedMs, sinceMs: this.#stale?.sinceMs ?? clock.now() };
   }
 
   /** The control plane has answered a stream of Envoy's. */
   end(): void {
+    this.isSlow = false;
     if (this.#stale === undefined) return;
     const staleMs = this.#options.clock.now() - this.#stale.sinceMs;
     this.#stale = undefined;

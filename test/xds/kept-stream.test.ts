@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createMetrics, silentLogger } from "../../src/base/index.ts";
 import { openLastGood } from "../../src/last-good/index.ts";
+import { DELTA, SOTW } from "../../src/proto/ads-variant.ts";
 import { encodeFields } from "../../src/proto/wire.ts";
 import type { AdsStream, AdsVariant } from "../support/ads-client.ts";
 import { type FakeIstiodStream, startFakeIstiod } from "../support/fake-istiod.ts";
 import { createMovableClock } from "../support/movable-clock.ts";
 import { freePorts } from "../support/ports.ts";
+import { message } from "../support/wire-messages.ts";
 import { CDS, LDS, NDS, type Rig, startRig } from "./relay-rig.ts";
 
 const NODE = "sidecar~10.0.0.1~a.b~b.svc.cluster.local";
@@ -47,18 +49,30 @@ function sendState(stream: FakeIstiodStream, typeUrl: string, bytes = 10): void 
 }
 
 /** Envoy boots while the control plane is there, and accepts clusters of that size and listeners. */
-async function fill(keeper: Keeper, variant: AdsVariant, bytes?: number): Promise<void> {
-  await using rig = await keeper.start();
+async function fill(keeper: Keeper, variant: AdsVariant, bytes?: number, hasNames = false): Promise<void> {
+  await using rig = await keeper.start({ intercept: hasNames ? { [NDS]: () => undefined } : {} });
   await using istiod = await startFakeIstiod({ port: keeper.port });
   const envoy = rig.connect().open(variant);
   await boot(envoy);
+  const types = hasNames ? [CDS, LDS, NDS] : [CDS, LDS];
   const stream = () => istiod.streams[0];
-  await expect.poll(() => stream()?.requests.length).toBe(2);
-  for (const typeUrl of [CDS, LDS]) sendState(stream() as FakeIstiodStream, typeUrl, typeUrl === CDS ? bytes : 10);
+  await expect.poll(() => stream()?.requests.length).toBe(types.length);
+  for (const typeUrl of types) sendState(stream() as FakeIstiodStream, typeUrl, typeUrl === CDS ? bytes : 10);
   await expect.poll(() => envoy.received.length).toBe(2);
   for (const typeUrl of [CDS, LDS]) envoy.request({ typeUrl, nonce: typeUrl, versionInfo: "7" });
-  await expect.poll(() => stream()?.requests.length).toBe(4);
+  await expect.poll(() => stream()?.requests.length).toBe(2 * types.length);
   expect(rig.relay.stale()).toBeUndefined();
+}
+
+/** An Envoy that has the clusters and listeners that `fill` left. */
+function reconnect(envoy: AdsStream, variant: AdsVariant): void {
+  for (const typeUrl of [CDS, LDS]) {
+    const node = message([1, NODE], [6, "envoy"]); // its id, and its user agent
+    const { request } = variant === "sotw" ? SOTW : DELTA;
+    const has =
+      variant === "sotw" ? ([1, "7"] as const) : ([request.initialVersions ?? 0, message([1, "a"], [2, "7"])] as const);
+    envoy.sendRaw(message([request.node, node], [request.typeUrl, typeUrl], has));
+  }
 }
 
 async function boot(envoy: AdsStream, node = NODE, userAgent = "envoy"): Promise<void> {
@@ -157,7 +171,70 @@ describe.each(["sotw", "delta"] as const)("%s", (variant) => {
     expect(await envoy.ended).toMatchObject({ code: 0 });
     expect(envoy.received).toHaveLength(2);
   });
+
+  test("a control plane whose first answer takes longer than that is waited for on the next stream", async () => {
+    await using keeper = await startKeeper();
+    await fill(keeper, variant);
+    const clock = createMovableClock();
+    await using rig = await keeper.start({ clock });
+    await using istiod = await startFakeIstiod({ port: keeper.port });
+    const client = rig.connect();
+    const envoy = client.open(variant);
+    await boot(envoy);
+    await expect.poll(() => istiod.streams[0]?.requests.length).toBe(2);
+    await clock.advance(21_000);
+    await expect.poll(() => envoy.received.length).toBe(2);
+    sendState(istiod.streams[0] as FakeIstiodStream, CDS);
+    expect(await envoy.ended).toMatchObject({ code: 0 });
+    const next = client.open(variant);
+    await boot(next);
+    await expect.poll(() => istiod.streams[1]?.requests.length).toBe(2);
+    await clock.advance(60_000);
+    expect(next.received).toEqual([]);
+    sendState(istiod.streams[1] as FakeIstiodStream, CDS);
+    await expect.poll(() => next.responses.map(({ nonce }) => nonce)).toEqual([CDS]);
+    expect(rig.relay.stale()).toBeUndefined();
+  });
+
+  test("a control plane that ends each stream with UNAVAILABLE is not back, and the log says once that it is away", async () => {
+    await using keeper = await startKeeper();
+    await fill(keeper, variant);
+    await using rig = await keeper.start();
+    await using istiod = await startFakeIstiod({
+      port: keeper.port,
+      onStream: (stream) => stream.end({ code: 14, details: "no healthy upstream" }),
+    });
+    const client = rig.connect();
+    const envoy = client.open(variant);
+    await boot(envoy);
+    await expect.poll(() => envoy.received.length).toBe(2);
+    let hasEnded = false;
+    void envoy.ended.then(() => {
+      hasEnded = true;
+    });
+    await expect.poll(() => istiod.streams.length, { timeout: 10_000 }).toBe(3);
+    expect(hasEnded).toBe(false);
+    envoy.cancel();
+    const next = client.open(variant);
+    await boot(next);
+    await expect.poll(() => next.received.length).toBe(2);
+    expect(rig.log.filter((line) => line.includes("The control plane is away"))).toHaveLength(1);
+  });
 });
+
+test.each(["sotw", "delta"] as const)(
+  "%s: what only the agent lacks takes over no Envoy that runs",
+  async (variant) => {
+    await using keeper = await startKeeper();
+    await fill(keeper, variant, 10, true);
+    await using rig = await keeper.start({ intercept: { [NDS]: () => undefined } });
+    const envoy = rig.connect().open(variant);
+    reconnect(envoy, variant);
+    expect(await envoy.ended).toMatchObject({ code: 14 });
+    expect(envoy.received).toEqual([]);
+    expect(rig.relay.stale()).toBeUndefined();
+  },
+);
 
 test("an Envoy that has its configuration keeps it, and is told of the failure as ever", async () => {
   await using keeper = await startKeeper();
