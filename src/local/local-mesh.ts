@@ -18,7 +18,7 @@ import {
 import type { Host } from "../host/index.ts";
 import { makeLocalRunFolder, sweepLocalRunFolders } from "./make-local-folder.ts";
 import { meshVariables } from "./mesh-variables.ts";
-import { checkUser, type MeshNamespace, openMeshNamespace } from "./namespace/index.ts";
+import type { MeshNamespace } from "./namespace/index.ts";
 import { type OnNews, type Step, startOnFreePorts } from "./start-on-free-ports.ts";
 
 /** What people may choose of a mesh of one. */
@@ -105,7 +105,8 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
     onStep(name, result(value), performance.now() - startedMs);
     return value;
   };
-  if (options.isTransparent) checkUser(); // before anything is fetched
+  const transparency = options.isTransparent ? await import("./namespace/index.ts") : undefined;
+  transparency?.checkUser(); // before anything is fetched
   const sweeping = sweepLocalRunFolders(host, log);
   const folder = await makeLocalRunFolder(host, log);
   life.defer("run folder", () => removeTree(folder));
@@ -114,7 +115,7 @@ async function assemble(options: LocalMeshOptions, onNews: OnNews | undefined, l
     locateEnvoy(options),
     ({ version, origin, path }) => `${version ?? path} (${origin})`,
   );
-  const namespace = options.isTransparent ? await makeNamespace(options, folder, step, life) : undefined;
+  const namespace = transparency && (await makeNamespace(transparency, options, folder, step, life));
   const service = await step("service", life.own("service", findService(options)), ({ told }) => told);
   const resources =
     options.resources ?? (await copyBuiltIn(folder, namespace === undefined ? quickstart : transparent));
@@ -152,7 +153,13 @@ function transparentPort({ port = 0 }: LocalMeshOptions): number {
   return port === 0 ? OUTBOUND_PORT : port;
 }
 
-function makeNamespace(options: LocalMeshOptions, folder: string, step: Step, life: Lifetime): Promise<MeshNamespace> {
+function makeNamespace(
+  { openMeshNamespace }: Pick<typeof import("./namespace/index.ts"), "openMeshNamespace">,
+  options: LocalMeshOptions,
+  folder: string,
+  step: Step,
+  life: Lifetime,
+): Promise<MeshNamespace> {
   const { host, log } = options;
   const opening = openMeshNamespace({ host, folder, outboundPort: transparentPort(options), log });
   return step(

@@ -20,7 +20,7 @@ import type { EnvoyEnd } from "../envoy/supervisor/index.ts";
 import { findSetpriv, type Host, outputUntil } from "../host/index.ts";
 import { endApplication, waitUntilQuiet } from "./end-application.ts";
 import type { LocalMeshOptions } from "./local-mesh.ts";
-import { type Program, startInside } from "./namespace/index.ts";
+import type { Program } from "./namespace/index.ts";
 import {
   isGiven,
   type RunSidecar,
@@ -181,7 +181,10 @@ async function startBeside(
   { enter, variables }: RunSidecar,
   host: Host,
 ): Promise<RunningApplication> {
-  if (enter !== undefined) return startInside(program, { enter, variables }, host);
+  if (enter !== undefined) {
+    const { startInside } = await import("./namespace/index.ts");
+    return startInside(program, { enter, variables }, host);
+  }
   const setpriv = await findSetpriv(host.env.PATH);
   return startApplication({ ...program, cwd: host.cwd, env: { ...host.env, ...variables }, setpriv });
 }

@@ -2,7 +2,6 @@ import { applicationExitCode, findExecutable } from "../application/index.ts";
 import { aborted, silentLogger } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { stopApplication } from "./end-application.ts";
-import { checkUser, joinNamespace, startInside } from "./namespace/index.ts";
 import { signalCode, sortSignals } from "./run-signals.ts";
 
 export interface InNamespaceOptions {
@@ -20,6 +19,7 @@ export interface InNamespaceOptions {
  */
 export async function runInNamespace(options: InNamespaceOptions, host: Host): Promise<number> {
   const [named, ...args] = options.command;
+  const { checkUser, joinNamespace, startInside } = await import("./namespace/index.ts");
   checkUser();
   const signals = sortSignals(host);
   const file = await findExecutable(named, { path: host.env.PATH, cwd: host.cwd });

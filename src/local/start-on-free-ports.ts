@@ -12,7 +12,7 @@ import { createAdminClient } from "../envoy/index.ts";
 import type { Host } from "../host/index.ts";
 import { meshDefaults } from "./defaults/index.ts";
 import { crashFolder } from "./make-local-folder.ts";
-import { NAME_SERVER, type Relay, relayResources } from "./namespace/index.ts";
+import type { Relay } from "./namespace/index.ts";
 
 /** Told what becomes of the resources while they are edited. */
 export type OnNews = NonNullable<ControlPlaneOptions["onNews"]>;
@@ -131,7 +131,7 @@ async function assemble(ports: Ports, parts: MeshParts, step: Step, life: Lifeti
     crashFolder: crashFolder(host.env),
     dnsPort: inside && ports.dns,
   });
-  const around = inside === undefined ? {} : contextOf(inside, ports);
+  const around = inside === undefined ? {} : await contextOf(inside, ports);
   const readAgain = (): Promise<LoadedConfig> =>
     loadConfig({
       args: ["sidecar", "--envoy", parts.envoy, ...(inside === undefined ? [] : QUIET)],
@@ -155,16 +155,24 @@ const QUIET = ["--proxyComponentLogLevel", "misc:error"];
 type Inside = NonNullable<MeshParts["inside"]>;
 
 /** Envoy takes what the application sends inside; what others send to it arrives outside. */
-function contextOf({ path, appPort }: Inside, ports: Ports): Pick<AgentContext, "placeListener" | "staticResources"> {
+async function contextOf(
+  { path, appPort }: Inside,
+  ports: Ports,
+): Promise<Pick<AgentContext, "placeListener" | "staticResources">> {
+  const { NAME_SERVER, relayResources } = await import("./namespace/index.ts");
   return {
-    staticResources: relayResources(relaysOf(ports, appPort), path),
+    staticResources: relayResources(relaysOf(ports, appPort, NAME_SERVER), path),
     placeListener: async ({ port, isInbound }) =>
       isInbound || port === ports.inbound ? { port } : { port, networkNamespace: path },
   };
 }
 
-function relaysOf({ dns, status, admin, service }: Ports, appPort: number | undefined): readonly Relay[] {
-  const asked = { address: NAME_SERVER, port: 53, isInside: true };
+function relaysOf(
+  { dns, status, admin, service }: Ports,
+  appPort: number | undefined,
+  nameServer: string,
+): readonly Relay[] {
+  const asked = { address: nameServer, port: 53, isInside: true };
   const answering = { port: dns, isInside: false };
   const outwards = (name: string, port: number): Relay => ({
     ...{ name, protocol: "TCP", from: { port, isInside: true }, to: { port, isInside: false } },

@@ -42,6 +42,12 @@ test("what a list of all commands loads is their descriptions: no other room, an
   ]);
 });
 
+test("`up` and `run --local` load neither redirection nor network namespaces until those are asked for", async () => {
+  const reached = await reachedFrom(["src/cli/up-mesh.ts", "src/cli/run.ts", "src/local/index.ts"]);
+  expect(reached).toContain("src/local/local-mesh.ts");
+  expect(reached.filter((file) => /^src\/(?:redirect|local\/namespace)\//.test(file))).toEqual([]);
+});
+
 /** The files that are loaded with these: what they import, and what that imports, but not by `import()`. */
 async function reachedFrom(entryPoints: readonly string[]): Promise<string[]> {
   const { metafile } = await build({
