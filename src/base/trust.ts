@@ -10,7 +10,7 @@ import {
   type Stats,
 } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
-import { AgentError, systemCode } from "./errors.ts";
+import { AgentError, describeError, systemCode } from "./errors.ts";
 
 /** Users that may change what we rely on: root, whoever we are, and those that are named. */
 export type Trusted = ReadonlySet<number>;
@@ -62,12 +62,17 @@ async function enter(walk: Walk): Promise<TrustedFolder> {
   };
 }
 
-/** Judges a folder as above, as far as it exists. Rejects with UNTRUSTED_PATH. */
+/** Judges a folder as above, as far as it exists. Rejects with UNTRUSTED_PATH, also where this user may not look. */
 export async function judgeFolder(path: string, trusted: Trusted): Promise<void> {
   try {
     await (await openTrustedFolder(path, trusted))[Symbol.asyncDispose]();
   } catch (error) {
-    if (!["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) throw error;
+    if (error instanceof AgentError) throw error;
+    if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return;
+    throw new AgentError("UNTRUSTED_PATH", `Cannot look whether "${path}" can be relied on: ${describeError(error)}`, {
+      hint: "Grant this user access to it and to every parent folder, or use another path",
+      cause: error,
+    });
   }
 }
 
@@ -163,7 +168,7 @@ class Walk {
   }
 
   #enter(path: string, shown: string): void {
-    const { found, held } = hold(path);
+    const { found, held } = hold(path, shown);
     try {
       if (found.isSymbolicLink()) {
         this.#follow(path, shown, found);
@@ -213,13 +218,23 @@ function partsOf(path: string): string[] {
 /** Whether what is open has a name by which it is reached, whatever happens to its own. */
 export const canHoldFolders = process.platform === "linux" && existsSync("/proc/self/fd");
 
-function hold(path: string): { readonly found: Stats; readonly held: number | undefined } {
+/** `shown` stands for `path` in the system's error. */
+function hold(path: string, shown: string): { readonly found: Stats; readonly held: number | undefined } {
   if (!canHoldFolders) return { found: lstatSync(path), held: undefined };
-  const held = openSync(path, HOLD);
+  const held = openShown(path, shown);
   try {
     return { found: fstatSync(held), held };
   } catch (error) {
     closeSync(held);
+    throw error;
+  }
+}
+
+function openShown(path: string, shown: string): number {
+  try {
+    return openSync(path, HOLD);
+  } catch (error) {
+    if (error instanceof Error) error.message = error.message.replace(path, () => shown);
     throw error;
   }
 }

@@ -14,12 +14,14 @@ const READ_ONLY = "/mnt/pb-read-only";
 const FULL = "/mnt/pb-full";
 /** Has no inode left. */
 const CROWDED = "/mnt/pb-crowded";
+/** Root alone may enter it. */
+const CLOSED = "/mnt/pb-closed";
 
-/** The same command where the three folders above are there, in a mount namespace of its own; `before` are words such as `env`. */
+/** The same command where the four folders above are there, in a mount namespace of its own; `before` are words such as `env`. */
 function mounted({ name, command }: Runtime, ...before: readonly string[]): Runtime {
   const script = `set -e
     mount -t tmpfs none /mnt
-    mkdir ${READ_ONLY} ${FULL} ${CROWDED}
+    mkdir ${READ_ONLY} ${FULL} ${CROWDED} && mkdir -m 0700 ${CLOSED}
     mount -t tmpfs -o ro none ${READ_ONLY}
     mount -t tmpfs -o size=4k,mode=1777 none ${FULL} && echo full > ${FULL}/file
     mount -t tmpfs -o nr_inodes=2,mode=1777 none ${CROWDED} && touch ${CROWDED}/file
@@ -143,6 +145,7 @@ describe.each(runtimes())("on $name", (runtime) => {
     ["missing and not to be made", { HOME: "/proc", XDG_CACHE_HOME: "" }, "/proc/.cache/pilotboat"],
     ["read-only", { XDG_CACHE_HOME: READ_ONLY }, `${READ_ONLY}/pilotboat`],
     ["full", { XDG_CACHE_HOME: CROWDED }, `${CROWDED}/pilotboat`],
+    ["in a home of somebody else", { HOME: CLOSED, XDG_CACHE_HOME: "" }, `${CLOSED}/.cache/pilotboat`],
     ["not absolute, and the home neither", { XDG_CACHE_HOME: "here", HOME: "here" }, "/.cache/pilotboat"],
   ])("reality 23: an Envoy's cache that is %s is an error with a hint", async (_what, places, path) => {
     const env = { ...places, PATH: "/usr/bin:/bin" };

@@ -44,6 +44,13 @@ describe("hostile 2: folders are judged all the way up", () => {
     expect(why).toMatch(reason);
   });
 
+  test("what cannot be looked at is no folder to rely on, and is named by its own path", async () => {
+    const path = join(folder, "x".repeat(300));
+    const message = expect.stringMatching(/^Cannot look whether ".*" can be relied on: ENAMETOOLONG: .*'\/[^']*\/x+'$/);
+    await expect(judgeFolder(join(path, "below"), US)).rejects.toMatchObject({ code: "UNTRUSTED_PATH", message });
+    await expect(judgeFolder(path, US)).rejects.toThrow(folder);
+  });
+
   test("hostile 2: one that lies below such a folder is refused, unless that one is sticky", async () => {
     const open = await make("open", 0o777);
     await make("open/inner");

@@ -55,9 +55,11 @@ export async function makeCacheFolder(folder: string): Promise<void> {
   });
 }
 
-/** What others can write is no place for an executable. Rejects with UNTRUSTED_PATH. */
-export function judgeCache(folder: string): Promise<void> {
-  return judgeFolder(folder, trustedUsers());
+/** What others can write is no place for an executable. Rejects with UNTRUSTED_PATH, or FILE_UNWRITABLE where we may not look. */
+export async function judgeCache(folder: string): Promise<void> {
+  await judgeFolder(folder, trustedUsers()).catch((error: AgentError) => {
+    throw error.cause === undefined ? error : cacheUnwritable(folder, error.cause);
+  });
 }
 
 /** The error for a cache that is full, read-only or not ours. */
