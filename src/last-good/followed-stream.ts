@@ -1,7 +1,7 @@
 import { type Clock, describeError, type Logger } from "../base/index.ts";
 import type { Variant } from "../proto/ads-variant.ts";
 import { judgeAccepted } from "./judge-accepted.ts";
-import { isKept } from "./kept-types.ts";
+import { isDispensable, isKept } from "./kept-types.ts";
 import { PassingResponse, type ResponseSink } from "./passing-response.ts";
 import { type Request, readRequest } from "./read-request.ts";
 import type { Store } from "./store.ts";
@@ -13,15 +13,17 @@ export interface FollowOptions {
   readonly store: Store;
   /** One for all that use the store. */
   readonly queue: WorkQueue;
-  readonly known: KnownTypes;
+  readonly known: Known;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** By type URL; one for all streams. */
-export interface KnownTypes {
-  /** Envoy has accepted more than is stored. */
-  readonly behind: Set<string>;
+/** One for all streams; types by their URL. */
+export interface Known {
+  /** Grows when something was missed: what a stream that began before says is not all there is. */
+  epoch: number;
+  /** All of the type that Envoy accepted in this run is stored. */
+  readonly inStep: Set<string>;
   /** The log says why it is not kept. */
   readonly told: Set<string>;
 }
@@ -43,11 +45,16 @@ interface Open {
 /** An Envoy that answers nothing must not fill the memory. */
 const MOST_OPEN = 16;
 
-/** Stores what passes on one stream between Envoy and the control plane, once Envoy accepts it. */
+/**
+ * Stores what passes on one stream between Envoy and the control plane, once Envoy accepts it. Where it cannot know what
+ * Envoy has, all that is stored goes, since types belong together, and Envoy's next stream begins anew.
+ */
 export class FollowedStream {
   readonly #options: FollowOptions;
   readonly #types = new Map<string, Followed>();
   #isOver = false;
+  /** Undefined until the first request. */
+  #epoch: number | undefined;
 
   constructor(options: FollowOptions) {
     this.#options = options;
@@ -69,27 +76,37 @@ export class FollowedStream {
   /** Every message of the control plane, one after another. */
   response(): ResponseSink {
     const { variant, store, queue } = this.#options;
-    return new PassingResponse(variant, { store, queue, onEnd: (response) => this.#takeResponse(response) });
+    const isWanted = (): boolean => this.#isFollowed;
+    return new PassingResponse(variant, { store, queue, isWanted, onEnd: (one) => this.#takeResponse(one) });
   }
 
-  /** The stream is over: what Envoy has not answered does not count. */
+  /** The stream is over: what Envoy has not answered does not count, though Envoy may have it. */
   close(): void {
-    void this.#options.queue.run(async () => {
+    const { queue, variant, known } = this.#options;
+    void queue.run(async () => {
+      if (variant.name === "delta" && this.#isFollowed)
+        for (const [typeUrl, { open }] of this.#types) if (open.length > 0) known.inStep.delete(typeUrl);
       this.#isOver = true;
-      for (const { open } of this.#types.values()) for (const { response } of open) response.drop();
-      this.#types.clear();
+      this.#dropAll();
     });
+  }
+
+  get #isFollowed(): boolean {
+    return !this.#isOver && this.#epoch === this.#options.known.epoch;
   }
 
   async #takeResponse(response: PassingResponse): Promise<void> {
     const followed = this.#types.get(response.typeUrl);
-    if (followed === undefined || this.#isOver) return response.drop();
+    if (!this.#isFollowed) return response.drop();
+    if (response.isLost) return this.#giveUp(); // also where its type is among what was lost
+    if (followed === undefined) return response.drop();
     followed.open.push({ response, isAccepted: undefined });
-    if (followed.open.length > MOST_OPEN) this.#lose(followed.open.shift()?.response);
+    if (followed.open.length > MOST_OPEN) await this.#giveUp("Envoy answers nothing");
   }
 
   async #takeRequest(request: Request): Promise<void> {
-    if (this.#isOver) return;
+    this.#epoch ??= this.#options.known.epoch;
+    if (!this.#isFollowed) return;
     const known = this.#types.get(request.typeUrl);
     if (known === undefined) {
       const subscription = new Subscription(request, this.#options.variant.name === "delta");
@@ -105,10 +122,12 @@ export class FollowedStream {
     const at = followed.open.findIndex(({ response }) => response.nonce === nonce);
     const answered = followed.open[at];
     if (answered === undefined) return;
+    // Envoy took what was good of it, and all removals
+    if (isRejection && !isSotw) return this.#miss(answered.response.typeUrl, "Envoy rejected a part of a change");
     // in whole states a later request may carry the nonce of a response that was refused, and names an earlier version
     answered.isAccepted = !isRejection && (!isSotw || version === answered.response.version);
     if (isSotw) for (const { response } of followed.open.splice(0, at)) response.drop(); // the later one counts
-    while (followed.open[0]?.isAccepted !== undefined) {
+    while (this.#isFollowed && followed.open[0]?.isAccepted !== undefined) {
       const next = followed.open.shift();
       if (next?.isAccepted) await this.#accept(followed, next.response);
       else next?.response.drop();
@@ -120,33 +139,46 @@ export class FollowedStream {
     const { typeUrl, names, removed, version } = response;
     const isFirst = !followed.hasAccepted;
     followed.hasAccepted = true;
-    if (response.flaw !== undefined) return this.#forget(typeUrl, response.flaw);
-    if (response.isLost) return this.#lose(response);
+    if (response.flaw !== undefined) return this.#miss(typeUrl, response.flaw);
     const judgement = judgeAccepted({
       ...{ subscription: followed.subscription, isSotw: variant.name === "sotw", isFirst, names, removed },
-      isBehind: known.behind.has(typeUrl),
-      stored: store.type(typeUrl)?.resources,
+      isInStep: known.inStep.has(typeUrl),
+      stored: store.type(typeUrl),
     });
-    if (judgement.kind !== "store") {
+    if (judgement.kind === "forget") {
       response.drop();
-      if (judgement.kind === "forget") await store.forget(typeUrl);
-      return;
+      return this.#miss(typeUrl, "Envoy has resources of which nothing is known");
     }
     const isStored = await response.accept({ version, removed: judgement.removed, atMs: clock.now() });
-    if (!isStored) this.#lose(response);
-    else if (judgement.isWhole) known.behind.delete(typeUrl);
+    if (isStored) known.inStep.add(typeUrl);
+    else await this.#giveUp();
   }
 
-  async #forget(typeUrl: string, reason: string): Promise<void> {
+  /** Envoy has something of a type that is not stored. Without the agent's own types the rest can still be served. */
+  async #miss(typeUrl: string, reason: string): Promise<void> {
     const { store, known, log } = this.#options;
-    await store.forget(typeUrl);
-    if (!known.told.has(typeUrl)) log.info("Configuration of this type is not kept for a restart", { typeUrl, reason });
+    if (!known.told.has(typeUrl)) log.info("Configuration is not kept for a restart", { typeUrl, reason });
     known.told.add(typeUrl);
+    if (!isDispensable(typeUrl)) return this.#giveUp();
+    const followed = this.#types.get(typeUrl);
+    for (const { response } of followed?.open.splice(0) ?? []) response.drop();
+    if (followed !== undefined) followed.hasAccepted = true; // so that the next is not taken for all
+    known.inStep.delete(typeUrl);
+    await store.forget(typeUrl);
   }
 
-  /** Envoy has it, or may have it, and the store does not. */
-  #lose(response: PassingResponse | undefined): void {
-    response?.drop();
-    if (response !== undefined) this.#options.known.behind.add(response.typeUrl);
+  /** Nothing of what is stored can be served any more. */
+  async #giveUp(reason?: string): Promise<void> {
+    const { store, known, log } = this.#options;
+    if (reason !== undefined) log.info("Configuration is not kept for a restart", { reason });
+    known.epoch++;
+    known.inStep.clear();
+    this.#dropAll();
+    await store.forgetAll();
+  }
+
+  #dropAll(): void {
+    for (const { open } of this.#types.values()) for (const { response } of open) response.drop();
+    this.#types.clear();
   }
 }

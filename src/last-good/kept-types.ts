@@ -18,6 +18,11 @@ export function isKept(typeUrl: string): boolean {
   return typeUrl.startsWith(`${TYPE_PREFIX}envoy.`) && !typeUrl.endsWith(".Secret");
 }
 
+/** Envoy's configuration is whole without it: what the agent itself asks for, and names for telemetry. */
+export function isDispensable(typeUrl: string): boolean {
+  return typeUrl === NAME_TABLE || typeUrl === WORKLOAD;
+}
+
 /** The name of a resource that came without one, as in whole states: Envoy's types have it in their first field, others have none. */
 export function nameOf(typeUrl: string, value: Uint8Array): string {
   return typeUrl.startsWith(`${TYPE_PREFIX}envoy.`) ? textOf(value, 1) : "";

@@ -72,6 +72,16 @@ export class LogFolder {
     }
   }
 
+  /** Removes the log of that name, if there is one. Rejects with the system's error. */
+  async remove(name: string): Promise<void> {
+    try {
+      await using folder = await this.#hold();
+      await unlink(folder.at(name + SUFFIX));
+    } catch (error) {
+      if (!["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) throw error;
+    }
+  }
+
   /** Removes what killed agents left half written, and the logs that nobody wrote for longest. Never rejects. */
   async tidy(kept: string): Promise<void> {
     try {

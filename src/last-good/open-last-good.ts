@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type Clock, type Logger, type Metrics, systemClock } from "../base/index.ts";
 import type { Variant } from "../proto/ads-variant.ts";
-import { FollowedStream, type KnownTypes } from "./followed-stream.ts";
+import { FollowedStream, type Known } from "./followed-stream.ts";
 import { REQUIRED_TYPES } from "./kept-types.ts";
 import { KEPT_BYTES } from "./metrics.ts";
 import type { ResponseSink } from "./passing-response.ts";
@@ -63,7 +63,7 @@ export function openLastGood(options: LastGoodOptions): LastGood {
     .slice(0, 16);
   const store = new Store({ folder, name, owner, mostBytes, log });
   const queue = new WorkQueue(MOST_WAITING_BYTES);
-  const known: KnownTypes = { behind: new Set(), told: new Set() };
+  const known: Known = { epoch: 0, inStep: new Set(), told: new Set() };
   metrics.gauge(KEPT_BYTES, () => store.size);
   return {
     follow(variant, firstRequest) {

@@ -19,19 +19,26 @@ export class PassingResponse implements ResponseSink {
   readonly #reader: ResponseReader;
   readonly #store: Store;
   readonly #queue: WorkQueue;
+  readonly #isWanted: () => boolean;
   readonly #onEnd: (response: PassingResponse) => Promise<void>;
   /** Its number in the store. */
   #number: number | undefined;
   #isLost = false;
 
-  /** `onEnd` is called, as work of the queue, once all of it was read. */
+  /** `onEnd` is called, as work of the queue, once all of it was read; what is not wanted is read only for that. */
   constructor(
     variant: Variant,
-    to: { readonly store: Store; readonly queue: WorkQueue; readonly onEnd: (one: PassingResponse) => Promise<void> },
+    to: {
+      readonly store: Store;
+      readonly queue: WorkQueue;
+      readonly isWanted: () => boolean;
+      readonly onEnd: (one: PassingResponse) => Promise<void>;
+    },
   ) {
     this.#reader = new ResponseReader(variant);
     this.#store = to.store;
     this.#queue = to.queue;
+    this.#isWanted = to.isWanted;
     this.#onEnd = to.onEnd;
   }
 
@@ -72,7 +79,7 @@ export class PassingResponse implements ResponseSink {
   end(): void {
     void this.#queue.run(async () => {
       this.#reader.end();
-      if (this.#reader.names.size === 0 && isKept(this.typeUrl)) await this.#begin(this.typeUrl);
+      if (this.#reader.names.size === 0 && isKept(this.typeUrl) && this.#isWanted()) await this.#begin(this.typeUrl);
       if (this.flaw !== undefined || this.#isLost) this.drop();
       await this.#onEnd(this);
     });
@@ -96,7 +103,7 @@ export class PassingResponse implements ResponseSink {
   }
 
   async #put({ typeUrl, ...resource }: ReadResource): Promise<void> {
-    if (this.#isLost || this.flaw !== undefined || !isKept(typeUrl)) return;
+    if (this.#isLost || this.flaw !== undefined || !isKept(typeUrl) || !this.#isWanted()) return;
     await this.#begin(typeUrl);
     if (this.#number === undefined || !(await this.#store.put(this.#number, resource))) this.#isLost = true;
   }

@@ -133,15 +133,31 @@ export class Store {
     this.#begun.delete(response);
   }
 
-  /** Removes all of a type. Never rejects. */
+  /** Removes all of a type, and everything where that cannot be written. Never rejects. */
   async forget(typeUrl: string): Promise<void> {
     await this.load();
     if (!this.#contents.types.has(typeUrl)) return;
-    await this.#attempt(async () => {
+    const isForgotten = await this.#attempt(async () => {
       if (this.#writable === undefined) await this.#rewrite();
       await this.#append({ kind: "forgotten", typeUrl });
       await this.#rewrite(); // what must not be kept must not lie in the file either
     });
+    if (!isForgotten) await this.forgetAll();
+  }
+
+  /** Removes everything, and the log itself: that also works on a full disk. Never rejects. */
+  async forgetAll(): Promise<void> {
+    const { folder, name, log } = this.#options;
+    this.#isLoaded = true;
+    this.#contents = new Contents();
+    this.#begun.clear();
+    try {
+      await this.#folder.remove(name);
+    } catch (error) {
+      if (!this.#isTold) log.warn("Cannot remove a last-good configuration", { folder, error: describeError(error) });
+      this.#isTold = true;
+    }
+    await this.close().catch(() => undefined); // the file is gone, or stays as it is
   }
 
   /** Rejects where the log cannot be read, or was damaged. */

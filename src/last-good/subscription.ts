@@ -4,15 +4,15 @@ import type { Request } from "./read-request.ts";
 export class Subscription {
   /** All there are of the type. */
   readonly isWildcard: boolean;
-  /** Names of the resources that the client had when the stream began; for whole states undefined where only their version is known. */
-  readonly initial: ReadonlySet<string> | undefined;
+  /** Versions of the resources that the client had when the stream began, by name; for whole states undefined where only one for all is known. */
+  readonly initial: ReadonlyMap<string, string> | undefined;
   readonly #isDelta: boolean;
   #names: Set<string>;
 
   constructor(first: Request, isDelta: boolean) {
     this.isWildcard = first.names.length === 0 || first.names.includes("*");
     this.#isDelta = isDelta;
-    this.initial = first.version === "" ? new Set(first.initial) : undefined;
+    this.initial = first.version === "" ? first.initial : undefined;
     this.#names = new Set(first.names);
   }
 

@@ -77,13 +77,16 @@ export interface Ask {
   /** Whole states only. */
   readonly version?: string;
   readonly rejection?: string;
-  readonly initial?: readonly string[];
+  /** With the version where there is one. */
+  readonly initial?: readonly (string | readonly [name: string, version: string])[];
 }
 
 export interface Sent {
   readonly nonce?: string;
   readonly version?: string;
   readonly removed?: readonly string[];
+  /** Of each resource; delta only. */
+  readonly own?: string;
   readonly chunkBytes?: number;
 }
 
@@ -95,7 +98,10 @@ export function encodeAsk({ request }: Variant, typeUrl: string, ask: Ask = {}):
     ...(request.versionInfo === undefined ? [] : [[request.versionInfo, version] as const]),
     ...names.map((name) => [request.names, name] as const),
     ...unsubscribe.map((name) => [request.unsubscribe ?? 0, name] as const),
-    ...initial.map((name) => [request.initialVersions ?? 0, message([1, name], [2, "v"])] as const),
+    ...initial.map((one) => {
+      const [name, own] = typeof one === "string" ? [one, ""] : one;
+      return [request.initialVersions ?? 0, message([1, name], [2, own])] as const;
+    }),
     ...(rejection === undefined ? [] : [[request.errorDetail, message([1, 13], [2, rejection])] as const]),
   );
 }
@@ -104,13 +110,13 @@ function encodeResponse(
   { response }: Variant,
   typeUrl: string,
   resources: readonly Resource[],
-  { nonce = "", version = "", removed = [] }: Sent,
+  { nonce = "", version = "", removed = [], own = "" }: Sent,
 ): Buffer {
   const entry = ([name, state]: Resource): Buffer => {
     const any = message([1, typeUrl], [2, message([1, name], [99, state])]);
     const { anyInResource, nameInResource } = response;
     if (anyInResource === undefined || nameInResource === undefined) return any;
-    return message([1, ""], [anyInResource, any], [nameInResource, name]); // in the order of Go's encoder
+    return message([1, own], [anyInResource, any], [nameInResource, name]); // in the order of Go's encoder
   };
   return message(
     [response.versionInfo, version],
