@@ -8,6 +8,7 @@ import type { DrainOptions } from "../envoy/supervisor/index.ts";
 import type { Host } from "../host/index.ts";
 import { type ChosenPorts, RUN_LOG_FLAGS, runDefaults } from "./defaults/index.ts";
 import { type LocalMeshOptions, startLocalMesh } from "./local-mesh.ts";
+import type { Way } from "./namespace/index.ts";
 
 /** The sidecar of an application, and what there is to say about it. */
 export interface RunSidecar extends AsyncDisposable {
@@ -23,8 +24,8 @@ export interface RunSidecar extends AsyncDisposable {
   readonly onLater?: (tell: (address: RunSidecar["addresses"][number]) => void) => void;
   /** What the application is told, beside our own environment. */
   readonly variables: Readonly<Record<string, string>>;
-  /** Words before the application's command line, which run it in its network namespace. Default: it shares ours. */
-  readonly enter?: readonly string[] | undefined;
+  /** Runs the application in its network namespace. Default: it shares ours. */
+  readonly enter?: Way | undefined;
 }
 
 /** Somebody's place in a mesh, in which a run takes part. It is left when it is disposed of. */

@@ -64,7 +64,20 @@ interface Seen
     >,
     Readonly<Record<"before" | "after" | "afterKill", Machine>>,
     Readonly<
-      Record<"up" | "variables" | "outside" | "passed" | "status" | "files" | "user" | "strange" | "inbound", string>
+      Record<
+        | "up"
+        | "variables"
+        | "outside"
+        | "passed"
+        | "status"
+        | "files"
+        | "user"
+        | "strange"
+        | "names"
+        | "outsideNames"
+        | "inbound",
+        string
+      >
     > {
   readonly failure?: string;
   readonly processes: readonly string[];
@@ -131,6 +144,12 @@ describe.skipIf(why !== undefined).each(runtimes())("an application in a network
     expect(seen.noGroup.stderr).toMatch(/SUDO_GID is unset, wanted a number \[REDIRECT_NOT_POSSIBLE\]\n {2}hint: /);
     expect(seen.variables).toMatch(/^PILOTBOAT_RUN_FOLDER=\//m);
     expect(seen.variables).toMatch(/^GRPC_XDS_BOOTSTRAP=\//m);
+  });
+
+  test("it keeps the names of the mesh when the machine replaces resolv.conf and nsswitch.conf", () => {
+    const inside = "nameserver 192.0.2.1\nsearch home.example\nhosts: files dns\n200\n";
+    expect(seen.names).toBe(`inside 1\n${inside}inside 2\n${inside}`);
+    expect(seen.outsideNames).toMatch(/^search home.example\nnameserver 127.0.0.1\npasswd: files\nhosts: mymachines /);
   });
 
   test("signals reach it, and its end is the run's", () => {

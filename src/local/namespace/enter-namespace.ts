@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentError, describeError, readTextFile, writeFileAtomically } from "../../base/index.ts";
 import { type Host, runProgram } from "../../host/index.ts";
@@ -11,17 +11,38 @@ const NSCD_SOCKET = "/var/run/nscd/socket";
 
 /**
  * In a mount namespace of its own the program sees other files in /etc. Each program of the command line executes the next
- * one, so that the process and its parent stay the same.
+ * one, so that the process and its parent stay the same. What is mounted already stays: it can run again.
  */
 const ENTER = `files=$1; shift
-mount --bind "$files/resolv.conf" ${RESOLV_CONF} || exit 125
-if [ -e "$files/nsswitch.conf" ]; then mount --bind "$files/nsswitch.conf" ${NSSWITCH_CONF} || exit 125; fi
-if [ -S ${NSCD_SOCKET} ]; then mount --bind /dev/null ${NSCD_SOCKET} || exit 125; fi
+cover() { [ "$1" -ef "$2" ] || mount --bind "$1" "$2" || exit 125; }
+cover "$files/resolv.conf" ${RESOLV_CONF}
+if [ -e "$files/nsswitch.conf" ]; then cover "$files/nsswitch.conf" ${NSSWITCH_CONF}; fi
+if [ -S ${NSCD_SOCKET} ]; then cover /dev/null ${NSCD_SOCKET}; fi
 exec "$@"`;
 
-/** The words before a command line that run it in the namespace: `path` is its file, `files` what `writeNameFiles` filled. */
-export function enteringWords(path: string, files: string): readonly string[] {
-  return ["nsenter", `--net=${path}`, "--", "unshare", "--mount", "--", "sh", "-c", ENTER, "sh", files];
+/** The way into a namespace. */
+export interface Way {
+  /** Words before a command line, which run it inside. */
+  readonly words: readonly string[];
+  /** Words of a program that covers again what the program in this mount namespace, a file, sees of the machine's names. */
+  coverAgain(mountNamespace: string): readonly string[];
+}
+
+/** `path` is the file of the network namespace, `files` the folder that `writeNameFiles` filled. */
+export function wayInto(path: string, files: string): Way {
+  const cover = ["sh", "-c", ENTER, "sh", files];
+  return {
+    words: ["nsenter", `--net=${path}`, "--", "unshare", "--mount", "--", ...cover],
+    coverAgain: (mountNamespace) => ["nsenter", `--mount=${mountNamespace}`, "--", ...cover, "true"],
+  };
+}
+
+/** Changes whenever the machine replaces a file that is covered: the kernel takes the cover away with the previous one. */
+export async function coveredFiles(): Promise<string> {
+  const all = await Promise.all(
+    [RESOLV_CONF, NSSWITCH_CONF, NSCD_SOCKET].map((path) => stat(path).catch(() => undefined)),
+  );
+  return all.map((file) => (file === undefined ? "-" : `${file.dev}:${file.ino}:${file.ctimeMs}`)).join(" ");
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   trustedUsers,
 } from "../../base/index.ts";
 import { DEFAULT_TEMPORARY_PLACE, type Host, startOf, temporaryPlace } from "../../host/index.ts";
-import { enteringWords } from "./enter-namespace.ts";
+import { wayInto } from "./enter-namespace.ts";
 import { filesFolder, type NamespaceNote, NOTE } from "./mesh-namespace.ts";
 import type { Entrance } from "./start-inside.ts";
 
@@ -61,7 +61,7 @@ async function namespaceOf({ pid, start, runFolder }: FoundAgent): Promise<Joine
     const note: NamespaceNote = JSON.parse(await readTrustedFile(folder.at(NOTE), trustedUsers(), MOST_BYTES));
     const isGone = (stop: AbortSignal): Promise<boolean> =>
       poll(async () => (await startOf(pid)) !== start, { stop, pace: GONE_PACE });
-    return { enter: enteringWords(note.path, files), variables: note.variables, pid, runFolder, isGone };
+    return { enter: wayInto(note.path, files), variables: note.variables, pid, runFolder, isGone };
   } catch {
     return undefined;
   }

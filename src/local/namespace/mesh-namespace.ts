@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Lifetime, type Logger, writeFileAtomically } from "../../base/index.ts";
 import type { Host } from "../../host/index.ts";
-import { enteringWords, tryToEnter, writeNameFiles } from "./enter-namespace.ts";
+import { tryToEnter, type Way, wayInto, writeNameFiles } from "./enter-namespace.ts";
 import { openNamespace } from "./open-namespace.ts";
 
 /** What a run folder says of the namespace of its mesh. */
@@ -14,8 +14,7 @@ export interface NamespaceNote {
 
 /** The network namespace of a mesh's application. */
 export interface MeshNamespace extends AsyncDisposable, Pick<NamespaceNote, "path"> {
-  /** Words before a command line, which run it inside. */
-  readonly enter: readonly string[];
+  readonly enter: Way;
   /** Leaves a note in the run folder, by which others find the namespace. Rejects with FILE_UNWRITABLE. */
   announce(variables: NamespaceNote["variables"]): Promise<void>;
 }
@@ -45,8 +44,8 @@ export async function openMeshNamespace({ host, folder, ...options }: MeshNamesp
     const { path } = await life.own("network namespace", openNamespace({ ...options, env: host.env, stop }));
     const files = filesFolder(folder);
     await writeNameFiles(files);
-    const enter = enteringWords(path, files);
-    await tryToEnter(enter, host);
+    const enter = wayInto(path, files);
+    await tryToEnter(enter.words, host);
     const announce = (variables: NamespaceNote["variables"]): Promise<void> =>
       writeFileAtomically(join(files, NOTE), `${JSON.stringify({ path, variables } satisfies NamespaceNote)}\n`);
     return { path, enter, announce, [Symbol.asyncDispose]: () => life[Symbol.asyncDispose]() };

@@ -2,6 +2,8 @@ import { type RunningApplication, startApplication } from "../../application/ind
 import { AgentError } from "../../base/index.ts";
 import { findSetpriv, type Host } from "../../host/index.ts";
 import { applicationUser, userVariables, userWords } from "./application-user.ts";
+import type { Way } from "./enter-namespace.ts";
+import { keepCovered } from "./keep-covered.ts";
 
 export interface Program {
   /** Absolute path of the executable. */
@@ -11,8 +13,7 @@ export interface Program {
 
 /** What it takes to run a program in a namespace. */
 export interface Entrance {
-  /** Words before a command line, which run it inside. */
-  readonly enter: readonly string[];
+  readonly enter: Way;
   /** What the program gets, beside the environment of who starts it. */
   readonly variables: Readonly<Record<string, string>>;
 }
@@ -37,9 +38,12 @@ export async function startInside(
       hint: 'Install the package "util-linux" of the system, or unset SUDO_UID to run it as root.',
     });
   }
-  return startApplication({
-    ...{ file, args, cwd, setpriv, enter },
+  const keep = await keepCovered(enter, env);
+  const application = await startApplication({
+    ...{ file, args, cwd, setpriv, enter: enter.words },
     env: { ...env, ...(user === undefined ? variables : { ...userVariables(user), ...withoutFiles(variables) }) },
     userWords: user && userWords(user),
   });
+  void keep(application);
+  return application;
 }
