@@ -5,6 +5,9 @@ import { bad, faint, good, nameTable, type Row, type Text, warning } from "./ter
 /** The report for people, as a table of that many columns. Rows of an agent of another version may lack. */
 export function describeReport(report: AgentReport, nowMs: number, width?: number): Text {
   const { controlPlane, identity } = report;
+  const { state } = controlPlane;
+  const causes = (report.readiness?.causes ?? []).map(({ text }) => text);
+  const troubles = (identity?.troubles ?? []).flatMap(({ text }) => unsaid(text, [...causes, state]) ?? []);
   const rows: Row[] = [
     ...readinessRows(report, nowMs),
     ["agent", describeAgent(report, nowMs)],
@@ -12,7 +15,7 @@ export function describeReport(report: AgentReport, nowMs: number, width?: numbe
     ["envoy", describeEnvoy(report, nowMs)],
     ...historyRows(report, nowMs),
     ...portRows(report),
-    ["control plane", [`${controlPlane.address}: `, stateOf(unlessAbove(controlPlane.state, report))]],
+    ["control plane", [`${controlPlane.address}: `, describeState(state, causes)]],
     ...staleRows(report, nowMs),
     ...(report.xds ?? []).map((one): Row => [one.name, describeType(one, nowMs)]),
     ...report.leftOut.map(({ filter, type, lost }): Row => {
@@ -21,7 +24,7 @@ export function describeReport(report: AgentReport, nowMs: number, width?: numbe
     ...(report.wasm ?? []).map((module): Row => wasmRow(module, nowMs)),
     ...healthRows(report, nowMs),
     ...certificateRows(identity, nowMs),
-    ...troublesOf(report).map((trouble): Row => ["trouble", bad(notTwice(trouble, controlPlane.state))]),
+    ...troubles.map((trouble): Row => ["trouble", bad(trouble)]),
     ...timelineRows(report),
   ];
   return nameTable(
@@ -97,24 +100,22 @@ function healthRows({ health }: AgentReport, nowMs: number): Row[] {
   return [["workload", [style(state), ` for ${span(nowMs - sinceMs)}: ${probe}${error ?? ""}`]]];
 }
 
-/** The first cause is why the control plane does not answer, most of the time; its count of attempts may be older. */
-function unlessAbove(state: string, { readiness }: AgentReport): string {
-  const reason = state.replace(/ \(\d+ failed attempts.*\)$/s, "");
-  const isAbove = !GOOD_STATES.includes(state) && readiness?.causes.some(({ text }) => text.includes(reason));
-  return isAbove ? "no, the reason is above" : state;
+function describeState(state: string, causes: readonly string[]): Text {
+  return stateOf(GOOD_STATES.includes(state) ? state : (unsaid(state, causes) ?? "no, the reason is above"));
 }
 
-/** Those that are no cause above. */
-function troublesOf({ identity, readiness }: AgentReport): readonly string[] {
-  const causes = readiness?.causes ?? [];
-  const troubles = (identity?.troubles ?? []).map(({ text }) => text);
-  return troubles.filter((trouble) => !causes.some(({ text }) => text.includes(trouble)));
-}
+const ATTEMPTS = / \(\d+ failed attempts.*$/s;
 
-/** CA and control plane are one istiod most of the time, and what explains its refusal of one explains that of the other. */
-function notTwice(trouble: string, state: string): string {
-  const [, explanation] = /^[A-Z_]+: .*?; (.*) \(\d+ failed attempts/s.exec(state) ?? [];
-  return explanation === undefined ? trouble : trouble.replace(`; ${explanation}`, () => "; the reason is above");
+/**
+ * A reason is said once: what a text adds to those above it, undefined for nothing. The count of attempts in one may be older.
+ * CA and control plane are one istiod most of the time: what explains the failure of one, after a semicolon, explains both.
+ */
+function unsaid(text: string, above: readonly string[]): string | undefined {
+  const reason = text.replace(ATTEMPTS, "");
+  if (above.some((one) => one.includes(reason))) return undefined;
+  const explanations = above.flatMap((one) => /^[A-Z_]+: .*?; (.*)$/s.exec(one.replace(ATTEMPTS, ""))?.[1] ?? []);
+  const known = explanations.find((one) => text.includes(`; ${one}`));
+  return known === undefined ? text : text.replace(`; ${known}`, () => "; the reason is above");
 }
 
 function onOneLine(value: Text): Text {
