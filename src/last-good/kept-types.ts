@@ -12,9 +12,17 @@ export const REQUIRED_TYPES: readonly string[] = [
   `${TYPE_PREFIX}envoy.config.listener.v3.Listener`,
 ];
 
+/** An envelope around another resource, which whole states may use. */
+export const WRAPPER = `${TYPE_PREFIX}envoy.service.discovery.v3.Resource`;
+
+/** Envoy asks for these by prefixes, as VHDS has it, which nobody answers in the control plane's place. */
+const VIRTUAL_HOST = `${TYPE_PREFIX}envoy.config.route.v3.VirtualHost`;
+export const ROUTES = `${TYPE_PREFIX}envoy.config.route.v3.RouteConfiguration`;
+
 /** What Envoy is configured with, except secrets, and the agent's name table. Trust anchors (PCDS) always come from the control plane itself. */
 export function isKept(typeUrl: string): boolean {
   if (typeUrl === NAME_TABLE || typeUrl === WORKLOAD) return true;
+  if (typeUrl === WRAPPER || typeUrl === VIRTUAL_HOST) return false;
   return typeUrl.startsWith(`${TYPE_PREFIX}envoy.`) && !typeUrl.endsWith(".Secret");
 }
 

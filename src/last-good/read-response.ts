@@ -1,8 +1,8 @@
 import { describeError } from "../base/index.ts";
-import type { Variant } from "../proto/ads-variant.ts";
-import { readFields } from "../proto/wire.ts";
+import { DELTA, type Variant } from "../proto/ads-variant.ts";
+import { bytesOf, readFields } from "../proto/wire.ts";
 import { MOST_VALUE_BYTES } from "./entries.ts";
-import { nameOf } from "./kept-types.ts";
+import { isKept, nameOf, ROUTES, WRAPPER } from "./kept-types.ts";
 import { holdsPrivateKey } from "./private-keys.ts";
 import { FieldSplitter } from "./split-fields.ts";
 import type { StoredResource } from "./store.ts";
@@ -22,6 +22,8 @@ export class ResponseReader {
   readonly names = new Set<string>();
   /** Why the response cannot be kept; half a sentence. */
   flaw: string | undefined;
+  /** Of the first resource. */
+  #type: string | undefined;
   readonly #variant: Variant;
   readonly #splitter: FieldSplitter;
   #isReadable = true;
@@ -41,6 +43,8 @@ export class ResponseReader {
 
   end(): void {
     this.#attempt(() => this.#splitter.end());
+    if (this.#type !== undefined && this.#type !== this.typeUrl && isKept(this.typeUrl))
+      this.flaw ??= this.#otherType();
   }
 
   #attempt(work: () => void): void {
@@ -65,15 +69,30 @@ export class ResponseReader {
 
   #takeResource(entry: Uint8Array): void {
     const { response } = this.#variant;
-    const resource = readEntry(entry, response);
+    let resource = readEntry(entry, response);
+    let isNamed = response.nameInResource !== undefined;
+    if (!isNamed && readAny(resource.any).typeUrl === WRAPPER) {
+      resource = readEntry(readAny(resource.any).value, DELTA.response);
+      isNamed = resource.name !== "";
+    }
     const { typeUrl, value } = readAny(resource.any);
-    const name = response.nameInResource === undefined ? nameOf(typeUrl, value) : resource.name;
+    const name = isNamed ? resource.name : nameOf(typeUrl, value);
     this.names.add(name);
+    this.#type ??= typeUrl;
     if (this.flaw !== undefined) return;
-    if (holdsPrivateKey(value)) this.flaw = `resource "${name}" holds a private key`;
+    if (typeUrl !== this.#type) this.flaw = this.#otherType();
+    else if (holdsPrivateKey(value)) this.flaw = `resource "${name}" holds a private key`;
+    else if (typeUrl === ROUTES && bytesOf(value, VHDS).length > 0) this.flaw = `routes "${name}" need VHDS`;
     this.#found.push({ typeUrl, name, version: resource.version, value });
   }
+
+  #otherType(): string {
+    return "a resource is of another type than its response";
+  }
 }
+
+/** `envoy.config.route.v3.RouteConfiguration.vhds` */
+const VHDS = 9;
 
 interface ResourceParts {
   name: string;

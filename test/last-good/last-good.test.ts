@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { DELTA, SOTW } from "../../src/proto/ads-variant.ts";
+import { message } from "../support/wire-messages.ts";
 import {
   askStandIn,
   CLUSTER,
@@ -8,6 +9,7 @@ import {
   LISTENER,
   makeFolder,
   NAME_TABLE,
+  ROUTES,
   SECRET,
   type Stream,
   servedOf,
@@ -344,6 +346,42 @@ describe("delta: what Envoy may have beside what it acknowledged is not passed o
     expect(await servedOf(folder.path, DELTA)).toEqual({ a: "1" });
     expect(await servedOf(folder.path, DELTA, NAME_TABLE)).toBeUndefined();
   });
+});
+
+test("whole states in envelopes are kept, and a secret in one never reaches the disk", async () => {
+  await using folder = await makeFolder();
+  await using run = startRun(folder.path, SOTW);
+  const stream = run.open();
+  stream.ask(CLUSTER);
+  stream.take(CLUSTER, [["a", "1"]], { wrapped: CLUSTER });
+  stream.ask(LISTENER);
+  stream.take(LISTENER, [["l", "1"]]);
+  stream.ask(SECRET, { names: ["default"] });
+  stream.take(SECRET, [["default", "TOP SECRET"]], { wrapped: SECRET });
+  await stream.followed.standIn();
+  expect(await servedOf(folder.path, SOTW)).toEqual({ a: "1" });
+  stream.take(LISTENER, [["l", "TOP SECRET"]], { wrapped: SECRET });
+  await run[Symbol.asyncDispose]();
+  expect(await everythingIn(folder.path)).not.toContain("TOP SECRET");
+  expect(await servedOf(folder.path, SOTW)).toBeUndefined();
+  expect(run.lines.join()).toContain("a resource is of another type than its response");
+});
+
+test.each([SOTW, DELTA])("$name: nothing is kept of a configuration whose routes need VHDS", async (variant) => {
+  await using folder = await makeFolder();
+  await using run = startRun(folder.path, variant);
+  const stream = run.open();
+  stream.boot([["a", "1"]]);
+  const virtualHosts = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
+  stream.ask(virtualHosts);
+  stream.take(virtualHosts, [["r/host", "a virtual host"]]);
+  expect(await stream.followed.standIn()).toBeDefined();
+  expect(await everythingIn(folder.path)).not.toContain("a virtual host");
+  stream.ask(ROUTES, { names: ["r"] });
+  const nonce = stream.send(ROUTES, [["r", "1"]], { more: message([9, message([1, "from there"])]) });
+  stream.accept(ROUTES, nonce, { names: ["r"] });
+  expect(await stream.followed.standIn()).toBeUndefined();
+  expect(run.lines.join()).toContain('routes "r" need VHDS');
 });
 
 test("what whole states were accepted as is served as delta, and the other way round", async () => {

@@ -37,6 +37,42 @@ test.each([
     "a second context that has one",
     message([3, context("Upstream", common())], [3, context("Upstream", common(certificate(2, inline)))]),
   ],
+  [
+    "a key behind STARTTLS",
+    listener(
+      any(
+        "envoy.extensions.transport_sockets.starttls.v3.StartTlsConfig",
+        message([2, message([1, common(certificate(2, inline))])]),
+      ),
+    ),
+  ],
+  [
+    "ticket keys behind STARTTLS",
+    listener(
+      any(
+        "envoy.extensions.transport_sockets.starttls.v3.StartTlsConfig",
+        message([2, message([1, common()], [4, message([1, inline])])]),
+      ),
+    ),
+  ],
+  [
+    "a key in a message whose value stands before its type",
+    listener(
+      message(
+        [2, message([1, common(certificate(2, inline))])],
+        [1, `type.googleapis.com/${TLS}.DownstreamTlsContext`],
+      ),
+    ),
+  ],
+  [
+    "a key under the names of API version 2",
+    listener(any("envoy.api.v2.auth.UpstreamTlsContext", message([1, common(certificate(2, inline))]))),
+  ],
+  ["a key store in a secret inside", listener(any(`${TLS}.Secret`, message([1, "s"], [2, certificate(8, inline)])))],
+  [
+    "a context in JSON",
+    message([7, '{"common_tls_context":{"tls_certificates":[{"private_key":{"inline_bytes":"AQID"}}]}}']),
+  ],
   ["a context that cannot be read", listener(any(`${TLS}.UpstreamTlsContext`, Buffer.from([0x0a, 0x7f, 1])))],
 ])("%s is a private key", (_, resource) => {
   expect(holdsPrivateKey(resource)).toBe(true);
@@ -51,7 +87,14 @@ test.each([
   ],
   ["ticket keys in files", context("Downstream", common(), [4, message([1, file])])],
   ["the name of a context alone", message([1, "l"], [9, `${TLS}.UpstreamTlsContext`], [10, "text"])],
+  ["a secret with a trusted root", listener(any(`${TLS}.Secret`, message([4, message([1, message([3, "root"])])])))],
+  ["a root in base64", message([7, Buffer.from("-----BEGIN CERTIFICATE-----\nAAAA").toString("base64")])],
   ["a context without anything", listener(any(`${TLS}.UpstreamTlsContext`))],
 ])("%s is none", (_, resource) => {
   expect(holdsPrivateKey(resource)).toBe(false);
+});
+
+test.each([0, 1, 2])("a key in PEM form in base64, %i bytes behind a group, is a private key", (at) => {
+  const text = `${"x".repeat(at)}-----BEGIN PRIVATE KEY-----\nAAAA`;
+  expect(holdsPrivateKey(message([7, Buffer.from(text).toString("base64")]))).toBe(true);
 });

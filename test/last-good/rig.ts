@@ -12,6 +12,8 @@ export const CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 export const LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener";
 export const ENDPOINTS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 export const SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+export const ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+const WRAPPER = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 export const NAME_TABLE = "type.googleapis.com/istio.networking.nds.v1.NameTable";
 
 export const NODE = "sidecar~10.0.0.1~a.b~b.svc.cluster.local";
@@ -87,6 +89,10 @@ export interface Sent {
   readonly removed?: readonly string[];
   /** Of each resource; delta only. */
   readonly own?: string;
+  /** Each resource is of this type, in an envelope: whole states only. */
+  readonly wrapped?: string;
+  /** Appended to each resource. */
+  readonly more?: Uint8Array;
   readonly chunkBytes?: number;
 }
 
@@ -110,10 +116,11 @@ function encodeResponse(
   { response }: Variant,
   typeUrl: string,
   resources: readonly Resource[],
-  { nonce = "", version = "", removed = [], own = "" }: Sent,
+  { nonce = "", version = "", removed = [], own = "", wrapped, more = Buffer.alloc(0) }: Sent,
 ): Buffer {
   const entry = ([name, state]: Resource): Buffer => {
-    const any = message([1, typeUrl], [2, message([1, name], [99, state])]);
+    const any = message([1, wrapped ?? typeUrl], [2, Buffer.concat([message([1, name], [99, state]), more])]);
+    if (wrapped !== undefined) return message([1, WRAPPER], [2, message([3, name], [2, any])]);
     const { anyInResource, nameInResource } = response;
     if (anyInResource === undefined || nameInResource === undefined) return any;
     return message([1, own], [anyInResource, any], [nameInResource, name]); // in the order of Go's encoder
