@@ -6,6 +6,7 @@ export {
   type FailureKind,
   failureKind,
   IS_IT_RUNNING,
+  isCertificateRefused,
   isOtherName,
   isUnreachable,
   isUntrusted,

@@ -42,6 +42,15 @@ export function isUntrusted(reason: string): boolean {
 const UNTRUSTED =
   /unable to (verify the first|get (local )?issuer) certificate|self[- ]signed certificate|certificate (signature failure|has expired|is not yet valid)/;
 
+/** Whether the other end refuses our certificate, or that we have none, by the plain reason with its TLS alert. */
+export function isCertificateRefused(reason: string): boolean {
+  return REFUSED_BY_ALERT.test(reason);
+}
+
+/** Alerts 42 to 49, 115 and 116, in the words of OpenSSL, BoringSSL and Node. Source: RFC 8446, section 6. */
+const REFUSED_BY_ALERT =
+  /\balert number (4[2-9]|11[56])\b|alert[ _](bad|unsupported|no)[ _]certificate|alert[ _]certificate[ _]\w+|alert[ _](illegal[ _]parameter|unknown[ _]ca|access[ _]denied|unknown[ _]psk[ _]identity)/i;
+
 /** Whether the other end's certificate is one that we trust, and for other names than the one that we dialed. */
 export function isOtherName(reason: string): boolean {
   return reason.includes("does not match certificate's altnames");

@@ -1,5 +1,5 @@
 import { aborted, type Backoff, backoffMs, type Clock, describeError, type Logger, pause } from "../base/index.ts";
-import { Code, isStatus, plainReason, type StreamStatus } from "../grpc/index.ts";
+import { Code, isCertificateRefused, isStatus, isUnreachable, plainReason, type StreamStatus } from "../grpc/index.ts";
 import type { ClientStream, MessageHandler, PieceHandler } from "../grpc-stream/index.ts";
 import type { LastGood, LastGoodStream, StandIn } from "./last-good.ts";
 import { peekRequest, peekResponse } from "./peek.ts";
@@ -123,15 +123,15 @@ class KeptStream implements UpstreamStream {
       call = await open(this.#handler());
     } catch (error) {
       if (!isStatus(error)) throw error;
-      return (await this.#canStandIn(error)) ? undefined : error;
+      return isAway(error) && (await this.#canStandIn(error)) ? undefined : error;
     }
     this.#call = call;
     if (this.#over.signal.aborted) call.close(); // Envoy left while credentials were read
     for (const request of this.#requests ?? []) call.send(request);
     void call.connected.then(this.#setConnected);
     const status = await Promise.race([call.status, this.#silence(call)]);
-    const isAway = status === SILENT || (status.code === Code.UNAVAILABLE && !this.#responded.signal.aborted);
-    if (isAway && (await this.#canStandIn(status))) return undefined;
+    const isOut = status === SILENT || (isAway(status) && !this.#responded.signal.aborted);
+    if (isOut && (await this.#canStandIn(status))) return undefined;
     this.#requests = undefined;
     return call.status;
   }
@@ -199,7 +199,9 @@ class KeptStream implements UpstreamStream {
         throw error;
       });
       if ("connected" in call && (await this.#isBack(call))) return call.close();
-      if (!over.aborted) await onFailure("connected" in call ? await call.status : call);
+      const status = "connected" in call ? await call.status : call;
+      if (!isAway(status)) return;
+      if (!over.aborted) await onFailure(status);
     }
   }
 
@@ -208,7 +210,7 @@ class KeptStream implements UpstreamStream {
     if (!(await call.connected)) return false;
     const steady = pause(STEADY_MS, this.#over.signal, this.#options.clock).then(() => undefined);
     const status = await Promise.race([call.status, steady]);
-    return status?.code !== Code.UNAVAILABLE;
+    return status === undefined || !isAway(status);
   }
 
   /** Shows what passes to `lastGood`. A response to a stream that somebody answered already only says that the control plane is back. */
@@ -262,4 +264,14 @@ class KeptStream implements UpstreamStream {
     this.#call?.close();
     this.#followed?.close();
   }
+}
+
+/**
+ * Whether nobody answered. A refusal is an answer: of a stream, of our certificate (a TLS alert, which has the code
+ * UNAVAILABLE), or by whoever should have given credentials.
+ */
+function isAway({ code, details }: StreamStatus): boolean {
+  if (code === Code.UNAVAILABLE) return !isCertificateRefused(details);
+  const areCredentialsMissing = code === Code.UNAUTHENTICATED && details.startsWith("cannot get credentials: ");
+  return areCredentialsMissing && (isUnreachable(details) || /\btimed out\b/.test(details));
 }

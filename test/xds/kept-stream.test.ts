@@ -10,6 +10,7 @@ import type { AdsStream, AdsVariant } from "../support/ads-client.ts";
 import { type FakeIstiodStream, startFakeIstiod } from "../support/fake-istiod.ts";
 import { createMovableClock } from "../support/movable-clock.ts";
 import { freePorts } from "../support/ports.ts";
+import { createTestCa } from "../support/test-ca.ts";
 import { message } from "../support/wire-messages.ts";
 import { CDS, LDS, NDS, type Rig, startRig } from "./relay-rig.ts";
 
@@ -127,14 +128,35 @@ describe.each(["sotw", "delta"] as const)("%s", (variant) => {
     expect(envoy.received).toEqual([]);
   });
 
-  test("credentials that cannot be had are no refusal", async () => {
+  test("credentials that nobody answers for are no refusal, and those that are refused are one", async () => {
     await using keeper = await startKeeper();
     await fill(keeper, variant);
-    const metadata = (): Promise<never> => Promise.reject(new Error("the token service does not answer"));
+    let reason = "403 Forbidden: not you";
+    const metadata = (): Promise<never> => Promise.reject(new Error(reason));
     await using rig = await keeper.start({ upstream: { credentials: { tls: async () => "plaintext", metadata } } });
-    const envoy = rig.connect().open(variant);
+    const client = rig.connect();
+    const refused = client.open(variant);
+    await boot(refused);
+    expect(await refused.ended).toMatchObject({ code: 16 });
+    expect(refused.received).toEqual([]);
+    reason = "connect ECONNREFUSED 127.0.0.1:80";
+    const envoy = client.open(variant);
     await boot(envoy);
     await expect.poll(() => envoy.received.length).toBe(2);
+  });
+
+  test("whose certificate is refused gets nothing", async () => {
+    await using keeper = await startKeeper();
+    await fill(keeper, variant);
+    const ca = await createTestCa();
+    const server = await ca.issue({ dns: ["istiod.test"] });
+    await using _istiod = await startFakeIstiod({ port: keeper.port, tls: { ...server, clientCa: ca.certPem } });
+    const tls = async () => ({ roots: Buffer.from(ca.certPem), serverName: "istiod.test" });
+    await using rig = await keeper.start({ upstream: { credentials: { tls, metadata: async () => [] } } });
+    const envoy = rig.connect().open(variant);
+    await boot(envoy);
+    expect(await envoy.ended).toMatchObject({ code: 14, details: expect.stringMatching(/certificate.required/i) });
+    expect(envoy.received).toEqual([]);
   });
 
   test("a gRPC client, and an Envoy of another node, are not answered in the control plane's place", async () => {
