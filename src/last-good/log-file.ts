@@ -29,6 +29,8 @@ export interface WritableLog extends ReadableLog {
   flush(): Promise<void>;
   /** Everything is on disk, and the log takes its name. */
   publish(): Promise<void>;
+  /** Shows that the log is in use, where nothing else did for half a day. Never rejects. */
+  touch(): Promise<void>;
 }
 
 /** The folder of logs: mode 0700, this user's. */
@@ -82,7 +84,7 @@ export class LogFolder {
     }
   }
 
-  /** Removes what killed agents left half written, and the logs that nobody wrote for longest. Never rejects. */
+  /** Removes what killed agents left half written, and of many logs those that nobody used for days. Never rejects. */
   async tidy(kept: string): Promise<void> {
     try {
       await using folder = await this.#hold();
@@ -93,7 +95,8 @@ export class LogFolder {
       const isOld = ({ writtenMs: ms }: { writtenMs: number }): boolean => Date.now() - ms > ABANDONED_MS;
       const logs = found.filter(({ name }) => name.endsWith(SUFFIX)).sort((a, b) => b.writtenMs - a.writtenMs);
       const temporary = found.filter((one) => TEMPORARY.test(one.name) && isOld(one));
-      for (const { name } of [...logs.slice(MOST_OTHERS), ...temporary]) await unlink(folder.at(name));
+      const isUnused = ({ writtenMs: ms }: { writtenMs: number }): boolean => Date.now() - ms > UNUSED_MS;
+      for (const { name } of [...logs.slice(MOST_OTHERS).filter(isUnused), ...temporary]) await unlink(folder.at(name));
     } catch {
       // somebody else tidies at the same time, or the next write tells what is the matter
     }
@@ -110,8 +113,11 @@ export class LogFolder {
 
 /** A file that is being written is younger. */
 const ABANDONED_MS = 10 * 60_000;
-/** Of other nodes, or of other control planes. */
-const MOST_OTHERS = 3;
+/** Of other nodes, or of other control planes. Theirs may be agents that run. */
+const MOST_OTHERS = 16;
+/** An agent that runs touches its log more often. */
+const UNUSED_MS = 7 * 24 * 3_600_000;
+const TOUCH_MS = 12 * 3_600_000;
 
 /** Entries from the beginning, with the offset of each. Throws where the log is damaged. */
 export async function* readLog(log: ReadableLog): AsyncGenerator<ReadEntry & { readonly at: number }> {
@@ -213,6 +219,15 @@ class NewLog implements WritableLog {
     await this.#file.datasync(); // else a power failure could leave the name with nothing behind it
     await rename(this.#folder.at(this.#names.temporary), this.#folder.at(this.#names.name));
     this.#isPublished = true;
+  }
+
+  async touch(): Promise<void> {
+    const now = new Date();
+    try {
+      if (now.getTime() - (await this.#file.stat()).mtimeMs > TOUCH_MS) await this.#file.utimes(now, now);
+    } catch {
+      // the next write tells what is the matter
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

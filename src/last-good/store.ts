@@ -116,6 +116,7 @@ export class Store {
     const isLate = response < (this.#accepted.get(typeUrl) ?? 0);
     if (isLate || !this.#isNews(response, typeUrl, acceptance)) {
       this.drop(response);
+      await this.#writable?.touch();
       return true;
     }
     return this.#attempt(async () => {

@@ -186,14 +186,35 @@ test("two agents in one folder disturb nobody: the log is one's or the other's, 
   expect(["one 19", "other 19"]).toContain((await servedOf(folder.path, SOTW))?.a);
 });
 
-test("logs of other nodes do not pile up", async () => {
+test("logs of other nodes do not pile up, and those that are in use stay", async () => {
   await using folder = await makeFolder();
   await writeLog(folder.path);
-  for (let at = 0; at < 6; at++) await writeFile(join(folder.path, `other-${at}.log`), "", { mode: 0o600 });
+  for (let at = 0; at < 40; at++) {
+    const path = join(folder.path, `other-${at}.log`);
+    await writeFile(path, "", { mode: 0o600 });
+    if (at >= 20) await utimes(path, 1_000 + at, 1_000 + at);
+  }
   await using run = startRun(folder.path, SOTW);
   run.open().boot([["a", "4"]]);
   await run[Symbol.asyncDispose]();
-  expect(await readdir(folder.path)).toHaveLength(4);
+  const left = await readdir(folder.path);
+  expect(left.filter((name) => /^other-1?\d\.log$/.test(name))).toHaveLength(20);
+  expect(left).toHaveLength(21);
+});
+
+test("an agent that has nothing new to write touches its log", async () => {
+  await using folder = await makeFolder();
+  await using run = startRun(folder.path, SOTW);
+  const stream = run.open();
+  stream.boot([["a", "1"]]);
+  await stream.followed.standIn();
+  const file = await logIn(folder.path);
+  await utimes(file, 1_000, 1_000);
+  stream.take(CLUSTER, [["a", "1"]], { version: "n1" });
+  await stream.followed.standIn();
+  stream.accept(CLUSTER, stream.send(CLUSTER, [["a", "1"]], { nonce: "again", version: "n1" }), { version: "n1" });
+  await stream.followed.standIn();
+  expect((await stat(file)).mtimeMs).toBeGreaterThan(Date.now() - 60_000);
 });
 
 test("the disk is bounded while everything changes again and again", async () => {
