@@ -5,6 +5,7 @@ import type { LastGood, LeftOut, Stale, Trouble, TypeState, XdsRelay, XdsRelayOp
 import { type ClaimedFolder, dataFolder, inRunFolder, socketAccess, xdsSocketPath } from "../run-folder/index.ts";
 import { hasOwnDocument, isProxyless } from "../start-envoy/index.ts";
 import type { IdentityPart } from "./identity.ts";
+import { lastGoodOwner } from "./last-good-owner.ts";
 import type { Part, Serving, Surroundings } from "./part.ts";
 
 /** Its rows of the report. */
@@ -88,13 +89,13 @@ export class XdsPart implements Part {
   /** Undefined where nothing is kept, or there is no Envoy that starts without a configuration. */
   async #openLastGood({ life, node }: Pick<Serving, "life" | "node">): Promise<LastGood | undefined> {
     const { config, context, metrics } = this.#around;
-    const { settings, proxy } = config;
+    const { settings } = config;
     if (!settings.isLastGoodKept || isProxyless(config, node)) return undefined;
     const { openLastGood } = await import("../../last-good/index.ts");
     const lastGood = openLastGood({
       folder: await lastGoodFolder(config),
       nodeId: node.id,
-      owner: [settings.clusterId, proxy.discoveryAddress],
+      owner: lastGoodOwner(config, node),
       mostBytes: settings.lastGoodBytes,
       log: context.log,
       metrics,
