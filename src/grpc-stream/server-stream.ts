@@ -16,8 +16,6 @@ export interface ServerStream {
   send(message: Uint8Array, onSent?: () => void): Promise<void> | void;
   /** Begins a message whose bytes come later. Resolves when it is its turn. */
   begin(length: number): Promise<PieceWriter>;
-  /** Bytes that the caller has not taken. */
-  readonly unsentBytes: number;
   /** Ends the stream. The first status counts; within a message OK becomes UNAVAILABLE. */
   finish(status: StreamStatus): void;
   /** Ends the stream of a caller that does not read, and drops what it was owed. gRPC reads this as RESOURCE_EXHAUSTED. */
@@ -59,9 +57,6 @@ export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHea
     },
     send: (message, onSent) => writer.send(message, onSent),
     begin: (length) => writer.begin(length),
-    get unsentBytes() {
-      return writer.unsentBytes;
-    },
     finish(status) {
       if (isFinished || stream.destroyed || stream.closed) return;
       isFinished = true;
@@ -90,11 +85,14 @@ function closeSoon(stream: ServerHttp2Stream): void {
   setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
 }
 
+export function isGrpcCall(headers: IncomingHttpHeaders): boolean {
+  return headers[":method"] === "POST" && /^application\/grpc\b/.test(headers["content-type"] ?? "");
+}
+
 /** Answers a call of a method that is not served, or what is no call at all. */
 export function refuse(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
   stream.on("error", () => undefined);
-  const isGrpc = headers[":method"] === "POST" && /^application\/grpc\b/.test(headers["content-type"] ?? "");
   const unknown = { code: Code.UNIMPLEMENTED, details: `unknown method ${headers[":path"]}` };
-  stream.respond(isGrpc ? { ...ANSWER, ...trailersOf(unknown) } : { ":status": 415 }, { endStream: true });
+  stream.respond(isGrpcCall(headers) ? { ...ANSWER, ...trailersOf(unknown) } : { ":status": 415 }, { endStream: true });
   closeSoon(stream);
 }

@@ -2,7 +2,7 @@ import { createServer, type IncomingHttpHeaders, type ServerHttp2Session, type S
 import type { Socket } from "node:net";
 import type { BoundSocket } from "../base/index.ts";
 import { type Keepalive, keepAlive } from "./keepalive.ts";
-import { refuse, type ServerStream, serverStream } from "./server-stream.ts";
+import { isGrpcCall, refuse, type ServerStream, serverStream } from "./server-stream.ts";
 
 export interface GrpcStreamServerOptions {
   /** Bound by the caller, who also closes it; connections that came early are served first. */
@@ -50,8 +50,7 @@ export function serveGrpcStreams({ socket, methods, maxStreams, keepalive }: Grp
     if (keepalive !== undefined) keepAlive(session, keepalive, () => session.destroy());
     session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
       const path = headers[":path"] ?? "";
-      const isCall = headers[":method"] === "POST" && /^application\/grpc\b/.test(headers["content-type"] ?? "");
-      if (!isCall || !Object.hasOwn(methods, path)) return refuse(stream, headers);
+      if (!isGrpcCall(headers) || !Object.hasOwn(methods, path)) return refuse(stream, headers);
       if (connection !== undefined) {
         speak(connection);
         count(connection, 1);

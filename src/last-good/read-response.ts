@@ -1,6 +1,6 @@
 import { describeError } from "../base/index.ts";
 import { DELTA, type Variant } from "../proto/ads-variant.ts";
-import { bytesOf, readFields } from "../proto/wire.ts";
+import { bytesOf, readAny, readFields } from "../proto/wire.ts";
 import { MOST_VALUE_BYTES } from "./entries.ts";
 import { isKept, nameOf, ROUTES, WRAPPER } from "./kept-types.ts";
 import { holdsPrivateKey } from "./private-keys.ts";
@@ -117,17 +117,6 @@ function readEntry(entry: Uint8Array, { anyInResource, nameInResource }: Variant
 
 /** `envoy.service.discovery.v3.Resource.version` */
 const RESOURCE_VERSION = 1;
-
-function readAny(bytes: Uint8Array): { readonly typeUrl: string; readonly value: Uint8Array } {
-  const any = { typeUrl: "", value: new Uint8Array() as Uint8Array };
-  readFields(bytes, (field, reader) => {
-    if (field === 1) any.typeUrl = reader.string();
-    else if (field === 2) any.value = reader.bytes();
-    else return false;
-    return true;
-  });
-  return any;
-}
 
 const UTF8 = new TextDecoder();
 

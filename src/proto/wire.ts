@@ -62,6 +62,24 @@ export function textOf(message: Uint8Array, wanted: number): string {
 
 const UTF8 = new TextDecoder();
 
+/** A `google.protobuf.Any` whose value is not decoded; it shares the message's memory. */
+export interface RawAny {
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}
+
+/** Missing fields are empty, as in proto3. Throws on bytes that are not protobuf. */
+export function readAny(bytes: Uint8Array): RawAny {
+  const any = { typeUrl: "", value: new Uint8Array() as Uint8Array };
+  readFields(bytes, (field, reader) => {
+    if (field === 1) any.typeUrl = reader.string();
+    else if (field === 2) any.value = reader.bytes();
+    else return false;
+    return true;
+  });
+  return any;
+}
+
 /** The full name of the message in a `google.protobuf.Any`. */
 export function typeOf(any: Uint8Array): string {
   return nameIn(textOf(any, 1));

@@ -1,5 +1,5 @@
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { bytesOf, readFields, textOf } from "../proto/wire.ts";
+import { bytesOf, type RawAny, readAny, readFields, textOf } from "../proto/wire.ts";
 import type { Variant } from "./variant.ts";
 
 /** What the relay needs to know of a request from Envoy. Missing fields are empty, as in proto3. */
@@ -27,12 +27,6 @@ export interface ResponseContents {
   readonly removed: readonly string[];
   /** In whole states only. */
   readonly count: number | undefined;
-}
-
-/** A `google.protobuf.Any` whose value is not decoded. */
-export interface RawAny {
-  readonly typeUrl: string;
-  readonly value: Uint8Array;
 }
 
 /** Reads the facts of a request; every other field is skipped, not decoded. Throws on bytes that are not protobuf. */
@@ -163,14 +157,3 @@ export function encodeRequest(variant: Variant, draft: RequestDraft): Uint8Array
 }
 
 const INTERNAL = 13;
-
-function readAny(bytes: Uint8Array): RawAny {
-  const any = { typeUrl: "", value: new Uint8Array() as Uint8Array };
-  readFields(bytes, (field, reader) => {
-    if (field === 1) any.typeUrl = reader.string();
-    else if (field === 2) any.value = reader.bytes();
-    else return false;
-    return true;
-  });
-  return any;
-}
