@@ -9,8 +9,8 @@ import { createLogger } from "../../src/base/index.ts";
 import { type OutputSource, passOn, settleOutput, Tail, withoutClosingStreams } from "../../src/envoy/output/index.ts";
 import type { PassOptions } from "../../src/envoy/output/pass-on.ts";
 import { readStream } from "../../src/envoy/output/read-output.ts";
-import { openFiles } from "../faults/rig.ts";
 import { outputSource } from "../support/output.ts";
+import { openPaths } from "../support/processes.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -74,11 +74,12 @@ describe.runIf(process.platform === "linux")("the outputs of Envoy", () => {
   });
 
   test("pipes that were prepared in vain are closed", async () => {
-    const before = openFiles(process.pid);
+    const pipes = (): number => openPaths(process.pid).filter((path) => path.startsWith(folder)).length;
     const source = outputSource({ folders: [folder] });
     source.prepare();
+    await expect.poll(pipes).toBeGreaterThan(0);
     await source[Symbol.asyncDispose]();
-    expect(openFiles(process.pid)).toBe(before);
+    expect(pipes()).toBe(0);
   });
 
   test("the first folder that takes named pipes is used", async () => {

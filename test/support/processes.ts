@@ -89,7 +89,7 @@ function parentOf(pid: number): number | undefined {
 
 /** The addresses that a process listens on with TCP, each once, as in /proc/net: `0100007F` is 127.0.0.1. Linux only. */
 export function listeningAddresses(pid: number): string[] {
-  const sockets = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => linkOf(`/proc/${pid}/fd/${fd}`));
+  const sockets = openPaths(pid);
   const rows = ["tcp", "tcp6"].flatMap((file) => readFileSync(`/proc/${pid}/net/${file}`, "utf8").split("\n").slice(1));
   const found = rows.flatMap((row) => {
     const [, local = "", , state, , , , , , inode] = row.trim().split(/\s+/);
@@ -100,6 +100,12 @@ export function listeningAddresses(pid: number): string[] {
 }
 
 const LISTENING = "0A"; // include/net/tcp_states.h
+
+/** What the process has open, as the kernel names it: a path, "pipe:[1234]", "socket:[1234]"; " (deleted)" may follow. */
+export function openPaths(pid: number): readonly string[] {
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder).flatMap((fd) => linkOf(`${folder}/${fd}`));
+}
 
 function linkOf(path: string): string[] {
   try {
