@@ -46,6 +46,7 @@ describe.each(runtimes())("a control plane that is away, on $name", { timeout: T
     const text = await (await fetch(`http://127.0.0.1:${sandbox.ports.status}/metrics`)).text();
     return /^istio_agent_xds_last_good_served (\d)$/m.exec(text)?.[1];
   };
+  const page = async (): Promise<string> => (await fetch(`http://127.0.0.1:${sandbox.ports.status}/`)).text();
   const stopPlane = async (): Promise<void> => {
     plane.kill("SIGTERM");
     await plane.ended;
@@ -65,6 +66,7 @@ describe.each(runtimes())("a control plane that is away, on $name", { timeout: T
       /^stale +Envoy has the last configuration that it accepted \(accepted .* ago, served for /m,
     );
     expect(await metric()).toBe("1");
+    expect(await page()).toMatch(/<li>Stale: Envoy has the last configuration that it accepted \(accepted /);
     expect(agent.stdout().split("Envoy gets the last configuration that it accepted")).toHaveLength(2);
   };
   const expectFresh = async (): Promise<void> => {
@@ -72,6 +74,7 @@ describe.each(runtimes())("a control plane that is away, on $name", { timeout: T
     await expect.poll(readiness, WAIT).toEqual({ status: 200, text: "" });
     expect(await shown()).not.toMatch(/^stale/m);
     expect(await metric()).toBe("0");
+    await expect.poll(page, WAIT).not.toContain("Stale: ");
     expect(await answer()).toBe(200);
   };
 

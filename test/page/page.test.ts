@@ -47,3 +47,21 @@ test("all streams and documents of a tick share one rendering, and a change of r
   for (const stream of streams) await stream?.return?.();
   expect(changed.size).toBe(0);
 });
+
+test("a configuration that the control plane has not confirmed is marked as stale, for as long as it is", async () => {
+  const over = new AbortController();
+  const shown = async (facts: AgentFacts): Promise<string> => {
+    const page = createPage({
+      ...{ facts: async () => facts, watchReadiness: () => () => undefined, adminGet: undefined, logLines: () => [] },
+      over: over.signal,
+    });
+    return await page.document();
+  };
+  const nowMs = Date.now();
+  const stale = { acceptedMs: nowMs - 3_600_000, sinceMs: nowMs - 65_000 };
+  expect(await shown({ ...FACTS, stale })).toMatch(
+    /<li>Stale: Envoy has the last configuration that it accepted \(accepted 1h 0m ago, served for 1m \ds\)<\/li>/,
+  );
+  expect(await shown(FACTS)).not.toContain("Stale:");
+  over.abort();
+});

@@ -22,6 +22,8 @@ export interface AgentFacts {
   readonly controlPlane: { readonly address: string; readonly state: string };
   readonly xds: readonly XdsFacts[];
   readonly leftOut: readonly { readonly filter: string; readonly type: string; readonly lost: string }[];
+  /** Only while Envoy has a configuration that the control plane has not confirmed since the agent gave it. */
+  readonly stale?: { readonly acceptedMs: number; readonly sinceMs: number };
   readonly wasm?: readonly { readonly name: string; readonly error?: string; readonly consequence?: string }[];
   readonly identity?: IdentityFacts | undefined;
 }

@@ -6,9 +6,10 @@ import type { ServerFigures } from "../model/read-traffic.ts";
 
 // Each section is the inside of an element that the document has; the stream replaces it when it changes.
 
-export function readySection({ readiness, leftOut, wasm = [] }: AgentFacts, nowMs: number): Html {
+export function readySection({ readiness, leftOut, stale, wasm = [] }: AgentFacts, nowMs: number): Html {
   const { ready, since, reason, causes } = readiness;
   const notes = [
+    ...(stale === undefined ? [] : [`Stale: ${describeStale(stale, nowMs)}`]),
     ...leftOut.map(({ filter, lost }) => `This Envoy does not have "${filter}"; lost: ${lost}`),
     ...wasm.flatMap(({ name, error, consequence }) =>
       consequence === undefined ? [] : [`Without its Wasm module: "${name}"; ${consequence}: ${error}`],
@@ -19,6 +20,11 @@ export function readySection({ readiness, leftOut, wasm = [] }: AgentFacts, nowM
   )}</p>${reason !== undefined && html`<p class="reason">${reason}</p>`}${
     causes.length > 0 && html`<ol class="causes">${causes.map(causeItem)}</ol>`
   }${notes.length > 0 && html`<ul class="notes">${notes.map((note) => html`<li>${note}</li>`)}</ul>`}`;
+}
+
+function describeStale({ acceptedMs, sinceMs }: NonNullable<AgentFacts["stale"]>, nowMs: number): string {
+  const ages = `accepted ${span(nowMs - acceptedMs)} ago, served for ${span(nowMs - sinceMs)}`;
+  return `Envoy has the last configuration that it accepted (${ages})`;
 }
 
 function causeItem({ kind, text, waitedMs }: AgentFacts["readiness"]["causes"][number]): Html {
