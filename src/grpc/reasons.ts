@@ -47,9 +47,12 @@ export function isCertificateRefused(reason: string): boolean {
   return REFUSED_BY_ALERT.test(reason);
 }
 
-/** Alerts 42 to 49, 115 and 116, in the words of OpenSSL, BoringSSL and Node. Source: RFC 8446, section 6. */
+/**
+ * Alerts 40 to 49, 115 and 116, in the words of OpenSSL and Node, and of BoringSSL and Bun. Before TLS 1.3 a server says 40,
+ * handshake failure, where we have no certificate. Source: RFC 8446, section 6; RFC 5246, section 7.4.6.
+ */
 const REFUSED_BY_ALERT =
-  /\balert number (4[2-9]|11[56])\b|alert[ _](bad|unsupported|no)[ _]certificate|alert[ _]certificate[ _]\w+|alert[ _](illegal[ _]parameter|unknown[ _]ca|access[ _]denied|unknown[ _]psk[ _]identity)/i;
+  /\balert number (4\d|11[56])\b|alert[ _]handshake[ _]failure|alert[ _](bad|unsupported|no)[ _]certificate|alert[ _]certificate[ _]\w+|alert[ _](illegal[ _]parameter|unknown[ _]ca|access[ _]denied|unknown[ _]psk[ _]identity)/i;
 
 /** Whether the other end's certificate is one that we trust, and for other names than the one that we dialed. */
 export function isOtherName(reason: string): boolean {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { failureKind, isUnreachable, isUntrusted, ToldReasons } from "../../src/grpc/index.ts";
+import { failureKind, isCertificateRefused, isUnreachable, isUntrusted, ToldReasons } from "../../src/grpc/index.ts";
 
 test("a reason is news once, again after another one, and again after a success", () => {
   const told = new ToldReasons();
@@ -69,4 +69,31 @@ test.each([
   ["UNAVAILABLE: cannot look up the policy of this host", undefined],
 ])("%s is of kind %s", (text, kind) => {
   expect(failureKind(text)).toBe(kind);
+});
+
+// each as a server on Go's crypto/tls made the runtime say it
+test.each([
+  [
+    "no certificate, TLS 1.3, Node",
+    "SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:…:SSL alert number 116",
+  ],
+  ["no certificate, TLS 1.3, Bun", "error:1000045c:SSL routines:OPENSSL_internal:TLSV1_ALERT_CERTIFICATE_REQUIRED"],
+  ["no certificate, TLS 1.2, Node", "SSL routines:ssl3_read_bytes:sslv3 alert handshake failure:…:SSL alert number 40"],
+  ["no certificate, TLS 1.2, Bun", "error:10000410:SSL routines:OPENSSL_internal:SSLV3_ALERT_HANDSHAKE_FAILURE"],
+  ["of another CA, Node", "SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:…:SSL alert number 48"],
+  ["of another CA, Bun", "error:10000418:SSL routines:OPENSSL_internal:TLSV1_ALERT_UNKNOWN_CA"],
+  ["expired, Node", "SSL routines:ssl3_read_bytes:sslv3 alert certificate expired:…:SSL alert number 45"],
+  ["expired, Bun", "error:10000415:SSL routines:OPENSSL_internal:SSLV3_ALERT_CERTIFICATE_EXPIRED"],
+])("a TLS alert against our certificate is a refusal: %s", (_, reason) => {
+  expect(isCertificateRefused(reason)).toBe(true);
+});
+
+test.each([
+  "read ECONNRESET",
+  "the server closed the connection before HTTP/2 was set up",
+  "Client network socket disconnected before secure TLS connection was established",
+  "SSL routines:ssl3_read_bytes:tlsv1 alert internal error:…:SSL alert number 80",
+  "certificate has expired",
+])("%s is no refusal of our certificate", (reason) => {
+  expect(isCertificateRefused(reason)).toBe(false);
 });
