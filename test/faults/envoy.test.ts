@@ -136,6 +136,29 @@ describe("an end while it serves", () => {
     return { exit: code, seen: `requests answered again after ${gaps.join(", ")} ms; no open file more than before` };
   });
 
+  fault(
+    "Envoy is killed while the control plane is away, with restarts on and the last-good configuration kept",
+    async () => {
+      const env = { PILOTBOAT_LAST_GOOD: "true" };
+      await using serving = await rig.startServing({ args: ["--restart", "on-failure"], env });
+      const { agent, envoyPid } = serving;
+      let backMs = 0;
+      await rig.withoutControlPlane(async () => {
+        process.kill(envoyPid, "SIGKILL");
+        await expect.poll(() => isAlive(envoyPid), { interval: 5 }).toBe(false);
+        const back = timed(Promise.resolve(expect.poll(() => rig.request(), { interval: 10 }).toBe(200)));
+        backMs = (await back).ms;
+        const stale = { status: 200, reason: expect.stringMatching(/^stale: .*ECONNREFUSED/) };
+        await expect.poll(() => rig.readiness()).toMatchObject(stale);
+      });
+      await expect.poll(() => rig.readiness(), { timeout: 30_000 }).toEqual({ status: 200, reason: "" });
+      expect(await rig.request()).toBe(200);
+      agent.kill("SIGTERM");
+      const { code } = await agent.ended;
+      return { exit: code, seen: `requests answered again after ${backMs} ms; no longer stale once it was back` };
+    },
+  );
+
   fault("Envoy crashes at every start, with restarts on", async () => {
     await using agent = await rig.startWithFake("crashes", { args: ["--restart", "on-failure"] });
     await agent.waitFor(/Restarting Envoy.*attempt=4/);

@@ -19,6 +19,8 @@ export interface Rig extends AsyncDisposable {
   startWithFake(mode: string, options?: ProxyOptions): Promise<RunningCommand>;
   /** A proxy that answers requests, and its Envoy. */
   startServing(options?: ProxyOptions): Promise<Serving>;
+  /** Ends the control plane while `body` runs, and starts it again. */
+  withoutControlPlane(body: () => Promise<void>): Promise<void>;
   /** What a client gets: the status, or why there is none. */
   request(): Promise<number | string>;
   /** What `/healthz/ready` says. */
@@ -34,7 +36,7 @@ export interface Serving extends AsyncDisposable {
 
 export async function startRig(): Promise<Rig> {
   const sandbox = await createSandbox(redirectable());
-  const controlPlane = await sandbox.startControlPlane();
+  let controlPlane = await sandbox.startControlPlane();
   const { folder, ports } = sandbox;
   const rig: Rig = {
     sandbox,
@@ -56,6 +58,15 @@ export async function startRig(): Promise<Rig> {
         throw error;
       }
       return { agent, envoyPid: envoyOf(agent.pid), [Symbol.asyncDispose]: dispose };
+    },
+    async withoutControlPlane(body) {
+      controlPlane.kill("SIGTERM");
+      await controlPlane.ended;
+      try {
+        await body();
+      } finally {
+        controlPlane = await sandbox.startControlPlane();
+      }
     },
     request: () => ask(`http://127.0.0.1:${ports.outbound}/`).then(({ status, reason }) => status || reason),
     readiness: () => ask(`http://127.0.0.1:${ports.status}/healthz/ready`),

@@ -41,6 +41,11 @@ export const FAULTS = {
     traffic: NEVER_BEGAN,
     exit: 0,
   },
+  "Envoy is killed while the control plane is away, with restarts on and the last-good configuration kept": {
+    agent: "starts it again with the configuration that it had; ready, marked as stale until the control plane is back",
+    traffic: "refused until Envoy is back",
+    exit: 0,
+  },
   "Envoy ignores SIGTERM": { agent: "kills it after 2 s", traffic: "none", exit: 0 },
   "Envoy freezes for a while": { agent: "goes on, its status port answers", traffic: "waits, then goes on", exit: 0 },
   "Envoy is frozen when the agent gets a stop signal": {
