@@ -1,20 +1,13 @@
-import {
-  type ClientHttp2Session,
-  type ClientHttp2Stream,
-  connect,
-  constants,
-  type IncomingHttpHeaders,
-  type IncomingHttpStatusHeader,
-} from "node:http2";
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 import type { Socket } from "node:net";
 import { describeError } from "../base/index.ts";
 import { Code, StatusError, type StreamStatus } from "../grpc/index.ts";
 import { type ConnectOptions, connectHttp2 } from "./connect.ts";
 import { type Keepalive, keepAlive } from "./keepalive.ts";
+import { goawayReason, LastWords } from "./last-words.ts";
 import { type MessageHandler, MessageReader } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { nextTurn, readMessages } from "./read-messages.ts";
-import { encodingOf, statusOfHttp, statusOfReset, statusOfTrailers } from "./status.ts";
 
 export interface ClientStreamOptions extends ConnectOptions {
   /** `/package.Service/Method`. */
@@ -150,12 +143,7 @@ class Call implements ClientStream {
       this.#setConnected(true);
     });
     session.on("goaway", (code, _, words) => {
-      const said =
-        words
-          ?.toString()
-          .replace(/[^ -~]+/g, " ")
-          .slice(0, MOST_WORDS) ?? "";
-      if (code !== 0) lost(`the server ended the connection with GOAWAY ${code}${said === "" ? "" : `: ${said}`}`);
+      if (code !== 0) lost(goawayReason(code, words));
     });
     socket.on("error", (error) => lost(describeError(error)));
     session.on("error", (error: Error) => lost(describeError(error)));
@@ -203,83 +191,6 @@ class Call implements ClientStream {
     this.#session?.close();
   }
 }
-
-/** Of a page, or of a GOAWAY, for a status. */
-const MOST_WORDS = 200;
-
-/** What the server has said about the end of a call so far. */
-class LastWords {
-  /** What broke the connection. */
-  loss: string | undefined;
-  readonly #session: ClientHttp2Session;
-  #stream: ClientHttp2Stream | undefined;
-  #headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
-  #trailers: IncomingHttpHeaders = {};
-  #page = "";
-
-  constructor(session: ClientHttp2Session) {
-    this.#session = session;
-  }
-
-  follow(stream: ClientHttp2Stream): void {
-    this.#stream = stream;
-    stream.on("error", () => undefined); // "close" follows, and says the same
-    stream.once("response", (headers) => {
-      this.#headers = headers;
-    });
-    stream.once("trailers", (trailers) => {
-      this.#trailers = trailers;
-    });
-  }
-
-  get encoding(): string | undefined {
-    return encodingOf(this.#headers);
-  }
-
-  /** Whether what the server sends are messages. */
-  get isGrpc(): boolean {
-    return this.#httpStatus === 200 && this.#contentType.startsWith("application/grpc");
-  }
-
-  /** Bytes that are no messages: the page of a gateway, most often. */
-  notePage(bytes: Buffer): void {
-    if (this.#page.length < MOST_WORDS) this.#page += bytes.toString("latin1", 0, MOST_WORDS);
-  }
-
-  status(how: "ended" | "broken", isBetweenMessages: boolean): StreamStatus {
-    const told = statusOfTrailers(this.#trailers) ?? statusOfTrailers(this.#headers);
-    if (told !== undefined) return told.code === Code.OK && !isBetweenMessages ? CUT_SHORT : told;
-    if (!this.isGrpc && how === "ended") return this.#noGrpc();
-    if (this.loss !== undefined || this.#session.destroyed)
-      return { code: Code.UNAVAILABLE, details: this.loss ?? "Connection dropped" };
-    const resetCode = this.#stream?.rstCode ?? 0; // of a reset Node says first that the messages ended
-    if (how === "broken" || resetCode !== 0) return statusOfReset(resetCode);
-    return isBetweenMessages ? NO_STATUS : CUT_SHORT;
-  }
-
-  #noGrpc(): StreamStatus {
-    const page = this.#page
-      .replace(/[^!-~]+/g, " ")
-      .trim()
-      .slice(0, MOST_WORDS);
-    const { code, details } =
-      this.#httpStatus === 200
-        ? { code: Code.UNKNOWN, details: `the server does not speak gRPC: content-type "${this.#contentType}"` }
-        : statusOfHttp(this.#httpStatus);
-    return { code, details: page === "" ? details : `${details}: ${page}` };
-  }
-
-  get #httpStatus(): number {
-    return this.#headers[":status"] ?? 200;
-  }
-
-  get #contentType(): string {
-    return this.#headers["content-type"] ?? "application/grpc";
-  }
-}
-
-const CUT_SHORT: StreamStatus = { code: Code.INTERNAL, details: "the server ended the stream within a message" };
-const NO_STATUS: StreamStatus = { code: Code.INTERNAL, details: "the server ended the stream without a status" };
 
 /** Of these HTTP/2 has one; the last counts. */
 const SINGLE: ReadonlySet<string> = new Set(["authorization", "user-agent", "host", "content-length", "age", "etag"]);

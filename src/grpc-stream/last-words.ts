@@ -1,0 +1,89 @@
+import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from "node:http2";
+import { Code, type StreamStatus } from "../grpc/index.ts";
+import { encodingOf, statusOfHttp, statusOfReset, statusOfTrailers } from "./status.ts";
+
+/** Of a page, or of a GOAWAY, for a status. */
+const MOST_WORDS = 200;
+
+/** Why a connection is lost whose server says GOAWAY with an error. */
+export function goawayReason(code: number, words: Uint8Array | undefined): string {
+  const said = Buffer.from(words ?? [])
+    .toString()
+    .replace(/[^ -~]+/g, " ")
+    .slice(0, MOST_WORDS);
+  return `the server ended the connection with GOAWAY ${code}${said === "" ? "" : `: ${said}`}`;
+}
+
+/** What the server has said about the end of a call so far. */
+export class LastWords {
+  /** What broke the connection. */
+  loss: string | undefined;
+  readonly #session: ClientHttp2Session;
+  #stream: ClientHttp2Stream | undefined;
+  #headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
+  #trailers: IncomingHttpHeaders = {};
+  #page = "";
+
+  constructor(session: ClientHttp2Session) {
+    this.#session = session;
+  }
+
+  follow(stream: ClientHttp2Stream): void {
+    this.#stream = stream;
+    stream.on("error", () => undefined); // "close" follows, and says the same
+    stream.once("response", (headers) => {
+      this.#headers = headers;
+    });
+    stream.once("trailers", (trailers) => {
+      this.#trailers = trailers;
+    });
+  }
+
+  get encoding(): string | undefined {
+    return encodingOf(this.#headers);
+  }
+
+  /** Whether what the server sends are messages. */
+  get isGrpc(): boolean {
+    return this.#httpStatus === 200 && this.#contentType.startsWith("application/grpc");
+  }
+
+  /** Bytes that are no messages: the page of a gateway, most often. */
+  notePage(bytes: Buffer): void {
+    if (this.#page.length < MOST_WORDS) this.#page += bytes.toString("latin1", 0, MOST_WORDS);
+  }
+
+  status(how: "ended" | "broken", isBetweenMessages: boolean): StreamStatus {
+    const told = statusOfTrailers(this.#trailers) ?? statusOfTrailers(this.#headers);
+    if (told !== undefined) return told.code === Code.OK && !isBetweenMessages ? CUT_SHORT : told;
+    if (!this.isGrpc && how === "ended") return this.#noGrpc();
+    if (this.loss !== undefined || this.#session.destroyed)
+      return { code: Code.UNAVAILABLE, details: this.loss ?? "Connection dropped" };
+    const resetCode = this.#stream?.rstCode ?? 0; // of a reset Node says first that the messages ended
+    if (how === "broken" || resetCode !== 0) return statusOfReset(resetCode);
+    return isBetweenMessages ? NO_STATUS : CUT_SHORT;
+  }
+
+  #noGrpc(): StreamStatus {
+    const page = this.#page
+      .replace(/[^!-~]+/g, " ")
+      .trim()
+      .slice(0, MOST_WORDS);
+    const { code, details } =
+      this.#httpStatus === 200
+        ? { code: Code.UNKNOWN, details: `the server does not speak gRPC: content-type "${this.#contentType}"` }
+        : statusOfHttp(this.#httpStatus);
+    return { code, details: page === "" ? details : `${details}: ${page}` };
+  }
+
+  get #httpStatus(): number {
+    return this.#headers[":status"] ?? 200;
+  }
+
+  get #contentType(): string {
+    return this.#headers["content-type"] ?? "application/grpc";
+  }
+}
+
+const CUT_SHORT: StreamStatus = { code: Code.INTERNAL, details: "the server ended the stream within a message" };
+const NO_STATUS: StreamStatus = { code: Code.INTERNAL, details: "the server ended the stream without a status" };
