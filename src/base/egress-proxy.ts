@@ -12,14 +12,14 @@ export interface EgressProxy {
   readonly except: readonly string[];
 }
 
-/** Turns a connection to the proxy into one to what is behind it. Rejects with the proxy's answer. */
-export type Tunnel = (socket: Socket) => Promise<Socket>;
-
 const CONNECT_LIMIT_MS = 10_000;
 const LONGEST_ANSWER_BYTES = 16_384;
 const END_OF_HEAD = "\r\n\r\n";
 
-/** Asks the proxy behind `socket` for a connection to `address` (`host:port`): HTTP's CONNECT, RFC 9110 section 9.3.6. */
+/**
+ * Asks the proxy behind `socket` for a connection to `address` (`host:port`): HTTP's CONNECT, RFC 9110 section 9.3.6.
+ * Rejects with the proxy's answer.
+ */
 export function connectThrough(socket: Socket, address: string, proxy: EgressProxy): Promise<Socket> {
   return new Promise((resolve, reject) => {
     let answer = Buffer.alloc(0);

@@ -2,7 +2,7 @@ export { aborted, type Clock, LONGEST_TIMER_MS, pause, systemClock } from "./clo
 export { connectionLimit } from "./connection-limit.ts";
 export { derOid, derSequence, derSignature, derValue, pemBlock } from "./der.ts";
 export * from "./duration.ts";
-export { connectThrough, type EgressProxy, isProxied, type Tunnel } from "./egress-proxy.ts";
+export { connectThrough, type EgressProxy, isProxied } from "./egress-proxy.ts";
 export { AgentError, describeError, type ErrorCode, isStopped, stoppedOr, systemCode } from "./errors.ts";
 export { escapeLine, escapeText, oneLine } from "./escape.ts";
 export {

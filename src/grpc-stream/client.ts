@@ -4,7 +4,7 @@ import { describeError } from "../base/index.ts";
 import { Code, StatusError, type StreamStatus } from "../grpc/index.ts";
 import { type ConnectOptions, connectHttp2 } from "./connect.ts";
 import { type Keepalive, keepAlive } from "./keepalive.ts";
-import { goawayReason, LastWords } from "./last-words.ts";
+import { failureReason, goawayReason, LastWords } from "./last-words.ts";
 import { type MessageHandler, MessageReader } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { nextTurn, readMessages } from "./read-messages.ts";
@@ -127,28 +127,28 @@ class Call implements ClientStream {
     });
     this.#session = session;
     const last = new LastWords(session);
-    let isUp = false;
     const lost = (reason: string): void => {
-      last.loss ??= reason;
+      last.lose(reason);
       session.destroy(); // which closes the stream, and that ends the call
     };
     this.#stop.signal.addEventListener("abort", () => {
-      if (!isUp) lost(this.#late("the address does not answer"));
+      if (!last.isUp) lost(this.#late("the address does not answer"));
     });
     session.once("connect", () => {
       if (!session.destroyed) session.setLocalWindowSize(WINDOW_BYTES); // a call that is closed by then has none
     });
     session.once("remoteSettings", () => {
-      isUp = true;
+      last.isUp = true;
       this.#setConnected(true);
     });
     session.on("goaway", (code, _, words) => {
       if (code !== 0) lost(goawayReason(code, words));
     });
-    socket.on("error", (error) => lost(describeError(error)));
-    session.on("error", (error: Error) => lost(describeError(error)));
+    const failed = (error: Error): void => lost(failureReason(error, last.isUp));
+    socket.on("error", failed);
+    session.on("error", failed);
     session.once("close", () =>
-      lost(isUp ? "Connection dropped" : "the server closed the connection before HTTP/2 was set up"),
+      lost(last.isUp ? "Connection dropped" : "the server closed the connection before HTTP/2 was set up"),
     );
     if (keepalive !== undefined) keepAlive(session, keepalive, () => lost("the server does not answer pings"));
     this.#call(session, last);
@@ -176,6 +176,7 @@ class Call implements ClientStream {
     read.then(
       async (how) => {
         await nextTurn(); // trailers, or why the connection broke
+        if (!last.isUp) await last.lost; // by the limit at the latest
         this.#end(stream, last.status(how, reader.isBetweenMessages));
       },
       (error) => {

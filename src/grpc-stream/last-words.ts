@@ -1,4 +1,5 @@
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, IncomingHttpStatusHeader } from "node:http2";
+import { describeError, systemCode } from "../base/index.ts";
 import { Code, type StreamStatus } from "../grpc/index.ts";
 import { encodingOf, statusOfHttp, statusOfReset, statusOfTrailers } from "./status.ts";
 
@@ -14,10 +15,20 @@ export function goawayReason(code: number, words: Uint8Array | undefined): strin
   return `the server ended the connection with GOAWAY ${code}${said === "" ? "" : `: ${said}`}`;
 }
 
+/** Why a connection is lost on which HTTP/2 fails. */
+export function failureReason(error: Error, isUp: boolean): string {
+  const isOtherProtocol = !isUp && systemCode(error) === "ERR_HTTP2_ERROR";
+  return isOtherProtocol ? "the server does not speak HTTP/2" : describeError(error);
+}
+
 /** What the server has said about the end of a call so far. */
 export class LastWords {
-  /** What broke the connection. */
-  loss: string | undefined;
+  /** Whether HTTP/2 was established. */
+  isUp = false;
+  /** Resolves once it is known what broke the connection. */
+  readonly lost: Promise<void>;
+  #loss: string | undefined;
+  #setLost: () => void = () => undefined;
   readonly #session: ClientHttp2Session;
   #stream: ClientHttp2Stream | undefined;
   #headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
@@ -26,6 +37,15 @@ export class LastWords {
 
   constructor(session: ClientHttp2Session) {
     this.#session = session;
+    this.lost = new Promise((resolve) => {
+      this.#setLost = resolve;
+    });
+  }
+
+  /** The first reason counts. */
+  lose(reason: string): void {
+    this.#loss ??= reason;
+    this.#setLost();
   }
 
   follow(stream: ClientHttp2Stream): void {
@@ -57,8 +77,8 @@ export class LastWords {
     const told = statusOfTrailers(this.#trailers) ?? statusOfTrailers(this.#headers);
     if (told !== undefined) return told.code === Code.OK && !isBetweenMessages ? CUT_SHORT : told;
     if (!this.isGrpc && how === "ended") return this.#noGrpc();
-    if (this.loss !== undefined || this.#session.destroyed)
-      return { code: Code.UNAVAILABLE, details: this.loss ?? "Connection dropped" };
+    if (this.#loss !== undefined || this.#session.destroyed)
+      return { code: Code.UNAVAILABLE, details: this.#loss ?? "Connection dropped" };
     const resetCode = this.#stream?.rstCode ?? 0; // of a reset Node says first that the messages ended
     if (how === "broken" || resetCode !== 0) return statusOfReset(resetCode);
     return isBetweenMessages ? NO_STATUS : CUT_SHORT;

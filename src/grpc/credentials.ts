@@ -8,8 +8,7 @@ import {
   type SecureContextOptions,
   type TLSSocket,
 } from "node:tls";
-import type { ChannelCredentials } from "@grpc/grpc-js";
-import { type Secret, type Tunnel, VERIFIED_TLS, withoutFinalDot } from "../base/index.ts";
+import { type Secret, VERIFIED_TLS, withoutFinalDot } from "../base/index.ts";
 
 /** What a TLS connection to a gRPC server is made of. */
 export interface GrpcTls {
@@ -20,41 +19,6 @@ export interface GrpcTls {
   /** Versions, ciphers and curves. Default: TLS 1.2 and Node's list. */
   readonly limits?: SecureContextOptions;
   readonly clientCertificate?: { readonly certChain: Buffer; readonly key: Secret };
-}
-
-type Grpc = Pick<typeof import("@grpc/grpc-js"), "CallCredentials" | "ChannelCredentials">;
-type ConnectorArguments = Parameters<ChannelCredentials["_createSecureConnector"]>;
-type Connector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
-
-/**
- * Channel credentials of our own, because grpc-js' always send a server name: for an IP address that is forbidden
- * (RFC 6066 section 3), Node warns of it and Bun refuses to connect. A tunnel comes before the handshake. The library
- * is passed in, so that it stays lazy. Throws when certificates or keys cannot be read.
- */
-export function grpcCredentials(grpc: Grpc, tls: GrpcTls | "plaintext", tunnel?: Tunnel): ChannelCredentials {
-  const secure = tls === "plaintext" ? undefined : secured(tls);
-  class OwnCredentials extends grpc.ChannelCredentials {
-    override _isSecure(): boolean {
-      return secure !== undefined;
-    }
-
-    override _equals(other: ChannelCredentials): boolean {
-      return this === other;
-    }
-
-    override _createSecureConnector(...[, , perCall]: ConnectorArguments): Connector {
-      return {
-        async connect(direct) {
-          const socket = tunnel === undefined ? direct : await tunnel(direct);
-          return { socket: secure === undefined ? socket : await secure(socket), secure: secure !== undefined };
-        },
-        waitForReady: async () => undefined,
-        getCallCredentials: () => perCall ?? grpc.CallCredentials.createEmpty(),
-        destroy: () => undefined,
-      };
-    }
-  }
-  return new OwnCredentials();
 }
 
 /**

@@ -1,7 +1,7 @@
 export { Code, codeName, isStatus, StatusError, type StreamStatus } from "./codes.ts";
 export { type Caller, serveGrpcConnections } from "./connections.ts";
-export { type GrpcTls, grpcCredentials, secured } from "./credentials.ts";
-export { type CallHeader, callMetadata, headersOf, sendableHeaders } from "./metadata.ts";
+export { type GrpcTls, secured } from "./credentials.ts";
+export { type CallHeader, headersOf, sendableHeaders } from "./metadata.ts";
 export {
   type FailureKind,
   failureKind,
@@ -13,4 +13,3 @@ export {
   plainReason,
   ToldReasons,
 } from "./reasons.ts";
-export { grpcTarget } from "./tunnel.ts";

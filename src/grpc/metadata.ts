@@ -1,4 +1,3 @@
-import type { Metadata } from "@grpc/grpc-js";
 import type { Logger } from "../base/index.ts";
 
 /** One header of a gRPC call; `from` is the variable or file it comes from, for the log. */
@@ -44,12 +43,4 @@ export function sendableHeaders(
     else log.warn("call metadata left out: not a valid header", { variable: from, name });
   }
   return sendable;
-}
-
-/** The same as grpc-js takes it. The class is passed in, so that the library stays lazy. */
-export function callMetadata(MetadataClass: new () => Metadata, headers: readonly CallHeader[], log: Logger): Metadata {
-  const metadata = new MetadataClass();
-  for (const [name, value] of sendableHeaders(headers, log))
-    metadata.add(name, name.endsWith("-bin") ? Buffer.from(value, "base64") : value);
-  return metadata;
 }

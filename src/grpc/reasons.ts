@@ -22,16 +22,9 @@ export class ToldReasons {
   }
 }
 
-/** The part of a gRPC status text that stays the same from attempt to attempt, without grpc-js's frame and time stamp. */
+/** A gRPC status text without what Node leaves unsaid in it. */
 export function plainReason(details: string): string {
-  return details
-    .replace(/^No connection established\. Last error: /, "")
-    .replace(/^\w*Error(?: \[\w+\])?: /, "")
-    .replace(/^Failed to connect(?= |$)/, "the server closed the connection before HTTP/2 was set up")
-    .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, "")
-    .replace(/\.? Resolution note: .*$/s, "")
-    .replace(/( is not in the cert's list): $/, "$1") // Node lists IP addresses there, and there are none
-    .trim();
+  return details.replace(/( is not in the cert's list): $/, "$1").trim(); // Node lists IP addresses there, and there are none
 }
 
 /** Whether we refuse the other end's certificate, by the plain reason, in the words of OpenSSL and Node. */
@@ -79,7 +72,7 @@ export function isUnreachable(reason: string): boolean {
 const UNREACHABLE =
   /\b(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EADDRNOTAVAIL)\b|\bno connection within\b/;
 
-/** In Node's words, in ours, which are Go's, and in grpc-js's. */
+/** In Node's words, and in ours, which are Go's. */
 function isLookupFailure(reason: string): boolean {
-  return /\b(ENOTFOUND|EAI_[A-Z]+)\b|\blookup \S+(:| on )|\bno such host\b|Name resolution failed/.test(reason);
+  return /\b(ENOTFOUND|EAI_[A-Z]+)\b|\blookup \S+(:| on )|\bno such host\b/.test(reason);
 }

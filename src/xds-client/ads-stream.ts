@@ -1,20 +1,14 @@
-import {
-  CallCredentials,
-  ChannelCredentials,
-  Client,
-  type ClientDuplexStream,
-  connectivityState,
-  experimental,
-  Metadata,
-} from "@grpc/grpc-js";
 import { silentLogger } from "../base/index.ts";
-import { Code, callMetadata, grpcCredentials, grpcTarget, headersOf, type StreamStatus } from "../grpc/index.ts";
+import { headersOf, type StreamStatus, sendableHeaders } from "../grpc/index.ts";
+import { openGrpcStream } from "../grpc-stream/index.ts";
 import { UnreadableResponse } from "./failure.ts";
 import type { AdsServer, Response } from "./types.ts";
 import type { Variant } from "./variant.ts";
 
 /** DNS, TCP, TLS and HTTP/2 settings together. */
 const CONNECT_LIMIT_MS = 8_000;
+/** As Istio's agents have it. */
+const KEEPALIVE = { intervalMs: 30_000, timeoutMs: 10_000 } as const;
 /** The largest pushes of large meshes have some tens of megabytes. */
 const MOST_RESPONSE_BYTES = 256 * 2 ** 20;
 
@@ -29,56 +23,44 @@ export interface AdsStream extends Disposable {
 
 /** Opens a stream on a connection of its own. A connection that does not stand within 8 s ends it with UNAVAILABLE. */
 export function openAdsStream(
-  server: AdsServer,
+  { address, tls, headers, proxy }: AdsServer,
   variant: Variant,
   onResponse: (response: Response) => void,
 ): AdsStream {
-  const { target, options, tunnel } = grpcTarget({ experimental }, server.address, server.proxy);
-  const client = new Client(target, grpcCredentials({ CallCredentials, ChannelCredentials }, server.tls, tunnel), {
-    "grpc.default_authority": (server.tls === "plaintext" ? "" : server.tls.serverName) || server.address,
-    "grpc.max_receive_message_length": MOST_RESPONSE_BYTES,
-    "grpc.max_send_message_length": -1,
-    "grpc.keepalive_time_ms": 30_000,
-    "grpc.keepalive_timeout_ms": 10_000,
-    "grpc.use_local_subchannel_pool": 1,
-    "grpc.enable_retries": 0,
-    "grpc.service_config_disable_resolution": 1,
-    "grpc.enable_channelz": 0,
-    ...options,
-  });
-  const metadata = callMetadata(Metadata, headersOf("", server.headers), silentLogger);
-  const stream: ClientDuplexStream<Buffer, Buffer> = client.makeBidiStreamRequest(variant.method, same, same, metadata);
-  stream.on("error", () => undefined); // the status event carries the same, and always comes
-  let isReady = false;
-  const limit = setTimeout(() => {
-    if (isConnected()) return;
-    const details = `no connection within ${CONNECT_LIMIT_MS / 1_000} s: the address does not answer`;
-    stream.call?.cancelWithStatus(Code.UNAVAILABLE, details);
-  }, CONNECT_LIMIT_MS);
-  const isConnected = (): boolean => {
-    isReady ||= client.getChannel().getConnectivityState(false) === connectivityState.READY;
-    return isReady;
-  };
-  const ended = new Promise<StreamStatus>((resolve, reject) => {
-    stream.once("status", resolve);
-    stream.on("data", (bytes: Buffer) => {
-      try {
-        onResponse(readResponse(bytes, variant, server.address));
-      } catch (error) {
-        reject(error);
-        stream.cancel();
-      }
-    });
-  }).finally(() => clearTimeout(limit));
-  return {
-    ended,
-    isConnected,
-    send: (bytes) => void stream.write(Buffer.from(bytes)),
-    [Symbol.dispose]() {
-      clearTimeout(limit);
-      stream.cancel();
-      client.close();
+  let failure: { readonly error: unknown } | undefined;
+  const stream = openGrpcStream({
+    address,
+    tls,
+    proxy,
+    method: variant.method,
+    authority: (tls === "plaintext" ? "" : tls.serverName) || address,
+    headers: sendableHeaders(headersOf("", headers), silentLogger),
+    keepalive: KEEPALIVE,
+    connectLimitMs: CONNECT_LIMIT_MS,
+    mostMessageBytes: MOST_RESPONSE_BYTES,
+    handler: {
+      message(bytes) {
+        try {
+          onResponse(readResponse(bytes, variant, address));
+        } catch (error) {
+          failure ??= { error };
+          throw error; // which ends the call
+        }
+      },
     },
+  });
+  let isConnected = false;
+  void stream.connected.then((isUp) => {
+    isConnected = isUp;
+  });
+  return {
+    send: (bytes) => stream.send(bytes),
+    ended: stream.status.then((status) => {
+      if (failure !== undefined) throw failure.error;
+      return status;
+    }),
+    isConnected: () => isConnected,
+    [Symbol.dispose]: () => stream.close(),
   };
 }
 
@@ -89,5 +71,3 @@ function readResponse(bytes: Uint8Array, { read, responseName }: Variant, addres
     throw new UnreadableResponse(address, responseName, error);
   }
 }
-
-const same = (bytes: Buffer): Buffer => bytes;

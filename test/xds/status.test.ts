@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { plainReason } from "../../src/grpc/index.ts";
 import { trailersOf } from "../../src/grpc-stream/status.ts";
 import { classifyEnd } from "../../src/xds/status.ts";
 import { isForwardable } from "../../src/xds/types.ts";
@@ -19,12 +18,6 @@ test.each([
   [16, "no token", "unexpected"],
 ])("status %i %s is %s", (code, details, endClass) => {
   expect(classifyEnd({ code, details })).toBe(endClass);
-});
-
-test("a reason is the same at each attempt", () => {
-  const details =
-    "No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:1 (2026-11-21T04:00:00.000Z). Resolution note: ";
-  expect(plainReason(details)).toBe("connect ECONNREFUSED 127.0.0.1:1");
 });
 
 test.each([

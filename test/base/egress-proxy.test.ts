@@ -1,8 +1,6 @@
 import { type AddressInfo, connect, createServer } from "node:net";
-import * as grpc from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { isProxied, Secret } from "../../src/base/index.ts";
-import { grpcTarget } from "../../src/grpc/index.ts";
+import { connectThrough, isProxied } from "../../src/base/index.ts";
 
 test.each<[string, string, boolean]>([
   ["istiod.istio-system.svc:15012", "", true],
@@ -30,15 +28,6 @@ test.each<[string, string, boolean]>([
   expect(isProxied(address, except.split(","))).toBe(expected);
 });
 
-test("a proxied target is the proxy, with a tunnel to the address", () => {
-  const proxy = { address: "p:3128", credentials: new Secret("me:pw"), except: [] };
-  const options = { "grpc.enable_http_proxy": 0 };
-  expect(grpcTarget(grpc, "a:1", proxy)).toEqual({ target: "name:p:3128", options, tunnel: expect.any(Function) });
-  const direct = { target: "name:a:1", options, tunnel: undefined };
-  expect(grpcTarget(grpc, "a:1", undefined)).toEqual(direct);
-  expect(grpcTarget(grpc, "a:1", { ...proxy, except: ["a"] })).toEqual(direct);
-});
-
 test.each<[string, string, string]>([
   [
     "refuses",
@@ -51,8 +40,10 @@ test.each<[string, string, string]>([
   const server = createServer((socket) => socket.on("error", () => undefined).once("data", () => socket.end(answer)));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  const { tunnel } = grpcTarget(grpc, "a:1", { address: `127.0.0.1:${port}`, credentials: undefined, except: [] });
-  await expect(tunnel?.(connect(port, "127.0.0.1"))).rejects.toThrow(`proxy "127.0.0.1:${port}" ${reason}`);
+  const proxy = { address: `127.0.0.1:${port}`, credentials: undefined, except: [] };
+  await expect(connectThrough(connect(port, "127.0.0.1"), "a:1", proxy)).rejects.toThrow(
+    `proxy "127.0.0.1:${port}" ${reason}`,
+  );
   server.close();
 });
 
@@ -62,12 +53,12 @@ test("bytes that come right behind the proxy's answer belong to the connection",
   );
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  const { tunnel } = grpcTarget(grpc, "a:1", { address: `127.0.0.1:${port}`, credentials: undefined, except: [] });
-  const socket = await tunnel?.(connect(port, "127.0.0.1"));
+  const proxy = { address: `127.0.0.1:${port}`, credentials: undefined, except: [] };
+  const socket = await connectThrough(connect(port, "127.0.0.1"), "a:1", proxy);
   const text = await new Promise((resolve) =>
-    socket?.once("data", (bytes: Buffer) => resolve(bytes.toString())).resume(),
+    socket.once("data", (bytes: Buffer) => resolve(bytes.toString())).resume(),
   );
   expect(text).toBe("early");
-  socket?.destroy();
+  socket.destroy();
   server.close();
 });
