@@ -9,7 +9,7 @@ import {
   logPlaceOf,
   type Problem,
 } from "../config/index.ts";
-import type { Host } from "../host/index.ts";
+import { type Host, keepYoungGenerationSmall } from "../host/index.ts";
 import { hideSecrets } from "../istio/index.ts";
 import { proxyConfigToJson } from "../istio/mesh/index.ts";
 import { VERSION } from "../version.ts";
@@ -58,6 +58,7 @@ async function runAgent(config: AgentConfig, context: AgentContext): Promise<Run
     return undefined;
   });
   if (agent === undefined) return GOOD;
+  keepYoungGenerationSmall(); // not before: what the start loads would be copied again and again
   const end = await agent.ended;
   if (end.kind === "asked") log.info(`Ending: ${end.reason}`);
   const isClosed = await closeWithin(agent, signals.force);

@@ -27,3 +27,4 @@ export {
   whileRead,
 } from "./steady-output.ts";
 export { createStopStages, onEverySignal, STOP_SIGNALS, type StopStages } from "./stop-stages.ts";
+export { keepYoungGenerationSmall } from "./young-generation.ts";
