@@ -16,8 +16,6 @@ const FLAGS = [
   "--format=esm",
   "--splitting",
   "--minify",
-  "--external",
-  "@grpc/proto-loader",
   ...READS_NOTHING,
 ];
 

@@ -29,8 +29,7 @@ const bundle = await rolldown({
   plugins: [{ name: "first", buildEnd: gatherFirst }],
   platform: "node",
   transform: { target: "node20" },
-  // the first is for grpc-js' channelz, which nothing here serves: 360 KB less to parse; the second is the executable's own
-  external: ["@grpc/proto-loader", "bun:ffi"],
+  external: ["bun:ffi"], // the executable's own
   moduleTypes: { ".yaml": "text" },
   checks: { ineffectiveDynamicImport: false }, // what is in the first chunk needs no other one
 });

@@ -57,9 +57,9 @@ export async function serveControlPlane(
   });
   const server = serveGrpc({
     ...{ socket, tls: signing.serverTls(), createCertificate, discovery: discovery.handlers },
-    interceptor: (onKnown) => authenticating({ tokens, trustDomain, log, onKnown }),
+    admit: authenticating({ tokens, trustDomain, log }),
   });
-  life.defer("gRPC server", () => server.close());
+  life.defer("gRPC server", () => server[Symbol.dispose]());
   if (plaintext !== undefined) {
     const open = servePlaintext(plaintext, discovery.anonymousHandlers);
     life.defer("plaintext server", () => open[Symbol.dispose]());

@@ -1,7 +1,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 import type { Socket } from "node:net";
 import { describeError } from "../base/index.ts";
-import { Code, StatusError, type StreamStatus } from "../grpc/index.ts";
+import { Code, type StreamStatus, statusOf } from "../grpc/index.ts";
 import { type ConnectOptions, connectHttp2 } from "./connect.ts";
 import { type Keepalive, keepAlive } from "./keepalive.ts";
 import { failureReason, goawayReason, LastWords } from "./last-words.ts";
@@ -179,10 +179,7 @@ class Call implements ClientStream {
         if (!last.isUp) await last.lost; // by the limit at the latest
         this.#end(stream, last.status(how, reader.isBetweenMessages));
       },
-      (error) => {
-        const status = error instanceof StatusError ? error : { code: Code.INTERNAL, details: describeError(error) };
-        this.#end(stream, status);
-      },
+      (error) => this.#end(stream, statusOf(error)),
     );
   }
 

@@ -2,6 +2,6 @@ export { type ClientStream, openGrpcStream } from "./client.ts";
 export type { Keepalive } from "./keepalive.ts";
 export { type MessageHandler, type PieceHandler, TooLong } from "./message-reader.ts";
 export type { PieceWriter } from "./message-writer.ts";
-export { serveGrpcStreams } from "./server.ts";
+export { type GrpcStreamServerOptions, serveGrpcStreams } from "./server.ts";
 export type { ServerStream } from "./server-stream.ts";
 export { callUnary } from "./unary.ts";

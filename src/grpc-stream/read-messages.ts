@@ -48,6 +48,9 @@ export function readMessages(stream: Http2Stream, taker: ByteTaker): Promise<"en
     stream.on("readable", take);
     stream.once("end", () => finish("ended"));
     stream.once("close", () => finish("broken"));
+    if (stream.readableEnded)
+      finish("ended"); // before anybody read: there was nothing to read
+    else if (stream.destroyed) finish("broken");
   });
 }
 

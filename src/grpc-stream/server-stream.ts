@@ -1,4 +1,5 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
 import { Code, StatusError, type StreamStatus } from "../grpc/index.ts";
 import { type MessageHandler, MessageReader } from "./message-reader.ts";
 import { MessageWriter, type PieceWriter } from "./message-writer.ts";
@@ -7,6 +8,10 @@ import { encodingOf, trailersOf } from "./status.ts";
 
 /** A call of somebody's, as its server has it. */
 export interface ServerStream {
+  /** The call's metadata, as HTTP/2 has it. */
+  readonly headers: IncomingHttpHeaders;
+  /** What the call came by; a TLSSocket where the server speaks TLS. */
+  readonly connection: Socket;
   /**
    * Reads the caller's messages, of at most `mostBytes`. Resolves once the caller has sent the last and it was taken, and
    * never where the caller breaks off. Rejects with a StatusError, or with what the handler throws.
@@ -36,7 +41,11 @@ const CUT_SHORT: StreamStatus = { code: Code.UNAVAILABLE, details: "the stream e
 /** A promise of its own each time: one that is shared would keep whoever waits for it. */
 const never = (): Promise<void> => new Promise(() => undefined);
 
-export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): ServerStream {
+export function serverStream(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  connection: Socket,
+): ServerStream {
   const writer = new MessageWriter(stream, () => stream.respond(ANSWER, { waitForTrailers: true }));
   let isFinished = false;
   const closed = new Promise<void>((resolve) => stream.once("close", resolve));
@@ -45,6 +54,8 @@ export function serverStream(stream: ServerHttp2Stream, headers: IncomingHttpHea
     if (!isFinished) stream.destroy(); // Node would wait for what the caller no longer takes
   });
   return {
+    headers,
+    connection,
     read(handler, mostBytes) {
       const limits = { mostBytes, encoding: () => encodingOf(headers) };
       const reader = new MessageReader(handler, limits);

@@ -1,6 +1,8 @@
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { BoundSocket } from "../base/index.ts";
+import { type StreamStatus, statusOf } from "../grpc/index.ts";
+import { ConnectionCalls } from "./connection-calls.ts";
 import { type Keepalive, keepAlive } from "./keepalive.ts";
 import { isGrpcCall, refuse, type ServerStream, serverStream } from "./server-stream.ts";
 
@@ -13,74 +15,82 @@ export interface GrpcStreamServerOptions {
   readonly maxStreams: number;
   /** Default: the other side is never pinged. */
   readonly keepalive?: Keepalive;
+  /** Speaks TLS on a connection, and calls `take` once that stands. Default: plaintext. */
+  readonly secure?: (connection: Socket, take: (secured: Socket) => void) => void;
+  /** Asked before a byte of a call's messages is read; a status refuses the call. Default: every call is admitted. */
+  readonly admit?: (call: ServerStream) => Promise<StreamStatus | undefined>;
 }
 
-/** From connecting to the first call. gRPC clients connect when there is something to ask. */
-const FIRST_CALL_MS = 10_000;
-
 /**
- * Serves streaming gRPC methods in plaintext to the connections of a bound socket, until it is disposed of, which cuts
- * them. A connection without a call, be it for half an HTTP/2 preface, is cut off after 10 s, and gives way to others
- * where the socket has a limit. How much was received does not show it: Bun counts no bytes of a connection that HTTP/2
- * has taken over.
+ * Serves streaming gRPC methods to the connections of a bound socket, until it is disposed of, which cuts them. A
+ * connection without an admitted call is cut off after 10 s, and gives way to others where the socket has a limit.
  */
-export function serveGrpcStreams({ socket, methods, maxStreams, keepalive }: GrpcStreamServerOptions): Disposable {
+export function serveGrpcStreams(options: GrpcStreamServerOptions): Disposable {
+  const { socket, maxStreams, keepalive, secure } = options;
   const sessions = new Set<ServerHttp2Session>();
-  /** By connection: who has made no call yet. */
-  const silent = new Map<Socket, NodeJS.Timeout>();
-  /** By connection, its calls. */
-  const open = new WeakMap<Socket, number>();
+  const calls = new ConnectionCalls();
   const server = createServer({
     settings: { maxConcurrentStreams: maxStreams, enablePush: false },
     maxSessionMemory: UNLIMITED, // what a stream may hold is the business of its method
   });
-  let arriving: Socket | undefined;
   let isOver = false;
-  const speak = (connection: Socket): void => {
-    clearTimeout(silent.get(connection));
-    silent.delete(connection);
-  };
-  const count = (connection: Socket, change: number): void =>
-    void open.set(connection, (open.get(connection) ?? 0) + change);
+  let take: (session: ServerHttp2Session) => void = () => undefined;
   server.on("session", (session) => {
-    const connection = arriving; // the session of a connection is made at once
     sessions.add(session);
     session.on("error", () => session.destroy());
     session.once("close", () => sessions.delete(session));
     if (keepalive !== undefined) keepAlive(session, keepalive, () => session.destroy());
-    session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
-      const path = headers[":path"] ?? "";
-      if (!isGrpcCall(headers) || !Object.hasOwn(methods, path)) return refuse(stream, headers);
-      if (connection !== undefined) {
-        speak(connection);
-        count(connection, 1);
-        stream.once("close", () => count(connection, -1));
-      }
-      methods[path]?.(serverStream(stream, headers));
-    });
+    take(session);
   });
   server.on("sessionError", () => undefined); // a client that does not speak HTTP/2 is no event
+  const meet = (connection: Socket, secured: Socket): void => {
+    if (isOver) return void secured.destroy();
+    take = (session) =>
+      serveCalls(session, secured, options, (call) => {
+        calls.begin(connection);
+        void call.closed.then(() => calls.end(connection));
+      });
+    server.emit("connection", secured); // which makes its session at once
+  };
   socket.handOver(
     (connection) => {
       if (isOver) return void connection.destroy();
-      silent.set(
-        connection,
-        setTimeout(() => connection.destroy(), FIRST_CALL_MS),
-      );
-      connection.once("close", () => speak(connection));
-      arriving = connection;
-      server.emit("connection", connection);
-      arriving = undefined;
+      calls.arrive(connection);
+      if (secure === undefined) meet(connection, connection);
+      else secure(connection, (secured) => meet(connection, secured));
     },
-    (connection) => (silent.has(connection) ? 2 : open.get(connection) ? 0 : 1),
+    (connection) => calls.spare(connection),
   );
   return {
     [Symbol.dispose]() {
       isOver = true;
-      for (const connection of [...silent.keys()]) speak(connection);
+      calls[Symbol.dispose]();
       for (const session of sessions) session.destroy();
     },
   };
 }
 
 const UNLIMITED = Number.MAX_SAFE_INTEGER;
+
+/** Gives the calls of a session to their methods; `onCall` hears of each that is admitted. */
+function serveCalls(
+  session: ServerHttp2Session,
+  connection: Socket,
+  { methods, admit }: GrpcStreamServerOptions,
+  onCall: (call: ServerStream) => void,
+): void {
+  session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+    const path = headers[":path"] ?? "";
+    if (!isGrpcCall(headers) || !Object.hasOwn(methods, path)) return refuse(stream, headers);
+    const call = serverStream(stream, headers, connection);
+    const begin = (): void => {
+      onCall(call);
+      methods[path]?.(call);
+    };
+    if (admit === undefined) return begin();
+    admit(call).then(
+      (refusal) => (refusal === undefined ? begin() : call.finish(refusal)),
+      (error) => call.finish(statusOf(error)),
+    );
+  });
+}

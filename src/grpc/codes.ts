@@ -1,3 +1,5 @@
+import { describeError } from "../base/index.ts";
+
 /**
  * gRPC's status codes. A table of our own, because this file is loaded before Envoy is spawned and gRPC is not.
  * Source: grpc/grpc doc/statuscodes.md.
@@ -24,7 +26,7 @@ export const Code = {
 
 const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(Code).map(([name, code]) => [code, name]));
 
-/** A gRPC status as grpc-js takes and gives it, without trailing metadata. */
+/** A gRPC status without trailing metadata. */
 export interface StreamStatus {
   readonly code: number;
   readonly details: string;
@@ -38,6 +40,11 @@ export function codeName(code: number): string {
 /** Whether what was thrown is the end of a gRPC stream. */
 export function isStatus(error: unknown): error is Error & StreamStatus {
   return error instanceof Error && "code" in error && "details" in error;
+}
+
+/** What was thrown, as a status: its own, or INTERNAL. */
+export function statusOf(error: unknown): StreamStatus {
+  return isStatus(error) ? error : { code: Code.INTERNAL, details: describeError(error) };
 }
 
 /** A failure that has a status of its own. */

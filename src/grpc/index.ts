@@ -1,5 +1,4 @@
-export { Code, codeName, isStatus, StatusError, type StreamStatus } from "./codes.ts";
-export { type Caller, serveGrpcConnections } from "./connections.ts";
+export { Code, codeName, isStatus, StatusError, type StreamStatus, statusOf } from "./codes.ts";
 export { type GrpcTls, secured } from "./credentials.ts";
 export { type CallHeader, headersOf, sendableHeaders } from "./metadata.ts";
 export {

@@ -9,13 +9,6 @@ export function isForRuntime(name: string): boolean {
 }
 
 const KEPT = new Set(["NODE_EXTRA_CA_CERTS", "NODE_USE_SYSTEM_CA"]);
-const PREFIXES = ["NODE_", "BUN_", "GRPC_"];
-/** libuv's pool; then grpc-js, protobuf and yaml, two of which print to stdout. */
-const NAMES = new Set([
-  "UV_THREADPOOL_SIZE",
-  "grpc_proxy",
-  "no_grpc_proxy",
-  "BUF_BIGINT_DISABLE",
-  "LOG_STREAM",
-  "LOG_TOKENS",
-]);
+const PREFIXES = ["NODE_", "BUN_"];
+/** libuv's pool; then protobuf and yaml, which prints to stdout. */
+const NAMES = new Set(["UV_THREADPOOL_SIZE", "BUF_BIGINT_DISABLE", "LOG_STREAM", "LOG_TOKENS"]);

@@ -13,7 +13,7 @@ import {
   type DiscoveryResponse,
 } from "../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { IstioCertificateService } from "../../src/proto/gen/istio/v1/auth/ca_pb.ts";
-import { grpcServiceDefinition } from "../../src/proto/grpc-service.ts";
+import { grpcServiceDefinition } from "../support/grpc-service.ts";
 
 /** A control plane on a folder of its own, and a TLS client of it. */
 export interface Rig extends AsyncDisposable {

@@ -126,6 +126,33 @@ test("a connection without a call is cut off after ten seconds, and one with a c
   expect(calling.destroyed).toBe(false);
 });
 
+test("a call that is not admitted is refused unread, and its connection gives way as one without a call does", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pb-grpc-stream-"));
+  const limit = { most: 2, mostPerPeer: 2 };
+  await using socket = await bindUnix(join(folder, "socket"), { limit });
+  const admit = async ({ headers }: ServerStream) =>
+    headers.authorization === "me" ? undefined : { code: 16, details: `who is ${headers[":path"]}?` };
+  let read = 0;
+  const take = (stream: ServerStream): void => {
+    streams.push(stream);
+    void stream.read({ message: () => void read++ }, MANY);
+  };
+  using _server = serveGrpcStreams({ socket, admit, methods: { "/a.B/Take": take }, maxStreams: 3 });
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const [known, unknown] = [openH2(socket.address), openH2(socket.address)];
+  const call = { ...CALL, ":path": "/a.B/Take" };
+  const taken = known.request({ ...call, authorization: "me" });
+  taken.write(framed(Buffer.from("x")));
+  await expect.poll(() => read).toBe(1);
+  const refused = unknown.request(call);
+  refused.write(Buffer.alloc(1_000_000));
+  expect((await answerOf(refused)).headers).toMatchObject({ "grpc-status": "16", "grpc-message": "who is /a.B/Take?" });
+  expect(streams).toHaveLength(1);
+  const third = openH2(socket.address);
+  await expect.poll(() => unknown.destroyed).toBe(true);
+  expect([known.destroyed, third.destroyed, read]).toEqual([false, false, 1]);
+});
+
 test("grpc-js calls it: messages both ways and the status in words", async () => {
   const same = (bytes: Buffer): Buffer => bytes;
   const client = new Client(`unix:${path}`, credentials.createInsecure(), { "grpc.max_receive_message_length": -1 });

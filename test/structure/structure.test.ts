@@ -59,7 +59,7 @@ async function reachedFrom(entryPoints: readonly string[]): Promise<string[]> {
     outdir: "nowhere",
     write: false,
     metafile: true,
-    external: ["@grpc/proto-loader", "bun:ffi"],
+    external: ["bun:ffi"],
     loader: { ".yaml": "text" },
     logLevel: "error",
   });

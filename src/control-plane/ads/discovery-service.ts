@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "../../base/index.ts";
+import { Code } from "../../grpc/index.ts";
 import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
 import {
   type DeltaDiscoveryRequest,
@@ -11,6 +11,7 @@ import {
   type DiscoveryResponse,
   DiscoveryResponseSchema,
 } from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import type { MessageCall } from "../calls/serve-calls.ts";
 import type { Admission } from "./admit.ts";
 import { createClientNotes, type HealthReport, type Rejection } from "./client-notes.ts";
 import { DeltaStream } from "./delta-stream.ts";
@@ -30,8 +31,8 @@ export interface DiscoveryOptions extends Admission {
 }
 
 interface AdsHandlers {
-  streamAggregatedResources(call: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>): void;
-  deltaAggregatedResources(call: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>): void;
+  streamAggregatedResources(call: MessageCall<DiscoveryRequest, DiscoveryResponse>): Promise<void>;
+  deltaAggregatedResources(call: MessageCall<DeltaDiscoveryRequest, DeltaDiscoveryResponse>): Promise<void>;
 }
 
 /** Serves ADS to any number of streams and keeps each up to date. */
@@ -104,32 +105,35 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
     onReject: (typeUrl, message) => notes.onReject(node, typeUrl, message),
   });
   const serve = <Request extends AnyRequest, Response>(
-    call: ServerDuplexStream<Request, Response>,
+    call: MessageCall<Request, Response>,
     isAnonymous: boolean,
     converse: (node: Node, seen: Snapshot, port: StreamPort<Response>) => Conversation<Request>,
-  ): void => {
+  ): Promise<void> => {
+    const { remoteAddress, remotePort } = call.connection;
     const seenBy = (all: Snapshot): Snapshot => (isAnonymous ? withoutSecrets(all) : all);
     const begin = (node: Node): ((request: Request) => void) => {
-      const port = portTo<Response>(node, (response) => void call.write(response));
+      const port = portTo<Response>(node, (response) => void call.send(response));
       const conversation = converse(node, seenBy(snapshot), port);
       const stream: Connected = {
-        ...{ node, conversation, seenBy, peer: call.getPeer(), connectedMs: Date.now() },
+        ...{ node, conversation, seenBy, peer: `${remoteAddress}:${remotePort}`, connectedMs: Date.now() },
         id: `${node.id.split("~")[2] ?? node.id}-${++opened}`,
-        end: () => call.end(),
+        end: () => call.finish({ code: Code.OK, details: "" }),
       };
       streams.add(stream);
-      const leave = (): void => void (streams.delete(stream) && log.info("Disconnected", { node: node.id }));
-      for (const event of ["close", "cancelled", "finish"]) call.once(event, leave); // whichever comes, in whichever order
+      void call.closed.then(() => {
+        streams.delete(stream);
+        log.info("Disconnected", { node: node.id });
+      });
       return (request) => {
         if (request.typeUrl === HEALTH_TYPE) notes.onHealth(node, request.errorDetail?.message ?? "");
         else conversation.onRequest(request);
       };
     };
-    serveStream(call, { admission: isAnonymous ? undefined : options, log, begin });
+    return serveStream(call, { admission: isAnonymous ? undefined : options, log, begin });
   };
   const handlersFor = (isAnonymous: boolean): AdsHandlers => ({
     streamAggregatedResources(call) {
-      serve(call, isAnonymous, (node, seen, port) => {
+      return serve(call, isAnonymous, (node, seen, port) => {
         const stream = new SotwStream(node, seen, port);
         return isAnonymous
           ? answeringDebug(stream, port, { version: () => snapshot.version, debug: options.debug })

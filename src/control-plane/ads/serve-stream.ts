@@ -1,12 +1,12 @@
-import type { ServerDuplexStream } from "@grpc/grpc-js";
-import { describeError, type Logger } from "../../base/index.ts";
-import { Code } from "../../grpc/index.ts";
+import type { Logger } from "../../base/index.ts";
+import { Code, StatusError, statusOf } from "../../grpc/index.ts";
 import type { Node } from "../../proto/gen/envoy/config/core/v3/base_pb.ts";
 import type {
   DeltaDiscoveryRequest,
   DiscoveryRequest,
 } from "../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { type Admission, type Refusal, refusalOf } from "./admit.ts";
+import type { MessageCall } from "../calls/serve-calls.ts";
+import { type Admission, refusalOf } from "./admit.ts";
 import { nodeTrouble } from "./check-node.ts";
 import { HEALTH_TYPE } from "./resource-types.ts";
 
@@ -21,39 +21,38 @@ export interface StreamOptions<Request> {
   readonly begin: (node: Node) => (request: Request) => void;
 }
 
-/** Reads a stream: the first request tells the node and is checked, the others are passed on. */
-export function serveStream<Request extends AnyRequest, Response>(
-  call: ServerDuplexStream<Request, Response>,
+/**
+ * Reads a stream until its caller ends it: the first request tells the node and is checked, the others are passed on.
+ * Rejects with the status of a refusal.
+ */
+export async function serveStream<Request extends AnyRequest, Response>(
+  call: MessageCall<Request, Response>,
   { admission, log, begin }: StreamOptions<Request>,
-): void {
+): Promise<void> {
   let take: ((request: Request) => void) | undefined;
-  const refuse = (refusal: Refusal): void => {
-    log.warn("Refused a stream", { details: refusal.details });
-    call.emit("error", refusal);
-  };
+  let isOver = false;
+  void call.closed.then(() => {
+    isOver = true;
+  });
   const admit = async (request: Request): Promise<void> => {
     const { node } = request;
     const trouble = nodeTrouble(node);
-    if (node === undefined || trouble !== undefined) {
-      return refuse({ code: Code.INVALID_ARGUMENT, details: trouble ?? "" });
-    }
-    call.pause(); // later requests wait until the caller is known
+    if (node === undefined || trouble !== undefined) throw new StatusError(Code.INVALID_ARGUMENT, trouble ?? "");
     const refusal = admission === undefined ? undefined : await refusalOf(call, node, admission);
-    if (refusal !== undefined) return refuse(refusal);
-    if (call.cancelled) return;
+    if (refusal !== undefined) throw new StatusError(refusal.code, refusal.details);
+    if (isOver) return;
     log.info("Connected", { node: node.id });
     take = begin(node);
     take(request);
-    call.resume();
   };
-  const receive = async (request: Request): Promise<void> => {
-    if (take !== undefined) take(request);
-    else if (request.typeUrl === HEALTH_TYPE) log.warn("Ignored a health report before the first request");
-    else await admit(request);
-  };
-  call.on("data", (request: Request) => {
-    // a request that breaks us ends its own stream, not the control plane
-    receive(request).catch((error: unknown) => refuse({ code: Code.INTERNAL, details: describeError(error) }));
-  });
-  call.once("end", () => call.end());
+  try {
+    await call.read((request) => {
+      if (take !== undefined) return take(request);
+      if (request.typeUrl !== HEALTH_TYPE) return admit(request); // later requests wait until the caller is known
+      log.warn("Ignored a health report before the first request");
+    });
+  } catch (error) {
+    log.warn("Refused a stream", { details: statusOf(error).details });
+    throw error; // which ends this stream, not the control plane
+  }
 }

@@ -1,13 +1,12 @@
 import { create } from "@bufbuild/protobuf";
-import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import { AgentError, describeError, formatGoDuration, type Logger } from "../../base/index.ts";
-import { Code } from "../../grpc/index.ts";
+import { Code, StatusError } from "../../grpc/index.ts";
 import {
   type IstioCertificateRequest,
   type IstioCertificateResponse,
   IstioCertificateResponseSchema,
 } from "../../proto/gen/istio/v1/auth/ca_pb.ts";
-import { authenticate } from "../callers/authenticate.ts";
+import { authenticate, type Caller } from "../callers/authenticate.ts";
 import type { TokenIssuer } from "../callers/tokens.ts";
 import type { Authority } from "./authority.ts";
 
@@ -23,32 +22,36 @@ export interface CertificateServiceOptions {
   readonly log: Logger;
 }
 
-type CertificateCall = ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>;
+/** Rejects with a StatusError. */
+export type CertificateHandler = (
+  request: IstioCertificateRequest,
+  caller: Caller,
+) => Promise<IstioCertificateResponse>;
 
 /** Source: istio/istio pilot/pkg/features (MAX_WORKLOAD_CERT_TTL). */
 const MOST_TTL_SECONDS = 90 * 86_400;
 
 /** `CreateCertificate` with the codes and texts of istiod. Source: istio/istio security/pkg/server/ca/server.go. */
-export function createCertificateHandler(options: CertificateServiceOptions) {
-  return (call: CertificateCall, done: sendUnaryData<IstioCertificateResponse>): void => {
-    createCertificate(call, options).then(
-      (chain) => done(null, create(IstioCertificateResponseSchema, { certChain: [...chain] })),
-      (error: unknown) => {
-        const details = describeError(error);
-        options.log.warn("Refused a certificate", { reason: details });
-        done({ code: codeOf(error), details });
-      },
-    );
+export function createCertificateHandler(options: CertificateServiceOptions): CertificateHandler {
+  return async (request, caller) => {
+    try {
+      const certChain = await createCertificate(request, caller, options);
+      return create(IstioCertificateResponseSchema, { certChain: [...certChain] });
+    } catch (error) {
+      const details = describeError(error);
+      options.log.warn("Refused a certificate", { reason: details });
+      throw new StatusError(codeOf(error), details, error);
+    }
   };
 }
 
 async function createCertificate(
-  call: CertificateCall,
+  { csr, validityDuration, metadata }: IstioCertificateRequest,
+  from: Caller,
   options: CertificateServiceOptions,
 ): Promise<readonly string[]> {
-  const caller = await authenticate(call, options.tokens, options.trustDomain);
+  const caller = await authenticate(from, options.tokens, options.trustDomain);
   if (!caller.ok) throw new AgentError("UNAUTHENTICATED", `request authenticate failure: ${caller.reason}`);
-  const { csr, validityDuration, metadata } = call.request;
   const impersonated = metadata?.ImpersonatedIdentity ?? "";
   if (impersonated !== "") {
     throw new AgentError(

@@ -1,6 +1,6 @@
-import * as grpc from "@grpc/grpc-js";
-import { describeError, type Logger } from "../../base/index.ts";
-import { type Caller, Code } from "../../grpc/index.ts";
+import type { Logger } from "../../base/index.ts";
+import { Code } from "../../grpc/index.ts";
+import type { GrpcStreamServerOptions } from "../../grpc-stream/index.ts";
 import { authenticate } from "./authenticate.ts";
 import type { TokenIssuer } from "./tokens.ts";
 
@@ -8,36 +8,17 @@ export interface AuthenticatingOptions {
   readonly tokens: TokenIssuer;
   readonly trustDomain: string;
   readonly log: Logger;
-  /** Hears of each call whose caller is known. */
-  readonly onKnown: (call: Caller) => void;
 }
 
-/**
- * Refuses a call without an identity before a byte of its message is read: gRPC reads only what is asked for, and until the
- * caller is known nothing is. What a known caller may do is for the services to say.
- */
-export function authenticating({ tokens, trustDomain, log, onKnown }: AuthenticatingOptions): grpc.ServerInterceptor {
-  return ({ path }, call) => {
-    const refuse = (code: grpc.status, reason: string): void => {
-      log.warn("Refused a call", { path, reason });
-      call.sendStatus({ code, details: `${prefixOf(path)}: ${reason}` });
-    };
-    return new grpc.ServerInterceptingCall(call, {
-      start(next) {
-        next({
-          onReceiveMetadata(metadata, pass) {
-            authenticate({ metadata, getAuthContext: () => call.getAuthContext() }, tokens, trustDomain).then(
-              (found) => {
-                if (!found.ok) return refuse(Code.UNAUTHENTICATED, found.reason);
-                onKnown(call);
-                pass(metadata);
-              },
-              (error: unknown) => refuse(Code.INTERNAL, describeError(error)),
-            );
-          },
-        });
-      },
-    });
+/** Refuses a call without an identity, unread. What a known caller may do is for the services to say. */
+export function authenticating(options: AuthenticatingOptions): NonNullable<GrpcStreamServerOptions["admit"]> {
+  const { tokens, trustDomain, log } = options;
+  return async (call) => {
+    const found = await authenticate(call, tokens, trustDomain);
+    if (found.ok) return undefined;
+    const path = call.headers[":path"] ?? "";
+    log.warn("Refused a call", { path, reason: found.reason });
+    return { code: Code.UNAUTHENTICATED, details: `${prefixOf(path)}: ${found.reason}` };
   };
 }
 

@@ -1,5 +1,4 @@
 import { create, type DescService, type MessageInitShape } from "@bufbuild/protobuf";
-import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { Code } from "../../grpc/index.ts";
 import {
   ServerReflection,
@@ -8,31 +7,33 @@ import {
   ServerReflectionResponseSchema,
 } from "../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../proto/gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { type MessageCall, type Methods, streaming } from "../calls/serve-calls.ts";
 import { loadServedFiles, type ServedFiles } from "./served-files.ts";
 
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
 
-/** Both versions have the same messages under other names. */
-export const REFLECTION_SERVICES: readonly DescService[] = [ServerReflection, ServerReflectionAlpha];
-
 /**
- * gRPC server reflection, by which grpcurl and others need no proto file. Envoy's descriptors are loaded with the first question
- * about a file. Source: grpc/grpc doc/server-reflection.md, grpc-go reflection/serverreflection.go.
+ * gRPC server reflection, v1 and v1alpha, by which grpcurl and others need no proto file. Envoy's descriptors are loaded
+ * with the first question about a file. Source: grpc/grpc doc/server-reflection.md, grpc-go reflection/serverreflection.go.
  */
-export function createReflection(services: readonly DescService[]) {
-  const names = [...services, ...REFLECTION_SERVICES].map(({ typeName }) => ({ name: typeName }));
+export function reflectionMethods(services: readonly DescService[]): Methods {
+  const names = [...services, ServerReflection, ServerReflectionAlpha].map(({ typeName }) => ({ name: typeName }));
   let files: ServedFiles | undefined;
+  const { serverReflectionInfo } = ServerReflection.method;
+  const serve = (call: MessageCall<ServerReflectionRequest, ServerReflectionResponse>): Promise<void> => {
+    const sent = new Set<string>();
+    return call.read((request) => {
+      const { host: validHost, messageRequest: question } = request;
+      if (question.case !== "listServices") files ??= loadServedFiles();
+      const messageResponse = question.case === "listServices" ? list(names) : answer(question, files, sent);
+      return call.send(
+        create(ServerReflectionResponseSchema, { validHost, originalRequest: request, messageResponse }),
+      );
+    });
+  };
   return {
-    serverReflectionInfo(call: ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>): void {
-      const sent = new Set<string>();
-      call.on("data", (request: ServerReflectionRequest) => {
-        const { host: validHost, messageRequest: question } = request;
-        if (question.case !== "listServices") files ??= loadServedFiles();
-        const messageResponse = question.case === "listServices" ? list(names) : answer(question, files, sent);
-        call.write(create(ServerReflectionResponseSchema, { validHost, originalRequest: request, messageResponse }));
-      });
-      call.once("end", () => call.end());
-    },
+    ...streaming(serverReflectionInfo, serve),
+    ...streaming(serverReflectionInfo, serve, ServerReflectionAlpha.method.serverReflectionInfo),
   };
 }
 
