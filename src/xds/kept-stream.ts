@@ -1,11 +1,13 @@
-import { aborted, type Backoff, backoffMs, type Clock, describeError, type Logger, pause } from "../base/index.ts";
-import { Code, isCertificateRefused, isStatus, isUnreachable, plainReason, type StreamStatus } from "../grpc/index.ts";
+import { aborted, type Clock, describeError, type Logger, pause } from "../base/index.ts";
+import { Code, isStatus, plainReason, type StreamStatus } from "../grpc/index.ts";
 import type { ClientStream, MessageHandler, PieceHandler } from "../grpc-stream/index.ts";
+import { isAway } from "./is-away.ts";
 import type { LastGood, LastGoodStream, StandIn } from "./last-good.ts";
 import { peekRequest, peekResponse } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
 import type { Staleness } from "./staleness.ts";
 import { isForwardable } from "./types.ts";
+import { untilBack } from "./until-back.ts";
 import type { Variant } from "./variant.ts";
 
 /** As the relay uses it: it never ends only its own half. */
@@ -29,9 +31,6 @@ export interface KeptStreamOptions {
 const SILENCE_MS = 20_000;
 /** Envoy's first request comes with its stream. */
 const FIRST_REQUEST_MS = 1_000;
-/** A control plane is back when a stream to it stays open for so long: a proxy in front of it ends one at once. */
-const STEADY_MS = 1_000;
-const BACKOFF: Backoff = { initialMs: 1_000, factor: 1.6, maxMs: 15_000, jitter: 0.2 };
 const SILENT: StreamStatus = {
   code: Code.UNAVAILABLE,
   details: `connected, but no response within ${SILENCE_MS / 1_000}s`,
@@ -187,30 +186,12 @@ class KeptStream implements UpstreamStream {
       .catch((error: unknown) => this.#finish({ code: Code.UNAVAILABLE, details: describeError(error) }));
   }
 
-  /** Resolves when the control plane answers, or a stream to it stays open. */
+  /** Resolves when the control plane answers, here or another stream of Envoy's, or a stream to it stays open. */
   async #untilBack(): Promise<void> {
-    const { open, onFailure, clock } = this.#options;
-    const over = this.#over.signal;
-    await Promise.race([this.#call?.status, aborted(this.#responded.signal), aborted(over)]);
-    for (let attempt = 2; !over.aborted && !this.#responded.signal.aborted; attempt++) {
-      await pause(backoffMs(BACKOFF, attempt), over, clock);
-      const call = await open({ message: () => undefined }).catch((error: unknown) => {
-        if (isStatus(error)) return error;
-        throw error;
-      });
-      if ("connected" in call && (await this.#isBack(call))) return call.close();
-      const status = "connected" in call ? await call.status : call;
-      if (!isAway(status)) return;
-      if (!over.aborted) await onFailure(status);
-    }
-  }
-
-  /** A refusal is an answer, too. */
-  async #isBack(call: UpstreamStream): Promise<boolean> {
-    if (!(await call.connected)) return false;
-    const steady = pause(STEADY_MS, this.#over.signal, this.#options.clock).then(() => undefined);
-    const status = await Promise.race([call.status, steady]);
-    return status === undefined || !isAway(status);
+    const { open, onFailure, clock, staleness } = this.#options;
+    const over = AbortSignal.any([this.#over.signal, this.#responded.signal, staleness.over]);
+    await Promise.race([this.#call?.status, aborted(over)]);
+    await untilBack({ open, onFailure, clock, over });
   }
 
   /** Shows what passes to `lastGood`. A response to a stream that somebody answered already only says that the control plane is back. */
@@ -264,14 +245,4 @@ class KeptStream implements UpstreamStream {
     this.#call?.close();
     this.#followed?.close();
   }
-}
-
-/**
- * Whether nobody answered. A refusal is an answer: of a stream, of our certificate (a TLS alert, which has the code
- * UNAVAILABLE), or by whoever should have given credentials.
- */
-function isAway({ code, details }: StreamStatus): boolean {
-  if (code === Code.UNAVAILABLE) return !isCertificateRefused(details);
-  const areCredentialsMissing = code === Code.UNAUTHENTICATED && details.startsWith("cannot get credentials: ");
-  return areCredentialsMissing && (isUnreachable(details) || /\btimed out\b/.test(details));
 }

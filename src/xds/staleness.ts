@@ -18,6 +18,7 @@ export interface StalenessOptions {
 export class Staleness {
   readonly #options: StalenessOptions;
   #stale: Stale | undefined;
+  #over = new AbortController();
   /** The control plane's first answer came after somebody had stood in for it; until an answer reaches Envoy. */
   isSlow = false;
 
@@ -30,12 +31,19 @@ export class Staleness {
     return this.#stale;
   }
 
+  /** Aborts when the control plane has answered: nobody has to stand in for it any longer. Ask for it after `begin`. */
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
   /** Envoy gets what it accepted then. */
   begin(acceptedMs: number, reason: string): void {
     const { log, clock } = this.#options;
     const accepted = utcTime(acceptedMs);
-    if (this.#stale === undefined)
+    if (this.#stale === undefined) {
       log.warn("The control plane is away: Envoy gets the last configuration that it accepted", { accepted, reason });
+      this.#over = new AbortController();
+    }
     this.#stale = { acceptedMs, sinceMs: this.#stale?.sinceMs ?? clock.now() };
   }
 
@@ -45,6 +53,7 @@ export class Staleness {
     if (this.#stale === undefined) return;
     const staleMs = this.#options.clock.now() - this.#stale.sinceMs;
     this.#stale = undefined;
+    this.#over.abort();
     this.#options.log.info("The control plane answers: Envoy's configuration is up to date again", { staleMs });
   }
 }

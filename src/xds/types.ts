@@ -75,6 +75,8 @@ export interface UpstreamFailure {
   readonly reason: string;
   /** Name of the gRPC status that Envoy was given, for example `UNAVAILABLE`. */
   readonly code: string;
+  /** Nobody answered; a refusal is an answer. */
+  readonly isAway: boolean;
   /** Streams in a row that failed, whatever their reasons. */
   readonly attempts: number;
   /** When the first of them failed. */

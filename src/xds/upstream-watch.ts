@@ -9,6 +9,7 @@ import {
   type StreamStatus,
   ToldReasons,
 } from "../grpc/index.ts";
+import { isAway } from "./is-away.ts";
 import { TypeStates } from "./type-states.ts";
 import {
   LISTENER_TYPE,
@@ -113,6 +114,7 @@ export class UpstreamWatch {
     const failure: UpstreamFailure = {
       reason: reasonOf(status, explanation),
       code: codeName(status.code),
+      isAway: isAway(status),
       attempts: (last?.attempts ?? 0) + 1,
       sinceMs: last?.sinceMs ?? nowMs,
       lastMs: nowMs,
@@ -120,9 +122,9 @@ export class UpstreamWatch {
     this.#failure = failure;
     this.#over(id, { kind: "failed", failure });
     const { code, reason, attempts } = failure;
-    const isAway = isUnreachable(reason);
+    const isAddressDead = isUnreachable(reason);
     const isChanged = last?.reason !== reason || last.code !== code;
-    const isMetByAll = isAway || isUntrusted(reason);
+    const isMetByAll = isAddressDead || isUntrusted(reason);
     const isNews = isMetByAll ? this.#told.isNews(this.#peer, reason) : isChanged;
     if (!isMetByAll) this.#told.forget(this.#peer);
     this.#log[isNews ? "warn" : "debug"]("upstream terminated with unexpected error", {
@@ -131,7 +133,7 @@ export class UpstreamWatch {
       code,
       reason,
       attempts,
-      ...(isAway ? { hint: IS_IT_RUNNING } : {}),
+      ...(isAddressDead ? { hint: IS_IT_RUNNING } : {}),
     });
   }
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeLoad } from "../support/load.ts";
 import { runtimes } from "../support/pilotboat.ts";
+import type { MeshProxy } from "./mesh-proxy.ts";
 import { type OwnCluster, startOwnCluster } from "./own-cluster.ts";
 import { hasCluster } from "./start-cluster.ts";
 import { envoyPid, shownStatus, startWebAndClient } from "./web-and-client.ts";
@@ -64,6 +65,8 @@ describe.runIf(hasCluster())("a restart of istiod", { timeout: 180_000 }, () => 
         await proxy.command.waitFor(/Envoy gets the last configuration that it accepted/);
         await expect.poll(() => proxy.readyStatus()).toBe(200);
         expect(await shownStatus(runtime, proxy)).toMatch(/^stale +Envoy has the last configuration/m);
+        expect(await proxy.readyText()).toMatch(/^stale: Envoy has the last configuration that it accepted, of /);
+        expect(await servedLastGood(proxy)).toBe("1");
       }
       await expect.poll(async () => Object.keys(await mesh.headers()).length).toBeGreaterThan(0);
 
@@ -73,6 +76,8 @@ describe.runIf(hasCluster())("a restart of istiod", { timeout: 180_000 }, () => 
       await expect.poll(async () => (await mesh.headers())["x-after"]).toBe("restart");
       for (const proxy of mesh.both) {
         expect(await shownStatus(runtime, proxy)).not.toMatch(/^stale/m);
+        expect(await proxy.readyText()).not.toMatch(/^stale: /m);
+        expect(await servedLastGood(proxy)).toBe("0");
         expect(await proxy.rejectedUpdates()).toBe(0);
       }
       const now = await Promise.all(mesh.both.map(envoyPid));
@@ -80,6 +85,12 @@ describe.runIf(hasCluster())("a restart of istiod", { timeout: 180_000 }, () => 
     },
   );
 });
+
+/** The metric that says so. */
+async function servedLastGood({ statusUrl }: MeshProxy): Promise<string | undefined> {
+  const metrics = await (await fetch(`${statusUrl}/metrics`)).text();
+  return /^istio_agent_xds_last_good_served (\d)$/m.exec(metrics)?.[1];
+}
 
 /** Changes what the client's Envoy sends, which only an istiod that is connected can make it do. */
 function headerForWeb(namespace: string) {

@@ -258,6 +258,25 @@ test.each(["sotw", "delta"] as const)(
   },
 );
 
+test("once the control plane answers one Envoy, nobody stands in for it before another: the next one's stream ends at once", async () => {
+  await using keeper = await startKeeper();
+  await fill(keeper, "delta");
+  const clock = createMovableClock(); // it stands still: the stand-in itself would not look after the control plane
+  await using rig = await keeper.start({ clock, envoys: () => 2 });
+  const client = rig.connect();
+  const next = client.open("delta");
+  await boot(next);
+  await expect.poll(() => next.received.length).toBe(2);
+  await using istiod = await startFakeIstiod({ port: keeper.port });
+  const old = client.open("delta");
+  reconnect(old, "delta");
+  await expect.poll(() => istiod.streams[0]?.requests.length).toBe(2);
+  sendState(istiod.streams[0] as FakeIstiodStream, CDS);
+  await expect.poll(() => old.received.length).toBe(1);
+  expect(await next.ended).toMatchObject({ code: 0 });
+  expect(rig.relay.stale()).toBeUndefined();
+});
+
 test("an Envoy that has its configuration keeps it, and is told of the failure as ever", async () => {
   await using keeper = await startKeeper();
   await fill(keeper, "sotw");
