@@ -1,1 +1,1 @@
-export { openLastGood } from "./open-last-good.ts";
+export { type LastGood, type Owner, openLastGood } from "./open-last-good.ts";

@@ -12,7 +12,9 @@ const config: OwnerConfig = {
 };
 const metadata = { LABELS: { app: "a", version: "v1" }, NETWORK: "n1", INSTANCE_IPS: "10.0.0.1" };
 const owner = (change: Partial<OwnerConfig> = {}, more: Record<string, unknown> = {}) =>
-  lastGoodOwner({ ...config, ...change }, { metadata: { ...metadata, ...more } as never }).join(" ");
+  JSON.stringify(
+    lastGoodOwner({ ...config, ...change }, { id: "a node", metadata: { ...metadata, ...more } as never }),
+  );
 
 test.each([
   ["a label", owner({}, { LABELS: { app: "a", version: "v2" } })],

@@ -148,14 +148,35 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     expect(await rig.answer()).toBe(200);
   });
 
-  test("without a control plane a reload is refused, and nothing is lost by it", async () => {
+  test("without a control plane a reload is refused, says what can be done, and nothing is lost by it", async () => {
     await using rig = await startRig(runtime);
     const { pid } = await rig.envoy();
-    await rig.controlPlane[Symbol.asyncDispose]();
-    await expect.poll(async () => (await rig.report()).controlPlane.state).not.toMatch(/^(responding|connected)$/);
-    const reason = expect.stringContaining("Cannot bring up a next Envoy");
+    await stopControlPlane(rig);
+    const reason = expect.stringMatching(
+      /^Cannot start a next Envoy, which would have no configuration: .*ECONNREFUSED.*; reload again once the control plane answers, or .*PILOTBOAT_LAST_GOOD/,
+    );
     expect(await rig.reload()).toMatchObject({ code: 1, outcome: "refused", pid, reason });
     expect((await fetch(`http://127.0.0.1:${rig.sandbox.ports.admin}/ready`)).status).toBe(200);
+  });
+
+  test("without a control plane the next epoch gets the last-good configuration, where one is kept that is its own", async () => {
+    await using rig = await startRig(runtime, { env: { PILOTBOAT_LAST_GOOD: "true" } });
+    const { pid } = await rig.envoy();
+    await stopControlPlane(rig);
+    await rig.change({ proxyMetadata: { ISTIO_META_OTHER: "node" } });
+    const reason = expect.stringContaining("there is no last-good configuration of the next Envoy's labels");
+    expect(await rig.reload()).toMatchObject({ code: 1, outcome: "refused", pid, reason });
+    await rig.change({ concurrency: 1 });
+    expect(await rig.reload()).toMatchObject({ code: 0, outcome: "replaced" });
+    expect(await rig.answer()).toBe(200);
+    expect(await rig.report()).toMatchObject({ stale: { acceptedMs: expect.any(Number) } });
+
+    await using _again = await rig.sandbox.startControlPlane();
+    await expect.poll(async () => (await rig.report()).stale, { timeout: 30_000 }).toBeUndefined();
+    await rig.change({ proxyMetadata: { ISTIO_META_OTHER: "node" } });
+    expect(await rig.reload()).toMatchObject({ code: 0, outcome: "replaced" });
+    const kept = join(rig.sandbox.folder, "etc/istio/proxy/last-good");
+    await expect.poll(() => readdir(kept), { timeout: 30_000 }).toHaveLength(2); // another node's is another log
   });
 
   test("an epoch whose successor has crashed is ended when its time is over, and another reload follows", async () => {
@@ -249,6 +270,12 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     expect(await readdir(evidence)).toContain("bootstrap.json");
   });
 });
+
+/** Resolves when the agent has noticed. */
+async function stopControlPlane(rig: Rig): Promise<void> {
+  await rig.controlPlane[Symbol.asyncDispose]();
+  await expect.poll(async () => (await rig.report()).controlPlane.state).not.toMatch(/^(responding|connected)$/);
+}
 
 /** With the reason of a refusal, which is what one wants to read when it was not expected. */
 async function outcomeOf(reloading: Promise<ReloadReport>): Promise<string> {

@@ -9,6 +9,7 @@ import {
   LISTENER,
   makeFolder,
   NAME_TABLE,
+  OWNER,
   ROUTES,
   SECRET,
   type Stream,
@@ -173,6 +174,22 @@ describe.each([SOTW, DELTA])("$name", (variant) => {
     await using run = startRun(folder.path, variant);
     run.open().boot([["a", "1"]]);
     expect(() => run.open("sidecar~10.0.0.2~c.d~d.svc.cluster.local")).toThrow("not followed");
+  });
+
+  test("an Envoy of other labels, by a reload, has a log of its own, and so has the one before on the way back", async () => {
+    await using folder = await makeFolder();
+    await using run = startRun(folder.path, variant);
+    const other = { ...OWNER, others: [...OWNER.others, "other labels"] };
+    run.open().boot([["a", "before"]]);
+    expect([await run.lastGood.isWhole(OWNER), await run.lastGood.isWhole(other)]).toEqual([true, false]);
+    const undo = run.lastGood.turnTo(other);
+    run.open().boot([["a", "other"]]);
+    expect(await run.lastGood.isWhole(other)).toBe(true);
+    undo();
+    const answers = await run.open().followed.standIn();
+    expect(answers && (await askStandIn(answers, variant, CLUSTER, {}))).toEqual({ a: "before" });
+    await run[Symbol.asyncDispose]();
+    expect(await servedOf(folder.path, variant)).toEqual({ a: "before" });
   });
 
   test("an Envoy that has a version of a type is sent nothing of it; an acknowledgement is no question", async () => {

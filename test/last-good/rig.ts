@@ -2,8 +2,8 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger, createMetrics } from "../../src/base/index.ts";
-import { openLastGood } from "../../src/last-good/index.ts";
-import type { Answers, LastGood, LastGoodStream } from "../../src/last-good/open-last-good.ts";
+import { type LastGood, type Owner, openLastGood } from "../../src/last-good/index.ts";
+import type { Answers, LastGoodStream } from "../../src/last-good/open-last-good.ts";
 import type { Variant } from "../../src/proto/ads-variant.ts";
 import { readFields, textOf } from "../../src/proto/wire.ts";
 import { message } from "../support/wire-messages.ts";
@@ -17,6 +17,8 @@ const WRAPPER = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 export const NAME_TABLE = "type.googleapis.com/istio.networking.nds.v1.NameTable";
 
 export const NODE = "sidecar~10.0.0.1~a.b~b.svc.cluster.local";
+
+export const OWNER: Owner = { nodeId: NODE, others: ["istiod:15012", "Kubernetes"] };
 
 /** A resource: its name, and something that tells one state from another. */
 export type Resource = readonly [name: string, state: string | Uint8Array];
@@ -138,8 +140,7 @@ export function startRun(folder: string, variant: Variant, mostBytes = 64 * 2 **
   const lines: string[] = [];
   const log = createLogger({ write: (line) => void lines.push(line) });
   const lastGood = openLastGood({
-    ...{ folder, nodeId: NODE, owner: ["istiod:15012", "Kubernetes"], mostBytes, log },
-    metrics: createMetrics(""),
+    ...{ folder, owner: OWNER, mostBytes, log, metrics: createMetrics("") },
   });
   return {
     lines,

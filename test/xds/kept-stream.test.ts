@@ -29,7 +29,7 @@ async function startKeeper(): Promise<Keeper> {
     port,
     async start(options = {}) {
       const lastGood = openLastGood({
-        ...{ folder: join(folder, "kept"), nodeId: NODE, owner: [], mostBytes: 64 * 2 ** 20 },
+        ...{ folder: join(folder, "kept"), owner: { nodeId: NODE, others: [] }, mostBytes: 64 * 2 ** 20 },
         ...{ log: silentLogger, metrics: createMetrics("") },
       });
       const rig = await startRig(port, { lastGood, ...options });

@@ -6,7 +6,7 @@ import { residentBytes } from "../../host/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import type { Cause, EnvoyPresence, ReadinessCheck, Route } from "../../status/index.ts";
 import { type PlannedPort, tryPorts, warnOfSharedPorts } from "../ports/index.ts";
-import { type Reload, type Reloader, watchConfig } from "../reload/index.ts";
+import { type NextConfiguration, type Reload, type Reloader, watchConfig } from "../reload/index.ts";
 import { type ClaimedFolder, inRunFolder } from "../run-folder/index.ts";
 import {
   findBinary,
@@ -40,11 +40,9 @@ export interface EnvoyReport {
   readonly envoyAddresses?: { readonly admin: string; readonly health: string };
 }
 
-export interface EnvoyNeeds {
+export interface EnvoyNeeds extends NextConfiguration {
   readonly node: () => Promise<NodeDescription>;
   readonly hasExternalSds: () => boolean;
-  /** Why an Envoy that came up now would get no configuration; undefined while all is well. */
-  readonly whyNoControlPlane: () => string | undefined;
   /** Why Envoy may lack certificates or configuration; empty when all is well. */
   readonly whyUnconfigured: () => readonly Cause[];
   /** What Envoy refuses; undefined when it has taken the latest of all. */
@@ -194,10 +192,10 @@ export class EnvoyPart implements Part {
   /** Its code is loaded where it may be needed. */
   #prepareReload(life: Lifetime, envoy: SupervisedEnvoy, spawn: SpawnOptions): Reload {
     const { config, context, stop } = this.#around;
-    const { whyNoControlPlane, hasExternalSds, parts } = this.#needs;
+    const { whyNoConfiguration, expectNext, hasExternalSds, parts } = this.#needs;
     const make = async (): Promise<Reloader> => {
       const { createReloader } = await import("../reload/reload.ts");
-      const around = { config, context, envoy, spawn, whyNoControlPlane, stop, parts: parts() };
+      const around = { config, context, envoy, spawn, whyNoConfiguration, expectNext, stop, parts: parts() };
       return createReloader({ ...around, hasExternalSds: hasExternalSds() });
     };
     let made = config.settings.isHotRestart ? make() : undefined;

@@ -55,7 +55,8 @@ export function createParts(around: Surroundings): Parts {
   const envoy: EnvoyPart = new EnvoyPart(around, {
     node,
     hasExternalSds: () => identity.hasExternalSds,
-    whyNoControlPlane: () => xds.whyNoControlPlane(),
+    whyNoConfiguration: (...next) => xds.whyNoConfiguration(...next),
+    expectNext: (...next) => xds.expectNext(...next),
     whyUnconfigured: () => causesOf(xds, identity),
     refusal: () => xds.refusal(),
     parts: () => list,

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { AgentConfig } from "../../config/index.ts";
+import type { Owner } from "../../last-good/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 
 export type OwnerConfig = Pick<AgentConfig, "metadataEnv" | "xdsHeaders"> & {
@@ -8,14 +9,14 @@ export type OwnerConfig = Pick<AgentConfig, "metadataEnv" | "xdsHeaders"> & {
 };
 
 /**
- * What else than the node's id makes the control plane configure Envoy differently, and stays from start to start: where
+ * The node's id, and what else makes the control plane configure Envoy differently, and stays from start to start: where
  * it is, labels, network, `ISTIO_META_*` and `XDS_HEADER_*`. As a hash, since headers may be secrets.
  */
-export function lastGoodOwner(config: OwnerConfig, { metadata }: Pick<NodeDescription, "metadata">): readonly string[] {
+export function lastGoodOwner(config: OwnerConfig, { id, metadata }: Pick<NodeDescription, "id" | "metadata">): Owner {
   const { proxy, settings, metadataEnv, xdsHeaders } = config;
   const about = [metadata.LABELS, metadata.NETWORK, byName(Object.entries(proxy.proxyMetadata)), byName(metadataEnv)];
   const hash = createHash("sha256").update(JSON.stringify([...about, byName(xdsHeaders)], sortKeys));
-  return [settings.clusterId, proxy.discoveryAddress, hash.digest("hex")];
+  return { nodeId: id, others: [settings.clusterId, proxy.discoveryAddress, hash.digest("hex")] };
 }
 
 function byName<T extends readonly [name: string, value: string]>(entries: readonly T[]): T[] {

@@ -1,7 +1,9 @@
 import { join } from "node:path";
-import { type BoundSocket, bindUnix, connectionLimit, type Lifetime, utcTime } from "../../base/index.ts";
+import { type BoundSocket, bindUnix, connectionLimit, type Lifetime, poll, utcTime } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
-import type { LastGood, LeftOut, Stale, Trouble, TypeState, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
+import type { LastGood } from "../../last-good/index.ts";
+import type { NodeDescription } from "../../node/index.ts";
+import type { LeftOut, Stale, Trouble, TypeState, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
 import { type ClaimedFolder, dataFolder, inRunFolder, socketAccess, xdsSocketPath } from "../run-folder/index.ts";
 import { hasOwnDocument, isProxyless } from "../start-envoy/index.ts";
 import type { IdentityPart } from "./identity.ts";
@@ -27,6 +29,9 @@ export interface XdsNeeds {
   readonly parts: () => readonly Part[];
 }
 
+/** More than the relay takes for a connection at most. */
+const STREAM_LIMIT_MS = 10_000;
+
 /** The relay between Envoy, or gRPC clients, and the control plane. */
 export class XdsPart implements Part {
   readonly #around: Surroundings;
@@ -36,6 +41,7 @@ export class XdsPart implements Part {
   readonly readySoon: AbortSignal | undefined;
   #socket: BoundSocket | undefined;
   #relay: XdsRelay | undefined;
+  #lastGood: LastGood | undefined;
 
   constructor(around: Surroundings, needs: XdsNeeds) {
     this.#around = around;
@@ -67,6 +73,7 @@ export class XdsPart implements Part {
     const parts = this.#needs.parts();
     const { serveXdsRelay } = await import("../../xds/index.ts");
     const credentials = await identity.credentials(life);
+    this.#lastGood = await this.#openLastGood({ life, node });
     const options: XdsRelayOptions = {
       ...relayOptions(config),
       socket: this.#socket,
@@ -76,7 +83,7 @@ export class XdsPart implements Part {
       hooks: parts.flatMap((part) => part.hooks ?? []),
       envoys: () => (isProxyless(config, node) ? 0 : Math.max(1, envoys())),
       ...(identity.told === undefined ? {} : { told: identity.told }),
-      lastGood: await this.#openLastGood({ life, node }),
+      lastGood: this.#lastGood,
       onRequest: () => timeline.mark("first xds request"),
       onListeners: () => this.#hasListeners.abort(),
       log: context.log,
@@ -94,7 +101,6 @@ export class XdsPart implements Part {
     const { openLastGood } = await import("../../last-good/index.ts");
     const lastGood = openLastGood({
       folder: await lastGoodFolder(config),
-      nodeId: node.id,
       owner: lastGoodOwner(config, node),
       mostBytes: settings.lastGoodBytes,
       log: context.log,
@@ -124,14 +130,42 @@ export class XdsPart implements Part {
     return upstream !== undefined && "failure" in upstream ? upstream.failure?.reason : undefined;
   }
 
-  /** Why an Envoy that came up now would get no configuration; undefined while all is well, or was never asked. */
-  whyNoControlPlane(): string | undefined {
+  /**
+   * Why an Envoy of that configuration and node that came up now would get no configuration; undefined where it gets one,
+   * or the control plane was never asked.
+   */
+  async whyNoConfiguration(config: AgentConfig, node: NodeDescription): Promise<string | undefined> {
     const relay = this.#relay;
     if (relay === undefined) return undefined;
-    const { kind } = relay.state().upstream;
+    await this.#untilKnown(relay);
+    const { upstream } = relay.state();
+    const { kind } = upstream;
     if (kind === "connected" || kind === "responding") return undefined;
     if (kind === "idle" && !hasOwnDocument(this.#around.config)) return undefined;
-    return relay.trouble()?.text ?? kind;
+    const trouble = relay.trouble()?.text ?? kind;
+    const isAway = "failure" in upstream && upstream.failure?.isAway === true;
+    if (!isAway) return trouble; // a refusal, too: nobody stands in for a control plane that answers
+    const again = "; reload again once the control plane answers";
+    if (this.#lastGood === undefined)
+      return `${trouble}${again}, or keep the last-good configuration (PILOTBOAT_LAST_GOOD)`;
+    if (await this.#lastGood.isWhole(lastGoodOwner(config, node))) return undefined;
+    return `${trouble}, and there is no last-good configuration of the next Envoy's labels, network and ISTIO_META_*${again}`;
+  }
+
+  /** Between two streams of Envoy's nothing is known: it opens the next one after a moment, and then that takes another. */
+  async #untilKnown(relay: XdsRelay): Promise<void> {
+    if (!hasOwnDocument(this.#around.config)) return; // it may never open one
+    const isKnown = async (): Promise<boolean> => {
+      const { upstream } = relay.state();
+      if ("failure" in upstream && upstream.failure !== undefined) return true;
+      return upstream.kind === "connected" || upstream.kind === "responding";
+    };
+    await poll(isKnown, { stop: AbortSignal.any([this.#around.stop, AbortSignal.timeout(STREAM_LIMIT_MS)]) });
+  }
+
+  /** The next Envoy is of that configuration and node. Gives the way back, for where it does not take over. */
+  expectNext(config: AgentConfig, node: NodeDescription): () => void {
+    return this.#lastGood?.turnTo(lastGoodOwner(config, node)) ?? (() => undefined);
   }
 
   report(): XdsReport {

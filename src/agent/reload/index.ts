@@ -1,2 +1,2 @@
-export type { Reload, Reloader, ReloadReport } from "./reload.ts";
+export type { NextConfiguration, Reload, Reloader, ReloadReport } from "./reload.ts";
 export { watchConfig } from "./watch-config.ts";

@@ -1,12 +1,8 @@
-import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
-import { AgentError, describeError, readTextFile, systemClock } from "../../base/index.ts";
-import { type BootstrapFile, describeDifference, diffByPath } from "../../bootstrap/index.ts";
+import { AgentError, describeError, systemClock } from "../../base/index.ts";
+import type { BootstrapFile } from "../../bootstrap/index.ts";
 import { type AgentConfig, formatProblem, type LoadedConfig } from "../../config/index.ts";
-import { configFileOf } from "../../envoy/index.ts";
 import type { SpawnOptions, SupervisedEnvoy } from "../../envoy/supervisor/index.ts";
-import { hideSecrets } from "../../istio/index.ts";
-import type { JsonValue } from "../../istio/mesh/index.ts";
+import type { NodeDescription } from "../../node/index.ts";
 import {
   type Around,
   findBinary,
@@ -18,6 +14,7 @@ import {
 } from "../start-envoy/index.ts";
 import { type Lasting, refuseLasting } from "./refuse-lasting.ts";
 import { refuseInvalid, refuseOtherAdmin, refuseTakenPorts } from "./reload-checks.ts";
+import { describeStart, differencesOf, type StartDocument } from "./start-document.ts";
 
 /** What came of a reload. */
 export interface ReloadReport {
@@ -36,7 +33,15 @@ export interface ReloadReport {
   readonly ms: number;
 }
 
-export interface ReloadParts {
+/** What the next Envoy is configured with by the control plane, or from what it said last. */
+export interface NextConfiguration {
+  /** Why an Envoy of that node would get none; undefined where it gets one, or the control plane was never asked. */
+  readonly whyNoConfiguration: (config: AgentConfig, node: NodeDescription) => Promise<string | undefined>;
+  /** It is started now; gives the way back, for where it does not take over. */
+  readonly expectNext: (config: AgentConfig, node: NodeDescription) => () => void;
+}
+
+export interface ReloadParts extends NextConfiguration {
   readonly config: AgentConfig;
   readonly context: Around & {
     /** Reads the configuration once more. Absent: a reload only renders and starts anew. */
@@ -48,8 +53,6 @@ export interface ReloadParts {
   readonly hasExternalSds: boolean;
   /** What a reload must not change, as `refuseLasting` takes it. */
   readonly parts: readonly Lasting[];
-  /** Undefined while the control plane answers, or before it was asked. */
-  readonly whyNoControlPlane: () => string | undefined;
   readonly stop: AbortSignal;
 }
 
@@ -135,6 +138,7 @@ export class Reloader implements AsyncDisposable {
     ]);
     const file = await prepareBootstrap(config, node, context, { isNext: true, envoyPath: envoyBinary.path });
     let isSettled = false;
+    let undo = (): void => undefined;
     try {
       const { spawn } = await planEnvoy({
         ...{ surroundings, config, context, node, bootstrapFile: file.path, envoyBinary },
@@ -145,7 +149,9 @@ export class Reloader implements AsyncDisposable {
       if (changes.length === 0 && !evenIfUnchanged) return { outcome: "unchanged", changes };
       if (await waitForEarlierEpochs(this.#parts)) return "waited";
       for (const change of changes) context.log.info(`Reload: ${change}`);
+      await this.#refuseWithoutConfiguration(config, node);
       await this.#check(spawn, next);
+      undo = this.#parts.expectNext(config, node);
       const result = await this.#parts.envoy.replace(spawn, startedWith(file.lastingPath, spawn, file.path));
       if (result.kind === "refused") return { outcome: "refused", reason: result.reason, changes };
       isSettled = true;
@@ -153,16 +159,24 @@ export class Reloader implements AsyncDisposable {
       await this.#settle(file);
       return { outcome: "replaced", changes };
     } finally {
-      if (!isSettled) await file[Symbol.asyncDispose]();
+      if (!isSettled) {
+        undo();
+        await file[Symbol.asyncDispose]();
+      }
     }
+  }
+
+  async #refuseWithoutConfiguration(config: AgentConfig, node: NodeDescription): Promise<void> {
+    const why = await this.#parts.whyNoConfiguration(config, node);
+    if (why === undefined) return;
+    throw new AgentError(
+      "CONTROL_PLANE_UNREACHABLE",
+      `Cannot start a next Envoy, which would have no configuration: ${why}`,
+    );
   }
 
   /** What can be found out before the next epoch is found out before: it costs the admin, or more, afterwards. */
   async #check(spawn: SpawnOptions, next: StartDocument): Promise<void> {
-    const trouble = this.#parts.whyNoControlPlane();
-    if (trouble !== undefined) {
-      throw new AgentError("CONTROL_PLANE_UNREACHABLE", `Cannot bring up a next Envoy: ${trouble}`);
-    }
     await refuseInvalid(spawn, this.#parts.stop);
     refuseOtherAdmin(this.#served.bootstrap, next.bootstrap);
     await refuseTakenPorts(this.#served.bootstrap, next.bootstrap);
@@ -198,59 +212,6 @@ async function readAgain({ config, context, parts }: ReloadParts): Promise<Loade
   for (const warning of read.warnings) context.log.warn(formatProblem(warning));
   refuseLasting(config, read.config, parts);
   return read;
-}
-
-interface StartDocument extends Record<string, JsonValue> {
-  readonly envoy: string;
-  /** By which another executable at the same place is known. */
-  readonly executable: string;
-  readonly arguments: Record<string, string>;
-  readonly bootstrap: JsonValue;
-}
-
-/** A start as a document: its arguments, and the content of its bootstrap as far as that is JSON. */
-async function describeStart({ binary, args, cwd }: SpawnOptions): Promise<StartDocument> {
-  const file = configFileOf(args);
-  const content = await readTextFile(resolve(cwd, file), { mostBytes: 256 * 1_024 * 1_024 });
-  return {
-    envoy: binary,
-    executable: await markOf(binary),
-    arguments: byFlag(args.filter((word) => word !== file)),
-    bootstrap: parse(content),
-  };
-}
-
-async function markOf(binary: string): Promise<string> {
-  const found = await stat(binary).catch(() => undefined); // one that is gone by now differs from every other
-  return found === undefined ? "gone" : `${found.size} bytes of ${found.mtime.toISOString()}`;
-}
-
-/** `["-l", "info", "--enable-core-dump"]` as `{ "-l": "info", "--enable-core-dump": "" }`. */
-function byFlag(args: readonly string[]): Record<string, string> {
-  const isFlag = (word: string | undefined): boolean => word?.startsWith("-") === true;
-  const named = args.flatMap((word, at) => {
-    const value = args[at + 1];
-    return isFlag(word) ? [[word, value === undefined || isFlag(value) ? "" : value] as const] : [];
-  });
-  return Object.fromEntries(named);
-}
-
-function parse(content: string): JsonValue {
-  try {
-    return JSON.parse(content) as JsonValue;
-  } catch {
-    return content; // a template's YAML: line by line is better than not at all
-  }
-}
-
-/** By path; of a secret it is told that it changed. */
-function differencesOf(before: JsonValue, after: JsonValue): string[] {
-  const [shownBefore, shownAfter] = [before, after].map((one) => hideSecrets(one).document as JsonValue);
-  const shown = new Map(diffByPath(shownBefore ?? null, shownAfter ?? null).map((one) => [one.path, one]));
-  return diffByPath(before, after).map(({ path }) => {
-    const difference = shown.get(path);
-    return difference === undefined ? `~ ${path}: a secret, not shown` : describeDifference(difference);
-  });
 }
 
 const LOOK_MS = 100;
