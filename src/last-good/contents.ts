@@ -61,12 +61,22 @@ export class Contents {
       this.#types.delete(entry.typeUrl);
     } else if (entry.kind === "accepted") {
       const { response, typeUrl, version, atMs, removed } = entry;
-      const resources = this.#types.get(typeUrl)?.resources ?? new Map<string, Place>();
-      for (const name of removed) this.#remove(resources, name);
-      for (const [name, place] of this.#open.get(response)?.resources ?? []) this.#put(resources, name, place);
-      this.drop(response);
+      const before = this.#types.get(typeUrl)?.resources;
+      for (const name of removed) this.#remove(before, name);
+      const resources = this.#merge(before, this.#open.get(response)?.resources);
+      this.#open.delete(response);
       this.#types.set(typeUrl, { version, atMs, resources });
     }
+  }
+
+  /** What was brought has been counted. Thousands that are the first of their type are not moved one by one. */
+  #merge(before: Map<string, Place> | undefined, brought: Map<string, Place> | undefined): Map<string, Place> {
+    if (before === undefined || before.size === 0) return brought ?? new Map<string, Place>();
+    for (const [name, place] of brought ?? []) {
+      this.#remove(before, name);
+      before.set(name, place);
+    }
+    return before;
   }
 
   /** The response does not count: Envoy refused it, or never answered it. */
@@ -81,14 +91,14 @@ export class Contents {
     this.#bytes += place.bytes + ENTRY_BYTES;
   }
 
-  #remove(resources: Map<string, Place>, name: string): void {
-    const place = resources.get(name);
-    if (place === undefined) return;
+  #remove(resources: Map<string, Place> | undefined, name: string): void {
+    const place = resources?.get(name);
+    if (resources === undefined || place === undefined) return;
     resources.delete(name);
     this.#bytes -= place.bytes + ENTRY_BYTES;
   }
 
   #removeAll(resources: Map<string, Place> | undefined): void {
-    for (const name of [...(resources?.keys() ?? [])]) if (resources !== undefined) this.#remove(resources, name);
+    for (const name of [...(resources?.keys() ?? [])]) this.#remove(resources, name);
   }
 }

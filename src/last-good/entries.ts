@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { hashOf } from "./hash.ts";
+import type { Turns } from "./turns.ts";
 
 // The file is a log: entries one after another, each with a head (bytes of the facts and of the value, a check of both
 // and of the facts), facts as JSON, and the value, whose hash is among the facts. What ends early, or was damaged, is
@@ -49,7 +51,6 @@ export const FORMAT = 1;
 
 const HEAD_BYTES = 12;
 const CHECK_BYTES = 4;
-const HASH_BYTES = 16;
 
 /** What an entry is on disk; the value lies behind `front`. */
 export interface Encoded {
@@ -66,14 +67,6 @@ export function encodeEntry(entry: Entry, value: Uint8Array = new Uint8Array()):
   return { front: Buffer.concat([head, facts]), value };
 }
 
-/** Hexadecimal. */
-export function hashOf(value: Uint8Array): string {
-  return createHash("sha256")
-    .update(value)
-    .digest("hex")
-    .slice(0, HASH_BYTES * 2);
-}
-
 /** Reads on in the file; undefined at its end. */
 export type Take = (bytes: number) => Promise<Buffer | undefined>;
 
@@ -85,7 +78,7 @@ export interface ReadEntry {
 }
 
 /** The next entry, with its value verified; undefined where the file ends. Throws where it is damaged. */
-export async function readEntry(take: Take): Promise<ReadEntry | undefined> {
+export async function readEntry(take: Take, turns: Turns): Promise<ReadEntry | undefined> {
   const head = await take(HEAD_BYTES);
   if (head === undefined) return undefined;
   const [factBytes, valueBytes] = [head.readUInt32LE(0), head.readUInt32LE(4)];
@@ -96,7 +89,8 @@ export async function readEntry(take: Take): Promise<ReadEntry | undefined> {
   const entry = JSON.parse(facts.toString()) as Entry; // written by this program: the check says so
   const value = await take(valueBytes);
   if (value === undefined) return undefined;
-  if (entry.kind === "resource" && hashOf(value) !== entry.sha256) throw new Error("a value does not match its hash");
+  if (entry.kind === "resource" && (await hashOf(value, turns)) !== entry.sha256)
+    throw new Error("a value does not match its hash");
   return { entry, valueAt: HEAD_BYTES + factBytes, valueBytes };
 }
 

@@ -62,15 +62,21 @@ export class FollowedStream {
 
   /** Every message to the control plane, in its order. */
   request(message: Uint8Array): void {
+    const { queue } = this.#options;
+    void queue.run(async () => {
+      const request = await this.#read(message);
+      if (request !== undefined && isKept(request.typeUrl)) await this.#takeRequest(request);
+    });
+  }
+
+  async #read(message: Uint8Array): Promise<Request | undefined> {
     const { variant, queue, log } = this.#options;
-    let request: Request;
     try {
-      request = readRequest(variant, message);
+      return await readRequest(variant, message, queue.turns);
     } catch (error) {
       log.debug("request cannot be read", { reason: describeError(error) });
-      return;
+      return undefined;
     }
-    if (isKept(request.typeUrl)) void queue.run(() => this.#takeRequest(request));
   }
 
   /** Every message of the control plane, one after another. */

@@ -3,12 +3,13 @@ import { constants } from "node:fs";
 import { type FileHandle, open, readdir, rename, stat, unlink } from "node:fs/promises";
 import { holdFolder, makeFolder, systemCode, type TrustedFolder, untrusted } from "../base/index.ts";
 import { type Encoded, type ReadEntry, readEntry } from "./entries.ts";
+import type { Turns } from "./turns.ts";
 
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 /** What collects before it is written: a system call for each resource would cost more than all else. */
 const WRITE_BYTES = 256 * 1_024;
-const READ_BYTES = 1_024 * 1_024;
+const READ_BYTES = 256 * 1_024;
 const SUFFIX = ".log";
 const TEMPORARY = /\.[0-9a-f]{12}\.tmp$/;
 const OPEN_FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -120,7 +121,7 @@ const UNUSED_MS = 7 * 24 * 3_600_000;
 const TOUCH_MS = 12 * 3_600_000;
 
 /** Entries from the beginning, with the offset of each. Throws where the log is damaged. */
-export async function* readLog(log: ReadableLog): AsyncGenerator<ReadEntry & { readonly at: number }> {
+export async function* readLog(log: ReadableLog, turns: Turns): AsyncGenerator<ReadEntry & { readonly at: number }> {
   let [at, from] = [0, 0];
   let buffer = Buffer.alloc(0);
   const take = async (bytes: number): Promise<Buffer | undefined> => {
@@ -135,8 +136,9 @@ export async function* readLog(log: ReadableLog): AsyncGenerator<ReadEntry & { r
   };
   for (;;) {
     const begin = at;
-    const read = await readEntry(take);
+    const read = await readEntry(take, turns);
     if (read === undefined) return;
+    if (turns.isOver) await turns.next();
     yield { ...read, at: begin };
   }
 }

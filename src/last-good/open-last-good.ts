@@ -6,7 +6,7 @@ import { REQUIRED_TYPES } from "./kept-types.ts";
 import { KEPT_BYTES } from "./metrics.ts";
 import type { ResponseSink } from "./passing-response.ts";
 import { nodeIdIn } from "./read-request.ts";
-import { StandIn } from "./stand-in.ts";
+import { type Answer, StandIn } from "./stand-in.ts";
 import { Store } from "./store.ts";
 import { WorkQueue } from "./work-queue.ts";
 
@@ -55,8 +55,8 @@ export interface LastGoodStream {
 export interface Answers {
   /** When Envoy accepted the listeners and clusters, the older of them: milliseconds since the epoch. */
   readonly acceptedMs: number;
-  /** The response to a request of Envoy's, whole, or undefined. Rejects where the log cannot be read, or was damaged. */
-  answer(request: Uint8Array): Promise<Buffer | undefined>;
+  /** The response to a request of Envoy's, or undefined. Rejects on bytes that are no request. */
+  answer(request: Uint8Array): Promise<Answer | undefined>;
 }
 
 /** Of responses that wait for the disk; a disk that stands still must not fill the memory. */
@@ -106,7 +106,8 @@ class OwnedLog implements AsyncDisposable {
     const { folder, mostBytes, clock = systemClock } = options;
     this.#nodeId = nodeId;
     this.#around = { log: options.log.scope("xdsproxy"), clock };
-    this.store = new Store({ folder, name, owner: [nodeId, ...others].join(" "), mostBytes, log: this.#around.log });
+    const owner = [nodeId, ...others].join(" ");
+    this.store = new Store({ ...{ folder, name, owner, mostBytes }, turns: this.#queue.turns, log: this.#around.log });
   }
 
   follow(variant: Variant, firstRequest: Uint8Array): LastGoodStream | undefined {
@@ -129,8 +130,8 @@ class OwnedLog implements AsyncDisposable {
   async #standIn(variant: Variant): Promise<Answers | undefined> {
     const acceptedMs = await this.#acceptedMs();
     if (acceptedMs === undefined) return undefined;
-    const standIn = new StandIn(variant, this.store);
-    return { acceptedMs, answer: (request) => this.#queue.run(() => standIn.answer(request)) };
+    const standIn = new StandIn(variant, this.store, this.#queue);
+    return { acceptedMs, answer: (request) => standIn.answer(request) };
   }
 
   /** Undefined where what Envoy cannot serve without is missing. */

@@ -1,8 +1,9 @@
 import type { Variant } from "../proto/ads-variant.ts";
 import { isKept } from "./kept-types.ts";
+import { holdsPrivateKey } from "./private-keys.ts";
 import { type ReadResource, ResponseReader } from "./read-response.ts";
 import type { Acceptance, Store } from "./store.ts";
-import { nextTurn, type WorkQueue } from "./work-queue.ts";
+import type { WorkQueue } from "./work-queue.ts";
 
 /** Takes a response as its bytes pass. */
 export interface ResponseSink {
@@ -11,8 +12,8 @@ export interface ResponseSink {
   end(): void;
 }
 
-/** So much is read in one turn of the event loop: about a millisecond. */
-const SLICE_BYTES = 1_024 * 1_024;
+/** So much is read at once, in a fraction of a millisecond. */
+const SLICE_BYTES = 64 * 1_024;
 
 /** A response on its way from the control plane to Envoy: goes to the store while it passes, and counts there once Envoy accepts it. */
 export class PassingResponse implements ResponseSink {
@@ -24,6 +25,7 @@ export class PassingResponse implements ResponseSink {
   /** Its number in the store. */
   #number: number | undefined;
   #isLost = false;
+  #flaw: string | undefined;
 
   /** `onEnd` is called, as work of the queue, once all of it was read; what is not wanted is read only for that. */
   constructor(
@@ -64,7 +66,7 @@ export class PassingResponse implements ResponseSink {
 
   /** Why it must not be kept; half a sentence. */
   get flaw(): string | undefined {
-    return this.#reader.flaw;
+    return this.#reader.flaw ?? this.#flaw;
   }
 
   /** Whether it could not be stored: the disk is full, or slower than the control plane. */
@@ -96,14 +98,21 @@ export class PassingResponse implements ResponseSink {
   }
 
   async #take(chunk: Uint8Array): Promise<void> {
+    const { turns } = this.#queue;
     for (let at = 0; at < chunk.length; at += SLICE_BYTES) {
-      for (const resource of this.#reader.write(chunk.subarray(at, at + SLICE_BYTES))) await this.#put(resource);
-      await nextTurn();
+      for (const resource of this.#reader.write(chunk.subarray(at, at + SLICE_BYTES))) {
+        await this.#put(resource);
+        if (turns.isOver) await turns.next();
+      }
     }
   }
 
   async #put({ typeUrl, ...resource }: ReadResource): Promise<void> {
     if (this.#isLost || this.flaw !== undefined || !isKept(typeUrl) || !this.#isWanted()) return;
+    if (await holdsPrivateKey(resource.value, this.#queue.turns)) {
+      this.#flaw = `resource "${resource.name}" holds a private key`;
+      return;
+    }
     await this.#begin(typeUrl);
     if (this.#number === undefined || !(await this.#store.put(this.#number, resource))) this.#isLost = true;
   }

@@ -1,4 +1,5 @@
 import { bytesOf, readFields } from "../proto/wire.ts";
+import type { Turns } from "./turns.ts";
 
 /**
  * Whether a resource holds a private key in one of these forms: PEM anywhere, also in base64 without line breaks; a TLS
@@ -6,14 +7,29 @@ import { bytesOf, readFields } from "../proto/wire.ts";
  * API version 2; text (JSON, a `TypedStruct`) that seems to have such a context. Files and SDS are references. What cannot be
  * read counts as a key. Source: envoy/extensions/transport_sockets.
  */
-export function holdsPrivateKey(resource: Uint8Array): boolean {
+export async function holdsPrivateKey(resource: Uint8Array, turns: Turns): Promise<boolean> {
   const bytes = Buffer.from(resource.buffer, resource.byteOffset, resource.byteLength);
-  if (PEMS.some((pem) => bytes.includes(pem)) || hasKeyInText(bytes)) return true;
-  try {
-    return contextsIn(bytes).some(hasKey);
-  } catch {
-    return true;
+  let hasInline = false;
+  for (let at = 0; at < bytes.length; at += WINDOW_BYTES) {
+    const window = bytes.subarray(at, at + WINDOW_BYTES + LONGEST_WORD);
+    if (hasOne(window, PEMS) || hasContextWithKey(bytes, at)) return true;
+    hasInline ||= hasOne(window, INLINE);
+    if (turns.isOver) await turns.next();
   }
+  for (let at = 0; hasInline && at < bytes.length; at += WINDOW_BYTES) {
+    if (hasOne(bytes.subarray(at, at + WINDOW_BYTES + LONGEST_WORD), HOLDERS)) return true;
+    if (turns.isOver) await turns.next();
+  }
+  return false;
+}
+
+/** What is searched at once, in a fraction of a millisecond. */
+const WINDOW_BYTES = 128 * 1_024;
+/** More than the longest of what is searched for, which a window's end may cut. */
+const LONGEST_WORD = 64;
+
+function hasOne(window: Buffer, words: readonly string[]): boolean {
+  return words.some((word) => window.includes(word));
 }
 
 const PEM = "PRIVATE KEY-----";
@@ -25,14 +41,9 @@ function base64Inside(text: string): string {
   return Buffer.from(text.slice(0, text.length - (text.length % 3))).toString("base64");
 }
 
-/** The field names of a TLS context in JSON or in a `TypedStruct`. */
-function hasKeyInText(bytes: Buffer): boolean {
-  const has = (...words: readonly string[]): boolean => words.some((word) => bytes.includes(word));
-  return (
-    has("inline_bytes", "inlineBytes", "inline_string", "inlineString") &&
-    has("tls_certificates", "tlsCertificates", "session_ticket_keys", "sessionTicketKeys")
-  );
-}
+/** The field names of a TLS context in JSON or in a `TypedStruct`: a key that is written out, in a list of certificates or of ticket keys. */
+const INLINE = ["inline_bytes", "inlineBytes", "inline_string", "inlineString"];
+const HOLDERS = ["tls_certificates", "tlsCertificates", "session_ticket_keys", "sessionTicketKeys"];
 
 interface Socket {
   /** End of the type URL in the `Any` around it, behind `transport_sockets.` */
@@ -63,16 +74,27 @@ interface TlsContext extends Pick<Socket, "ticketKeys" | "isSecret"> {
   readonly bytes: Uint8Array;
 }
 
+/** Whether one of the contexts whose names begin in the window at `from` has a key; also where it cannot be read. */
+function hasContextWithKey(resource: Buffer, from: number): boolean {
+  try {
+    return contextsIn(resource, from).some(hasKey);
+  } catch {
+    return true;
+  }
+}
+
 /** The names are searched for, since they may stand at any depth. */
-function contextsIn(resource: Buffer): TlsContext[] {
+function contextsIn(resource: Buffer, from: number): TlsContext[] {
   const found: TlsContext[] = [];
+  const window = resource.subarray(from, from + WINDOW_BYTES + LONGEST_WORD);
   for (const place of PACKAGES) {
-    for (let at = resource.indexOf(place); at >= 0; at = resource.indexOf(place, at + 1)) {
-      const rest = resource.subarray(at + place.length);
+    for (let at = window.indexOf(place); at >= 0 && at < WINDOW_BYTES; at = window.indexOf(place, at + 1)) {
+      const nameAt = from + at + place.length;
+      const rest = resource.subarray(nameAt);
       const socket = SOCKETS.find(({ name }) => rest.subarray(0, name.length).equals(name));
       if (socket === undefined) continue;
       const behind = anyValue(rest.subarray(socket.name.length));
-      const values = behind === undefined ? valuesBefore(resource, at + place.length + socket.name.length) : [behind];
+      const values = behind === undefined ? valuesBefore(resource, nameAt + socket.name.length) : [behind];
       for (const value of values)
         for (const bytes of socket.inside === undefined ? [value] : fields(value, socket.inside))
           found.push({ ...socket, bytes });

@@ -3,7 +3,6 @@ import { DELTA, type Variant } from "../proto/ads-variant.ts";
 import { bytesOf, readAny, readFields } from "../proto/wire.ts";
 import { MOST_VALUE_BYTES } from "./entries.ts";
 import { isKept, nameOf, ROUTES, WRAPPER } from "./kept-types.ts";
-import { holdsPrivateKey } from "./private-keys.ts";
 import { FieldSplitter } from "./split-fields.ts";
 import type { StoredResource } from "./store.ts";
 
@@ -81,7 +80,6 @@ export class ResponseReader {
     this.#type ??= typeUrl;
     if (this.flaw !== undefined) return;
     if (typeUrl !== this.#type) this.flaw = this.#otherType();
-    else if (holdsPrivateKey(value)) this.flaw = `resource "${name}" holds a private key`;
     else if (typeUrl === ROUTES && bytesOf(value, VHDS).length > 0) this.flaw = `routes "${name}" need VHDS`;
     this.#found.push({ typeUrl, name, version: resource.version, value });
   }

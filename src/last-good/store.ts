@@ -1,7 +1,11 @@
 import { describeError, type Logger, writeHint } from "../base/index.ts";
-import { Contents, type OpenResponse, type Place, type TypeContents } from "./contents.ts";
-import { type Entry, encodeEntry, FORMAT, hashOf } from "./entries.ts";
+import { Contents, type Place, type TypeContents } from "./contents.ts";
+import { type Entry, encodeEntry, FORMAT } from "./entries.ts";
+import { hashOf } from "./hash.ts";
 import { LogFolder, type ReadableLog, readLog, type WritableLog } from "./log-file.ts";
+import { readPlaces } from "./read-places.ts";
+import { writeAnew } from "./rewrite.ts";
+import type { Turns } from "./turns.ts";
 
 export interface StoreOptions {
   readonly folder: string;
@@ -11,6 +15,7 @@ export interface StoreOptions {
   readonly owner: string;
   /** Of everything on disk at the same time. */
   readonly mostBytes: number;
+  readonly turns: Turns;
   readonly log: Logger;
 }
 
@@ -96,7 +101,7 @@ export class Store {
   async put(response: number, { name, version, value }: StoredResource): Promise<boolean> {
     const typeUrl = this.#begun.get(response);
     if (typeUrl === undefined) return false;
-    const sha256 = hashOf(value);
+    const sha256 = await hashOf(value, this.#options.turns);
     const known = this.type(typeUrl)?.resources.get(name);
     if (known?.sha256 === sha256 && known.version === version && this.#isAlone(response, typeUrl)) return true;
     const entry: Entry = { kind: "resource", response, typeUrl, name, version, sha256 };
@@ -161,12 +166,15 @@ export class Store {
     await this.close().catch(() => undefined); // the file is gone, or stays as it is
   }
 
-  /** Rejects where the log cannot be read, or was damaged. */
-  async read({ at, bytes, sha256 }: Place): Promise<Buffer> {
-    const value = await this.#source?.read(at, bytes);
-    if (value === undefined || hashOf(value) !== sha256)
-      throw new Error(`the log in "${this.#options.folder}" is damaged`);
-    return value;
+  /** The values at places, which should lie together. Rejects where the log cannot be read, or was damaged. */
+  async read(places: readonly Place[]): Promise<Buffer[]> {
+    const source = this.#writable ?? this.#readable;
+    const values = source === undefined ? [] : await readPlaces(source, places, this.#options.turns);
+    return places.map((_, at) => {
+      const value = values[at];
+      if (value === undefined) throw new Error(`the log in "${this.#options.folder}" is damaged`);
+      return value;
+    });
   }
 
   async close(): Promise<void> {
@@ -185,13 +193,9 @@ export class Store {
     return known?.version !== version || removed.length > 0 || this.#contents.open.has(response);
   }
 
-  get #source(): ReadableLog | undefined {
-    return this.#writable ?? this.#readable;
-  }
-
   async #readEntries(log: ReadableLog): Promise<void> {
     let isFirst = true;
-    for await (const { entry, at, valueAt, valueBytes } of readLog(log)) {
+    for await (const { entry, at, valueAt, valueBytes } of readLog(log, this.#options.turns)) {
       if (isFirst) this.#judge(entry);
       isFirst = false;
       if (entry.kind === "resource") this.#lastResponse = Math.max(this.#lastResponse, entry.response);
@@ -221,23 +225,16 @@ export class Store {
 
   /** A new log of what counts and of what may come to count. */
   async #rewrite(): Promise<void> {
-    const { name, owner } = this.#options;
+    const { name, owner, turns } = this.#options;
     const log = await this.#folder.create(name);
     try {
-      const contents = new Contents();
-      const write = async (entry: Entry, value: Uint8Array = new Uint8Array()): Promise<void> => {
-        const at = await log.append(encodeEntry(entry, value));
-        contents.apply(entry, { at, bytes: value.length });
-      };
-      await write({ kind: "head", format: FORMAT, owner });
-      for (const [typeUrl, { version, atMs, resources }] of this.#contents.types) {
-        const response = ++this.#lastResponse;
-        await this.#copy({ response, typeUrl, resources }, write);
-        await write({ kind: "accepted", response, typeUrl, version, removed: [], atMs });
-      }
-      for (const [response, open] of this.#contents.open)
-        await this.#copy({ response, typeUrl: open.typeUrl, resources: open.resources }, write);
-      await log.publish();
+      const contents = await writeAnew(log, {
+        contents: this.#contents,
+        owner,
+        read: (places) => this.read(places),
+        nextResponse: () => ++this.#lastResponse,
+        turns,
+      });
       await this.close();
       [this.#writable, this.#contents] = [log, contents];
     } catch (error) {
@@ -245,16 +242,6 @@ export class Store {
       throw error;
     }
     await this.#folder.tidy(name);
-  }
-
-  async #copy(
-    { response, typeUrl, resources }: OpenResponse & { readonly response: number },
-    write: (entry: Entry, value: Uint8Array) => Promise<void>,
-  ): Promise<void> {
-    for (const [name, place] of resources) {
-      const { version, sha256 } = place;
-      await write({ kind: "resource", response, typeUrl, name, version, sha256 }, await this.read(place));
-    }
   }
 
   /** False where the work failed, and then all open responses are gone. The first failure is logged, and the first after a success. */

@@ -1,5 +1,9 @@
+import { Turns } from "./turns.ts";
+
 /** Work that is done one after another. Bounded where it holds memory. */
 export class WorkQueue {
+  /** Of the event loop, for all work together. */
+  readonly turns = new Turns();
   readonly #mostBytes: number;
   #waitingBytes = 0;
   #tail: Promise<void> = Promise.resolve();
@@ -24,10 +28,8 @@ export class WorkQueue {
   /** The same for work without much memory; resolves with its result. Rejects as the work does. */
   run<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#tail.then(work);
-    this.#tail = done.then(
-      () => undefined,
-      () => undefined, // the caller hears of it
-    );
+    const rest = (): Promise<void> | undefined => (this.turns.isOver ? this.turns.next() : undefined);
+    this.#tail = done.then(rest, rest); // of a failure the caller hears
     return done;
   }
 
@@ -35,9 +37,4 @@ export class WorkQueue {
   async idle(): Promise<void> {
     await this.#tail;
   }
-}
-
-/** Lets others have the event loop. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

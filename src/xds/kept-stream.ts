@@ -1,9 +1,9 @@
 import { aborted, type Clock, describeError, type Logger, pause } from "../base/index.ts";
 import { Code, isStatus, plainReason, type StreamStatus } from "../grpc/index.ts";
-import type { ClientStream, MessageHandler, PieceHandler } from "../grpc-stream/index.ts";
+import { type ClientStream, deliverMessage, type MessageHandler, type PieceHandler } from "../grpc-stream/index.ts";
 import { isAway } from "./is-away.ts";
-import type { LastGood, LastGoodStream, StandIn } from "./last-good.ts";
-import { peekRequest, peekResponse } from "./peek.ts";
+import type { Answer, LastGood, LastGoodStream, StandIn } from "./last-good.ts";
+import { peekRequest } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
 import type { Staleness } from "./staleness.ts";
 import { isForwardable } from "./types.ts";
@@ -148,41 +148,43 @@ class KeptStream implements UpstreamStream {
    * What only the agent asks for, such as its name table, is no reason: a running Envoy keeps its stream.
    */
   async #canStandIn(status: StreamStatus): Promise<boolean> {
-    const { handler, onFailure, staleness, clock } = this.#options;
+    const { variant, onFailure, staleness, clock } = this.#options;
     await pause(FIRST_REQUEST_MS, AbortSignal.any([this.#asked.signal, this.#over.signal]), clock);
     const standIn = await this.#followed?.standIn();
     if (standIn === undefined) return false;
-    const responses: Buffer[] = [];
+    const answers: Answer[] = [];
     let isLacking = false;
     for (let at = 0; at < (this.#requests?.length ?? 0); at++) {
       const request = this.#requests?.[at] ?? new Uint8Array();
-      const response = await standIn.answer(request);
-      if (response === undefined) continue;
-      responses.push(response);
-      isLacking ||= this.#isForEnvoy(request, response);
+      const answer = await standIn.answer(request);
+      if (answer === undefined) continue;
+      answers.push(answer);
+      isLacking ||= answer.resourceCount > 0 && isForwardable(peekRequest(variant, request).typeUrl);
     }
     if (!isLacking || this.#responded.signal.aborted || this.#over.signal.aborted) return false;
     this.#standIn = standIn;
     this.#requests = undefined;
     staleness.begin(standIn.acceptedMs, plainReason(status.details));
-    this.#answers = onFailure(status).then(async () => {
-      for (const response of responses) await handler.message(response);
+    this.#deliver(async () => {
+      await onFailure(status);
+      return answers;
     });
     return true;
   }
 
-  /** A response without resources brings nothing that Envoy lacks. */
-  #isForEnvoy(request: Uint8Array, response: Uint8Array): boolean {
-    const { variant } = this.#options;
-    return isForwardable(peekRequest(variant, request).typeUrl) && peekResponse(variant, response).resourceCount > 0;
+  #answer(standIn: StandIn, request: Uint8Array): void {
+    this.#deliver(async () => [await standIn.answer(request)]);
   }
 
-  #answer(standIn: StandIn, request: Uint8Array): void {
+  /** Each is read when the one before has been taken. */
+  #deliver(find: () => Promise<readonly (Answer | undefined)[]>): void {
+    const over = this.#over.signal;
+    const deliver = async (): Promise<void> => {
+      for (const answer of await find())
+        if (answer !== undefined && !over.aborted) await deliverMessage(this.#options.handler, answer, over);
+    };
     this.#answers = this.#answers
-      .then(async () => {
-        const response = await standIn.answer(request);
-        if (response !== undefined && !this.#over.signal.aborted) await this.#options.handler.message(response);
-      })
+      .then(deliver)
       .catch((error: unknown) => this.#finish({ code: Code.UNAVAILABLE, details: describeError(error) }));
   }
 

@@ -1,3 +1,4 @@
+import type { LocalMessage } from "../grpc-stream/index.ts";
 import type { Variant } from "./variant.ts";
 
 /** Remembers the configuration that Envoy accepts, and answers in the control plane's place while that is away. */
@@ -28,6 +29,11 @@ export interface LastGoodSink {
 export interface StandIn {
   /** When Envoy accepted what it answers with: milliseconds since the epoch. */
   readonly acceptedMs: number;
-  /** The response to a request of Envoy's, whole; undefined where there is none. Rejects where it cannot be read. */
-  answer(request: Uint8Array): Promise<Buffer | undefined>;
+  /** The response to a request of Envoy's; undefined where there is none. Rejects on bytes that are no request. */
+  answer(request: Uint8Array): Promise<Answer | undefined>;
+}
+
+/** Its pieces reject where it cannot be read. */
+export interface Answer extends LocalMessage {
+  readonly resourceCount: number;
 }

@@ -3,7 +3,7 @@ import { chmod, chown, mkdir, readdir, readFile, stat, truncate, utimes, writeFi
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DELTA, SOTW } from "../../src/proto/ads-variant.ts";
-import { CLUSTER, ENDPOINTS, LISTENER, makeFolder, type Resource, servedOf, startRun } from "./rig.ts";
+import { CLUSTER, ENDPOINTS, encodeAsk, LISTENER, makeFolder, type Resource, servedOf, startRun } from "./rig.ts";
 
 const isRoot = process.getuid?.() === 0;
 
@@ -254,7 +254,28 @@ test("60 MB are kept, and the event loop stays free meanwhile", async () => {
   await run[Symbol.asyncDispose]();
   expect((await stat(await logIn(folder.path))).size - size).toBeLessThan(1_000);
   expect(Object.keys((await servedOf(folder.path, SOTW)) ?? {})).toHaveLength(600);
+  await using next = startRun(folder.path, SOTW);
+  const answers = await next.open().followed.standIn();
+  const answer = await answers?.answer(encodeAsk(SOTW, CLUSTER));
+  let longest = 0;
+  for await (const { length } of answer?.pieces() ?? []) longest = Math.max(longest, length);
+  expect(longest).toBeGreaterThan(0);
+  expect(longest).toBeLessThan(512 * 1_024); // nobody holds all of it at once
 }, 60_000);
+
+test("what changes while it is sent ends the response, and is not mixed with what was there before", async () => {
+  await using folder = await makeFolder();
+  await using run = startRun(folder.path, SOTW);
+  const state = (fill: string): Resource[] => ["a", "b"].map((name) => [name, Buffer.alloc(300_000, fill)]);
+  run.open().boot(state("1"));
+  const answers = await run.open().followed.standIn();
+  const same = await answers?.answer(encodeAsk(SOTW, CLUSTER));
+  const pieces = same?.pieces()[Symbol.asyncIterator]();
+  for (let at = 0; at < 2; at++) await pieces?.next(); // the first resource
+  run.open().boot(state("2"));
+  await run.open().followed.standIn();
+  await expect(pieces?.next()).rejects.toThrow("the last-good configuration changed while it was sent");
+});
 
 test("an Envoy that never answers does not fill the memory or the disk", async () => {
   await using folder = await makeFolder();

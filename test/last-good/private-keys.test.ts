@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { holdsPrivateKey } from "../../src/last-good/private-keys.ts";
+import { Turns } from "../../src/last-good/turns.ts";
 import { any, message } from "../support/wire-messages.ts";
 
 const TLS = "envoy.extensions.transport_sockets.tls.v3";
@@ -74,8 +75,8 @@ test.each([
     message([7, '{"common_tls_context":{"tls_certificates":[{"private_key":{"inline_bytes":"AQID"}}]}}']),
   ],
   ["a context that cannot be read", listener(any(`${TLS}.UpstreamTlsContext`, Buffer.from([0x0a, 0x7f, 1])))],
-])("%s is a private key", (_, resource) => {
-  expect(holdsPrivateKey(resource)).toBe(true);
+])("%s is a private key", async (_, resource) => {
+  expect(await holdsPrivateKey(resource, new Turns())).toBe(true);
 });
 
 test.each([
@@ -90,11 +91,28 @@ test.each([
   ["a secret with a trusted root", listener(any(`${TLS}.Secret`, message([4, message([1, message([3, "root"])])])))],
   ["a root in base64", message([7, Buffer.from("-----BEGIN CERTIFICATE-----\nAAAA").toString("base64")])],
   ["a context without anything", listener(any(`${TLS}.UpstreamTlsContext`))],
-])("%s is none", (_, resource) => {
-  expect(holdsPrivateKey(resource)).toBe(false);
+])("%s is none", async (_, resource) => {
+  expect(await holdsPrivateKey(resource, new Turns())).toBe(false);
 });
 
-test.each([0, 1, 2])("a key in PEM form in base64, %i bytes behind a group, is a private key", (at) => {
+test.each([0, 1, 2])("a key in PEM form in base64, %i bytes behind a group, is a private key", async (at) => {
   const text = `${"x".repeat(at)}-----BEGIN PRIVATE KEY-----\nAAAA`;
-  expect(holdsPrivateKey(message([7, Buffer.from(text).toString("base64")]))).toBe(true);
+  expect(await holdsPrivateKey(message([7, Buffer.from(text).toString("base64")]), new Turns())).toBe(true);
+});
+
+test("a key is found wherever it lies in a resource that is searched in windows", async () => {
+  const words = ["-----BEGIN PRIVATE KEY-----", context("Downstream", common(certificate(2, inline)))];
+  const window = 128 * 1_024;
+  for (const word of words)
+    for (let at = window - 200; at < window + 100; at += 7) {
+      const resource = Buffer.concat([Buffer.alloc(at), Buffer.from(word), Buffer.alloc(300_000)]);
+      expect(await holdsPrivateKey(resource, new Turns())).toBe(true);
+    }
+  const far = Buffer.concat([
+    Buffer.from('"inlineBytes":"AQID"'),
+    Buffer.alloc(400_000),
+    Buffer.from("tlsCertificates"),
+  ]);
+  expect(await holdsPrivateKey(far, new Turns())).toBe(true);
+  expect(await holdsPrivateKey(far.subarray(0, -1), new Turns())).toBe(false);
 });

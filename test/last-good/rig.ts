@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { createLogger, createMetrics } from "../../src/base/index.ts";
 import { type LastGood, type Owner, openLastGood } from "../../src/last-good/index.ts";
 import type { Answers, LastGoodStream } from "../../src/last-good/open-last-good.ts";
@@ -163,8 +164,14 @@ export async function servedOf(folder: string, variant: Variant, typeUrl = CLUST
 }
 
 export async function askStandIn(answers: Answers, variant: Variant, typeUrl: string, ask: Ask = {}) {
-  const bytes = await answers.answer(encodeAsk(variant, typeUrl, ask));
-  return bytes === undefined ? undefined : decodeResources(variant, bytes);
+  const answer = await answers.answer(encodeAsk(variant, typeUrl, ask));
+  if (answer === undefined) return undefined;
+  const pieces: Buffer[] = [];
+  for await (const piece of answer.pieces()) pieces.push(piece);
+  const bytes = Buffer.concat(pieces);
+  const resources = decodeResources(variant, bytes);
+  expect([bytes.length, Object.keys(resources).length]).toEqual([answer.length, answer.resourceCount]);
+  return resources;
 }
 
 export function decodeResources({ response }: Variant, bytes: Uint8Array): Record<string, string> {
