@@ -1,5 +1,4 @@
 export { DISPENSABLE_FILTERS } from "./dispensable-filters.ts";
-export type { LastGood } from "./last-good.ts";
 export { loopbackOf, type PlaceListener } from "./listener-places.ts";
 export type { XdsRelayOptions } from "./options.ts";
 export type { ResponseHook } from "./response-hooks.ts";
