@@ -52,7 +52,7 @@ export { removeTree } from "./remove-tree.ts";
 export { readUpstreams, withoutFinalDot } from "./resolv-conf.ts";
 export { type Backoff, backoffMs, Retries, type RetryOptions, retry } from "./retry.ts";
 export { HIDDEN, Secret } from "./secret.ts";
-export { hideKnownShapes, hideShapes } from "./secret-shapes.ts";
+export { hideShapes } from "./secret-shapes.ts";
 export { shellWord } from "./shell-word.ts";
 export { isSocketPathShort, shortSocketPath } from "./socket-path.ts";
 export { type DeadSocket, lookAtSocketPlace, removeDeadSocket, type SocketPlace } from "./socket-place.ts";

@@ -1,59 +1,89 @@
 import { HIDDEN } from "./secret.ts";
 
-/** Text without what has the form of a secret, whatever its name. Certificates, digests, UIDs and names stay. */
-export function hideShapes(text: string): string {
-  return hideRandomWords(hideKnownShapes(text));
+/**
+ * Text without what has the form of a secret, whatever its name. Certificates, digests, UIDs and names stay, and where
+ * `isPublic` long random words, too.
+ */
+export function hideShapes(text: string, isPublic: () => boolean = () => false): string {
+  const rest = hideKnownShapes(text);
+  return WORD_SIGN.test(rest) && !isPublic() ? hideRandomWords(rest) : rest;
 }
 
-/** The same without a guess at long random words, for values that are random and public. */
-export function hideKnownShapes(text: string): string {
-  return SHAPES.reduce((rest, [pattern, shown]) => rest.replace(pattern, shown), text);
+function hideKnownShapes(text: string): string {
+  if (!SIGN.test(text)) return text; // nearly all of them: each pattern costs more than this one
+  return SHAPES.reduce((rest, { pattern, shown }) => rest.replace(pattern, shown), text);
 }
 
-const NAME = "[\\w-]{0,40}(?:token|passw(?:or)?d|passphrase|secret|api_?key|private_?key)";
+const NAME_SIGN = "(?:token|passw(?:or)?d|passphrase|secret|api_?key|private_?key)";
+const NAME = `[\\w-]{0,40}${NAME_SIGN}`;
 /** The quote may be escaped, where JSON stands in a text of JSON. */
 const NAMED = `\\b${NAME}\\\\?["']? *`;
 
-/** How services begin their tokens, so that scanners find them in repositories; each as its documentation says. */
-const PREFIXED = [
-  "gh[oprsu]_[A-Za-z0-9]{16,}", // GitHub
-  "github_pat_\\w{16,}",
-  "gl(?:pat|rt|dt|cbt|ptt|soat|ft|agent)-[\\w-]{16,}", // GitLab
-  "xox[a-z]-[\\w-]{10,}", // Slack
-  "xapp-[\\w-]{10,}",
-  "(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}", // Stripe
-  "sk-[\\w-]{20,}", // OpenAI and others
-  "(?:AKIA|ASIA)[A-Z0-9]{16}\\b", // AWS
-  "AIza[\\w-]{35}", // Google
-  "ya29\\.[\\w.-]{16,}",
-  "GOCSPX-[\\w-]{16,}",
-  "npm_[A-Za-z0-9]{30,}",
-  "pypi-[\\w-]{16,}",
-  "dckr_(?:pat|oat)_[\\w-]{16,}", // Docker
-  "hv[sbr]\\.[\\w-]{16,}", // Vault
-  "SG\\.[\\w-]{16,}\\.[\\w-]{16,}", // SendGrid
-  "shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}", // Shopify
-  "do[opr]_v1_[a-f0-9]{32,}", // DigitalOcean
-  "hf_[A-Za-z0-9]{20,}", // Hugging Face
-  "AGE-SECRET-KEY-1[A-Z0-9]{40,}",
-].join("|");
+/** How services begin their tokens, so that scanners find them in repositories, and how those go on; as their documentation says. */
+const PREFIXED: readonly (readonly [sign: string, rest: string])[] = [
+  ["gh[oprsu]_", "[A-Za-z0-9]{16,}"], // GitHub
+  ["github_pat_", "\\w{16,}"],
+  ["gl(?:pat|rt|dt|cbt|ptt|soat|ft|agent)-", "[\\w-]{16,}"], // GitLab
+  ["xox[a-z]-", "[\\w-]{10,}"], // Slack
+  ["xapp-", "[\\w-]{10,}"],
+  ["(?:sk|rk|pk)_(?:live|test)_", "[A-Za-z0-9]{10,}"], // Stripe
+  ["sk-", "[\\w-]{20,}"], // OpenAI and others
+  ["(?:AKIA|ASIA)", "[A-Z0-9]{16}\\b"], // AWS
+  ["AIza", "[\\w-]{35}"], // Google
+  ["ya29\\.", "[\\w.-]{16,}"],
+  ["GOCSPX-", "[\\w-]{16,}"],
+  ["npm_", "[A-Za-z0-9]{30,}"],
+  ["pypi-", "[\\w-]{16,}"],
+  ["dckr_(?:pat|oat)_", "[\\w-]{16,}"], // Docker
+  ["hv[sbr]\\.", "[\\w-]{16,}"], // Vault
+  ["SG\\.", "[\\w-]{16,}\\.[\\w-]{16,}"], // SendGrid
+  ["shp(?:at|ca|pa|ss)_", "[a-fA-F0-9]{32}"], // Shopify
+  ["do[opr]_v1_", "[a-f0-9]{32,}"], // DigitalOcean
+  ["hf_", "[A-Za-z0-9]{20,}"], // Hugging Face
+  ["AGE-SECRET-KEY-1", "[A-Z0-9]{40,}"],
+];
+const PREFIXES = PREFIXED.map(([sign]) => sign).join("|");
 
 /** A message may have cut the scheme off. */
 const URL = "(?:\\b[a-z][a-z0-9+.-]{0,20}:)?\\/\\/";
 
-const SHAPES: readonly (readonly [pattern: RegExp, shown: string])[] = [
-  [/-----BEGIN ([A-Z ]*)PRIVATE KEY-----[\s\S]*?(-----END \1PRIVATE KEY-----|$)/g, HIDDEN],
-  [/\beyJ[\w-]{5,}\.[\w-]+(\.[\w-]*)?/g, HIDDEN], // a JWT
-  [new RegExp(`(?<![A-Za-z0-9])(?:${PREFIXED})`, "g"), HIDDEN],
-  [/\b(bearer|basic) +[\w.~+/=-]{6,}/gi, `$1 ${HIDDEN}`],
+interface Shape {
+  readonly pattern: RegExp;
+  readonly shown: string;
+  /** Every text that has the shape contains this, in capitals or not. */
+  readonly sign: string;
+}
+
+const SHAPES: readonly Shape[] = [
+  {
+    pattern: /-----BEGIN ([A-Z ]*)PRIVATE KEY-----[\s\S]*?(-----END \1PRIVATE KEY-----|$)/g,
+    shown: HIDDEN,
+    sign: "PRIVATE KEY-----",
+  },
+  { pattern: /\beyJ[\w-]{5,}\.[\w-]+(\.[\w-]*)?/g, shown: HIDDEN, sign: "eyJ" }, // a JWT
+  {
+    pattern: new RegExp(`(?<![A-Za-z0-9])(?:${PREFIXED.map((words) => words.join("")).join("|")})`, "g"),
+    shown: HIDDEN,
+    sign: `(?:${PREFIXES})`,
+  },
+  { pattern: /\b(bearer|basic) +[\w.~+/=-]{6,}/gi, shown: `$1 ${HIDDEN}`, sign: "(?:bearer|basic) " },
   // user info: of `user:password` the name stays; alone, or with nothing behind the colon, it is a key
-  [new RegExp(`(${URL}[^/\\s:@]*:)[^/\\s@]+@`, "gi"), `$1${HIDDEN}@`],
-  [new RegExp(`(${URL})[^/\\s:@"'?#]+:?@`, "gi"), `$1${HIDDEN}@`],
-  [/([?&](?:sig|signature|key|auth|code|x-amz-(?:signature|credential))=)[^&\s"'#]{6,}/gi, `$1${HIDDEN}`],
-  [new RegExp(`(${NAMED}[:=] *\\\\?["'])[^"'\\\\]+`, "gi"), `$1${HIDDEN}`],
+  { pattern: new RegExp(`(${URL}[^/\\s:@]*:)[^/\\s@]+@`, "gi"), shown: `$1${HIDDEN}@`, sign: "\\/\\/[^/\\s@]+@" },
+  { pattern: new RegExp(`(${URL})[^/\\s:@"'?#]+:?@`, "gi"), shown: `$1${HIDDEN}@`, sign: "\\/\\/[^/\\s@]+@" },
+  {
+    pattern: /([?&](?:sig|signature|key|auth|code|x-amz-(?:signature|credential))=)[^&\s"'#]{6,}/gi,
+    shown: `$1${HIDDEN}`,
+    sign: "[?&](?:sig|key|auth|code|x-amz)",
+  },
+  { pattern: new RegExp(`(${NAMED}[:=] *\\\\?["'])[^"'\\\\]+`, "gi"), shown: `$1${HIDDEN}`, sign: NAME_SIGN },
   // after a colon words may follow, as in "cannot read the token: permission denied"
-  [new RegExp(`(${NAMED}(?:= *|: *(?=\\S*\\d)))(?![\\\\"'])[^\\s"'\\\\,;&]+`, "gi"), `$1${HIDDEN}`],
+  {
+    pattern: new RegExp(`(${NAMED}(?:= *|: *(?=\\S*\\d)))(?![\\\\"'])[^\\s"'\\\\,;&]+`, "gi"),
+    shown: `$1${HIDDEN}`,
+    sign: NAME_SIGN,
+  },
 ];
+const SIGN = new RegExp([...new Set(SHAPES.map(({ sign }) => sign))].join("|"), "i");
 
 /** Without another beginning in it, so that many of them without an end take no more time than one. */
 const PUBLIC_BLOCK =
@@ -61,6 +91,9 @@ const PUBLIC_BLOCK =
 /** The same in base64, and digests that say so. */
 const PUBLIC_WORD = /^(LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS|sha\d{1,3}[-/])/i;
 const WORD = /(?<![\w+/-]|sha\d{1,3}:)[\w+/-]{24,512}={0,2}(?![\w+/=-])/gi;
+
+/** What every word that is judged has. */
+const WORD_SIGN = /[\w+/-]{24}/;
 
 function hideRandomWords(text: string): string {
   const parts = text.split(PUBLIC_BLOCK);

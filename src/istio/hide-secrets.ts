@@ -1,4 +1,4 @@
-import { HIDDEN, hideKnownShapes, hideShapes } from "../base/index.ts";
+import { HIDDEN, hideShapes } from "../base/index.ts";
 
 /** A document without its secrets, and the texts that were taken out of it. */
 export interface Cleaned {
@@ -24,6 +24,7 @@ export function hideMetadataSecrets(metadata: unknown): unknown {
 
 /** Whether the value of a variable or metadata entry of this name should not be shown. */
 export function isSecretName(name: string): boolean {
+  if (!SPEAKS_OF_SECRETS.test(name)) return false; // nearly all of them: what follows costs more
   const own = name.replace(/^ISTIO_META_/, "");
   const isKey = /[_-]key$/i.test(snake(own)) && !FILE_KEY.test(own);
   return (SECRET_NAME.test(snake(own)) || SECRET_WORD.test(snake(own)) || isKey) && !isHarmless(own);
@@ -40,6 +41,8 @@ export function hideSecretsInText(text: string, known: ReadonlySet<string> = new
   return hideShapes(longestFirst.reduce((rest, secret) => rest.replaceAll(secret, HIDDEN), text));
 }
 
+/** A part of every name that `SECRET_NAME`, `SECRET_WORD` or `SECRET_VARIABLE` fits. */
+const SPEAKS_OF_SECRETS = /token|pass|pat$|secret|credential|key|authoriz|cookie/i;
 const SECRET_NAME = /token|passw(or)?d|passphrase|secret|credential|api_?key|private_?key|ticket_?key|authoriz|cookie/i;
 /** Only as the last word of a variable: `GITHUB_PAT`. */
 const SECRET_WORD = /(^|[_-])(pat|pass)$/i;
@@ -80,7 +83,7 @@ function clean(value: unknown, name: string, around: Around, hidden: Set<string>
   if (value === null || typeof value === "boolean" || ["", "true", "false"].includes(String(value))) return value;
   if (around.isSecret && !isHarmless(name) && !FILE.test(String(value))) return hide(String(value), hidden);
   if (typeof value !== "string") return value;
-  return PUBLIC_NAME.test(snake(name)) ? hideKnownShapes(value) : hideShapes(value);
+  return hideShapes(value, () => PUBLIC_NAME.test(snake(name)));
 }
 
 function cleanObject(object: object, around: Around, hidden: Set<string>): Record<string, unknown> {
@@ -103,9 +106,10 @@ function isMetadataReference(value: unknown): boolean {
 
 function isSecretMember(member: string, { isMetadata }: Around): boolean {
   if (isMetadata) return isSecretName(member);
+  if (!SPEAKS_OF_SECRETS.test(member)) return false;
   const isVariable = SECRET_VARIABLE.test(member) && !FILE_KEY.test(member);
-  const isOrdinary = isHarmless(member) || ORDINARY_FIELD.test(snake(member));
-  return (SECRET_NAME.test(snake(member)) || isVariable) && !isOrdinary;
+  if (!isVariable && !SECRET_NAME.test(snake(member))) return false;
+  return !isHarmless(member) && !ORDINARY_FIELD.test(snake(member));
 }
 
 /** A cookie that Envoy makes or looks for; its value is not in the configuration. */
@@ -130,9 +134,8 @@ function hide(text: string, hidden: Set<string>): string {
 
 /** One word of a command line without its secrets: `--config-yaml` takes a whole document, mostly JSON. */
 export function hideSecretsInWord(word: string): string {
-  const document = parse(word);
-  const isDocument = typeof document === "object" && document !== null;
-  return isDocument ? JSON.stringify(hideSecrets(document).document) : hideSecretsInText(word);
+  const document = /^\s*[{[]/.test(word) ? parse(word) : undefined;
+  return document === undefined ? hideSecretsInText(word) : JSON.stringify(hideSecrets(document).document);
 }
 
 function parse(text: string): unknown {
