@@ -1,4 +1,5 @@
-import { chown, rmdir, stat } from "node:fs/promises";
+import { rmdirSync, statSync } from "node:fs";
+import { chown, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import {
   AgentError,
@@ -27,7 +28,7 @@ export interface RunFolderOptions {
  * be given to `owner` because others could have exchanged it.
  */
 export async function makeRunFolder(path: string, { mode, owner }: RunFolderOptions = {}): Promise<AsyncDisposable> {
-  const missing = await missingFolders(path);
+  const missing = missingFolders(path);
   try {
     await makeFolder(path, mode);
     if (owner !== undefined) {
@@ -59,18 +60,22 @@ async function giveFolder(path: string, owner: Owner): Promise<void> {
 }
 
 /** The deepest first. */
-async function missingFolders(path: string): Promise<string[]> {
-  const isThere = await stat(path).then(
-    () => true,
-    () => false, // whatever else is the matter, making it will tell
-  );
-  return isThere || dirname(path) === path ? [] : [path, ...(await missingFolders(dirname(path)))];
+function missingFolders(path: string): string[] {
+  return isThere(path) || dirname(path) === path ? [] : [path, ...missingFolders(dirname(path))];
+}
+
+function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false; // whatever is the matter, making it will tell
+  }
 }
 
 async function isRemoved(path: string): Promise<boolean> {
   try {
     await using folder = await holdFolder(dirname(path));
-    await rmdir(folder.at(basename(path)));
+    rmdirSync(folder.at(basename(path)));
     return true;
   } catch {
     return false;

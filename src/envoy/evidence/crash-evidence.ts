@@ -1,4 +1,4 @@
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import {
   describeError,
@@ -54,7 +54,8 @@ const MOST_BOOTSTRAP_BYTES = 4 * 2 ** 20;
 /**
  * Keeps what is known of an unexpected end in a folder of its own, `<folder>/<UTC time>-<pid>` (0700, files 0600), and
  * says in a line or two of the log what happened and where to look. Resolves with the folder, or undefined when nothing
- * could be kept, which is one warning. Never rejects; secrets are hidden in everything that is written.
+ * could be kept, which is one warning. Never rejects; secrets are hidden in everything that is written. The files are
+ * small and are written at once: mostly the agent ends with its Envoy, and the end waits for them.
  */
 export async function keepEvidence(
   folder: string,
@@ -98,17 +99,17 @@ async function write(folder: string, own: string, facts: CrashFacts, log: Logger
     const bootstrap = await readBootstrap(facts.bootstrapFile);
     await makeFolder(folder, 0o700);
     await using place = await holdFolder(folder);
-    await mkdir(place.at(basename(own)), { mode: 0o700 });
+    mkdirSync(place.at(basename(own)), { mode: 0o700 });
     await using inside = await holdFolder(own);
-    const put = (name: string, text: string): Promise<void> =>
-      writeFile(inside.at(name), escapeText(text), { mode: 0o600, flag: "wx" });
+    const put = (name: string, text: string): void =>
+      writeFileSync(inside.at(name), escapeText(text), { mode: 0o600, flag: "wx" });
     const clean = (text: string): string => hideSecretsInText(text, bootstrap.hidden);
     const told = hideSecretsInTexts(await report(facts, bootstrap.note), bootstrap.hidden);
-    await put("report.json", `${JSON.stringify(told, null, 2)}\n`);
+    put("report.json", `${JSON.stringify(told, null, 2)}\n`);
     isReported = true;
-    await put("stderr.txt", clean(facts.lastLines.map((line) => `${line}\n`).join("")));
-    if (bootstrap.text !== undefined) await put("bootstrap.json", bootstrap.text);
-    if (facts.threads !== undefined) await put("threads.txt", clean(facts.threads));
+    put("stderr.txt", clean(facts.lastLines.map((line) => `${line}\n`).join("")));
+    if (bootstrap.text !== undefined) put("bootstrap.json", bootstrap.text);
+    if (facts.threads !== undefined) put("threads.txt", clean(facts.threads));
     return true;
   } catch (error) {
     log.warn("Cannot keep all evidence of Envoy's exit", { folder: own, error: describeError(error) });
@@ -179,7 +180,7 @@ function nameOf({ endedMs, pid }: CrashFacts): string {
 
 async function removeOldest(folder: string, keep: number, log: Logger): Promise<void> {
   try {
-    const entries = await readdir(folder, { withFileTypes: true });
+    const entries = readdirSync(folder, { withFileTypes: true });
     const ours = entries.filter((entry) => entry.isDirectory() && OUR_FOLDER.test(entry.name));
     const names = ours.map(({ name }) => name).sort();
     await removeFolders(folder, names.slice(0, Math.max(0, names.length - keep)));
