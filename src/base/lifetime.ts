@@ -60,32 +60,62 @@ export class Lifetime implements AsyncDisposable {
 
   async #closeAll(): Promise<void> {
     const failures: Error[] = [];
-    const untilMs = this.#clock.now() + this.#limitMs;
+    const limit = new Limit(this.#limitMs, this.#clock);
     for (let owned = this.#owned.at(-1); owned !== undefined; owned = this.#owned.at(-1)) {
       try {
-        await this.#closeWithin(owned.part, Math.max(untilMs - this.#clock.now(), LEAST_CLOSE_MS));
+        await limit.within(owned.part);
       } catch (error) {
         failures.push(new Error(`Cannot close "${owned.name}"`, { cause: error }));
       }
       this.#owned.pop();
     }
+    limit.end();
     if (failures.length === 1) throw failures[0];
     if (failures.length > 1) throw new AggregateError(failures, `Cannot close ${failures.length} parts`);
   }
+}
 
-  async #closeWithin(part: AsyncDisposable, limitMs: number): Promise<void> {
-    if (limitMs === Number.POSITIVE_INFINITY) return part[Symbol.asyncDispose]();
-    const closed = new AbortController();
-    const isLate = this.#clock.sleep(limitMs, closed.signal).then(
-      () => true,
-      () => false, // it was closed in time
-    );
+/** The time that several parts have to close, one after another; none has less than `LEAST_CLOSE_MS`. */
+class Limit {
+  readonly #clock: Clock;
+  #untilMs: number;
+  /** One timer for all: most parts close at once. */
+  #late: { readonly isLate: Promise<boolean>; readonly cancel: AbortController } | undefined;
+
+  constructor(limitMs: number, clock: Clock) {
+    this.#clock = clock;
+    this.#untilMs = clock.now() + limitMs;
+  }
+
+  /** Rejects as the part does, or with TIMEOUT. */
+  async within(part: AsyncDisposable): Promise<void> {
+    if (this.#untilMs === Number.POSITIVE_INFINITY) return part[Symbol.asyncDispose]();
+    if (this.#untilMs - this.#clock.now() < LEAST_CLOSE_MS) this.#extend();
+    const limitMs = this.#untilMs - this.#clock.now();
+    this.#late ??= this.#wait(limitMs);
     const closing = (async () => part[Symbol.asyncDispose]())().then(() => false);
-    try {
-      if (await Promise.race([closing, isLate])) throw new AgentError("TIMEOUT", `it did not end within ${limitMs} ms`);
-    } finally {
-      closed.abort();
+    if (await Promise.race([closing, this.#late.isLate])) {
+      throw new AgentError("TIMEOUT", `it did not end within ${Math.round(limitMs)} ms`);
     }
+  }
+
+  end(): void {
+    this.#late?.cancel.abort();
+  }
+
+  #extend(): void {
+    this.end();
+    this.#late = undefined;
+    this.#untilMs = this.#clock.now() + LEAST_CLOSE_MS;
+  }
+
+  #wait(ms: number): { readonly isLate: Promise<boolean>; readonly cancel: AbortController } {
+    const cancel = new AbortController();
+    const isLate = this.#clock.sleep(ms, cancel.signal).then(
+      () => true,
+      () => false, // everything was closed in time, or the time was extended
+    );
+    return { isLate, cancel };
   }
 }
 
