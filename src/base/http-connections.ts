@@ -21,11 +21,16 @@ interface Connection {
  */
 export class HttpConnections {
   readonly #all = new Map<Socket, Connection>();
-  readonly #timer = setInterval(() => this.#cutLate(performance.now()), LOOK_EVERY_MS).unref();
+  /** Runs while there is a connection: an idle agent is not woken up. */
+  #timer: NodeJS.Timeout | undefined;
 
   add(socket: Socket): void {
     this.#all.set(socket, { request: undefined, isAnswering: false, quietBytes: 0, sinceMs: performance.now() });
-    socket.once("close", () => this.#all.delete(socket));
+    this.#timer ??= setInterval(() => this.#cutLate(performance.now()), LOOK_EVERY_MS).unref();
+    socket.once("close", () => {
+      this.#all.delete(socket);
+      if (this.#all.size === 0) this.#rest();
+    });
   }
 
   noteRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -49,8 +54,13 @@ export class HttpConnections {
   }
 
   destroy(): void {
-    clearInterval(this.#timer);
+    this.#rest();
     for (const socket of this.#all.keys()) socket.destroy();
+  }
+
+  #rest(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   #cutLate(nowMs: number): void {
