@@ -153,8 +153,16 @@ describe("passing output on", () => {
       closed("x"),
       "end\n",
     ];
-    const texts = await pass(chunks, withoutClosingStreams());
+    const texts = await pass(chunks, withoutClosingStreams().edit);
     expect(texts.join("")).toBe(`${closed("StreamSecrets")}${bytes}caught ENVOY_SIGTERM\n${bytes}end\n`);
+  });
+
+  test("reality 31: streams that close are told of no more once the agent has asked Envoy to end", async () => {
+    const closed = "[warning] DeltaAggregatedResources gRPC config stream to xds-grpc closed: 14, gone\n";
+    const { edit, begin } = withoutClosingStreams();
+    expect(String(edit(Buffer.from(closed)))).toBe(closed);
+    begin();
+    expect(String(edit(Buffer.from(`${closed}end\n`)))).toBe("end\n");
   });
 
   test("the last lines have what is not passed on, too", async () => {

@@ -20,7 +20,6 @@ import {
   prepareBootstrap,
   spawnEnvoy,
 } from "../start-envoy/index.ts";
-import { closeParts } from "./close-parts.ts";
 import type { AgentEnd, Part, Serving, Surroundings } from "./part.ts";
 
 /** Its rows of the report. */
@@ -113,6 +112,7 @@ export class EnvoyPart implements Part {
     const claimed = await folder;
     const meetingPlace = await makeMeetingPlace(config, context);
     if (meetingPlace !== undefined) await life.own("folder for hot restart", meetingPlace);
+    life.defer("Envoy", () => this.#waitUntilGone()); // before its folders go, and beside the end of what is made from here on
     const output = await life.own("output of Envoy", outputSource(config, context));
     output.prepare(); // the run folder is there now; what takes long about it runs beside the rest
     const [binary, surroundings] = await Promise.all([findBinary(config, context), lookingAround]);
@@ -257,8 +257,13 @@ export class EnvoyPart implements Part {
     return this.#envoy?.ended.then((end) => ({ kind: "envoy", end }));
   }
 
+  /** What Envoy talks to answers until it is told to end; that it is gone is waited for when the rest is closed. */
   async finish(): Promise<void> {
-    if (this.#envoy !== undefined) await closeParts(this.#envoy, this.#around.context.log);
+    await this.#envoy?.stop();
+  }
+
+  async #waitUntilGone(): Promise<void> {
+    await this.#envoy?.[Symbol.asyncDispose]();
   }
 }
 

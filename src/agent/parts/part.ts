@@ -71,7 +71,7 @@ export interface Part {
   noteReady?(): void;
   /** Settles when the part ended by itself, and the agent with it; undefined where it cannot. Never rejects. */
   ended?(): Promise<AgentEnd> | undefined;
-  /** Comes to an end that takes its own time, while everything else still answers. Never rejects. */
+  /** Brings to an end what takes its own time and needs the other parts for it. Never rejects. */
   finish?(): Promise<void>;
 
   /** Pages of the status port. Asked for once, when that is served. */

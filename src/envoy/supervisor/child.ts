@@ -43,12 +43,13 @@ export async function spawnEnvoy(options: SpawnOptions): Promise<EnvoyChild> {
     ...identity,
   });
   const tail = new Tail();
+  const closing = withoutClosingStreams();
   const { stdout, stderr } = output.begin(child);
   const passing = [
     ...(stdout === undefined ? [] : [passOn(stdout, { to: options.stdout })]),
     ...(stderr === undefined
       ? []
-      : [passOn(stderr, { to: options.stderr, note: (chunk) => tail.add(chunk), edit: withoutClosingStreams() })]),
+      : [passOn(stderr, { to: options.stderr, note: (chunk) => tail.add(chunk), edit: closing.edit })]),
   ];
   const ended = waitForEnd(child, passing);
   return new Promise((resolve, reject) => {
@@ -63,7 +64,10 @@ export async function spawnEnvoy(options: SpawnOptions): Promise<EnvoyChild> {
         startedMs: Date.now(),
         ended,
         lastLines: () => tail.lines(),
-        kill: (signal) => void child.kill(signal),
+        kill(signal) {
+          if (signal === "SIGTERM") closing.begin();
+          child.kill(signal);
+        },
       });
     });
   });

@@ -1,4 +1,4 @@
-import { type Clock, describeError, pause, systemClock } from "../../base/index.ts";
+import { aborted, type Clock, describeError, pause, systemClock } from "../../base/index.ts";
 import { Accounts } from "./accounts.ts";
 import { describeEnd, type SpawnOptions } from "./child.ts";
 import { drainAndWait, requestDrain } from "./drain.ts";
@@ -29,6 +29,8 @@ class Supervisor implements SupervisedEnvoy {
   readonly #accounts: Accounts;
   readonly #replacements: Replacements;
   #end: (end: EnvoyEnd) => void = () => undefined;
+  /** Aborted when Envoy was asked to end, or ended by itself. */
+  readonly #leaving = new AbortController();
   #life: Lifecycle | undefined;
   /** What the next cold start is started with. */
   #spawn: SpawnOptions;
@@ -107,10 +109,15 @@ class Supervisor implements SupervisedEnvoy {
     this.#drainSkipped.abort();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  async stop(): Promise<void> {
     const pid = this.pid();
     const isDrained = this.#drainSkipped.signal.aborted || (pid !== undefined && pid === this.#drainedPid);
     this.#happens({ kind: "stop", isDrained });
+    await aborted(this.#leaving.signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
     await this.ended;
     await this.#processes[Symbol.asyncDispose]();
   }
@@ -123,6 +130,7 @@ class Supervisor implements SupervisedEnvoy {
     this.#life = next;
     if (next.state.kind !== before) this.#timer.abort();
     for (const effect of effects) this.#do(effect);
+    if (next.state.kind === "stopping" || next.state.kind === "ended") this.#leaving.abort();
   }
 
   #do(effect: Effect): void {

@@ -90,6 +90,8 @@ export interface SupervisedEnvoy extends AsyncDisposable {
   drain(): Promise<void>;
   /** The next stop is immediate, and so is the rest of one that drains already (`POST /quitquitquit`). */
   skipDrain(): void;
-  /** Drains as configured and ends Envoy. Calling again returns the same promise. */
+  /** Drains as configured and sends Envoy SIGTERM. Resolves then: it asks for nothing more. Never rejects. */
+  stop(): Promise<void>;
+  /** Stops as `stop` does, and waits until every process is gone. */
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
@@ -103,6 +103,17 @@ test("disposing ends the child and leaves no process", async () => {
   await Promise.all([envoy[Symbol.asyncDispose](), envoy[Symbol.asyncDispose]()]);
   expect(isAlive(pid)).toBe(false);
   expect(await envoy.ended).toEqual({ by: "us" });
+});
+
+test("stopping resolves once the child was told to end, disposing once it is gone", async () => {
+  const envoy = await supervise('trap ":" TERM; touch up; until [ -e may-end ]; do sleep 0.02; done');
+  await expect.poll(() => existsSync(join(folder, "up"))).toBe(true);
+  const pid = envoy.pid() ?? 0;
+  await envoy.stop();
+  expect([envoy.state().kind, isAlive(pid)]).toEqual(["stopping", true]);
+  await writeFile(join(folder, "may-end"), "");
+  await envoy[Symbol.asyncDispose]();
+  expect(isAlive(pid)).toBe(false);
 });
 
 test("disposing while it waits to start again starts nothing more", async () => {
