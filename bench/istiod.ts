@@ -1,15 +1,15 @@
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { CLUSTER_FILES, cachedCluster } from "../test/cluster/binaries.ts";
 import { type Cluster, enterCluster } from "../test/cluster/enter-cluster.ts";
-import { type MeshProxy, startMeshProxy } from "../test/cluster/mesh-proxy.ts";
+import { startMeshProxy } from "../test/cluster/mesh-proxy.ts";
 import { runCluster } from "../test/cluster/run-cluster.ts";
 import { podAddress, scene } from "../test/cluster/scene.ts";
 import { type Runtime, runtimes } from "../test/support/pilotboat.ts";
 import { freePorts } from "../test/support/ports.ts";
 import { GIVE_UP_MS, nextMillisecond } from "./support/ask.ts";
-import { LONE_BOOTSTRAP, startLoneEnvoy } from "./support/lone-envoy.ts";
+import { timeLoneStart } from "./support/lone-envoy.ts";
 import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
 
 // Process start to ready as a sidecar of a real istiod, beside Istio's own pilot-agent, which gets the same words, and an
@@ -63,17 +63,23 @@ async function measure(bin: string, folder: string, cluster: Cluster): Promise<S
       const place = join(folder, `form-${at}`);
       await mkdir(dirname(join(place, TEMPLATE)), { recursive: true });
       await copyFile(join(bin, CLUSTER_FILES.bootstrapTemplate), join(place, TEMPLATE));
-      const startedMs = await startOnce(form, cluster, place, address);
-      const aloneMs = at === 0 ? await startAlone(place) : undefined;
+      const { tookMs, bootstrap } = await startOnce(form, cluster, place, address);
+      const aloneMs = at === 0 ? await timeLoneStart(bootstrap) : undefined;
       if (round === 0) continue; // the first round warms the file cache
-      samples.get(form.name)?.push(startedMs);
+      samples.get(form.name)?.push(tookMs);
       if (aloneMs !== undefined) samples.get(FLOOR)?.push(aloneMs);
     }
   }
   return samples;
 }
 
-async function startOnce(form: Runtime, cluster: Cluster, folder: string, address: string): Promise<number> {
+interface Started {
+  readonly tookMs: number;
+  /** What Envoy was started with. */
+  readonly bootstrap: string;
+}
+
+async function startOnce(form: Runtime, cluster: Cluster, folder: string, address: string): Promise<Started> {
   await cluster.writeCredentials(folder, "client");
   const env = { PILOTBOAT_STOCK_ENVOY: "refuse" }; // the same bytes for everybody
   const workload = { folder, account: "client", pod: "client", labels: { app: "client" }, address, env };
@@ -85,32 +91,10 @@ async function startOnce(form: Runtime, cluster: Cluster, folder: string, addres
     () => proxy.command.stdout(),
   );
   const tookMs = performance.now() - startedMs;
-  await keepBootstrap(proxy);
+  const bootstrap = await readFile(join(proxy.folder, "proxy/envoy-rev.json"), "utf8");
   proxy.command.kill("SIGTERM");
   await proxy.command.ended;
-  return tookMs;
-}
-
-/** The bootstrap of a proxy that runs, without what comes from a control plane. */
-async function keepBootstrap({ folder }: MeshProxy): Promise<void> {
-  const { dynamic_resources: _, ...fixed } = JSON.parse(await readFile(join(folder, "proxy/envoy-rev.json"), "utf8"));
-  await writeFile(join(folder, LONE_BOOTSTRAP), JSON.stringify(fixed));
-}
-
-async function startAlone(folder: string): Promise<number> {
-  const { admin } = JSON.parse(await readFile(join(folder, LONE_BOOTSTRAP), "utf8"));
-  const url = `http://127.0.0.1:${admin.address.socket_address.port_value}/ready`;
-  const startedMs = performance.now();
-  const envoy = await startLoneEnvoy({ folder });
-  await until(
-    async () => (await fetch(url).catch(() => undefined))?.status === 200,
-    FLOOR,
-    () => "",
-  );
-  const tookMs = performance.now() - startedMs;
-  envoy.process.kill("SIGTERM");
-  await envoy.ended;
-  return tookMs;
+  return { tookMs, bootstrap };
 }
 
 /** Characters of what a program printed last. */

@@ -2,8 +2,10 @@ import { availableParallelism } from "node:os";
 import { realEnvoy } from "../test/support/real-envoy.ts";
 import { serveAdsSinks } from "./support/ads-sink.ts";
 import { serveAdsSource } from "./support/ads-source.ts";
+import type { Agent } from "./support/agent.ts";
+import { pause } from "./support/ask.ts";
 import { type Form, forms } from "./support/forms.ts";
-import { type Agent, type Mesh, startMesh } from "./support/mesh.ts";
+import { type Mesh, startMesh } from "./support/mesh.ts";
 import { CLUSTER } from "./support/payload.ts";
 import { cpuSeconds, memoryMb, proportionalMb } from "./support/proc.ts";
 import { describeMachine, printTable, saveResults } from "./support/report.ts";
@@ -32,6 +34,16 @@ interface Result {
   readonly rssAfterPushes: number;
 }
 
+/** Its JSON. */
+export interface ManyResults {
+  readonly machine: string;
+  readonly agents: number;
+  readonly withRealEnvoy: number;
+  /** Of each phase. */
+  readonly seconds: number;
+  readonly results: readonly Result[];
+}
+
 async function main(): Promise<void> {
   const machine = describeMachine();
   const results: Result[] = [];
@@ -48,8 +60,8 @@ async function measure(form: Form): Promise<Result> {
   const { agents } = running;
   const targets = agents.filter(({ hasRealEnvoy }) => !hasRealEnvoy).map(({ xdsSocket }) => xdsSocket);
   using _sinks = await startRole("sinks", { targets });
-  await seconds(SETTLE_MS / 1_000);
-  const idlePercent = await cpuPercent(agents, () => seconds(SECONDS));
+  await pause(SETTLE_MS);
+  const idlePercent = await cpuPercent(agents, () => pause(SECONDS * 1_000));
   const mean = meanOf(agents);
   const memory = {
     rss: mean((pid) => memoryMb(pid).rss),
@@ -58,7 +70,7 @@ async function measure(form: Form): Promise<Result> {
   };
   const pushedPercent = await cpuPercent(agents, async () => {
     for (let second = 0; second < SECONDS; second++) {
-      const [reached] = await Promise.all([mesh.source.call("pushAll", PUSH), seconds(1)]);
+      const [reached] = await Promise.all([mesh.source.call("pushAll", PUSH), pause(1_000)]);
       if (reached !== agents.length) throw new Error(`${reached} of ${agents.length} agents have a stream`);
     }
   });
@@ -110,8 +122,6 @@ async function cpuPercent(agents: readonly Agent[], happens: () => Promise<void>
   return (100 * (mean(cpuSeconds) - before)) / ((performance.now() - startedMs) / 1_000);
 }
 
-const seconds = (count: number): Promise<void> => new Promise((over) => setTimeout(over, count * 1_000));
-
 const COLUMNS: readonly (readonly [title: string, of: (result: Result) => string])[] = [
   ["RSS MB", ({ rss }) => rss.toFixed(1)],
   ["anonymous MB", ({ anonymous }) => anonymous.toFixed(1)],
@@ -129,7 +139,8 @@ function report(machine: string, results: readonly Result[]): void {
     ["", ...COLUMNS.map(([title]) => title)],
     ...results.map((result) => [result.name, ...COLUMNS.map(([, of]) => of(result))]),
   ]);
-  saveResults("many", { machine, agents: AGENTS, withRealEnvoy: WITH_REAL_ENVOY, seconds: SECONDS, results });
+  const saved: ManyResults = { machine, agents: AGENTS, withRealEnvoy: WITH_REAL_ENVOY, seconds: SECONDS, results };
+  saveResults("many", saved);
 }
 
 runRoles({ source: serveAdsSource, sinks: serveAdsSinks }, main);

@@ -1,7 +1,8 @@
 import { type Received, type SinkOrders, serveAdsSink, startAdsSink } from "./support/ads-sink.ts";
 import { type Pushed, type PushOrder, serveAdsSource } from "./support/ads-source.ts";
+import type { Agent } from "./support/agent.ts";
 import { type Form, forms } from "./support/forms.ts";
-import { type Agent, type Mesh, startMesh } from "./support/mesh.ts";
+import { type Mesh, startMesh } from "./support/mesh.ts";
 import { CLUSTER, ENDPOINTS } from "./support/payload.ts";
 import { cpuSeconds, memoryMb, resetPeak } from "./support/proc.ts";
 import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
@@ -43,6 +44,17 @@ const UNITS: Readonly<Record<Measure, string>> = {
   ...{ "peak one 50 MB push": "MB", "peak 200 × 1 MB": "MB", "peak slow reader": "MB" },
 };
 const MEASURES = Object.keys(UNITS) as Measure[];
+
+/** Its JSON. */
+export interface RelayResults {
+  readonly machine: string;
+  readonly runs: number;
+  /** The name whose values are the base of ratios. */
+  readonly floor: string;
+  readonly units: Readonly<Record<Measure, string>>;
+  /** The values of all runs, by measure. */
+  readonly results: readonly ({ readonly name: string } & Readonly<Partial<Record<Measure, readonly number[]>>>)[];
+}
 
 /** One value for each run, by measure. */
 type Samples = Map<Measure, number[]>;
@@ -165,7 +177,8 @@ function report(machine: string, samples: ReadonlyMap<string, Samples>): void {
     ...MEASURES.map((measure) => [measure, UNITS[measure], ...names.map((name) => cell(name, measure))]),
   ]);
   const results = names.map((name) => ({ name, ...Object.fromEntries(samples.get(name) ?? []) }));
-  saveResults("relay", { machine, runs: RUNS, floor: FLOOR, units: UNITS, results });
+  const saved: RelayResults = { machine, runs: RUNS, floor: FLOOR, units: UNITS, results };
+  saveResults("relay", saved);
 }
 
 const digits = (value: number): string => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);

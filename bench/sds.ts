@@ -39,6 +39,20 @@ const MEASURES = Object.keys(TITLES) as Measure[];
 
 type Samples = Record<Measure, number[]>;
 
+interface Summary {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+/** Its JSON. */
+export interface SdsResults {
+  readonly machine: string;
+  readonly runs: number;
+  readonly floor: string;
+  readonly titles: Readonly<Record<Measure, string>>;
+  readonly results: readonly ({ readonly name: string } & Readonly<Partial<Record<Measure, Summary>>>)[];
+}
+
 const FLOOR = "bare node:http2";
 
 async function main(): Promise<void> {
@@ -113,13 +127,14 @@ function report(machine: string, samples: ReadonlyMap<string, Samples>): void {
     ...MEASURES.map((measure) => [TITLES[measure], ...names.map((name) => cell(name, measure))]),
   ]);
   const results = names.map((name) => ({ name, ...summary(samples.get(name) ?? noSamples()) }));
-  saveResults("sds", { machine, runs: RUNS, floor: FLOOR, titles: TITLES, results });
+  const saved: SdsResults = { machine, runs: RUNS, floor: FLOOR, titles: TITLES, results };
+  saveResults("sds", saved);
 }
 
 const digits = (value: number): string => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
 
 /** The page needs no thousands of single times. */
-function summary(samples: Samples): Record<string, Record<"p50" | "p99", number>> {
+function summary(samples: Samples): Partial<Record<Measure, Summary>> {
   return Object.fromEntries(
     MEASURES.filter((measure) => samples[measure].length > 0).map((measure) => [
       measure,

@@ -4,8 +4,9 @@ import { freePorts } from "../test/support/ports.ts";
 import { realEnvoy } from "../test/support/real-envoy.ts";
 import { type SoakPoint, type SoakResult, soakPlot } from "./performance/soak-plot.ts";
 import { serveAdsSource } from "./support/ads-source.ts";
+import type { Agent } from "./support/agent.ts";
 import { type Form, forms } from "./support/forms.ts";
-import { type Agent, startMesh } from "./support/mesh.ts";
+import { startMesh } from "./support/mesh.ts";
 import { cpuSeconds, handleCount, memoryMb } from "./support/proc.ts";
 import { slopeOf } from "./support/regression.ts";
 import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
@@ -27,6 +28,16 @@ const POINT_SECONDS = Math.max(2, Math.round(SECONDS / 120));
 const CERTIFICATE_MS = 30_000;
 const STREAMS = 4;
 const AIM = { mbPerHour: 1, delayP99Ms: 5 };
+
+/** Its JSON. */
+export interface SoakResults {
+  readonly machine: string;
+  readonly seconds: number;
+  /** The share of the time before which nothing counts. */
+  readonly warmUp: number;
+  readonly aim: typeof AIM;
+  readonly results: readonly SoakResult[];
+}
 
 async function main(): Promise<void> {
   const machine = describeMachine();
@@ -119,7 +130,8 @@ function report(machine: string, results: readonly SoakResult[]): void {
   console.log();
   for (const one of results) console.log(`${one.name}: ${verdicts(one).join("; ")}`);
   for (const { name, done } of results) console.log(`${name} did: ${JSON.stringify(done)}`);
-  saveResults("soak", { machine, seconds: SECONDS, warmUp: WARM_UP, aim: AIM, results });
+  const saved: SoakResults = { machine, seconds: SECONDS, warmUp: WARM_UP, aim: AIM, results };
+  saveResults("soak", saved);
   mkdirSync("bench/results", { recursive: true });
   writeFileSync("bench/results/soak.svg", soakPlot(results));
 }

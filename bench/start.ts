@@ -1,42 +1,72 @@
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir, totalmem } from "node:os";
+import { spawnSync } from "node:child_process";
+import { readFileSync, readlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { startExampleService } from "../examples/quickstart/service.ts";
 import { silentLogger } from "../src/base/index.ts";
-import { startControlPlane, writeCredentials } from "../src/control-plane/index.ts";
-import { cacheFolder } from "../src/envoy/binary/index.ts";
-import { createAdminClient } from "../src/envoy/index.ts";
-import { newestLts } from "../test/support/newest-lts.ts";
-import type { Runtime } from "../test/support/pilotboat.ts";
+import { type ControlPlane, startControlPlane } from "../src/control-plane/index.ts";
 import { freePorts } from "../test/support/ports.ts";
-import { describeMachine } from "./support/report.ts";
+import { childrenOf } from "../test/support/processes.ts";
+import { realEnvoy } from "../test/support/real-envoy.ts";
+import { type LaunchedAgent, launchAgent, type Places } from "./support/agent.ts";
+import { ask, GIVE_UP_MS, pause } from "./support/ask.ts";
+import { type Form, forms } from "./support/forms.ts";
+import { timeLoneStart } from "./support/lone-envoy.ts";
+import { cpuSeconds, memoryMb } from "./support/proc.ts";
+import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
 
-// Process start to ready, step by step, for each form of the product, against two floors measured in the same run:
-// an empty Node program, and Envoy alone with the static part of the same bootstrap.
+// Process start to ready, and a stop to the end of the process, of each form of the product and of pilot-agent, with a real
+// Envoy and the development control plane. What is compared is seen from outside, in the same way for all. Floors of the
+// same run: an empty Node program, and Envoy alone with the static part of the same bootstrap.
 
-const STEPS = [
-  "configuration read",
-  "sockets bound",
-  "bootstrap written",
-  "envoy spawned",
-  "grpc loaded",
-  "first xds request",
-  "first secret sent",
-  "ready",
-];
 const RUNS = Number(process.env.BENCH_RUNS ?? 10);
+/** Between two looks at the children of the agent, and between two questions for its readiness. */
+const SPAWN_LOOK_MS = 1;
+const READY_LOOK_MS = 2;
+/** From ready to the stop: what only boots is over by then. */
+const SETTLE_MS = 500;
+
+/** The two stops that wait for nothing: every other one drains. */
+const STOPS = ["Envoy killed → gone", "/quitquitquit → gone"] as const;
+type Stop = (typeof STOPS)[number];
+
+/** What is seen from outside, by its unit. */
+const UNITS = {
+  ...{ "Envoy spawned": "ms", ready: "ms", "CPU until ready": "ms" },
+  ...{ "RSS when ready": "MB", "anonymous when ready": "MB" },
+  ...{ "Envoy killed → gone": "ms", "/quitquitquit → gone": "ms" },
+} as const;
+type Measure = keyof typeof UNITS;
+const MEASURES = Object.keys(UNITS) as Measure[];
+
+/** One value for each start, or for each stop of that kind. */
+type Values = readonly number[];
+
+interface Gathered {
+  readonly seen: Readonly<Partial<Record<Measure, Values>>>;
+  /** By what the product itself notes, in milliseconds from the start of the process; none of the peer. */
+  readonly steps: Readonly<Record<string, Values>>;
+}
+
+/** Its JSON. */
+export interface StartResults {
+  readonly machine: string;
+  readonly runs: number;
+  readonly units: Readonly<Record<Measure, string>>;
+  readonly results: readonly (Gathered & { readonly name: string })[];
+  readonly floors: { readonly node: Values; readonly envoy: Values };
+}
 
 interface Sample {
+  readonly seen: ReadonlyMap<Measure, number>;
+  /** Milliseconds from the start of the process to each; empty for the peer. */
   readonly steps: ReadonlyMap<string, number>;
-  readonly agentRssMb: number;
-  readonly envoyRssMb: number;
+  /** What Envoy was started with. */
+  readonly bootstrap: string;
 }
 
 async function main(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "pb-bench-"));
-  const envoy = join(cacheFolder(process.env), "envoy");
-  if (!existsSync(envoy)) throw new Error('No Envoy in the cache: run "npx pilotboat envoy fetch" first');
+  const machine = describeMachine();
+  const envoy = await realEnvoy();
   const [outbound = 0, inbound = 0] = await freePorts(2);
   await using service = await startExampleService();
   await using controlPlane = await startControlPlane(
@@ -47,162 +77,133 @@ async function main(): Promise<void> {
     },
     new AbortController().signal,
   );
-  await writeCredentials(controlPlane, folder, { namespace: "default", serviceAccount: "quickstart" });
-
-  const forms = runtimes();
-  const samples = new Map(forms.map(({ name }) => [name, [] as Sample[]]));
+  const places = await placesOf(controlPlane);
+  const all = forms().map((form) => ({ form, samples: [] as Sample[] }));
   const floors = { node: [] as number[], envoy: [] as number[] };
   for (let round = 0; round <= RUNS; round++) {
+    const node = emptyNodeMs();
     let bootstrap = "";
-    // in the agents' environment: on Node 20 NODE_EXTRA_CA_CERTS alone, when it is set, takes 40 ms of every start
-    const emptyMs = timeOf(() => spawnSync(process.execPath, ["-e", "0"], { env: { PATH: process.env.PATH } }));
-    for (const form of forms) {
-      const { bootstrap: last, ...sample } = await startOnce(form, folder, envoy, controlPlane.port);
-      bootstrap = last;
-      if (round > 0) samples.get(form.name)?.push(sample); // the first round warms the file cache
+    for (const { form, samples } of all) {
+      for (const stop of STOPS) {
+        const sample = await liveOnce(form, places, { envoy, stop });
+        bootstrap = sample.bootstrap;
+        if (round > 0) samples.push(sample); // the first round warms the file cache
+      }
     }
-    const aloneMs = await envoyAlone(folder, envoy, bootstrap);
-    if (round > 0) {
-      floors.node.push(emptyMs);
-      floors.envoy.push(aloneMs);
-    }
+    const alone = await timeLoneStart(bootstrap);
+    if (round === 0) continue;
+    floors.node.push(node);
+    floors.envoy.push(alone);
   }
-  report(samples, floors);
-  rmSync(folder, { recursive: true, force: true });
+  const results = all.map(({ form, samples }) => ({ name: form.name, ...gathered(samples) }));
+  report({ machine, runs: RUNS, units: UNITS, results, floors });
 }
 
-function runtimes(): Runtime[] {
-  const bundle = resolve("dist/main.js");
-  const forms: Runtime[] = [{ name: `Node ${process.versions.node}`, command: [process.execPath, bundle] }];
-  const lts = newestLts();
-  if (lts !== undefined) forms.push(lts);
-  if (existsSync("dist/pilotboat")) forms.push({ name: "executable", command: [resolve("dist/pilotboat")] });
-  return forms;
+async function placesOf(controlPlane: ControlPlane): Promise<Places> {
+  const token = await controlPlane.mintToken({ namespace: "default", serviceAccount: "default" });
+  const { port, rootPem } = controlPlane;
+  return { discovery: port, ca: port, rootPem, token: token.reveal().toString() };
 }
 
-async function startOnce(
-  form: Runtime,
-  folder: string,
-  envoy: string,
-  controlPlanePort: number,
-): Promise<Sample & { bootstrap: string }> {
-  const [admin = 0, status = 0, envoyStatus = 0, prometheus = 0] = await freePorts(4);
-  const proxyConfig = {
-    discoveryAddress: `localhost:${controlPlanePort}`,
-    binaryPath: envoy,
-    proxyAdminPort: admin,
-    statusPort: status,
-    terminationDrainDuration: "0s",
-  };
-  const [file = "", ...before] = form.command;
-  const startedMs = performance.timeOrigin + performance.now();
-  const child = spawn(file, [...before, "proxy", "sidecar", "--log_as_json", "--log_output_level=debug"], {
-    cwd: folder,
-    env: {
-      PATH: process.env.PATH,
-      PROXY_CONFIG: JSON.stringify(proxyConfig),
-      POD_NAME: "bench",
-      POD_NAMESPACE: "default",
-      SERVICE_ACCOUNT: "quickstart",
-      INSTANCE_IP: "127.0.0.1",
-      ENVOY_STATUS_PORT: String(envoyStatus),
-      ENVOY_PROMETHEUS_PORT: String(prometheus),
-    },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const lines = child.stdout.setEncoding("utf8");
-  const timeline = await new Promise<{ startedMs: number; steps: Record<string, number> }>((found, fail) => {
-    let text = "";
-    lines.on("data", (more: string) => {
-      text += more;
-      const line = text.split("\n").find((one) => one.includes('"timeline":') && one.endsWith("}"));
-      if (line !== undefined) found(JSON.parse(line).timeline);
-    });
-    child.once("close", () => fail(new Error(`${form.name} ended before it was ready:\n${text}`)));
-  });
-  const sample = {
-    steps: new Map(Object.entries(timeline.steps).map(([step, ms]) => [step, timeline.startedMs + ms - startedMs])),
-    agentRssMb: rssMb(child.pid ?? 0),
-    envoyRssMb: rssMb(childOf(child.pid ?? 0)),
-    bootstrap: readFileSync(join(folder, "etc/istio/proxy/envoy-rev.json"), "utf8"),
-  };
-  child.kill("SIGTERM");
-  await new Promise((closed) => child.once("close", closed));
-  return sample;
-}
-
-/** Envoy with the last run's bootstrap, without what comes from a control plane, until it says that it is live. */
-async function envoyAlone(folder: string, envoy: string, bootstrap: string): Promise<number> {
-  const { dynamic_resources: _, ...fixed } = JSON.parse(bootstrap);
-  const file = join(folder, "alone.json");
-  writeFileSync(file, JSON.stringify(fixed));
-  const client = createAdminClient("127.0.0.1", fixed.admin.address.socket_address.port_value);
+/** In the agents' environment: on Node 20 NODE_EXTRA_CA_CERTS alone, when it is set, takes 40 ms of every start. */
+function emptyNodeMs(): number {
   const startedMs = performance.now();
-  const child = spawn(envoy, ["-c", file, "--disable-hot-restart", "-l", "error"], { cwd: folder, stdio: "ignore" });
-  while ((await client.get("/ready", 1_000).catch(() => "")) === "") await new Promise((next) => setTimeout(next, 2));
-  const tookMs = performance.now() - startedMs;
-  child.kill("SIGTERM");
-  await new Promise((closed) => child.once("close", closed));
-  return tookMs;
-}
-
-function report(samples: ReadonlyMap<string, readonly Sample[]>, floors: { node: number[]; envoy: number[] }): void {
-  console.log(
-    `\n${cpus().length} cores (${cpus()[0]?.model}), ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${process.arch}; ${RUNS} alternating runs; ms from process start: min / median / max\n`,
-  );
-  const names = [...samples.keys()];
-  const row = (label: string, cells: readonly string[]) =>
-    console.log([label.padEnd(20), ...cells.map((cell) => cell.padStart(20))].join(" "));
-  row("", names);
-  for (const step of STEPS) {
-    row(
-      step,
-      names.map((name) => spread((samples.get(name) ?? []).map(({ steps }) => steps.get(step) ?? Number.NaN))),
-    );
-  }
-  row(
-    "agent RSS, MB",
-    names.map((name) => spread((samples.get(name) ?? []).map(({ agentRssMb }) => agentRssMb))),
-  );
-  row(
-    "Envoy RSS, MB",
-    names.map((name) => spread((samples.get(name) ?? []).map(({ envoyRssMb }) => envoyRssMb))),
-  );
-  console.log();
-  row("floor: node -e 0", [spread(floors.node)]);
-  row("floor: Envoy alone", [spread(floors.envoy)]);
-  const json = Object.fromEntries(
-    [...samples].map(([name, list]) => [
-      name,
-      list.map(({ steps, ...rest }) => ({ ...Object.fromEntries(steps), ...rest })),
-    ]),
-  );
-  mkdirSync("bench/results", { recursive: true });
-  writeFileSync(
-    "bench/results/start.json",
-    `${JSON.stringify({ machine: describeMachine(), runs: RUNS, samples: json, floors }, null, 2)}\n`,
-  );
-}
-
-function spread(values: readonly number[]): string {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (share: number): string => (sorted[Math.floor((sorted.length - 1) * share)] ?? Number.NaN).toFixed(0);
-  return `${at(0)} / ${at(0.5)} / ${at(1)}`;
-}
-
-function rssMb(pid: number): number {
-  const [, kb = "0"] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-  return Number(kb) / 1_024;
-}
-
-function childOf(pid: number): number {
-  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
-}
-
-function timeOf(work: () => void): number {
-  const startedMs = performance.now();
-  work();
+  spawnSync(process.execPath, ["-e", "0"], { env: { PATH: process.env.PATH } });
   return performance.now() - startedMs;
 }
+
+interface LifeOptions {
+  readonly envoy: string;
+  readonly stop: Stop;
+}
+
+/** From the start of the process to its end. */
+async function liveOnce(form: Form, places: Places, { envoy, stop }: LifeOptions): Promise<Sample> {
+  await using agent = await launchAgent(form, places, { envoy });
+  const spawned = await untilSpawned(agent.pid, envoy);
+  const readyMs = await agent.ready(READY_LOOK_MS);
+  const cpuMs = cpuSeconds(agent.pid) * 1_000;
+  const { rss, anonymous } = memoryMb(agent.pid);
+  await pause(SETTLE_MS);
+  const steps = form.template === undefined ? await stepsOf(agent) : new Map<string, number>();
+  const bootstrap = readFileSync(join(agent.folder, "etc/istio/proxy/envoy-rev.json"), "utf8");
+  const stoppedMs = performance.now();
+  if (stop === "Envoy killed → gone") process.kill(spawned.pid, "SIGKILL");
+  else await ask(agent.statusPort, "/quitquitquit", "POST");
+  const goneMs = (await agent.gone) - stoppedMs;
+  const seen: readonly (readonly [Measure, number])[] = [
+    ["Envoy spawned", spawned.atMs - agent.startedMs],
+    ["ready", readyMs - agent.startedMs],
+    ["CPU until ready", cpuMs],
+    ["RSS when ready", rss],
+    ["anonymous when ready", anonymous],
+    [stop, goneMs],
+  ];
+  return { seen: new Map(seen), steps, bootstrap };
+}
+
+/** When a child of the agent had become Envoy. */
+async function untilSpawned(agent: number, envoy: string): Promise<{ readonly pid: number; readonly atMs: number }> {
+  const limitMs = performance.now() + GIVE_UP_MS;
+  while (performance.now() < limitMs) {
+    const pid = childrenOf(agent).find((child) => executableOf(child) === envoy);
+    if (pid !== undefined) return { pid, atMs: performance.now() };
+    await pause(SPAWN_LOOK_MS);
+  }
+  throw new Error("The agent started no Envoy within the limit");
+}
+
+function executableOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return undefined; // it ended between the two looks
+  }
+}
+
+/** As the product itself notes them. */
+async function stepsOf({ statusPort }: LaunchedAgent): Promise<ReadonlyMap<string, number>> {
+  const answer = await fetch(`http://127.0.0.1:${statusPort}/debug/agent`);
+  const { timeline } = (await answer.json()) as { readonly timeline: Readonly<Record<string, number>> };
+  return new Map(Object.entries(timeline));
+}
+
+function gathered(samples: readonly Sample[]): Gathered {
+  const by = <K extends string>(values: (sample: Sample) => ReadonlyMap<K, number>): Record<K, Values> => {
+    const names = new Set(samples.flatMap((sample) => [...values(sample).keys()]));
+    const of = (name: K): Values => samples.flatMap((sample) => values(sample).get(name) ?? []);
+    return Object.fromEntries([...names].map((name) => [name, of(name)])) as Record<K, Values>;
+  };
+  return { seen: by(({ seen }) => seen), steps: by(({ steps }) => steps) };
+}
+
+function report(all: StartResults): void {
+  const { machine, runs, units, results, floors } = all;
+  const names = results.map(({ name }) => name);
+  const row = (title: string, unit: string, of: (one: Gathered) => Values | undefined): string[] => [
+    `${title}, ${unit}`,
+    ...results.map((one) => spread(of(one) ?? [])),
+  ];
+  console.log(`\n${machine}; ${runs} alternating rounds; least / median / most\n`);
+  printTable([
+    ["seen from outside", ...names],
+    ...MEASURES.map((measure) => row(measure, units[measure], ({ seen }) => seen[measure])),
+  ]);
+  const steps = new Set(results.flatMap((one) => Object.keys(one.steps)));
+  console.log();
+  printTable([
+    ["noted by the product", ...names],
+    ...[...steps].map((step) => row(step, "ms", (one) => one.steps[step])),
+  ]);
+  console.log();
+  printTable([
+    ["floor: an empty program of Node, ms", spread(floors.node)],
+    ["floor: Envoy alone, until it is ready, ms", spread(floors.envoy)],
+  ]);
+  saveResults("start", all);
+}
+
+const spread = (values: Values): string =>
+  values.length === 0 ? "–" : [0, 0.5, 1].map((share) => quantile(values, share).toFixed(0)).join(" / ");
 
 await main();

@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { startVictim, type Victim } from "../test/security/rig.ts";
 import { type Runtime, runtimes } from "../test/support/pilotboat.ts";
 import { freePorts } from "../test/support/ports.ts";
+import { memoryMb, resetPeak, threadSeconds } from "./support/proc.ts";
 import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
 import { APPLICATION_MB, type SourcePorts, serveSources } from "./support/stats-sources.ts";
 
@@ -69,7 +69,7 @@ async function measure(form: Runtime, application: number, floor: readonly Row[]
     for (const { mb, encoding } of rows) await scrape(victim, mb, encoding);
     for (const { mb } of floor) await fetchBoth(ports, mb);
   }
-  const restMb = memoryMb(victim.agent.pid, "VmRSS");
+  const restMb = memoryMb(victim.agent.pid).rss;
   for (let round = 0; round < RUNS; round++) {
     for (const row of floor) row.fetched.push(await fetchBoth(ports, row.mb));
     for (const row of rows) await measureOnce(victim, row, restMb);
@@ -79,11 +79,11 @@ async function measure(form: Runtime, application: number, floor: readonly Row[]
 
 async function measureOnce(victim: Victim, row: Row, restMb: number): Promise<void> {
   const { pid } = victim.agent;
-  writeFileSync(`/proc/${pid}/clear_refs`, "5"); // the peak begins anew
-  const before = cpuSeconds(pid);
+  resetPeak(pid);
+  const before = threadSeconds(pid);
   row.fetched.push(await scrape(victim, row.mb, row.encoding));
-  row.cpuSeconds += cpuSeconds(pid) - before;
-  row.rssMb = Math.max(row.rssMb, memoryMb(pid, "VmHWM") - restMb);
+  row.cpuSeconds += threadSeconds(pid) - before;
+  row.rssMb = Math.max(row.rssMb, memoryMb(pid).peak - restMb);
 }
 
 const scrape = ({ sandbox }: Victim, mb: number, encoding: Encoding): Promise<Fetched> =>
@@ -133,18 +133,6 @@ async function startSources(ports: SourcePorts): Promise<Disposable> {
     child.once("message", () => resolve()).once("exit", (code) => reject(new Error(`the sources ended with ${code}`)));
   });
   return { [Symbol.dispose]: () => void (child as ChildProcess).removeAllListeners("exit").kill() };
-}
-
-/** Of all threads, from the scheduler's own count, whose unit is the nanosecond. */
-function cpuSeconds(pid: number): number {
-  const threads = readdirSync(`/proc/${pid}/task`);
-  const spent = threads.map((id) => Number(readFileSync(`/proc/${pid}/task/${id}/schedstat`, "utf8").split(" ")[0]));
-  return spent.reduce((sum, ns) => sum + ns, 0) / 1e9;
-}
-
-function memoryMb(pid: number, name: "VmRSS" | "VmHWM"): number {
-  const [, kb = ""] = new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-  return Number(kb) / 1_024;
 }
 
 function report(machine: string, floor: readonly Row[], measured: readonly Measured[]): void {

@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
 import { DEFAULT_ENVOY_VERSION } from "../src/envoy/binary/index.ts";
 import { type RunningCommand, type Runtime, runtimes } from "../test/support/pilotboat.ts";
 import { childrenOf } from "../test/support/processes.ts";
 import { createSandbox, type ProxyOptions, type Sandbox } from "../test/support/sandbox.ts";
-import { untilAnswered } from "./support/ask.ts";
+import { pause, untilAnswered } from "./support/ask.ts";
 import { startLoneEnvoy, writeLoneBootstrap } from "./support/lone-envoy.ts";
+import { cpuSeconds } from "./support/proc.ts";
 import { describeMachine, printTable, quantile, saveResults } from "./support/report.ts";
 
 // SIGTERM to exit of an agent that has no client, against an Envoy alone that gets the same signal; and before that,
@@ -12,6 +12,8 @@ import { describeMachine, printTable, quantile, saveResults } from "./support/re
 
 const RUNS = Number(process.env.BENCH_RUNS ?? 20);
 const IDLE_SECONDS = Number(process.env.BENCH_IDLE_SECONDS ?? 60);
+/** Until an agent that became ready is idle. */
+const SETTLE_MS = 5_000;
 const AIM_OVER_FLOOR_MS = 50;
 const AIM_IDLE_PERCENT = 0.2;
 
@@ -56,32 +58,23 @@ async function startReady(sandbox: Sandbox, options: ProxyOptions): Promise<Runn
   return proxy;
 }
 
-/** What the agent and its Envoy use when nobody asks anything; the first seconds still belong to the start. */
+/** What the agent and its Envoy use when nobody asks anything. */
 async function idleOnce(form: Runtime): Promise<Idle> {
   await using sandbox = await createSandbox(form);
   await using _ = await sandbox.startControlPlane();
   await using proxy = await startReady(sandbox, {});
   const [envoy = 0] = childrenOf(proxy.pid);
-  await seconds(5);
+  await pause(SETTLE_MS);
   const startedMs = performance.now();
-  const before = [cpuMs(proxy.pid), cpuMs(envoy)] as const;
-  await seconds(IDLE_SECONDS);
-  const percent = (usedMs: number): number => (100 * usedMs) / (performance.now() - startedMs);
+  const before = [cpuSeconds(proxy.pid), cpuSeconds(envoy)] as const;
+  await pause(IDLE_SECONDS * 1_000);
+  const percent = (usedSeconds: number): number => (100 * usedSeconds) / ((performance.now() - startedMs) / 1_000);
   return {
     name: form.name,
-    agentPercent: percent(cpuMs(proxy.pid) - before[0]),
-    envoyPercent: percent(cpuMs(envoy) - before[1]),
+    agentPercent: percent(cpuSeconds(proxy.pid) - before[0]),
+    envoyPercent: percent(cpuSeconds(envoy) - before[1]),
   };
 }
-
-/** CPU time that a process has used, user and system, in milliseconds; its grain is 10 ms. */
-function cpuMs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // the name before may hold spaces
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-}
-
-const TICK_MS = 10; // USER_HZ is 100 on every platform that Node runs on
 
 /** Also writes the bootstrap for an Envoy alone, while it is there to be copied. */
 async function stopOnce(sandbox: Sandbox, options: ProxyOptions): Promise<number> {
@@ -102,8 +95,6 @@ async function stopAlone(sandbox: Sandbox): Promise<number> {
   await envoy.ended;
   return performance.now() - startedMs;
 }
-
-const seconds = (count: number): Promise<void> => new Promise((over) => setTimeout(over, count * 1_000));
 
 interface Results {
   readonly machine: string;

@@ -1,5 +1,10 @@
+import type { ManyResults } from "../many.ts";
+import type { RelayResults } from "../relay.ts";
+import type { SdsResults } from "../sds.ts";
+import type { SoakResults } from "../soak.ts";
+import type { StartResults } from "../start.ts";
 import { quantile } from "../support/report.ts";
-import { type SoakResult, soakPlot } from "./soak-plot.ts";
+import { soakPlot } from "./soak-plot.ts";
 
 // docs/performance.md out of what the benchmarks wrote. Only their JSON counts: the same files give the same page.
 
@@ -8,56 +13,11 @@ export const SHOWN = ["relay", "sds", "start", "many", "soak"] as const;
 
 /** What each wrote; one that was not run is left out of the page. */
 export interface Results {
-  readonly relay?: RelayFile;
-  readonly sds?: SdsFile;
-  readonly start?: StartFile;
-  readonly many?: ManyFile;
-  readonly soak?: SoakFile;
-}
-
-interface RelayFile {
-  readonly machine: string;
-  readonly runs: number;
-  readonly floor: string;
-  readonly units: Readonly<Record<string, string>>;
-  /** A name, and the values of all runs by measure. */
-  readonly results: readonly Readonly<Record<string, string | readonly number[]>>[];
-}
-
-interface SdsFile {
-  readonly machine: string;
-  readonly runs: number;
-  readonly titles: Readonly<Record<string, string>>;
-  readonly results: readonly Readonly<Record<string, string | { readonly p50: number; readonly p99: number }>>[];
-}
-
-interface StartFile {
-  readonly machine: string;
-  readonly runs: number;
-  readonly samples: Readonly<Record<string, readonly Readonly<Record<string, number>>[]>>;
-  readonly floors: { readonly node: readonly number[]; readonly envoy: readonly number[] };
-}
-
-interface ManyFile {
-  readonly machine: string;
-  readonly agents: number;
-  readonly withRealEnvoy: number;
-  readonly seconds: number;
-  readonly results: readonly {
-    readonly name: string;
-    readonly rss: number;
-    readonly anonymous: number;
-    readonly proportional: number;
-    readonly idlePercent: number;
-    readonly pushedPercent: number;
-  }[];
-}
-
-interface SoakFile {
-  readonly machine: string;
-  readonly seconds: number;
-  readonly warmUp: number;
-  readonly results: readonly SoakResult[];
+  readonly relay?: RelayResults;
+  readonly sds?: SdsResults;
+  readonly start?: StartResults;
+  readonly many?: ManyResults;
+  readonly soak?: SoakResults;
 }
 
 const PEER = "pilot-agent";
@@ -89,14 +49,12 @@ function page({ relay, sds, start, many, soak }: Results): string {
   ].join("\n");
 }
 
-function relaySection({ machine, runs, floor, units, results }: RelayFile): string[] {
-  const middle = (name: string, measure: string): number => {
-    const values = results.find((one) => one.name === name)?.[measure];
-    return quantile(Array.isArray(values) ? values : [], 0.5);
-  };
-  const names = results.map(({ name }) => String(name));
-  const rows = Object.entries(units).map(([measure, unit]) => [
-    `${measure}, ${unit}`,
+function relaySection({ machine, runs, floor, units, results }: RelayResults): string[] {
+  const middle = (name: string, measure: keyof typeof units): number =>
+    quantile(results.find((one) => one.name === name)?.[measure] ?? [], 0.5);
+  const names = results.map(({ name }) => name);
+  const rows = namesOf(units).map((measure) => [
+    `${measure}, ${units[measure]}`,
     ...names.map((name) => cell(middle(name, measure), name === floor ? Number.NaN : middle(floor, measure))),
   ]);
   return [
@@ -109,14 +67,12 @@ function relaySection({ machine, runs, floor, units, results }: RelayFile): stri
   ];
 }
 
-function sdsSection({ machine, runs, titles, results }: SdsFile): string[] {
-  const middle = (name: string, measure: string): number => {
-    const found = results.find((one) => one.name === name)?.[measure];
-    return typeof found === "object" ? found.p50 : Number.NaN;
-  };
-  const names = results.map(({ name }) => String(name));
-  const rows = Object.entries(titles).map(([measure, title]) => [
-    title,
+function sdsSection({ machine, runs, titles, results }: SdsResults): string[] {
+  const middle = (name: string, measure: keyof typeof titles): number =>
+    results.find((one) => one.name === name)?.[measure]?.p50 ?? Number.NaN;
+  const names = results.map(({ name }) => name);
+  const rows = namesOf(titles).map((measure) => [
+    titles[measure],
     ...names.map((name) => cell(middle(name, measure), name === PEER ? Number.NaN : middle(PEER, measure))),
   ]);
   return [
@@ -127,30 +83,37 @@ function sdsSection({ machine, runs, titles, results }: SdsFile): string[] {
   ];
 }
 
-const START_ROWS = ["envoy spawned", "first xds request", "first secret sent", "ready"];
-
-function startSection({ machine, runs, samples, floors }: StartFile): string[] {
-  const names = Object.keys(samples);
-  const middle = (name: string, key: string): number =>
-    quantile(
-      (samples[name] ?? []).map((one) => one[key] ?? 0),
-      0.5,
-    );
-  const row = (title: string, key: string): string[] => [title, ...names.map((name) => digits(middle(name, key)))];
-  const [node, envoy] = [quantile(floors.node, 0.5), quantile(floors.envoy, 0.5)];
-  return [
-    ...head("Start", `${machine}; p50 of ${runs} runs`),
-    `Milliseconds from the start of the process, with a real Envoy. Floors: an empty program of Node ${digits(node)} ms, Envoy alone`,
-    `${digits(envoy)} ms.`,
-    "",
-    ...table(
-      ["", ...names],
-      [...START_ROWS.map((step) => row(`${step}, ms`, step)), row("resident memory when ready, MB", "agentRssMb")],
+function startSection({ machine, runs, units, results, floors }: StartResults): string[] {
+  const names = results.map(({ name }) => name);
+  const steps = new Set(results.flatMap((one) => Object.keys(one.steps)));
+  const peer = results.find(({ name }) => name === PEER);
+  const seen = namesOf(units).map((measure) => [
+    `${measure}, ${units[measure]}`,
+    ...results.map((one) =>
+      cell(middleOf(one.seen[measure]), one === peer ? Number.NaN : middleOf(peer?.seen[measure])),
     ),
+  ]);
+  const noted = [...steps].map((step) => [
+    `${step}, ms`,
+    ...results.map((one) => cell(middleOf(one.steps[step]), Number.NaN)),
+  ]);
+  return [
+    ...head("Start and stop", `${machine}; p50 of ${runs} runs`),
+    "From the start of the process, with a real Envoy and the development control plane, seen from outside in the same way for",
+    "all: when a child of the agent has become Envoy, and when `/healthz/ready` says 200. CPU and memory are the agent's without",
+    `its Envoy. In brackets: times ${PEER}. Floors: an empty program of Node ${digits(middleOf(floors.node))} ms, Envoy alone ${digits(middleOf(floors.envoy))} ms.`,
+    "",
+    ...table(["", ...names], seen),
+    "",
+    "The steps that the product itself notes:",
+    "",
+    ...table(["", ...names], noted),
   ];
 }
 
-function manySection({ machine, agents, withRealEnvoy, seconds, results }: ManyFile): string[] {
+const middleOf = (values: readonly number[] = []): number => quantile(values, 0.5);
+
+function manySection({ machine, agents, withRealEnvoy, seconds, results }: ManyResults): string[] {
   return [
     ...head("Many agents on one machine", machine),
     `${agents} agents, ${withRealEnvoy} of them with a real Envoy. Means of one agent without its Envoy; PSS divides each shared page among`,
@@ -167,7 +130,7 @@ function manySection({ machine, agents, withRealEnvoy, seconds, results }: ManyF
   ];
 }
 
-function soakSection({ machine, seconds, warmUp, results }: SoakFile): string[] {
+function soakSection({ machine, seconds, warmUp, results }: SoakResults): string[] {
   return [
     ...head("Over time", machine),
     `${seconds < 120 ? `${seconds} seconds` : `${digits(seconds / 60)} minutes`} of configuration, rotations, scrapes, probes, DNS questions and, but for ${PEER}, reloads of Envoy at`,
@@ -187,6 +150,8 @@ function soakSection({ machine, seconds, warmUp, results }: SoakFile): string[] 
     ),
   ];
 }
+
+const namesOf = <K extends string>(record: Readonly<Record<K, unknown>>): K[] => Object.keys(record) as K[];
 
 const head = (title: string, machine: string): string[] => ["", `## ${title}`, "", `${machine}.`, ""];
 

@@ -14,9 +14,9 @@ export async function untilAnswered(port: number): Promise<number> {
 }
 
 /** The status of one request on a new connection; undefined when there was no answer. */
-export function ask(port: number, path = "/"): Promise<number | undefined> {
+export function ask(port: number, path = "/", method = "GET"): Promise<number | undefined> {
   return new Promise((done) => {
-    const call = request({ host: "127.0.0.1", port, path, agent: false, timeout: 1_000 }, (response) => {
+    const call = request({ host: "127.0.0.1", port, path, method, agent: false, timeout: 1_000 }, (response) => {
       response.resume();
       response.once("end", () => done(response.statusCode));
       response.once("error", () => done(undefined));
@@ -27,4 +27,6 @@ export function ask(port: number, path = "/"): Promise<number | undefined> {
   });
 }
 
-export const nextMillisecond = (): Promise<void> => new Promise((next) => setTimeout(next, 1));
+export const pause = (ms: number): Promise<void> => new Promise((over) => setTimeout(over, ms));
+
+export const nextMillisecond = (): Promise<void> => pause(1);

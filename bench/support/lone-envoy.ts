@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realEnvoy } from "../../test/support/real-envoy.ts";
 import type { Sandbox } from "../../test/support/sandbox.ts";
+import { ask, GIVE_UP_MS, pause } from "./ask.ts";
 
 /** An Envoy that nobody supervises, for floors. */
 export interface LoneEnvoy {
@@ -11,8 +13,32 @@ export interface LoneEnvoy {
   readonly ended: Promise<void>;
 }
 
-/** Name of the file that `writeLoneBootstrap` writes into the sandbox. */
-export const LONE_BOOTSTRAP = "lone.json";
+const LONE_BOOTSTRAP = "lone.json";
+const LOOK_MS = 2;
+
+/**
+ * Milliseconds from the spawn until Envoy's admin says that it is ready, with the bootstrap of an agent that is gone, but
+ * without what comes from a control plane.
+ */
+export async function timeLoneStart(bootstrap: string): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), "pb-bench-lone-"));
+  const { dynamic_resources: _, ...fixed } = JSON.parse(bootstrap);
+  writeFileSync(join(folder, LONE_BOOTSTRAP), JSON.stringify(fixed));
+  const startedMs = performance.now();
+  const envoy = await startLoneEnvoy({ folder });
+  try {
+    const limitMs = startedMs + GIVE_UP_MS;
+    while ((await ask(fixed.admin.address.socket_address.port_value, "/ready")) !== 200) {
+      if (performance.now() > limitMs) throw new Error("Envoy alone is not ready within the limit");
+      await pause(LOOK_MS);
+    }
+    return performance.now() - startedMs;
+  } finally {
+    envoy.process.kill("SIGTERM");
+    await envoy.ended;
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 /** Copies the bootstrap of a running proxy, with a fixed answer on the port of `outbound` instead of xDS. */
 export function writeLoneBootstrap({ folder, ports }: Sandbox): void {

@@ -4,11 +4,18 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 const TICK_SECONDS = 0.01; // USER_HZ is 100 on every platform that Node runs on
 
-/** CPU time that a process has used, user and system, in seconds. */
+/** CPU time that a process has used, user and system, in seconds. Its grain is 10 ms. */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // the name before may hold spaces
   return (Number(fields[11]) + Number(fields[12])) * TICK_SECONDS;
+}
+
+/** CPU time of the threads that live, in seconds, from the scheduler's own count, whose unit is the nanosecond. */
+export function threadSeconds(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  const spent = threads.map((id) => Number(readFileSync(`/proc/${pid}/task/${id}/schedstat`, "utf8").split(" ")[0]));
+  return spent.reduce((sum, ns) => sum + ns, 0) / 1e9;
 }
 
 /** Resident memory in MiB: now, its anonymous part, and the most since the last `resetPeak`. */

@@ -1,8 +1,8 @@
 import { createSocket } from "node:dgram";
 import { Agent as HttpAgent, request } from "node:http";
 import type { SourceOrders } from "./ads-source.ts";
+import type { Agent } from "./agent.ts";
 import { questionFor } from "./dns-clients.ts";
-import type { Agent } from "./mesh.ts";
 import { CLUSTER, TABLE_NAMES } from "./payload.ts";
 import type { RoleProcess } from "./roles.ts";
 import type { SdsClientOrders } from "./sds-client.ts";
