@@ -1,11 +1,14 @@
 // Runs `pilotboat proxy` until it is up, ends it, and writes what V8 has compiled: record-start.cjs MAIN.JS FOLDER
 const { mkdirSync, writeFileSync } = require("node:fs");
 const { dirname, join, relative } = require("node:path");
+const v8 = require("node:v8");
 const vm = require("node:vm");
 
 const [, , main, folder] = process.argv;
 /** Nothing more was loaded for so long: the agent is up. */
 const QUIET_MS = 1_000;
+
+v8.setFlagsFromString = () => undefined; // V8 refuses what was compiled under other flags, and a start has none of ours yet
 
 const scripts = new Map();
 const { Script } = vm;

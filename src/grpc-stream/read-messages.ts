@@ -48,8 +48,8 @@ export function readMessages(stream: Http2Stream, taker: ByteTaker): Promise<"en
     stream.on("readable", take);
     stream.once("end", () => finish("ended"));
     stream.once("close", () => finish("broken"));
-    if (stream.readableEnded)
-      finish("ended"); // before anybody read: there was nothing to read
+    // what was over before anybody read
+    if (stream.readableEnded) finish("ended");
     else if (stream.destroyed) finish("broken");
   });
 }
