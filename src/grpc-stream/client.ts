@@ -39,8 +39,8 @@ export interface ClientStream {
   close(): void;
 }
 
-/** Measured: lifts pushes of 4 MiB from 420 to 730 MB/s for a few MB of memory; 1 MiB (Istio's) gives no more. */
-const WINDOW_BYTES = 256 * 1_024;
+/** Istio's own. Each time that half of it is used up it is opened again, by a write through TLS. */
+const WINDOW_BYTES = 1_024 * 1_024;
 
 /** Opens a streaming call. Returns at once. */
 export function openGrpcStream(options: ClientStreamOptions): ClientStream {

@@ -8,8 +8,8 @@ const UNSENT_BYTES = 256 * 1_024;
 
 /** One message that is written in pieces. Nothing else is sent until all of its bytes are written. */
 export interface PieceWriter {
-  /** A promise asks to wait with the next piece. */
-  write(piece: Buffer): Promise<void> | void;
+  /** A promise asks to wait with the next piece. `onSent` is called once the piece has left. */
+  write(piece: Buffer, onSent?: () => void): Promise<void> | void;
 }
 
 /**
@@ -69,9 +69,9 @@ export class MessageWriter {
     if (this.#isOver) open.end();
     this.#write(header(length));
     return {
-      write: (piece) => {
+      write: (piece, onSent) => {
         open.missingBytes -= piece.length;
-        this.#write(piece);
+        this.#write(piece, onSent);
         if (open.missingBytes === 0) open.end();
         return this.#room();
       },

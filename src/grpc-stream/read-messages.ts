@@ -10,42 +10,49 @@ export interface ByteTaker {
  * Resolves once all was taken: with "ended" after the other side's last byte, with "broken" where the stream closes
  * before. Rejects with what the taker throws; nothing is read after that.
  *
- * Pieces are fetched, not received: on Bun a stream that is paused goes on to open the other side's window.
+ * On Node a stream flows until a taker asks to wait: a large message costs a fifth less than one whose pieces are fetched.
+ * On Bun they are fetched, because a stream that is paused there goes on to open the other side's window.
  */
 export function readMessages(stream: Http2Stream, taker: ByteTaker): Promise<"ended" | "broken"> {
+  const isFetched = "Bun" in globalThis;
   return new Promise((resolve, reject) => {
     let isTaking = false;
     let over: "ended" | "broken" | undefined;
     const fail = (error: unknown): void => {
       isTaking = true; // for good
-      stream.off("readable", take).resume(); // what still comes is thrown away, or the stream would never close
+      stream.off("readable", fetchAll).off("data", take).resume(); // what still comes is thrown away, or the stream would never close
       reject(error);
     };
-    const take = (): void => {
-      if (isTaking) return;
+    const take = (chunk: Buffer): void => {
       try {
-        // a stream that was closed before it was read keeps what nobody has fetched
-        for (let chunk: Buffer | null = stream.read(); chunk !== null; chunk = stream.read()) {
-          const waiting = taker.push(chunk);
-          if (waiting === undefined) continue;
-          isTaking = true;
-          waiting.then(() => {
-            isTaking = false;
-            take();
-          }, fail);
-          return;
-        }
+        const waiting = taker.push(chunk);
+        if (waiting === undefined) return;
+        isTaking = true;
+        if (!isFetched) stream.pause();
+        waiting.then(() => {
+          isTaking = false;
+          if (isFetched || over !== undefined) fetchAll();
+          else stream.resume();
+        }, fail);
       } catch (error) {
         fail(error);
-        return;
       }
-      if (over !== undefined) resolve(over);
+    };
+    /** A stream that was closed before it was read keeps what nobody has fetched. */
+    const fetchAll = (): void => {
+      while (!isTaking) {
+        const chunk: Buffer | null = stream.read();
+        if (chunk === null) break;
+        take(chunk);
+      }
+      if (!isTaking && over !== undefined) resolve(over);
     };
     const finish = (how: "ended" | "broken"): void => {
       over ??= how;
-      take();
+      fetchAll();
     };
-    stream.on("readable", take);
+    if (isFetched) stream.on("readable", fetchAll);
+    else stream.on("data", take);
     stream.once("end", () => finish("ended"));
     stream.once("close", () => finish("broken"));
     // what was over before anybody read

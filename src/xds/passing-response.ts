@@ -8,9 +8,9 @@ export interface PassingResponseOptions {
   /** Resolves when Envoy may be sent a message. */
   readonly begin: () => Promise<PieceWriter>;
   /** Called when all of the response was read, before its last piece is sent. What it throws withholds that. */
-  readonly onRead: (facts: ResponseFacts, contents: ResponseContents) => void;
-  /** Called when all was sent, with the time that Envoy kept it waiting. */
-  readonly onSent: (facts: ResponseFacts, tookMs: number) => void;
+  readonly onRead: (facts: ResponseFacts) => void;
+  /** Called when all was sent, with the time that Envoy kept it waiting. To note thousands of names would hold up the last piece. */
+  readonly onSent: (facts: ResponseFacts, contents: ResponseContents, tookMs: number) => void;
   readonly now: () => number;
 }
 
@@ -38,13 +38,16 @@ export class PassingResponse implements PieceHandler {
   }
 
   #write(writer: PieceWriter, bytes: Buffer, isLast: boolean): Promise<void> | void {
+    const room = isLast ? this.#writeLast(writer, bytes) : writer.write(bytes);
+    return room instanceof Promise ? this.#timed(room) : undefined;
+  }
+
+  #writeLast(writer: PieceWriter, bytes: Buffer): Promise<void> | void {
     const { facts, contents } = this.#scanner;
-    if (isLast) this.#options.onRead(facts, contents);
-    const room = writer.write(bytes);
-    const done = (): void => {
-      if (isLast) this.#options.onSent(facts, this.#waitedMs);
-    };
-    return room instanceof Promise ? this.#timed(room).then(done) : done();
+    const { onRead, onSent, now } = this.#options;
+    onRead(facts);
+    const startMs = now();
+    return writer.write(bytes, () => onSent(facts, contents, this.#waitedMs + now() - startMs));
   }
 
   async #timed<T>(waiting: Promise<T>): Promise<T> {

@@ -73,47 +73,62 @@ export class ResponseScanner {
     let at = 0;
     while (at < piece.length) {
       const from = at;
+      const isInResource = this.#leftInResource !== undefined;
       if (this.#skippedBytes > 0) {
         at += Math.min(this.#skippedBytes, piece.length - at);
         this.#skippedBytes -= at - from;
       } else if (this.#text !== undefined) {
         at += Math.min(this.#text.missingBytes, piece.length - at);
-        this.#readText(this.#text, piece.subarray(from, at));
-      } else this.#readByte(piece[at++] ?? 0);
-      this.#leaveResource(at - from);
+        this.#readText(this.#text, piece, from, at);
+      } else at = this.#readNumber(piece, at);
+      if (isInResource) this.#advanceInResource(at - from);
     }
   }
 
-  #readText(text: Text, bytes: Buffer): void {
-    text.parts.push(bytes);
-    text.missingBytes -= bytes.length;
+  #readText(text: Text, piece: Buffer, from: number, to: number): void {
+    text.missingBytes -= to - from;
+    const isWhole = text.parts.length === 0 && text.missingBytes === 0; // there are thousands of names
+    if (!isWhole) text.parts.push(piece.subarray(from, to));
     if (text.missingBytes > 0) return;
     this.#text = undefined;
-    text.put(Buffer.concat(text.parts).toString());
+    text.put(isWhole ? piece.toString("utf8", from, to) : Buffer.concat(text.parts).toString());
   }
 
-  /** A byte of a tag, a length or a number. */
-  #readByte(byte: number): void {
-    this.#number += (byte & 127) * this.#scale;
-    this.#scale *= 128;
-    if (byte > 127) {
-      if (this.#scale > 2 ** 63) throw new Error("a number of the response has more than ten bytes");
-      return;
+  /** A tag, a length or a number, or as much of it as there is. Returns where it ends. */
+  #readNumber(piece: Buffer, start: number): number {
+    const first = piece[start] ?? 0;
+    if (first < 128 && this.#scale === 1) {
+      this.#takeNumber(first); // nearly all of them
+      return start + 1;
     }
-    const number = this.#number;
-    this.#number = 0;
-    this.#scale = 1;
+    let number = this.#number;
+    let scale = this.#scale;
+    let at = start;
+    let byte = 128;
+    while (byte > 127 && at < piece.length) {
+      byte = piece[at++] ?? 0;
+      number += (byte & 127) * scale;
+      scale *= 128;
+      if (byte > 127 && scale > 2 ** 63) throw new Error("a number of the response has more than ten bytes");
+    }
+    this.#number = byte > 127 ? number : 0;
+    this.#scale = byte > 127 ? scale : 1;
+    if (byte < 128) this.#takeNumber(number);
+    return at;
+  }
+
+  #takeNumber(number: number): void {
     if (this.#tag === undefined) this.#beginField(number);
     else {
       const tag = this.#tag;
       this.#tag = undefined;
-      if (tag % 8 === BYTES) this.#beginBytes(Math.floor(tag / 8), number);
+      if ((tag & 7) === BYTES) this.#beginBytes(tag >>> 3, number);
     }
   }
 
   #beginField(tag: number): void {
-    const wireType = tag % 8;
-    const field = Math.floor(tag / 8);
+    const wireType = tag & 7;
+    const field = tag >>> 3; // of 32 bits
     if (field === 0 || tag > LARGEST_TAG) throw new Error("the response has a field with an impossible number");
     if (wireType === FIXED_64) this.#skippedBytes = 8;
     else if (wireType === FIXED_32) this.#skippedBytes = 4;
@@ -132,7 +147,8 @@ export class ResponseScanner {
     } else if (field === response.resources) {
       this.#facts.resourceCount++;
       if (response.nameInResource === undefined) this.#skippedBytes = length;
-      else this.#leftInResource = length + 1; // this byte of the length is taken off as well
+      else if (length === 0) this.#names.push("");
+      else this.#leftInResource = length;
     } else {
       const put = this.#putterOf(field);
       if (put === undefined) this.#skippedBytes = length;
@@ -161,12 +177,11 @@ export class ResponseScanner {
     else this.#text = { put, parts: [], missingBytes: length };
   }
 
-  #leaveResource(bytes: number): void {
-    if (this.#leftInResource === undefined) return;
-    this.#leftInResource -= bytes;
-    if (this.#leftInResource > 0) return;
-    if (this.#leftInResource < 0 || !this.#isBetweenFields)
-      throw new Error("a field of the response is longer than its resource");
+  #advanceInResource(bytes: number): void {
+    const left = (this.#leftInResource ?? 0) - bytes;
+    this.#leftInResource = left;
+    if (left > 0) return;
+    if (left < 0 || !this.#isBetweenFields) throw new Error("a field of the response is longer than its resource");
     this.#leftInResource = undefined;
     this.#names.push(this.#nameOfResource);
     this.#nameOfResource = "";

@@ -85,11 +85,13 @@ export class Responses implements MessageHandler {
     return new PassingResponse({
       variant,
       begin: () => downstream.begin(length),
-      onRead: (facts, contents) => {
+      onRead: (facts) => {
         if (!this.#mayPass(facts.typeUrl)) throw otherThanItsResources(facts.typeUrl, typeUrl);
-        watch().types.sent(facts, contents);
       },
-      onSent: (facts, tookMs) => this.#noteSent(facts, tookMs),
+      onSent: (facts, contents, tookMs) => {
+        watch().types.sent(facts, contents);
+        this.#noteSent(facts, tookMs);
+      },
       now: () => clock.now(),
     });
   }
@@ -131,9 +133,10 @@ export class Responses implements MessageHandler {
   async #forward(facts: ResponseFacts, message: Buffer): Promise<void> {
     if (this.#isOver) return;
     const { clock, variant, downstream, watch } = this.#options;
-    watch().types.sent(facts, peekContents(variant, message));
     const startMs = clock.now();
-    await downstream.send(message);
+    const sending = downstream.send(message);
+    watch().types.sent(facts, peekContents(variant, message));
+    await sending;
     this.#noteSent(facts, clock.now() - startMs);
   }
 

@@ -105,10 +105,15 @@ test.each([["sotw", SOTW] as const, ["delta", DELTA] as const])(
       variant,
       begin: async () => {
         await wait(3);
-        return { write: async () => wait(20) };
+        return {
+          async write(_, onSent) {
+            await wait(20);
+            onSent?.();
+          },
+        };
       },
       onRead: () => undefined,
-      onSent: ({ nonce }, tookMs) => void sent.push({ nonce, tookMs }),
+      onSent: ({ nonce }, _, tookMs) => void sent.push({ nonce, tookMs }),
       now: () => nowMs,
     });
     await passing.piece(piece, false);
