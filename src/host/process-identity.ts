@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { runProgram } from "./run-program.ts";
 
 /**
@@ -7,9 +7,8 @@ import { runProgram } from "./run-program.ts";
  */
 export async function startOf(pid: number): Promise<string | undefined> {
   if (process.platform !== "linux") return ask(pid, "lstart=");
-  const [boot, stat] = await Promise.all([text("/proc/sys/kernel/random/boot_id"), text(`/proc/${pid}/stat`)]);
-  const ticks = startTicks(stat);
-  return ticks === undefined ? undefined : `${boot.trim()}/${ticks}`;
+  const ticks = startTicks(text(`/proc/${pid}/stat`));
+  return ticks === undefined ? undefined : `${text("/proc/sys/kernel/random/boot_id").trim()}/${ticks}`;
 }
 
 /**
@@ -33,13 +32,13 @@ export async function commandLineOf(pid: number): Promise<string | undefined> {
 
 /** The words that a process was started with, its program first. Linux only; empty when it is gone. */
 export async function argumentsOf(pid: number): Promise<readonly string[]> {
-  return (await text(`/proc/${pid}/cmdline`)).split("\0").slice(0, -1); // each ends with one
+  return text(`/proc/${pid}/cmdline`).split("\0").slice(0, -1); // each ends with one
 }
 
 /** The user that a process runs as: its real and effective user, where they are one. Undefined when they are not, or it is gone. */
 export async function ownerOf(pid: number): Promise<number | undefined> {
   if (process.platform !== "linux") return Number((await ask(pid, "uid=")) ?? Number.NaN);
-  const [, real, effective] = /^Uid:\t(\d+)\t(\d+)/m.exec(await text(`/proc/${pid}/status`)) ?? [];
+  const [, real, effective] = /^Uid:\t(\d+)\t(\d+)/m.exec(text(`/proc/${pid}/status`)) ?? [];
   return real === undefined || real !== effective ? undefined : Number(real);
 }
 
@@ -49,7 +48,7 @@ export async function ownerOf(pid: number): Promise<number | undefined> {
  */
 export async function wasStartedWith(pid: number, name: string, value: string): Promise<boolean | undefined> {
   if (process.platform !== "linux") return undefined;
-  return (await text(`/proc/${pid}/environ`)).split("\0").includes(`${name}=${value}`);
+  return text(`/proc/${pid}/environ`).split("\0").includes(`${name}=${value}`);
 }
 
 /** Numbers of fields, from proc_pid_stat(5). */
@@ -66,6 +65,11 @@ async function ask(pid: number, column: string): Promise<string | undefined> {
   return ran?.code === 0 ? ran.stdout.toString("utf8").trim() || undefined : undefined;
 }
 
-async function text(path: string): Promise<string> {
-  return readFile(path, "utf8").catch(() => ""); // it ended
+/** The kernel answers at once; a thread of the pool would first have to be free. */
+function text(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // it ended
+  }
 }

@@ -41,7 +41,7 @@ export class WasmPart implements Part {
       isUnverified: (host: string) => isInsecure(settings, host),
     };
     const modules = new ModuleCache({
-      folder: await dataFolder(inRunFolder(config, join(config.proxy.configPath, "wasm"))),
+      folder: dataFolder(inRunFolder(config, join(config.proxy.configPath, "wasm"))),
       transport: createTransport(reach),
       images: imageSource({ reach, env: context.host.env, isInsecure: reach.isUnverified, log }),
       requestTimeoutMs: settings.wasmRequestTimeoutMs || DEFAULT_REQUEST_TIMEOUT_MS,

@@ -201,7 +201,7 @@ function upstreamOptions({ proxy, settings, xdsHeaders, egressProxy }: AgentConf
 /** Beside the modules of Wasm: in a pod that lies on disk, and `configPath` in memory. */
 async function lastGoodFolder(config: AgentConfig): Promise<string> {
   const { settings, proxy } = config;
-  const folder = settings.lastGoodFolder || join(await dataFolder(proxy.configPath), "last-good");
+  const folder = settings.lastGoodFolder || join(dataFolder(proxy.configPath), "last-good");
   return inRunFolder(config, folder);
 }
 

@@ -1,5 +1,4 @@
-import { rmdirSync, statSync } from "node:fs";
-import { chown, stat } from "node:fs/promises";
+import { chownSync, existsSync, rmdirSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import {
   AgentError,
@@ -53,23 +52,15 @@ export async function makeRunFolder(path: string, { mode, owner }: RunFolderOpti
 
 /** Unless Envoy can enter it as it is. Given is the folder that was judged, whatever has its name by then. */
 async function giveFolder(path: string, owner: Owner): Promise<void> {
-  const { uid, mode } = await stat(path);
+  const { uid, mode } = statSync(path);
   if (uid === owner.uid || (mode & MAY_ENTER) === MAY_ENTER) return;
   await using folder = await openTrustedFolder(path, trustedUsers());
-  await chown(folder.here, owner.uid, owner.gid);
+  chownSync(folder.here, owner.uid, owner.gid);
 }
 
-/** The deepest first. */
+/** The deepest first. Whatever else is the matter with one, making it will tell. */
 function missingFolders(path: string): string[] {
-  return isThere(path) || dirname(path) === path ? [] : [path, ...missingFolders(dirname(path))];
-}
-
-function isThere(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false }) !== undefined;
-  } catch {
-    return false; // whatever is the matter, making it will tell
-  }
+  return existsSync(path) || dirname(path) === path ? [] : [path, ...missingFolders(dirname(path))];
 }
 
 async function isRemoved(path: string): Promise<boolean> {

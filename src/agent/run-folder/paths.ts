@@ -1,5 +1,4 @@
-import { constants } from "node:fs";
-import { access } from "node:fs/promises";
+import { accessSync, constants } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import type { Owner } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
@@ -13,12 +12,13 @@ export function inRunFolder({ cwd }: AgentConfig, path: string): string {
 }
 
 /** Istio's folder for data where the image or the package has made it, and this user can write there; else the other one. */
-export async function dataFolder(otherwise: string): Promise<string> {
-  const isThere = await access(PATHS.data, constants.W_OK | constants.X_OK).then(
-    () => true,
-    () => false,
-  );
-  return isThere ? PATHS.data : otherwise;
+export function dataFolder(otherwise: string): string {
+  try {
+    accessSync(PATHS.data, constants.W_OK | constants.X_OK);
+    return PATHS.data;
+  } catch {
+    return otherwise;
+  }
 }
 
 /** `<configPath>/XDS`, absolute. */

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { lstat } from "node:fs/promises";
+import { lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   AgentError,
@@ -153,15 +153,16 @@ async function readEarlier(path: string, owners: Trusted, log: Logger): Promise<
   try {
     return await readRunFile(path, owners);
   } catch (error) {
-    if (await isThere(path))
+    if (isThere(path))
       log.warn("Ignoring files that an earlier agent may have left", { path, reason: describeError(error) });
     return undefined;
   }
 }
 
-function isThere(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false;
+  }
 }

@@ -1,4 +1,4 @@
-import { access, constants, stat } from "node:fs/promises";
+import { accessSync, constants, type Stats, statSync } from "node:fs";
 import { basename, delimiter, isAbsolute, join, resolve } from "node:path";
 import { AgentError, systemCode } from "../../base/index.ts";
 import { runProgram } from "../../host/index.ts";
@@ -44,12 +44,12 @@ export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | unde
   const [explicit] = options.explicit;
   if (explicit !== undefined) {
     const path = await locateEnvoy(explicit.path, options);
-    await checkExecutable(path, explicit.from);
+    checkExecutable(path, explicit.from);
     const { istioVersion } = (await readImageRecord(path)) ?? {};
     return { path, version: undefined, ...(istioVersion && { istioVersion }), origin: "explicit" };
   }
   const { usual, version } = options;
-  if (usual !== undefined && version === undefined && (await isExecutable(usual))) {
+  if (usual !== undefined && version === undefined && isExecutable(usual)) {
     return { path: usual, version: undefined, origin: "path" };
   }
   return (await findOnPath(options)) ?? (await findInCache(options));
@@ -62,7 +62,7 @@ export async function findEnvoy(options: FindOptions): Promise<FoundEnvoy | unde
 export async function locateEnvoy(asked: string, { env, cwd }: Pick<FindOptions, "env" | "cwd">): Promise<string> {
   for (const folder of asked === basename(asked) ? foldersOfPath(env) : []) {
     const path = join(folder, asked);
-    if (await isExecutable(path)) return path;
+    if (isExecutable(path)) return path;
   }
   return resolve(cwd, asked);
 }
@@ -97,7 +97,7 @@ async function findOnPath({ env, version, usual }: FindOptions): Promise<FoundEn
   const wanted = version === undefined ? Object.keys(ENVOY_LOCK.versions) : [version];
   const onPath = foldersOfPath(env).map((folder) => join(folder, "envoy"));
   for (const path of [...(usual === undefined ? [] : [usual]), ...onPath]) {
-    if (!(await isExecutable(path))) continue;
+    if (!isExecutable(path)) continue;
     const found = await askVersion(path, env);
     if (found !== undefined && wanted.includes(found)) return { path, version: found, origin: "path" };
   }
@@ -108,7 +108,7 @@ async function findInCache(options: FindOptions): Promise<FoundEnvoy | undefined
   const { env, version = DEFAULT_ENVOY_VERSION, platform, lock = ENVOY_LOCK } = options;
   const folder = cacheFolder(env, version, platform);
   const path = join(folder, "envoy");
-  if (!(await isExecutable(path))) return undefined;
+  if (!isExecutable(path)) return undefined;
   const pinned = lock.versions[version]?.[platform ?? thisPlatform()] ?? {};
   await verifyCached(
     folder,
@@ -119,25 +119,34 @@ async function findInCache(options: FindOptions): Promise<FoundEnvoy | undefined
   return { path, version: undefined, istioVersion, origin: "cache" };
 }
 
-function isExecutable(path: string): Promise<boolean> {
-  return checkExecutable(path, "").then(
-    () => true,
-    () => false,
-  );
+function isExecutable(path: string): boolean {
+  try {
+    checkExecutable(path, "");
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** `from` says who named the path. */
-async function checkExecutable(path: string, from: string): Promise<void> {
-  const found = await stat(path).catch((error: unknown) => {
+function checkExecutable(path: string, from: string): void {
+  if (!inspect(path, from).isFile()) throw notExecutable(path, from, "it is not a file");
+  try {
+    accessSync(path, constants.X_OK);
+  } catch (error) {
+    throw notExecutable(path, from, "it is not executable", error);
+  }
+  const why = whyNotRunnable(path);
+  if (why !== undefined) throw notExecutable(path, from, why);
+}
+
+function inspect(path: string, from: string): Stats {
+  try {
+    return statSync(path);
+  } catch (error) {
     const isMissing = ["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "");
     throw isMissing ? notFound(path, from) : notExecutable(path, from, "it cannot be inspected", error);
-  });
-  if (!found.isFile()) throw notExecutable(path, from, "it is not a file");
-  await access(path, constants.X_OK).catch((error: unknown) => {
-    throw notExecutable(path, from, "it is not executable", error);
-  });
-  const why = await whyNotRunnable(path);
-  if (why !== undefined) throw notExecutable(path, from, why);
+  }
 }
 
 const HINT = 'Give another path, or none and run "pilotboat envoy fetch"';

@@ -1,4 +1,4 @@
-import { open, readdir } from "node:fs/promises";
+import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 
 /** `e_machine` of an ELF header by Node's name of the processor. Source: the System V ABI's register of machines. */
 const ELF_MACHINES: Readonly<Record<string, number>> = {
@@ -16,8 +16,8 @@ const HEADER_BYTES = 20;
  * Why this machine cannot run the file, or undefined. Asked before it is tried, because what the kernel refuses is handed
  * to a shell by programs such as `setpriv`, which then complains of the shell's syntax.
  */
-export async function whyNotRunnable(path: string): Promise<string | undefined> {
-  const header = await readHeader(path).catch(() => undefined); // a program that may be run need not be readable
+export function whyNotRunnable(path: string): string | undefined {
+  const header = readHeader(path);
   if (header === undefined) return undefined;
   if (header.subarray(0, 2).toString("latin1") === "#!") return undefined;
   if (process.platform === "darwin") {
@@ -27,23 +27,31 @@ export async function whyNotRunnable(path: string): Promise<string | undefined> 
     return "not an executable for this platform";
   const machine = header[5] === 2 ? header.readUInt16BE(18) : header.readUInt16LE(18);
   if (machine === ELF_MACHINES[process.arch] || !(process.arch in ELF_MACHINES)) return undefined;
-  if (await hasEmulator()) return undefined;
+  if (hasEmulator()) return undefined;
   const built = Object.keys(ELF_MACHINES).find((name) => ELF_MACHINES[name] === machine) ?? `machine ${machine}`;
   return `it is built for ${built}, this machine is ${process.arch}`;
 }
 
-async function readHeader(path: string): Promise<Buffer> {
-  const file = await open(path);
+/** Undefined for a program that may be run and not be read. */
+function readHeader(path: string): Buffer | undefined {
   try {
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(HEADER_BYTES), 0, HEADER_BYTES, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await file.close();
+    const file = openSync(path, "r");
+    try {
+      const header = Buffer.alloc(HEADER_BYTES);
+      return header.subarray(0, readSync(file, header, 0, HEADER_BYTES, 0));
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return undefined;
   }
 }
 
 /** The kernel knows a program that runs foreign ones (binfmt_misc). */
-async function hasEmulator(): Promise<boolean> {
-  const entries = await readdir("/proc/sys/fs/binfmt_misc").catch(() => []);
-  return entries.some((name) => /qemu|rosetta|fex|box64/i.test(name));
+function hasEmulator(): boolean {
+  try {
+    return readdirSync("/proc/sys/fs/binfmt_misc").some((name) => /qemu|rosetta|fex|box64/i.test(name));
+  } catch {
+    return false;
+  }
 }

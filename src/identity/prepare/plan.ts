@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { type Stats, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { AgentError, checkRegularFile, describeError, isAbsent } from "../../base/index.ts";
 import { PATHS, refusedProvCert } from "../../istio/index.ts";
@@ -76,7 +76,7 @@ export interface IdentityPlan {
 export async function planIdentity(settings: IdentitySettings): Promise<IdentityPlan> {
   const isGke = settings.caProvider === "GkeWorkloadCertificate";
   refuseConflicts(settings);
-  const detected = await detectFiles(settings, isGke);
+  const detected = detectFiles(settings, isGke);
   const isFileMounted = settings.isFileMountedCerts || detected !== undefined;
   const plannedCa = isFileMounted || settings.hasExternalSds ? undefined : await planCa(settings);
   const xds = await planXds(settings, isFileMounted);
@@ -120,9 +120,9 @@ function refuseConflicts(settings: IdentitySettings): void {
   if (refused !== undefined) throw new AgentError("CONFIG_INVALID", refused.message);
 }
 
-async function detectFiles(settings: IdentitySettings, isGke: boolean): Promise<CertificateFiles | undefined> {
+function detectFiles(settings: IdentitySettings, isGke: boolean): CertificateFiles | undefined {
   const files = resolveAll(settings.cwd, isGke ? PATHS.gkeFiles : PATHS.workloadFiles);
-  const areThere = (await Promise.all(Object.values(files).map(exists))).every(Boolean);
+  const areThere = Object.values(files).every(exists);
   if (isGke) {
     if (areThere) return files;
     throw new AgentError(
@@ -187,7 +187,7 @@ async function findXdsRoots(settings: IdentitySettings, isFileMounted: boolean):
   if (xdsRoot === "SYSTEM") return systemRoots(settings);
   if (xdsRoot !== "") return existing("XDS", resolve(cwd, xdsRoot));
   const mounted = resolve(cwd, PATHS.mounted.root);
-  if (await isFile(mounted)) return { kind: "file", path: mounted };
+  if (isFile(mounted)) return { kind: "file", path: mounted };
   if (provCert !== "") return { kind: "file", path: join(resolve(cwd, provCert), "root-cert.pem") };
   // without that key the reference looks for a file without a name and ends; the usual root is a better guess
   if (isFileMounted && metadataFiles.root !== undefined) return existing("XDS", resolve(cwd, metadataFiles.root));
@@ -216,13 +216,22 @@ function provCertFiles({ cwd, provCert }: IdentitySettings): ConnectionPlan["cli
   return provCert === "" ? undefined : provisionedFiles(resolve(cwd, provCert));
 }
 
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
+function exists(path: string): boolean {
+  return lookAt(path) !== undefined;
 }
 
 /** As the reference does: what is not a file does not count. */
-async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() === true; // links are followed
+function isFile(path: string): boolean {
+  return lookAt(path)?.isFile() === true;
+}
+
+/** Behind links; undefined for whatever keeps us from seeing it. */
+function lookAt(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }
 
 /** Why that is no file that can be read. It is read anew for each connection. */
