@@ -1,15 +1,21 @@
-import { type Clock, poll } from "../../base/index.ts";
+import { type Clock, pause, poll } from "../../base/index.ts";
 import type { AdminClient } from "../admin-client.ts";
 
 const LIMIT_MS = 1_000;
-/** Nothing waits until the first epoch is known to be live, and the boot needs the processor. */
-const FIRST_PACE = { firstMs: 50, hurryMs: 1_000, factor: 1.2, mostMs: 1_000 };
+/** No Envoy answers earlier. Nothing waits until the first epoch is known to be live, and the boot needs the processor. */
+const FIRST_MS = 50;
+const FIRST_PACE = { firstMs: FIRST_MS, hurryMs: 1_000, factor: 1.2, mostMs: 1_000 };
 
 /**
  * Resolves with true once that epoch of Envoy serves, with false when `stop` aborts before. During a hot restart two
  * epochs share the admin's address, so the answer must come from the right one.
  */
-export function waitUntilLive(admin: AdminClient, epoch: number, clock: Clock, stop: AbortSignal): Promise<boolean> {
+export async function waitUntilLive(
+  admin: AdminClient,
+  epoch: number,
+  clock: Clock,
+  stop: AbortSignal,
+): Promise<boolean> {
   const look = async (): Promise<boolean> => {
     try {
       if (epoch === 0) await admin.get("/ready", LIMIT_MS, stop);
@@ -18,6 +24,7 @@ export function waitUntilLive(admin: AdminClient, epoch: number, clock: Clock, s
       return false; // Envoy is booting, or waits for its first configuration
     }
   };
+  if (epoch === 0) await pause(FIRST_MS, stop, clock);
   return poll(look, { stop, clock, ...(epoch === 0 ? { pace: FIRST_PACE } : {}) });
 }
 

@@ -30,6 +30,19 @@ test("an Envoy that waits for its control plane is asked often at first, and onc
   expect(await live).toBe(true);
 });
 
+test("a first epoch has no time to answer before its boot, and is not asked in that time", async () => {
+  const { admin, client } = refusingAdmin();
+  const clock = createMovableClock();
+  const stop = new AbortController();
+  const live = waitUntilLive(client, 0, clock, stop.signal);
+  await clock.advance(49);
+  expect(admin.asked).toBe(0);
+  await clock.advance(1);
+  expect(admin.asked).toBe(1);
+  stop.abort();
+  expect(await live).toBe(false);
+});
+
 test("who stops the wait is told at once that it is not live", async () => {
   const { client } = refusingAdmin();
   const stop = new AbortController();
