@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundledPackages } from "./bundled.mjs";
 import { ARCHITECTURE, executableOf, takePlatforms } from "./package-words.mjs";
+import { startOnce } from "./training/start-once.mjs";
 
 const BUN = realpathSync("node_modules/.bin/bun");
 /** `.env` would set our variables, and `bunfig.toml` runs code: neither is ours, whatever folder we are started in. */
@@ -15,6 +16,7 @@ const FLAGS = [
   // as ES modules a start runs only the chunks that it needs; CommonJS cannot be split, and costs 8 ms and 10 MB more
   "--format=esm",
   "--splitting",
+  "--compile-jit-policy=10", // until a start is over: `src/host/tier-up.ts`
   "--minify",
   ...READS_NOTHING,
 ];
@@ -29,14 +31,34 @@ try {
   const original = isForeign ? foreignRuntime(platform.bun, folder) : BUN;
   const target = isForeign ? [`--target=bun-${platform.name.replace("/", "-")}`] : [];
   const runtime = ["--compile-executable-path", deafRuntime(original, join(folder, "bun")), ...target];
-  execFileSync(BUN, ["build", ...FLAGS, ...runtime, `--metafile=${metafile}`, "src/main.ts", "--outfile", file], {
-    stdio: ["ignore", "ignore", "inherit"],
-  });
+  compile([...runtime, ...(await orderOfStart(folder)), `--metafile=${metafile}`], file);
   refuseOtherPackages(bundledPackages(filesIn(JSON.parse(readFileSync(metafile, "utf8")))));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 console.log(`${file}  ${(statSync(file).size / 1e6).toFixed(0)} MB`);
+
+function compile(flags, to) {
+  execFileSync(BUN, ["build", ...FLAGS, ...flags, "src/main.ts", "--outfile", to], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+}
+
+/**
+ * What lays out the bytecode by what a start needs, side by side, which takes less memory. An executable of its own is started
+ * for it, because ours does not listen to the variable; it is one for this machine, whatever is built.
+ */
+async function orderOfStart(folder) {
+  const [trial, order] = ["trial", "order"].map((name) => join(folder, name));
+  try {
+    compile([], trial);
+    await startOnce({ controlPlane: [trial], agent: [trial], env: { BUN_BYTECODE_ORDER_OUT: order } });
+    return [`--bytecode-order=${order}`];
+  } catch (error) {
+    console.warn(`Without the order of a start, which takes less memory: ${error}`);
+    return [];
+  }
+}
 
 /**
  * A copy of Bun's runtime that does not know the variables by which it runs code of others before our first line, opens

@@ -3,6 +3,7 @@ import { describeError } from "./base/index.ts";
 import { printError, runCli } from "./cli/index.ts";
 import {
   calledName,
+  compileAsUsualSoon,
   createStopStages,
   finishOutput,
   type Host,
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
       fail(error);
     });
   }
+  compileAsUsualSoon();
   const env = await takeEnvironment();
   if (process.versions.bun === undefined) await keepCompiledCode(env); // before the command's own files are loaded
   const exitCode = await runCli(process.argv.slice(2), {

@@ -1,12 +1,10 @@
-// Runs `pilotboat proxy` until it is up, ends it, and writes what V8 has compiled: record-start.cjs MAIN.JS FOLDER
+// Runs a command of the bundle, and writes what V8 has compiled when it ends: record-compiled.cjs FOLDER MAIN.JS WORDS...
 const { mkdirSync, writeFileSync } = require("node:fs");
 const { dirname, join, relative } = require("node:path");
 const v8 = require("node:v8");
 const vm = require("node:vm");
 
-const [, , main, folder] = process.argv;
-/** Nothing more was loaded for so long: the agent is up. */
-const QUIET_MS = 1_000;
+const [, , folder, main] = process.argv;
 
 v8.setFlagsFromString = () => undefined; // V8 refuses what was compiled under other flags, and a start has none of ours yet
 
@@ -16,10 +14,8 @@ vm.Script = class extends Script {
   constructor(text, options) {
     super(text, options);
     scripts.set(options.filename, this);
-    quiet.refresh();
   }
 };
-const quiet = setTimeout(() => process.kill(process.pid, "SIGTERM"), QUIET_MS);
 
 process.on("exit", () => {
   for (const [file, script] of scripts) {
@@ -28,5 +24,5 @@ process.on("exit", () => {
     writeFileSync(to, script.createCachedData());
   }
 });
-process.argv.splice(1, process.argv.length, main, "proxy", "sidecar", "--free-ports");
+process.argv.splice(1, 2); // the rest is as without us
 require(main);
