@@ -5,7 +5,6 @@ const v8 = require("node:v8");
 const vm = require("node:vm");
 
 const [, , folder, main] = process.argv;
-
 v8.setFlagsFromString = () => undefined; // V8 refuses what was compiled under other flags, and a start has none of ours yet
 
 const scripts = new Map();

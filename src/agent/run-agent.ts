@@ -58,7 +58,8 @@ async function runAgent(config: AgentConfig, context: AgentContext): Promise<Run
     return undefined;
   });
   if (agent === undefined) return GOOD;
-  keepYoungGenerationSmall(); // not before: what the start loads would be copied again and again
+  // not before: what the start loads would be copied again and again, and V8 would refuse its compiled form
+  agent.ready.then(keepYoungGenerationSmall).catch(() => undefined);
   const end = await agent.ended;
   if (end.kind === "asked") log.info(`Ending: ${end.reason}`);
   const isClosed = await closeWithin(agent, signals.force);

@@ -3,8 +3,8 @@ import { buildSync } from "esbuild";
 import { expect, test } from "vitest";
 
 // Survivors make a young generation grow. In a process of its own, because V8's flags are for the whole process.
-const GROWING_HEAP = `
-  if (process.argv.includes("keep")) ours.keepYoungGenerationSmall();
+const GROWING_HEAP = `(async () => {
+  if (process.argv.includes("keep")) await ours.keepYoungGenerationSmall();
   let kept = [];
   for (let count = 0; count < 1_000_000; count++) {
     kept.push({ count, list: [count] });
@@ -12,7 +12,7 @@ const GROWING_HEAP = `
   }
   const young = require("node:v8").getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
   console.log(young.space_size / 2 ** 20);
-`;
+})()`;
 
 test("the young generation does not grow from the call on, and would without it", () => {
   const { outputFiles } = buildSync({

@@ -58,7 +58,6 @@ describe("until Envoy is spawned, a start with the built files", () => {
       "timers/promises",
       "tty",
       "util",
-      "v8",
       "vm",
     ]);
   });
