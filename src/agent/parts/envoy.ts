@@ -1,11 +1,10 @@
 import type { Lifetime } from "../../base/index.ts";
 import type { AgentConfig } from "../../config/index.ts";
 import type { FoundEnvoy } from "../../envoy/binary/index.ts";
-import type { EnvoyHistory, EnvoyState, SpawnOptions, SupervisedEnvoy } from "../../envoy/supervisor/index.ts";
-import { residentBytes } from "../../host/index.ts";
+import type { SpawnOptions, SupervisedEnvoy } from "../../envoy/supervisor/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import type { Cause, EnvoyPresence, ReadinessCheck, Route } from "../../status/index.ts";
-import { type PlannedPort, tryPorts, warnOfSharedPorts } from "../ports/index.ts";
+import { tryPorts, warnOfSharedPorts } from "../ports/index.ts";
 import { type NextConfiguration, type Reload, type Reloader, watchConfig } from "../reload/index.ts";
 import { type ClaimedFolder, inRunFolder } from "../run-folder/index.ts";
 import {
@@ -20,24 +19,8 @@ import {
   prepareBootstrap,
   spawnEnvoy,
 } from "../start-envoy/index.ts";
+import { askVersionOf, type EnvoyReport, envoyAddresses, reportEnvoy } from "./envoy-report.ts";
 import type { AgentEnd, Part, Serving, Surroundings } from "./part.ts";
-
-/** Its rows of the report. */
-export interface EnvoyReport {
-  readonly envoy: EnvoyState | { readonly kind: "disabled" };
-  /** Of the executable, for example `1.38.3`; absent where it does not tell, or without Envoy. */
-  readonly envoyVersion?: string;
-  /** Physical memory of the Envoy that serves, in bytes; absent where the system does not tell. */
-  readonly envoyResidentBytes?: number;
-  /** Absent without Envoy. */
-  readonly history?: EnvoyHistory;
-  /** Processes of Envoy: after a hot restart the previous one drains for a while. */
-  readonly envoys: number;
-  /** How long those may still drain, at most. */
-  readonly drainLeftSeconds: number;
-  /** Where Envoy's own listeners are, `host:port`; absent without Envoy. */
-  readonly envoyAddresses?: { readonly admin: string; readonly health: string };
-}
 
 export interface EnvoyNeeds extends NextConfiguration {
   readonly node: () => Promise<NodeDescription>;
@@ -220,31 +203,14 @@ export class EnvoyPart implements Part {
   async report(): Promise<EnvoyReport> {
     const envoy = this.#envoy;
     if (envoy === undefined) return { envoy: { kind: "disabled" }, envoys: 0, drainLeftSeconds: 0 };
-    const pid = envoy.pid();
-    const [version, resident] = await Promise.all([
-      this.#askVersion(),
-      pid === undefined ? undefined : residentBytes(pid),
-    ]);
-    return {
-      envoy: envoy.state(),
-      ...(version === undefined ? {} : { envoyVersion: version }),
-      ...(resident === undefined ? {} : { envoyResidentBytes: resident }),
-      history: envoy.history(),
-      envoys: envoy.count(),
-      drainLeftSeconds: Math.ceil(envoy.drainLeftMs() / 1_000),
-      ...(this.#node === undefined ? {} : { envoyAddresses: envoyAddresses(this.#around.config, this.#node) }),
-    };
+    const version = await this.#askVersion();
+    const addresses = this.#node === undefined ? undefined : envoyAddresses(this.#around.config, this.#node);
+    return reportEnvoy(envoy, { version, addresses });
   }
 
   /** The executable tells, once: an Envoy that hangs does not. */
   #askVersion(): Promise<string | undefined> {
-    const ask = async (): Promise<string | undefined> => {
-      const { binary } = this;
-      if (binary === undefined || binary.version !== undefined) return binary?.version;
-      const { askVersion } = await import("../../envoy/binary/index.ts");
-      return askVersion(binary.path, this.#around.context.host.env);
-    };
-    this.#version ??= ask();
+    this.#version ??= askVersionOf(this.binary, this.#around.context.host.env);
     return this.#version;
   }
 
@@ -265,29 +231,4 @@ export class EnvoyPart implements Part {
   async #waitUntilGone(): Promise<void> {
     await this.#envoy?.[Symbol.asyncDispose]();
   }
-}
-
-/** What Envoy is going to listen on. It says of a taken port only "cannot bind", and of some not even that: they are tried before. */
-export function envoyPorts(config: AgentConfig): PlannedPort[] {
-  const { proxy, settings } = config;
-  if (settings.isEnvoyDisabled) return [];
-  const everywhere = settings.isLoopbackOnly ? "on the loopback" : "on every address";
-  const tried = (where: PlannedPort["tried"]) => (hasOwnDocument(config) ? where : undefined);
-  const rows = [
-    [proxy.proxyAdminPort, "Envoy's admin", "proxyAdminPort"],
-    [settings.envoyStatusPort, "Envoy's health", "ENVOY_STATUS_PORT"],
-    [settings.envoyPrometheusPort, "Envoy's metrics", "ENVOY_PROMETHEUS_PORT"],
-    [settings.secureMetricsPort, "Envoy's metrics with TLS", "ENVOY_SECURE_METRICS_PORT"],
-    [settings.secureMergedMetricsPort, "merged metrics with TLS", "ENVOY_SECURE_MERGED_METRICS_PORT"],
-  ] as const;
-  return rows.map(([port, use, from]) => ({
-    ...{ port, use, from },
-    tried: tried(from === "proxyAdminPort" ? "on the loopback" : everywhere),
-  }));
-}
-
-function envoyAddresses({ proxy, settings }: AgentConfig, node: NodeDescription) {
-  const { localhost } = node.family;
-  const at = (port: number): string => `${localhost.includes(":") ? `[${localhost}]` : localhost}:${port}`;
-  return { admin: at(proxy.proxyAdminPort), health: at(settings.envoyStatusPort) };
 }
