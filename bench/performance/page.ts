@@ -135,7 +135,7 @@ function soakSection({ machine, seconds, warmUp, results }: SoakResults): string
     ...head("Over time", machine),
     `${seconds < 120 ? `${seconds} seconds` : `${digits(seconds / 60)} minutes`} of configuration, rotations, scrapes, probes, DNS questions and, but for ${PEER}, reloads of Envoy at`,
     `a steady rate, all at the same time. The slope is that of resident memory after the first ${digits(warmUp * seconds)} s, with its standard`,
-    "error; the delay is that of a tiny request to the status port.",
+    "error; the delay is that of a tiny request to the status port, with the client's own in it.",
     "",
     "![Memory, processor time, handles and delay over time](performance/soak.svg)",
     "",
