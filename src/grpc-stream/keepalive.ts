@@ -8,7 +8,7 @@ export interface Keepalive {
   readonly timeoutMs: number;
 }
 
-/** Pings the other side until the session is gone, and calls `onDead` when a ping stays without an answer. */
+/** Pings the other side until the session is gone, also while it drains, and calls `onDead` when a ping stays without an answer. */
 export function keepAlive(session: Http2Session, { intervalMs, timeoutMs }: Keepalive, onDead: () => void): void {
   if (intervalMs <= 0) return;
   let timer: NodeJS.Timeout | undefined;
@@ -22,7 +22,9 @@ export function keepAlive(session: Http2Session, { intervalMs, timeoutMs }: Keep
   const ping = (): void => {
     if (session.destroyed) return;
     after(timeoutMs, onDead);
-    session.ping(wait); // after a GOAWAY Node sends none, and answers at once: TCP's own keepalive remains
+    // after a GOAWAY Node sends no ping; SETTINGS has to be acknowledged as well: RFC 9113 section 6.5.3
+    if (session.closed) session.settings({}, wait);
+    else session.ping(wait);
   };
   wait();
   session.once("close", () => clearTimeout(timer));

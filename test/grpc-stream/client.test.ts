@@ -176,6 +176,31 @@ describe("servers that do not answer as one should", () => {
     expect(await call.status).toEqual({ code: 14, details: "the server does not answer pings" });
   });
 
+  test("one that stops to answer after it has said GOAWAY", async () => {
+    const goaway = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]); // without an error: stream 1 may go on
+    const address = await startTcp((socket) => {
+      socket.once("data", () => socket.write(Buffer.concat([Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]), goaway])));
+      socket.resume();
+    });
+    const { call } = callTo(address, { keepalive: { intervalMs: 50, timeoutMs: 100 } });
+    expect(await call.connected).toBe(true);
+    expect(await call.status).toEqual({ code: 14, details: "the server does not answer pings" });
+  });
+
+  test("one that answers is kept after its GOAWAY, however long its stream goes on", async () => {
+    let pings = 0;
+    const address = await startH2((stream) => {
+      stream.respond(GRPC, { waitForTrailers: true });
+      stream.session?.goaway(0);
+      stream.session?.on("remoteSettings", () => {
+        if (++pings === 4) trailing(stream, { "grpc-status": "0" });
+      });
+    });
+    const { call } = callTo(address, { keepalive: { intervalMs: 10, timeoutMs: 5_000 } });
+    expect(await call.status).toEqual({ code: 0, details: "" });
+    expect(pings).toBeGreaterThanOrEqual(4);
+  });
+
   test("one that answers pings is kept, however long nothing else comes", async () => {
     const address = await startH2((stream) => stream.respond(GRPC));
     const { call } = callTo(address, { keepalive: { intervalMs: 10, timeoutMs: 5_000 } });
