@@ -33,6 +33,7 @@ export class Contents {
   readonly #types = new Map<string, TypeContents & { readonly resources: Map<string, Place> }>();
   readonly #open = new Map<number, OpenResponse & { readonly resources: Map<string, Place> }>();
   #bytes = 0;
+  #lastResponse = 0;
 
   /** By type URL. */
   get types(): ReadonlyMap<string, TypeContents> {
@@ -49,12 +50,18 @@ export class Contents {
     return this.#bytes;
   }
 
+  /** The highest number of a response that brought something; 0 where none did. */
+  get lastResponse(): number {
+    return this.#lastResponse;
+  }
+
   /** `value` is where the entry's value lies. */
   apply(entry: Entry, value: { readonly at: number; readonly bytes: number }): void {
     if (entry.kind === "resource") {
       const { response, typeUrl, name, sha256, version } = entry;
       const open = this.#open.get(response) ?? { typeUrl, resources: new Map<string, Place>() };
       this.#open.set(response, open);
+      this.#lastResponse = Math.max(this.#lastResponse, response);
       this.#put(open.resources, name, { ...value, sha256, version });
     } else if (entry.kind === "forgotten") {
       this.#removeAll(this.#types.get(entry.typeUrl)?.resources);

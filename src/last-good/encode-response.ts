@@ -1,5 +1,6 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { Variant } from "../proto/ads-variant.ts";
+import { RESOURCE_VERSION } from "../proto/response-entry.ts";
 
 // A discovery response in pieces: what is around the values, which lie on disk. Source: envoy/service/discovery/v3/discovery.proto.
 
@@ -67,7 +68,5 @@ function fieldBytes(length: number): number {
   return 1 + lengthBytes + length;
 }
 
-/** `envoy.service.discovery.v3.Resource.version` */
-const RESOURCE_VERSION = 1;
 const ANY_TYPE_URL = 1;
 const ANY_VALUE = 2;

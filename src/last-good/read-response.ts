@@ -1,6 +1,7 @@
 import { describeError } from "../base/index.ts";
 import { DELTA, type Variant } from "../proto/ads-variant.ts";
-import { bytesOf, readAny, readFields } from "../proto/wire.ts";
+import { readEntry } from "../proto/response-entry.ts";
+import { bytesOf, readAny } from "../proto/wire.ts";
 import { MOST_VALUE_BYTES } from "./entries.ts";
 import { isKept, nameOf, ROUTES, WRAPPER } from "./kept-types.ts";
 import { FieldSplitter } from "./split-fields.ts";
@@ -91,30 +92,6 @@ export class ResponseReader {
 
 /** `envoy.config.route.v3.RouteConfiguration.vhds` */
 const VHDS = 9;
-
-interface ResourceParts {
-  name: string;
-  version: string;
-  any: Uint8Array;
-}
-
-/** Of a whole state, the entry is the `Any` itself. */
-function readEntry(entry: Uint8Array, { anyInResource, nameInResource }: Variant["response"]): ResourceParts {
-  const parts: ResourceParts = { name: "", version: "", any: entry };
-  if (anyInResource === undefined) return parts;
-  parts.any = new Uint8Array();
-  readFields(entry, (field, reader) => {
-    if (field === nameInResource) parts.name = reader.string();
-    else if (field === RESOURCE_VERSION) parts.version = reader.string();
-    else if (field === anyInResource) parts.any = reader.bytes();
-    else return false;
-    return true;
-  });
-  return parts;
-}
-
-/** `envoy.service.discovery.v3.Resource.version` */
-const RESOURCE_VERSION = 1;
 
 const UTF8 = new TextDecoder();
 

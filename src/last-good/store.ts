@@ -1,8 +1,9 @@
 import { describeError, type Logger, writeHint } from "../base/index.ts";
 import { Contents, type Place, type TypeContents } from "./contents.ts";
-import { type Entry, encodeEntry, FORMAT } from "./entries.ts";
+import { type Entry, encodeEntry } from "./entries.ts";
 import { hashOf } from "./hash.ts";
-import { LogFolder, type ReadableLog, readLog, type WritableLog } from "./log-file.ts";
+import { LogFolder, type ReadableLog, type WritableLog } from "./log-file.ts";
+import { readContents } from "./read-contents.ts";
 import { readPlaces } from "./read-places.ts";
 import { writeAnew } from "./rewrite.ts";
 import type { Turns } from "./turns.ts";
@@ -66,15 +67,14 @@ export class Store {
   async load(): Promise<void> {
     if (this.#isLoaded) return;
     this.#isLoaded = true;
+    const { folder, name, owner, turns, log } = this.#options;
     try {
-      this.#readable = await this.#folder.open(this.#options.name);
-      if (this.#readable !== undefined) await this.#readEntries(this.#readable);
+      this.#readable = await this.#folder.open(name);
+      if (this.#readable !== undefined) await readContents(this.#readable, this.#contents, owner, turns);
     } catch (error) {
-      this.#options.log.warn("Cannot use the whole last-good configuration", {
-        folder: this.#options.folder,
-        error: describeError(error),
-      });
+      log.warn("Cannot use the whole last-good configuration", { folder, error: describeError(error) });
     }
+    this.#lastResponse = this.#contents.lastResponse;
   }
 
   type(typeUrl: string): TypeContents | undefined {
@@ -191,22 +191,6 @@ export class Store {
   #isNews(response: number, typeUrl: string, { version, removed }: Acceptance): boolean {
     const known = this.type(typeUrl);
     return known?.version !== version || removed.length > 0 || this.#contents.open.has(response);
-  }
-
-  async #readEntries(log: ReadableLog): Promise<void> {
-    let isFirst = true;
-    for await (const { entry, at, valueAt, valueBytes } of readLog(log, this.#options.turns)) {
-      if (isFirst) this.#judge(entry);
-      isFirst = false;
-      if (entry.kind === "resource") this.#lastResponse = Math.max(this.#lastResponse, entry.response);
-      this.#contents.apply(entry, { at: at + valueAt, bytes: valueBytes });
-    }
-  }
-
-  #judge(entry: Entry): void {
-    if (entry.kind !== "head") throw new Error("the file is no log of configuration");
-    if (entry.format !== FORMAT) throw new Error(`its format is ${entry.format}, wanted ${FORMAT}`);
-    if (entry.owner !== this.#options.owner) throw new Error(`it belongs to ${entry.owner}`);
   }
 
   async #append(entry: Entry, value: Uint8Array = new Uint8Array()): Promise<void> {

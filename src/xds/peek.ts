@@ -1,5 +1,6 @@
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { bytesOf, type RawAny, readAny, readFields, textOf } from "../proto/wire.ts";
+import { anyOfEntry, readEntry } from "../proto/response-entry.ts";
+import { type RawAny, readAny, readFields, textOf } from "../proto/wire.ts";
 import type { Variant } from "./variant.ts";
 
 /** What the relay needs to know of a request from Envoy. Missing fields are empty, as in proto3. */
@@ -72,7 +73,7 @@ export function peekContents({ response }: Variant, message: Uint8Array): Respon
     else {
       count++;
       if (nameInResource === undefined) return false;
-      names.push(textOf(reader.bytes(), nameInResource));
+      names.push(readEntry(reader.bytes(), response).name);
     }
     return true;
   });
@@ -126,8 +127,7 @@ export function firstResource(variant: Variant, message: Uint8Array): RawAny | u
     return true;
   });
   if (first === undefined) return undefined;
-  const { anyInResource } = variant.response;
-  return readAny(anyInResource === undefined ? first : bytesOf(first, anyInResource));
+  return readAny(anyOfEntry(first, variant.response));
 }
 
 export interface RequestDraft {
