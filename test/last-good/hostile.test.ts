@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { chmod, chown, mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { type Clock, systemClock } from "../../src/base/index.ts";
 import { DELTA, SOTW } from "../../src/proto/ads-variant.ts";
 import { CLUSTER, ENDPOINTS, encodeAsk, LISTENER, makeFolder, type Resource, servedOf, startRun } from "./rig.ts";
 
@@ -130,30 +131,74 @@ test("what a full disk has no room for leaves nothing to be served, and the next
   skip,
 }) => {
   await using folder = await makeFolder();
-  await mkdir(folder.path, { mode: 0o700 });
+  await using _disk = (await mountDisk(folder.path)) ?? skip(NO_MOUNT);
+  await using run = startRun(folder.path, SOTW);
+  const stream = run.open();
+  stream.boot([["a", "1"]]);
+  stream.take(CLUSTER, [["a", Buffer.alloc(600 * 1_024, "x")]]);
+  stream.take(CLUSTER, [["a", Buffer.alloc(600 * 1_024, "y")]]);
+  await stream.followed.standIn();
+  expect(run.lines.filter((line) => line.includes("ENOSPC"))).toHaveLength(1);
+  expect(run.lines.join()).toContain("Free space on that file system");
+  expect(await servedOf(folder.path, SOTW)).toBeUndefined();
+  stream.take(LISTENER, [["l", "2"]]);
+  await stream.followed.standIn();
+  expect(await servedOf(folder.path, SOTW)).toBeUndefined();
+  run.open().boot([["a", "fits"]]);
+  await run[Symbol.asyncDispose]();
+  expect(await servedOf(folder.path, SOTW)).toEqual({ a: "fits" });
+});
+
+test("a disk that has become read-only still serves; what cannot be kept is said once, and is kept again later", async ({
+  skip,
+}) => {
+  await using folder = await makeFolder();
+  await using disk = (await mountDisk(folder.path)) ?? skip(NO_MOUNT);
+  await writeLog(folder.path);
+  disk.remount("ro");
+  expect(await servedOf(folder.path, SOTW)).toEqual({ a: "3" });
+  await using run = startRun(folder.path, SOTW);
+  run.open().boot([["a", "4"]]);
+  run.open().boot([["a", "5"]]);
+  expect(await run.open().followed.standIn()).toBeUndefined();
+  expect(run.lines.filter((line) => line.includes("EROFS"))).toHaveLength(1);
+  disk.remount("rw");
+  run.open().boot([["a", "6"]]);
+  await run[Symbol.asyncDispose]();
+  expect(await servedOf(folder.path, SOTW)).toEqual({ a: "6" });
+});
+
+const NO_MOUNT = "mounting a small disk needs a right that we do not have";
+
+/** Half a megabyte; undefined where that is not permitted. */
+async function mountDisk(path: string): Promise<({ remount(mode: "ro" | "rw"): void } & AsyncDisposable) | undefined> {
+  await mkdir(path, { mode: 0o700 });
   try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k,mode=0700", "tmpfs", folder.path], { stdio: "ignore" });
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k,mode=0700", "tmpfs", path], { stdio: "ignore" });
   } catch {
-    skip("mounting a small disk needs a right that we do not have");
+    return undefined;
   }
-  try {
-    await using run = startRun(folder.path, SOTW);
-    const stream = run.open();
-    stream.boot([["a", "1"]]);
-    stream.take(CLUSTER, [["a", Buffer.alloc(600 * 1_024, "x")]]);
-    stream.take(CLUSTER, [["a", Buffer.alloc(600 * 1_024, "y")]]);
-    await stream.followed.standIn();
-    expect(run.lines.filter((line) => line.includes("ENOSPC"))).toHaveLength(1);
-    expect(run.lines.join()).toContain("Free space on that file system");
-    expect(await servedOf(folder.path, SOTW)).toBeUndefined();
-    stream.take(LISTENER, [["l", "2"]]);
-    await stream.followed.standIn();
-    expect(await servedOf(folder.path, SOTW)).toBeUndefined();
-    run.open().boot([["a", "fits"]]);
+  return {
+    remount: (mode) => void execFileSync("mount", ["-o", `remount,${mode}`, path]),
+    [Symbol.asyncDispose]: async () => void execFileSync("umount", ["--lazy", path]),
+  };
+}
+
+test("whatever the clock says now, and said then, the last state is served, and the log stays", async () => {
+  const YEAR_MS = 365 * 24 * 3_600_000;
+  const at = (ms: number): Clock => ({ ...systemClock, now: () => ms });
+  await using folder = await makeFolder();
+  for (const ms of [Date.now() + 10 * YEAR_MS, 0, Date.now()]) {
+    await using run = startRun(folder.path, SOTW, undefined, at(ms));
+    run.open().boot([["a", `accepted at ${ms}`]]);
     await run[Symbol.asyncDispose]();
-    expect(await servedOf(folder.path, SOTW)).toEqual({ a: "fits" });
-  } finally {
-    execFileSync("umount", [folder.path]);
+    await using next = startRun(folder.path, SOTW);
+    expect((await next.open().followed.standIn())?.acceptedMs).toBe(ms);
+    expect(await servedOf(folder.path, SOTW)).toEqual({ a: `accepted at ${ms}` });
+    for (const seconds of [1, Date.now() / 1_000 + YEAR_MS]) {
+      await utimes(await logIn(folder.path), seconds, seconds);
+      expect(await servedOf(folder.path, SOTW)).toEqual({ a: `accepted at ${ms}` });
+    }
   }
 });
 

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { createLogger, createMetrics } from "../../src/base/index.ts";
+import { createLogger, createMetrics, systemClock } from "../../src/base/index.ts";
 import { type LastGood, type Owner, openLastGood } from "../../src/last-good/index.ts";
 import type { Answers, LastGoodStream } from "../../src/last-good/open-last-good.ts";
 import type { Variant } from "../../src/proto/ads-variant.ts";
@@ -137,11 +137,11 @@ function encodeResponse(
   );
 }
 
-export function startRun(folder: string, variant: Variant, mostBytes = 64 * 2 ** 20): Run {
+export function startRun(folder: string, variant: Variant, mostBytes = 64 * 2 ** 20, clock = systemClock): Run {
   const lines: string[] = [];
   const log = createLogger({ write: (line) => void lines.push(line) });
   const lastGood = openLastGood({
-    ...{ folder, owner: OWNER, mostBytes, log, metrics: createMetrics("") },
+    ...{ folder, owner: OWNER, mostBytes, log, metrics: createMetrics(""), clock },
   });
   return {
     lines,
