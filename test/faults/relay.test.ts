@@ -1,12 +1,18 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { FieldValue } from "../../src/proto/wire.ts";
 import { DELTA, SOTW, type Variant } from "../../src/xds/variant.ts";
 import { framed } from "../grpc-stream/framed.ts";
 import { type RunningCommand, run, runtimes } from "../support/pilotboat.ts";
-import { arrivedAs, connectEnvoy, type Source, type SourceStream, startSource } from "../support/raw-ads.ts";
+import {
+  arrivedAs,
+  connectEnvoy,
+  type EnvoyConnection,
+  type Source,
+  type SourceStream,
+  startSource,
+} from "../support/raw-ads.ts";
 import { createSandbox, type Sandbox } from "../support/sandbox.ts";
 import { createTestCa } from "../support/test-ca.ts";
 import { any, message } from "../support/wire-messages.ts";
@@ -61,9 +67,11 @@ describe.each(runtimes())("the relay on $name", (runtime) => {
     const number = source.streams.length;
     const envoy = connection.open(variant);
     void envoy.send(first);
-    const plane = await source.stream(number);
-    await until(() => plane.requests.length > 0);
-    return { envoy, plane };
+    const { sha256 } = arrivedAs(first);
+    const isIts = ({ requests }: SourceStream): boolean => requests[0]?.sha256 === sha256;
+    const find = (): SourceStream | undefined => source.streams.slice(number).find(isIts);
+    await until(() => find() !== undefined);
+    return { envoy, plane: find() as SourceStream };
   }
 
   /** Opens streams, fifty on one connection, and resets them when the control plane has seen the first. */
@@ -83,7 +91,8 @@ describe.each(runtimes())("the relay on $name", (runtime) => {
   /** A stream on a connection of its own carries a message both ways. */
   async function expectServing(): Promise<void> {
     using connection = connectEnvoy(socketPath);
-    const { envoy, plane } = await openStream(connection);
+    const first = request(SOTW, [3, `endpoints ${source.streams.length}`]); // streams of others may still arrive
+    const { envoy, plane } = await openStream(connection, SOTW, first);
     const large = response(SOTW, 200_000);
     await plane.send(large);
     await expect.poll(() => envoy.responses).toMatchObject([arrivedAs(large)]);
@@ -110,7 +119,7 @@ describe.each(runtimes())("the relay on $name", (runtime) => {
     let left = 0;
     const nonces = Array.from({ length: 1_000 }, (_, at) => at);
     for (const at of nonces) void plane.send(response(SOTW, 66_000, { nonce: `${at}` })).then(() => left++);
-    await untilStill(() => left);
+    await untilStill(() => left, connection, plane);
     expect(left).toBeLessThan(100);
     envoy.stream.resume();
     await expect.poll(() => envoy.responses.length).toBe(1_000);
@@ -143,7 +152,7 @@ describe.each(runtimes())("the relay on $name", (runtime) => {
     const sizes = [1_000, 300_000, 10, 2 * MIB, 70_000];
     for (const size of sizes) void plane.send(response(SOTW, size));
     plane.end(16, "token expired");
-    await sleep(300); // so that the word can overtake if anything lets it
+    await untilStill(() => envoy.responses.length, connection, plane); // so that the word can overtake if anything lets it
     envoy.stream.resume();
     expect(await envoy.ended).toEqual({ code: 16, details: "token expired" });
     expect(envoy.responses.length).toBe(sizes.length);
@@ -155,7 +164,7 @@ describe.each(runtimes())("the relay on $name", (runtime) => {
     envoy.stream.pause();
     void plane.send(response(SOTW, 10 * MIB));
     void envoy.send(Buffer.alloc(10 * MIB));
-    await sleep(50);
+    await until(() => envoy.stream.readableLength > 0);
     connection[Symbol.dispose]();
     await expect.poll(() => plane.isClosed).toBe(true);
     await expectServing();
@@ -280,7 +289,6 @@ describe.each(runtimes())("the relay on $name", (runtime) => {
     }
     if (connection.session.destroyed) connection = connectEnvoy(socketPath);
     connection[Symbol.dispose]();
-    await untilStill(() => source.streams.length);
     await expectServing();
   });
 
@@ -298,7 +306,7 @@ describe.each(runtimes())("the relay on $name", (runtime) => {
     const { plane } = await openStream(connection);
     let left = 0;
     for (let at = 0; at < 50; at++) void plane.send(response(SOTW, MIB)).then(() => left++);
-    await untilStill(() => left);
+    await untilStill(() => left, connection, plane);
     expect(left).toBeLessThan(10);
     const startMs = Date.now();
     agent.kill("SIGTERM");
@@ -366,12 +374,13 @@ async function tryConnect(path: string): Promise<boolean> {
   });
 }
 
-/** Until a number has not changed for a moment. */
-async function untilStill(read: () => number): Promise<void> {
+/** Until a number has not changed while the agent has answered both its neighbours several times, and so has moved what it can. */
+async function untilStill(read: () => number, envoy: EnvoyConnection, plane: SourceStream): Promise<void> {
+  const sessions = [envoy.session, plane.stream.session];
   for (let [before, same] = [-1, 0]; same < 5; ) {
     same = read() === before ? same + 1 : 0;
     before = read();
-    await sleep(100);
+    await Promise.all(sessions.map((session) => new Promise((resolve) => session?.ping(resolve))));
   }
 }
 
