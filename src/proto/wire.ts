@@ -39,6 +39,42 @@ export function readFields(bytes: Uint8Array, take: TakeField, takeNumber: TakeF
   }
 }
 
+/**
+ * The place of each length-delimited field between two others, for lists that are too long for a reader of each entry; `end`
+ * is where the next field begins. Throws on bytes that are not protobuf, and on groups, which proto3 does not have.
+ */
+export function eachField(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  take: (field: number, start: number, end: number) => void,
+): void {
+  let at = from;
+  const varint = (): number => {
+    let value = 0;
+    for (let scale = 1; at < to; scale *= 128) {
+      const byte = bytes[at++] as number;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+    }
+    throw new Error("the bytes end within a field");
+  };
+  while (at < to) {
+    const tag = varint();
+    const wireType = tag % 8;
+    if (wireType === WireType.LengthDelimited) {
+      const length = varint();
+      const start = at;
+      at += length;
+      if (at <= to) take((tag - wireType) / 8, start, at);
+    } else if (wireType === WireType.Varint) varint();
+    else if (wireType === WireType.Bit64) at += 8;
+    else if (wireType === WireType.Bit32) at += 4;
+    else throw new Error(`wire type ${wireType} is none of proto3`);
+    if (at > to) throw new Error("the bytes end within a field");
+  }
+}
+
 /** The last length-delimited field of a number, which counts in protobuf; undefined when there is none. */
 export function fieldOf(message: Uint8Array, wanted: number): Uint8Array | undefined {
   let found: Uint8Array | undefined;
