@@ -20,8 +20,8 @@ import { appProbers, type SteadyLoad, startSteadyLoad } from "./support/steady-l
 // plane of its own.
 
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 600);
-/** Before this share of the time is over, heaps still find their size. */
-const WARM_UP = 0.25;
+/** Before this share of the time is over, heaps still find their size: on Node for five minutes. */
+const WARM_UP = 0.5;
 /** A point of the plot and of the regression: long enough that neighbours say little about each other. */
 const POINT_SECONDS = Math.max(2, Math.round(SECONDS / 120));
 /** Rotations come at half of it. */
