@@ -64,14 +64,7 @@ export async function startRig(
     controlPlane,
     folder,
     write,
-    sign(csr, token, ttlSeconds = 60, metadata = undefined) {
-      return new Promise((resolve, reject) => {
-        const request = { csr, validityDuration: BigInt(ttlSeconds), metadata };
-        const done = (error: Error | null, response?: { certChain: string[] }): void =>
-          error === null ? resolve(response?.certChain ?? []) : reject(error);
-        methodOf(client, "createCertificate")(request, bearer(token), done);
-      });
-    },
+    sign: (csr, token, ttlSeconds, metadata) => signBy(client, csr, token, { ttlSeconds, metadata }),
     delta: (token, from = client) => streamOf(methodOf(from, "deltaAggregatedResources")(bearer(token))),
     sotw: (token) => streamOf(methodOf(client, "streamAggregatedResources")(bearer(token))),
     async [Symbol.asyncDispose]() {
@@ -80,6 +73,21 @@ export async function startRig(
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The chain of a certificate, or the status of a refusal. */
+export function signBy(
+  client: Client,
+  csr: string,
+  token: string | undefined,
+  { ttlSeconds = 60, metadata }: { ttlSeconds?: number | undefined; metadata?: object | undefined } = {},
+): Promise<readonly string[]> {
+  return new Promise((resolve, reject) => {
+    const request = { csr, validityDuration: BigInt(ttlSeconds), metadata };
+    const done = (error: Error | null, response?: { certChain: string[] }): void =>
+      error === null ? resolve(response?.certChain ?? []) : reject(error);
+    methodOf(client, "createCertificate")(request, bearer(token), done);
+  });
 }
 
 /** A delta stream of that client, by default without a token. */
