@@ -52,10 +52,10 @@ describe.runIf(hasCluster())("a restart of istiod", { timeout: 180_000 }, () => 
   );
 
   test.each(runtimes())(
-    "meanwhile Envoys that are killed come back with what they had, marked as stale until istiod is back, on $name",
+    "meanwhile Envoys that are killed, or replaced by a reload, come back with what they had, marked as stale until istiod is back, on $name",
     async (runtime) => {
       await using cluster = await own.enter();
-      const env = { PILOTBOAT_LAST_GOOD: "true", PILOTBOAT_RESTART: "on-failure" };
+      const env = { PILOTBOAT_LAST_GOOD: "true", PILOTBOAT_RESTART: "on-failure", PILOTBOAT_HOT_RESTART: "true" };
       await using mesh = await startWebAndClient(runtime, cluster, { env });
       const pids = await Promise.all(mesh.both.map(envoyPid));
 
@@ -69,6 +69,8 @@ describe.runIf(hasCluster())("a restart of istiod", { timeout: 180_000 }, () => 
         expect(await servedLastGood(proxy)).toBe("1");
       }
       await expect.poll(async () => Object.keys(await mesh.headers()).length).toBeGreaterThan(0);
+      for (const proxy of mesh.both) expect(await mesh.reload(proxy)).toMatchObject({ outcome: "replaced" });
+      expect(Object.keys(await mesh.headers()).length).toBeGreaterThan(0);
 
       await own.istiod.start();
       for (const proxy of mesh.both) await proxy.command.waitFor(/Envoy's configuration is up to date again/);
