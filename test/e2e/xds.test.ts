@@ -8,6 +8,7 @@ import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-j
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ControlPlane, writeCredentials } from "../../src/control-plane/index.ts";
 import { EC_KEY, makeCsr, type Rig, startRig } from "../control-plane/rig.ts";
+import { startConnectProxy } from "../support/connect-proxy.ts";
 import { run, runtimes, start } from "../support/pilotboat.ts";
 import { freePorts } from "../support/ports.ts";
 import { createSandbox } from "../support/sandbox.ts";
@@ -119,6 +120,15 @@ describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtim
     await writeFile(join(folder, "foreign.yaml"), JSON.stringify(foreign));
     const refused = await xds("get", "-f", "foreign.yaml", ...server());
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/PERMISSION_DENIED.*\[REQUEST_FAILED\]/)]);
+  });
+
+  test("get reaches a server that only the proxy of HTTPS_PROXY knows", async () => {
+    const address = "istiod.istio-system.svc:15012";
+    await using proxy = await startConnectProxy({ [address]: plane.port });
+    const words = ["xds", "get", "cds", "-a", address, "--root-cert", ROOT, "--token", TOKEN];
+    const got = await run(runtime, words, { cwd: folder, env: { HTTPS_PROXY: `http://${proxy.address}` } });
+    expect([got.stderr, got.stdout.includes("CDS   web"), got.code]).toEqual(["", true, 0]);
+    expect(proxy.asked.map(({ target }) => target)).toEqual([address]);
   });
 
   test("a client certificate proves who calls as well as a token does; half of one is refused", async () => {
