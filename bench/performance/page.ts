@@ -93,9 +93,10 @@ function startSection({ machine, runs, units, results, floors }: StartResults): 
       cell(middleOf(one.seen[measure]), one === peer ? Number.NaN : middleOf(peer?.seen[measure])),
     ),
   ]);
+  const own = results.filter((one) => Object.keys(one.steps).length > 0); // pilot-agent notes none
   const noted = [...steps].map((step) => [
     `${step}, ms`,
-    ...results.map((one) => cell(middleOf(one.steps[step]), Number.NaN)),
+    ...own.map((one) => cell(middleOf(one.steps[step]), Number.NaN)),
   ]);
   return [
     ...head("Start and stop", `${machine}; p50 of ${runs} runs`),
@@ -107,7 +108,7 @@ function startSection({ machine, runs, units, results, floors }: StartResults): 
     "",
     "The steps that the product itself notes:",
     "",
-    ...table(["", ...names], noted),
+    ...table(["", ...own.map(({ name }) => name)], noted),
   ];
 }
 
