@@ -45,8 +45,8 @@ function compile(flags, to) {
 }
 
 /**
- * What lays out the bytecode by what a start needs, side by side, which takes less memory. An executable of its own is started
- * for it, because ours does not listen to the variable; it is one for this machine, whatever is built.
+ * The flag that puts the bytecode of a start side by side, which saves memory; none when that start fails. A trial executable
+ * for this machine records it: the released one ignores Bun's variables (`deafRuntime`).
  */
 async function orderOfStart(folder) {
   const [trial, order] = ["trial", "order"].map((name) => join(folder, name));

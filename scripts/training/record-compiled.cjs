@@ -23,5 +23,5 @@ process.on("exit", () => {
     writeFileSync(to, script.createCachedData());
   }
 });
-process.argv.splice(1, 2); // the rest is as without us
+process.argv.splice(1, 2); // the program sees the words that it would have without this file
 require(main);

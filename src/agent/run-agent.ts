@@ -59,7 +59,7 @@ async function runAgent(config: AgentConfig, context: AgentContext): Promise<Run
   });
   if (agent === undefined) return GOOD;
   // not before: what the start loads would be copied again and again, and V8 would refuse its compiled form
-  agent.ready.then(keepYoungGenerationSmall).catch(() => undefined);
+  agent.ready.then(keepYoungGenerationSmall).catch(() => undefined); // `ended` reports an agent that ends before
   const end = await agent.ended;
   if (end.kind === "asked") log.info(`Ending: ${end.reason}`);
   const isClosed = await closeWithin(agent, signals.force);

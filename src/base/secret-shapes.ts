@@ -1,8 +1,8 @@
 import { HIDDEN } from "./secret.ts";
 
 /**
- * Text without what has the form of a secret, whatever its name. Certificates, digests, UIDs and names stay, and where
- * `isPublic` long random words, too.
+ * Text without what has the form of a secret, whatever its name. Certificates, digests, UIDs and names stay. `isPublic` is
+ * asked only when the text has a long word; true keeps long random words.
  */
 export function hideShapes(text: string, isPublic: () => boolean = () => false): string {
   const rest = hideKnownShapes(text);
@@ -50,7 +50,7 @@ const URL = "(?:\\b[a-z][a-z0-9+.-]{0,20}:)?\\/\\/";
 interface Shape {
   readonly pattern: RegExp;
   readonly shown: string;
-  /** Every text that has the shape contains this, in capitals or not. */
+  /** Matches in every text that has the shape, whatever the case. */
   readonly sign: string;
 }
 

@@ -39,7 +39,10 @@ export interface ClientStream {
   close(): void;
 }
 
-/** Istio's own. Each time that half of it is used up it is opened again, by a write through TLS. */
+/**
+ * As Istio's agent has it: istio/istio pilot/pkg/grpc/grpc.go (defaultInitialConnWindowSize). The window is opened again
+ * whenever half of it is used, which costs a write through TLS.
+ */
 const WINDOW_BYTES = 1_024 * 1_024;
 
 /** Opens a streaming call. Returns at once. */
@@ -150,7 +153,8 @@ class Call implements ClientStream {
     session.once("close", () =>
       lost(last.isUp ? "Connection dropped" : "the server closed the connection before HTTP/2 was set up"),
     );
-    if (keepalive !== undefined) keepAlive(session, keepalive, () => lost("the server does not answer pings"));
+    if (keepalive !== undefined)
+      keepAlive(session, keepalive, () => lost("the server does not answer keepalive probes"));
     this.#call(session, last);
   }
 

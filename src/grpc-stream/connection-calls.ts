@@ -9,7 +9,7 @@ const FIRST_CALL_MS = 10_000;
  * has taken over.
  */
 export class ConnectionCalls implements Disposable {
-  /** Who has made no call yet. */
+  /** Connections without a call so far, each with the timer that cuts it. */
   readonly #silent = new Map<Socket, NodeJS.Timeout>();
   readonly #open = new WeakMap<Socket, number>();
 
@@ -30,7 +30,10 @@ export class ConnectionCalls implements Disposable {
     this.#count(connection, -1);
   }
 
-  /** As `BoundSocket.handOver` asks: who calls stays, who has called before may go, who never did goes first. */
+  /**
+   * For `BoundSocket.handOver`: 0 for a connection with an open call, which stays; 1 when all its calls are over, 2 when it
+   * made none. The highest is closed first.
+   */
   spare(connection: Socket): 0 | 1 | 2 {
     if (this.#silent.has(connection)) return 2;
     return this.#open.get(connection) ? 0 : 1;

@@ -34,30 +34,31 @@ export function serveGrpcStreams(options: GrpcStreamServerOptions): Disposable {
     maxSessionMemory: UNLIMITED, // what a stream may hold is the business of its method
   });
   let isOver = false;
-  let take: (session: ServerHttp2Session) => void = () => undefined;
+  /** For the connection that is being handed to the server, which makes its session before `emit` returns. */
+  let takeSession: (session: ServerHttp2Session) => void = () => undefined;
   server.on("session", (session) => {
     sessions.add(session);
     session.on("error", () => session.destroy());
     session.once("close", () => sessions.delete(session));
     if (keepalive !== undefined) keepAlive(session, keepalive, () => session.destroy());
-    take(session);
+    takeSession(session);
   });
   server.on("sessionError", () => undefined); // a client that does not speak HTTP/2 is no event
-  const meet = (connection: Socket, secured: Socket): void => {
+  const serveConnection = (connection: Socket, secured: Socket): void => {
     if (isOver) return void secured.destroy();
-    take = (session) =>
+    takeSession = (session) =>
       serveCalls(session, secured, options, (call) => {
         calls.begin(connection);
         void call.closed.then(() => calls.end(connection));
       });
-    server.emit("connection", secured); // which makes its session at once
+    server.emit("connection", secured);
   };
   socket.handOver(
     (connection) => {
       if (isOver) return void connection.destroy();
       calls.arrive(connection);
-      if (secure === undefined) meet(connection, connection);
-      else secure(connection, (secured) => meet(connection, secured));
+      if (secure === undefined) serveConnection(connection, connection);
+      else secure(connection, (secured) => serveConnection(connection, secured));
     },
     (connection) => calls.spare(connection),
   );

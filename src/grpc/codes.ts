@@ -1,9 +1,6 @@
 import { describeError } from "../base/index.ts";
 
-/**
- * gRPC's status codes. A table of our own, because this file is loaded before Envoy is spawned and gRPC is not.
- * Source: grpc/grpc doc/statuscodes.md.
- */
+/** gRPC's status codes. Source: grpc/grpc doc/statuscodes.md. */
 export const Code = {
   OK: 0,
   CANCELLED: 1,

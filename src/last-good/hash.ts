@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Turns } from "./turns.ts";
 
-/** What is hashed at once, in a fraction of a millisecond. */
+/** Hashed at once; takes a fraction of a millisecond. */
 const PIECE_BYTES = 256 * 1_024;
 const HASH_BYTES = 16;
 

@@ -12,7 +12,7 @@ export interface ResponseSink {
   end(): void;
 }
 
-/** So much is read at once, in a fraction of a millisecond. */
+/** Read at once; takes a fraction of a millisecond. */
 const SLICE_BYTES = 64 * 1_024;
 
 /** A response on its way from the control plane to Envoy: goes to the store while it passes, and counts there once Envoy accepts it. */

@@ -23,7 +23,7 @@ export async function holdsPrivateKey(resource: Uint8Array, turns: Turns): Promi
   return false;
 }
 
-/** What is searched at once, in a fraction of a millisecond. */
+/** Searched at once; takes a fraction of a millisecond. */
 const WINDOW_BYTES = 128 * 1_024;
 /** More than the longest of what is searched for, which a window's end may cut. */
 const LONGEST_WORD = 64;
@@ -41,8 +41,9 @@ function base64Inside(text: string): string {
   return Buffer.from(text.slice(0, text.length - (text.length % 3))).toString("base64");
 }
 
-/** The field names of a TLS context in JSON or in a `TypedStruct`: a key that is written out, in a list of certificates or of ticket keys. */
+/** A value written out in a TLS context in JSON or in a `TypedStruct`. */
 const INLINE = ["inline_bytes", "inlineBytes", "inline_string", "inlineString"];
+/** The fields of such a context that hold keys. */
 const HOLDERS = ["tls_certificates", "tlsCertificates", "session_ticket_keys", "sessionTicketKeys"];
 
 interface Socket {

@@ -18,7 +18,7 @@ export interface Request {
   readonly initial: ReadonlyMap<string, string>;
 }
 
-/** So much is read at once, in a fraction of a millisecond: a new delta stream may tell thousands of versions. */
+/** Read at once; takes a fraction of a millisecond: the first request of a delta stream may have thousands of versions. */
 const SLICE_BYTES = 16 * 1_024;
 
 /** Rejects on bytes that are not protobuf. */

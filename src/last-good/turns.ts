@@ -1,7 +1,7 @@
-/** So much of the event loop's time is taken at once; the agent's aim is 5 ms for all that it does. */
+/** Longest time on the event loop without a break; the agent's aim is 5 ms in all. */
 const MOST_TURN_MS = 2;
 
-/** Shares the event loop: work that goes on for long asks now and then, and lets others go first. */
+/** Lets long work share the event loop: it checks `isOver` between its steps, and awaits `next()` when that is true. */
 export class Turns {
   #sinceMs = performance.now();
 

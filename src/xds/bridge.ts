@@ -1,5 +1,5 @@
 import { type Clock, describeError, type Logger, type Metrics, oneLine } from "../base/index.ts";
-import { Code, isStatus, type StreamStatus } from "../grpc/index.ts";
+import { type StreamStatus, statusOf } from "../grpc/index.ts";
 import { type Keepalive, type MessageHandler, type ServerStream, TooLong } from "../grpc-stream/index.ts";
 import { hideSecretsInText } from "../istio/index.ts";
 import type { Announcements } from "./announcements.ts";
@@ -126,8 +126,7 @@ class Bridge {
       this.#readRequests();
       return await endByUpstream(await call.status, upstream);
     } catch (error) {
-      const status = isStatus(error) ? error : { code: Code.INTERNAL, details: describeError(error) };
-      return endByUpstream(status, upstream);
+      return endByUpstream(statusOf(error), upstream);
     }
   }
 

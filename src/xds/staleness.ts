@@ -31,7 +31,7 @@ export class Staleness {
     return this.#stale;
   }
 
-  /** Aborts when the control plane has answered: nobody has to stand in for it any longer. Ask for it after `begin`. */
+  /** Aborts when the control plane has answered: stand-ins end. Ask for it after `begin`. */
   get over(): AbortSignal {
     return this.#over.signal;
   }

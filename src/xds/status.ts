@@ -3,7 +3,7 @@ import { codeName, type StreamStatus } from "../grpc/index.ts";
 /** How much noise an end deserves. Source: istio/istio pilot/pkg/grpc (GRPCErrorType). */
 export type EndClass = "graceful" | "expected" | "unexpected";
 
-/** Texts of UNAVAILABLE that a peer's ordinary departure produces, in the words of grpc-go and of grpc-js. */
+/** Texts of UNAVAILABLE that a peer's ordinary departure produces, in the words of grpc-go and of `grpc-stream`. */
 const ORDINARY_DEPARTURES = [
   "client disconnected",
   "error reading from server: EOF",

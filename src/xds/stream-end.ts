@@ -1,5 +1,5 @@
-import { describeError, type Logger, type Metrics } from "../base/index.ts";
-import { Code, isStatus, plainReason, type StreamStatus } from "../grpc/index.ts";
+import type { Logger, Metrics } from "../base/index.ts";
+import { Code, plainReason, type StreamStatus, statusOf } from "../grpc/index.ts";
 import { whenCut } from "./live-streams.ts";
 import { ENVOY_TERMINATIONS, ISTIOD_FAILURES, ISTIOD_TERMINATIONS } from "./metrics.ts";
 import { classifyEnd } from "./status.ts";
@@ -26,8 +26,8 @@ export async function peerGone(read: Promise<void>, broken: Promise<void>): Prom
 const PEER_DONE: StreamEnd = { by: "peer", status: { code: Code.OK, details: "" } };
 
 function endByPeer(error: unknown): StreamEnd {
-  const status = isStatus(error) ? error : { code: Code.INTERNAL, details: describeError(error) };
-  return { by: "peer", status: { code: status.code, details: status.details } };
+  const { code, details } = statusOf(error);
+  return { by: "peer", status: { code, details } };
 }
 
 /** The end by the control plane, with what the credentials know of a failure. */

@@ -13,7 +13,7 @@ const CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const LDS = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const NODE = "sidecar~127.0.0.1~quickstart.default~default.svc.cluster.local";
 
-// The test is both neighbours of the agent. What a refusal looks like is up to the runtime's TLS: OpenSSL's on Node, BoringSSL's on Bun.
+// The test plays Envoy and istiod. Each runtime's TLS words a refusal its own way: OpenSSL on Node, BoringSSL on Bun.
 test.each(runtimes())(
   "a proxy whose certificate the control plane refuses by a TLS alert gets nothing, and one that is away is stood in for, on $name",
   async (runtime) => {

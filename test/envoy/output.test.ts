@@ -157,11 +157,11 @@ describe("passing output on", () => {
     expect(texts.join("")).toBe(`${closed("StreamSecrets")}${bytes}caught ENVOY_SIGTERM\n${bytes}end\n`);
   });
 
-  test("reality 31: streams that close are told of no more once the agent has asked Envoy to end", async () => {
+  test("reality 31: once the agent has sent SIGTERM, Envoy's lines about closed streams are dropped", async () => {
     const closed = "[warning] DeltaAggregatedResources gRPC config stream to xds-grpc closed: 14, gone\n";
-    const { edit, begin } = withoutClosingStreams();
+    const { edit, noteSigterm } = withoutClosingStreams();
     expect(String(edit(Buffer.from(closed)))).toBe(closed);
-    begin();
+    noteSigterm();
     expect(String(edit(Buffer.from(`${closed}end\n`)))).toBe("end\n");
   });
 

@@ -173,7 +173,7 @@ describe("servers that do not answer as one should", () => {
     });
     const { call } = callTo(address, { keepalive: { intervalMs: 50, timeoutMs: 100 } });
     expect(await call.connected).toBe(true);
-    expect(await call.status).toEqual({ code: 14, details: "the server does not answer pings" });
+    expect(await call.status).toEqual({ code: 14, details: "the server does not answer keepalive probes" });
   });
 
   test("one that stops to answer after it has said GOAWAY", async () => {
@@ -184,7 +184,7 @@ describe("servers that do not answer as one should", () => {
     });
     const { call } = callTo(address, { keepalive: { intervalMs: 50, timeoutMs: 100 } });
     expect(await call.connected).toBe(true);
-    expect(await call.status).toEqual({ code: 14, details: "the server does not answer pings" });
+    expect(await call.status).toEqual({ code: 14, details: "the server does not answer keepalive probes" });
   });
 
   test("one that answers is kept after its GOAWAY, however long its stream goes on", async () => {

@@ -258,7 +258,7 @@ test.each(["sotw", "delta"] as const)(
   },
 );
 
-test("once the control plane answers one Envoy, nobody stands in for it before another: the next one's stream ends at once", async () => {
+test("once the control plane answers one of two Envoys, the stand-in for the other ends at once", async () => {
   await using keeper = await startKeeper();
   await fill(keeper, "delta");
   const clock = createMovableClock(); // it stands still: the stand-in itself would not look after the control plane

@@ -21,13 +21,14 @@ export interface EnvoyReport {
   readonly envoyAddresses?: { readonly admin: string; readonly health: string };
 }
 
-export interface ReportedEnvoy {
+export interface ReportFacts {
   /** Of the executable. */
   readonly version: string | undefined;
   readonly addresses: EnvoyReport["envoyAddresses"];
 }
 
-export async function reportEnvoy(envoy: SupervisedEnvoy, { version, addresses }: ReportedEnvoy): Promise<EnvoyReport> {
+/** The rows as of now. Never rejects. */
+export async function reportEnvoy(envoy: SupervisedEnvoy, { version, addresses }: ReportFacts): Promise<EnvoyReport> {
   const pid = envoy.pid();
   const resident = pid === undefined ? undefined : await residentBytes(pid);
   return {
@@ -48,7 +49,11 @@ export async function askVersionOf(binary: FoundEnvoy | undefined, env: Host["en
   return askVersion(binary.path, env);
 }
 
-export function envoyAddresses({ proxy, settings }: AgentConfig, node: NodeDescription) {
+/** Where Envoy's admin and health listen, `host:port`, IPv6 in brackets. */
+export function envoyAddresses(
+  { proxy, settings }: AgentConfig,
+  node: NodeDescription,
+): NonNullable<EnvoyReport["envoyAddresses"]> {
   const { localhost } = node.family;
   const at = (port: number): string => `${localhost.includes(":") ? `[${localhost}]` : localhost}:${port}`;
   return { admin: at(proxy.proxyAdminPort), health: at(settings.envoyStatusPort) };

@@ -95,7 +95,7 @@ export class EnvoyPart implements Part {
     const claimed = await folder;
     const meetingPlace = await makeMeetingPlace(config, context);
     if (meetingPlace !== undefined) await life.own("folder for hot restart", meetingPlace);
-    life.defer("Envoy", () => this.#waitUntilGone()); // before its folders go, and beside the end of what is made from here on
+    life.defer("Envoy", () => this.#waitUntilGone()); // after what is made below, which closes while Envoy exits, and before the folders above
     const output = await life.own("output of Envoy", outputSource(config, context));
     output.prepare(); // the run folder is there now; what takes long about it runs beside the rest
     const [binary, surroundings] = await Promise.all([findBinary(config, context), lookingAround]);
@@ -223,7 +223,7 @@ export class EnvoyPart implements Part {
     return this.#envoy?.ended.then((end) => ({ kind: "envoy", end }));
   }
 
-  /** What Envoy talks to answers until it is told to end; that it is gone is waited for when the rest is closed. */
+  /** Drains Envoy and sends it SIGTERM, while everything it talks to still answers. `#waitUntilGone` waits for its exit. */
   async finish(): Promise<void> {
     await this.#envoy?.stop();
   }

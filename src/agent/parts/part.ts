@@ -71,7 +71,7 @@ export interface Part {
   noteReady?(): void;
   /** Settles when the part ended by itself, and the agent with it; undefined where it cannot. Never rejects. */
   ended?(): Promise<AgentEnd> | undefined;
-  /** Brings to an end what takes its own time and needs the other parts for it. Never rejects. */
+  /** Drains what needs the other parts, while they still answer. The rest of the end is the lifetime's. Never rejects. */
   finish?(): Promise<void>;
 
   /** Pages of the status port. Asked for once, when that is served. */

@@ -51,7 +51,7 @@ function parse(content: string): JsonValue {
   }
 }
 
-/** By path; of a secret it is told that it changed. */
+/** By path. A changed secret is named and not shown. */
 export function differencesOf(before: JsonValue, after: JsonValue): string[] {
   const [shownBefore, shownAfter] = [before, after].map((one) => hideSecrets(one).document as JsonValue);
   const shown = new Map(diffByPath(shownBefore ?? null, shownAfter ?? null).map((one) => [one.path, one]));

@@ -4,8 +4,8 @@ const CLOSED = /gRPC config stream (to \S+ )?closed: \d+,/;
 export interface ClosingStreams {
   /** Of whole lines, those that are passed on. */
   edit(lines: Buffer): Buffer;
-  /** Envoy is asked to end. It may notice later than that its streams close. */
-  begin(): void;
+  /** The agent has sent SIGTERM. Envoy may log that its streams closed before it logs the signal. */
+  noteSigterm(): void;
 }
 
 /**
@@ -26,7 +26,7 @@ export function withoutClosingStreams(): ClosingStreams {
         .filter((line) => !CLOSED.test(line));
       return Buffer.concat([lines.subarray(0, at), Buffer.from(kept.join(""), "latin1")]);
     },
-    begin() {
+    noteSigterm() {
       isEnding = true;
     },
   };

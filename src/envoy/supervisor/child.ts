@@ -65,7 +65,7 @@ export async function spawnEnvoy(options: SpawnOptions): Promise<EnvoyChild> {
         ended,
         lastLines: () => tail.lines(),
         kill(signal) {
-          if (signal === "SIGTERM") closing.begin();
+          if (signal === "SIGTERM") closing.noteSigterm();
           child.kill(signal);
         },
       });

@@ -2,7 +2,7 @@ import { type Clock, pause, poll } from "../../base/index.ts";
 import type { AdminClient } from "../admin-client.ts";
 
 const LIMIT_MS = 1_000;
-/** No Envoy answers earlier. Nothing waits until the first epoch is known to be live, and the boot needs the processor. */
+/** No Envoy answers earlier, nothing needs to know earlier that the first epoch is live, and the boot needs the processor. */
 const FIRST_MS = 50;
 const FIRST_PACE = { firstMs: FIRST_MS, hurryMs: 1_000, factor: 1.2, mostMs: 1_000 };
 

@@ -29,7 +29,7 @@ class Supervisor implements SupervisedEnvoy {
   readonly #accounts: Accounts;
   readonly #replacements: Replacements;
   #end: (end: EnvoyEnd) => void = () => undefined;
-  /** Aborted when Envoy was asked to end, or ended by itself. */
+  /** Aborted once Envoy has been sent SIGTERM, or has ended by itself. */
   readonly #leaving = new AbortController();
   #life: Lifecycle | undefined;
   /** What the next cold start is started with. */

@@ -30,7 +30,7 @@ test("an Envoy that waits for its control plane is asked often at first, and onc
   expect(await live).toBe(true);
 });
 
-test("a first epoch has no time to answer before its boot, and is not asked in that time", async () => {
+test("the first epoch is not asked in the 50 ms in which no Envoy can answer", async () => {
   const { admin, client } = refusingAdmin();
   const clock = createMovableClock();
   const stop = new AbortController();
