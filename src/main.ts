@@ -1,14 +1,14 @@
 #!/usr/bin/env node
-import { describeError } from "./base/index.ts";
+import { describeError, isBun } from "./base/index.ts";
 import { printError, runCli } from "./cli/index.ts";
 import {
   calledName,
-  compileAsUsualSoon,
   createStopStages,
   finishOutput,
   type Host,
   isForRuntime,
   keepCompiledCode,
+  restoreJitPolicySoon,
   STOP_SIGNALS,
   type StopSignals,
   steadyOutput,
@@ -29,9 +29,9 @@ async function main(): Promise<void> {
       fail(error);
     });
   }
-  compileAsUsualSoon();
+  restoreJitPolicySoon();
   const env = await takeEnvironment();
-  if (process.versions.bun === undefined) await keepCompiledCode(env); // before the command's own files are loaded
+  if (!isBun) await keepCompiledCode(env); // before the command's own files are loaded
   const exitCode = await runCli(process.argv.slice(2), {
     env,
     cwd: workingDirectory(process.cwd),
@@ -56,7 +56,7 @@ async function takeEnvironment(): Promise<Host["env"]> {
   const isInspected =
     env.NODE_OPTIONS?.includes("--inspect") && !process.execArgv.some((word) => word.startsWith("--inspect"));
   if (isInspected) (await import("node:inspector")).close();
-  if (env.NODE_V8_COVERAGE && process.versions.bun === undefined) (await import("node:v8")).stopCoverage();
+  if (env.NODE_V8_COVERAGE && !isBun) (await import("node:v8")).stopCoverage();
   return env;
 }
 

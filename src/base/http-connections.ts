@@ -29,7 +29,7 @@ export class HttpConnections {
     this.#timer ??= setInterval(() => this.#cutLate(performance.now()), LOOK_EVERY_MS).unref();
     socket.once("close", () => {
       this.#all.delete(socket);
-      if (this.#all.size === 0) this.#rest();
+      if (this.#all.size === 0) this.#stopTimer();
     });
   }
 
@@ -54,11 +54,11 @@ export class HttpConnections {
   }
 
   destroy(): void {
-    this.#rest();
+    this.#stopTimer();
     for (const socket of this.#all.keys()) socket.destroy();
   }
 
-  #rest(): void {
+  #stopTimer(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }

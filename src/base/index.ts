@@ -28,6 +28,7 @@ export {
   NoAnswerError,
 } from "./http.ts";
 export { HttpConnections } from "./http-connections.ts";
+export { isBun } from "./is-bun.ts";
 export { allSettled, Lifetime } from "./lifetime.ts";
 export { type Follower, followSignal, startLimit } from "./limit.ts";
 export { createLogger, type Logger, silentLogger } from "./log.ts";

@@ -60,27 +60,27 @@ export class Lifetime implements AsyncDisposable {
 
   async #closeAll(): Promise<void> {
     const failures: Error[] = [];
-    const limit = new Limit(this.#limitMs, this.#clock);
+    const deadline = new CloseDeadline(this.#limitMs, this.#clock);
     for (let owned = this.#owned.at(-1); owned !== undefined; owned = this.#owned.at(-1)) {
       try {
-        await limit.within(owned.part);
+        await deadline.within(owned.part);
       } catch (error) {
         failures.push(new Error(`Cannot close "${owned.name}"`, { cause: error }));
       }
       this.#owned.pop();
     }
-    limit.end();
+    deadline.end();
     if (failures.length === 1) throw failures[0];
     if (failures.length > 1) throw new AggregateError(failures, `Cannot close ${failures.length} parts`);
   }
 }
 
-/** The time that several parts have to close, one after another; none has less than `LEAST_CLOSE_MS`. */
-class Limit {
+/** One deadline for all parts that close, one after another. Each has at least `LEAST_CLOSE_MS`. */
+class CloseDeadline {
   readonly #clock: Clock;
   #untilMs: number;
   /** One timer for all: most parts close at once. */
-  #late: { readonly isLate: Promise<boolean>; readonly cancel: AbortController } | undefined;
+  #timer: { readonly isLate: Promise<boolean>; readonly cancel: AbortController } | undefined;
 
   constructor(limitMs: number, clock: Clock) {
     this.#clock = clock;
@@ -92,24 +92,24 @@ class Limit {
     if (this.#untilMs === Number.POSITIVE_INFINITY) return part[Symbol.asyncDispose]();
     if (this.#untilMs - this.#clock.now() < LEAST_CLOSE_MS) this.#extend();
     const limitMs = this.#untilMs - this.#clock.now();
-    this.#late ??= this.#wait(limitMs);
+    this.#timer ??= this.#startTimer(limitMs);
     const closing = (async () => part[Symbol.asyncDispose]())().then(() => false);
-    if (await Promise.race([closing, this.#late.isLate])) {
+    if (await Promise.race([closing, this.#timer.isLate])) {
       throw new AgentError("TIMEOUT", `it did not end within ${Math.round(limitMs)} ms`);
     }
   }
 
   end(): void {
-    this.#late?.cancel.abort();
+    this.#timer?.cancel.abort();
   }
 
   #extend(): void {
     this.end();
-    this.#late = undefined;
+    this.#timer = undefined;
     this.#untilMs = this.#clock.now() + LEAST_CLOSE_MS;
   }
 
-  #wait(ms: number): { readonly isLate: Promise<boolean>; readonly cancel: AbortController } {
+  #startTimer(ms: number): { readonly isLate: Promise<boolean>; readonly cancel: AbortController } {
     const cancel = new AbortController();
     const isLate = this.#clock.sleep(ms, cancel.signal).then(
       () => true,

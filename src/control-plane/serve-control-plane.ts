@@ -4,7 +4,7 @@ import { createDiscoveryService, type DiscoveryService } from "./ads/discovery-s
 import { createSnapshot, type Snapshot } from "./ads/snapshot.ts";
 import { createCertificateHandler } from "./ca/certificate-service.ts";
 import { createSigning } from "./ca/signing.ts";
-import { authenticating } from "./callers/authenticating.ts";
+import { requireIdentity } from "./callers/require-identity.ts";
 import type { ControlPlaneNews, ControlPlaneOptions, OpenControlPlane } from "./control-plane.ts";
 import { createDebug, type Debug } from "./debug/create-debug.ts";
 import { serveDebug } from "./debug/serve-debug.ts";
@@ -57,7 +57,7 @@ export async function serveControlPlane(
   });
   const server = serveGrpc({
     ...{ socket, tls: signing.serverTls(), createCertificate, discovery: discovery.handlers },
-    admit: authenticating({ tokens, trustDomain, log }),
+    admit: requireIdentity({ tokens, trustDomain, log }),
   });
   life.defer("gRPC server", () => server[Symbol.dispose]());
   if (plaintext !== undefined) {

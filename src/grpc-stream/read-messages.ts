@@ -1,4 +1,5 @@
 import type { Http2Stream } from "node:http2";
+import { isBun } from "../base/index.ts";
 
 /** Takes bytes as they come. A promise asks to wait with the next. */
 export interface ByteTaker {
@@ -14,7 +15,6 @@ export interface ByteTaker {
  * On Bun they are fetched, because a stream that is paused there goes on to open the other side's window.
  */
 export function readMessages(stream: Http2Stream, taker: ByteTaker): Promise<"ended" | "broken"> {
-  const isFetched = "Bun" in globalThis;
   return new Promise((resolve, reject) => {
     let isTaking = false;
     let over: "ended" | "broken" | undefined;
@@ -28,10 +28,10 @@ export function readMessages(stream: Http2Stream, taker: ByteTaker): Promise<"en
         const waiting = taker.push(chunk);
         if (waiting === undefined) return;
         isTaking = true;
-        if (!isFetched) stream.pause();
+        if (!isBun) stream.pause();
         waiting.then(() => {
           isTaking = false;
-          if (isFetched || over !== undefined) fetchAll();
+          if (isBun || over !== undefined) fetchAll();
           else stream.resume();
         }, fail);
       } catch (error) {
@@ -51,7 +51,7 @@ export function readMessages(stream: Http2Stream, taker: ByteTaker): Promise<"en
       over ??= how;
       fetchAll();
     };
-    if (isFetched) stream.on("readable", fetchAll);
+    if (isBun) stream.on("readable", fetchAll);
     else stream.on("data", take);
     stream.once("end", () => finish("ended"));
     stream.once("close", () => finish("broken"));

@@ -27,5 +27,5 @@ export {
   whileRead,
 } from "./steady-output.ts";
 export { createStopStages, onEverySignal, STOP_SIGNALS, type StopStages } from "./stop-stages.ts";
-export { compileAsUsualSoon } from "./tier-up.ts";
+export { restoreJitPolicySoon } from "./tier-up.ts";
 export { keepYoungGenerationSmall } from "./young-generation.ts";

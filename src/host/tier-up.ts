@@ -11,7 +11,7 @@ const START_MS = 1_000;
  * threads that compile it have no processor of their own while Envoy boots. A second later it compiles as usual. Does
  * nothing on Node.
  */
-export function compileAsUsualSoon(): void {
+export function restoreJitPolicySoon(): void {
   const { Bun: bun } = globalThis as { readonly Bun?: Bun };
   if (bun !== undefined) setTimeout(() => bun.unsafe.setJITPolicy(1), START_MS).unref();
 }

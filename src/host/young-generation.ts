@@ -1,4 +1,4 @@
-import { thisRuntime } from "./resident-bytes.ts";
+import { isBun } from "../base/index.ts";
 
 /**
  * Keeps V8 from making the young generation of its heap larger than it is now. By default it doubles it, under any
@@ -8,7 +8,7 @@ import { thisRuntime } from "./resident-bytes.ts";
  * flag V8 refuses the compiled form of files that are loaded from then on. Does nothing on Bun.
  */
 export async function keepYoungGenerationSmall(): Promise<void> {
-  if (thisRuntime().name !== "Node") return;
+  if (isBun) return;
   const { setFlagsFromString } = await import("node:v8");
   setFlagsFromString("--semi-space-growth-factor=1");
 }

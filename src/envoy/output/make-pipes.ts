@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, fchownSync, fstatSync, openSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { describeError, type Owner } from "../../base/index.ts";
+import { describeError, isBun, type Owner } from "../../base/index.ts";
 import { runProgram } from "../../host/index.ts";
 import { pipeOfLibc } from "./libc.ts";
 
@@ -23,7 +23,7 @@ export interface PipeOptions {
 /** Two pipes, of mode 0600. Rejects with one reason for each way that was tried. */
 export async function makePipes(options: PipeOptions): Promise<readonly [Pipe, Pipe]> {
   const ways = [
-    ...("Bun" in globalThis ? [() => anonymousPipes(options.owner)] : []),
+    ...(isBun ? [() => anonymousPipes(options.owner)] : []),
     ...options.folders.map((folder) => () => namedPipes(folder, options)),
   ];
   const reasons: string[] = [];

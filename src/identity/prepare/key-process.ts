@@ -1,4 +1,5 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
+import { isBun } from "../../base/index.ts";
 import { runProgram } from "../../host/index.ts";
 
 /** Up to here a key is found in a fraction of a second. */
@@ -9,7 +10,7 @@ const QUICK_RSA_BITS = 2_048;
  * nothing can interrupt, and Node's `process.exit` waits for its threads. The executable's does not.
  */
 export function isLeftToChild(bits: number): boolean {
-  return bits > QUICK_RSA_BITS && !("Bun" in globalThis);
+  return bits > QUICK_RSA_BITS && !isBun;
 }
 
 /** Writes a key in DER (PKCS#8) to stdout. The number of bits is its only argument. */

@@ -4,14 +4,14 @@ import type { GrpcStreamServerOptions } from "../../grpc-stream/index.ts";
 import { authenticate } from "./authenticate.ts";
 import type { TokenIssuer } from "./tokens.ts";
 
-export interface AuthenticatingOptions {
+export interface IdentityRequirement {
   readonly tokens: TokenIssuer;
   readonly trustDomain: string;
   readonly log: Logger;
 }
 
 /** Refuses a call without an identity, unread. What a known caller may do is for the services to say. */
-export function authenticating(options: AuthenticatingOptions): NonNullable<GrpcStreamServerOptions["admit"]> {
+export function requireIdentity(options: IdentityRequirement): NonNullable<GrpcStreamServerOptions["admit"]> {
   const { tokens, trustDomain, log } = options;
   return async (call) => {
     const found = await authenticate(call, tokens, trustDomain);
