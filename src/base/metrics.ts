@@ -111,8 +111,19 @@ function histogramSeries(found: Observations): Map<string, number> {
   return series.set('_bucket{le="+Inf"}', found.count).set("_sum", found.sum).set("_count", found.count);
 }
 
+/** Of labels that were used before: what counts each message has constant ones. */
+const known = new WeakMap<Labels, string>();
+
 function labelText(labels: Labels | undefined): string {
   if (labels === undefined) return "";
+  const found = known.get(labels);
+  if (found !== undefined) return found;
+  const text = writtenLabels(labels);
+  known.set(labels, text);
+  return text;
+}
+
+function writtenLabels(labels: Labels): string {
   const pairs = Object.entries(labels).map(
     ([key, value]) => `${key}="${escapeText(value).replace(/[\\"\n]/g, escapeCharacter)}"`,
   );

@@ -35,7 +35,7 @@ export function readFields(bytes: Uint8Array, take: TakeField, takeNumber: TakeF
     const taken =
       (wireType === WireType.LengthDelimited && take(field, reader)) ||
       (wireType === WireType.Varint && takeNumber(field, reader));
-    if (!taken) reader.skip(wireType, field);
+    if (!taken) skip(reader, wireType, field);
   }
 }
 
@@ -73,6 +73,14 @@ export function eachField(
     else throw new Error(`wire type ${wireType} is none of proto3`);
     if (at > to) throw new Error("the bytes end within a field");
   }
+}
+
+/** The reader's own would make a view of all that it skips, and a message may have thousands of resources. */
+function skip(reader: BinaryReader, wireType: WireType, field: number): void {
+  if (wireType !== WireType.LengthDelimited) return void reader.skip(wireType, field);
+  const end = reader.uint32() + reader.pos;
+  if (end > reader.len) throw new RangeError("premature EOF");
+  reader.pos = end;
 }
 
 /** The last length-delimited field of a number, which counts in protobuf; undefined when there is none. */

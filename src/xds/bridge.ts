@@ -5,7 +5,7 @@ import { hideSecretsInText } from "../istio/index.ts";
 import type { Announcements } from "./announcements.ts";
 import type { UpstreamStream } from "./kept-stream.ts";
 import type { KeptStreams } from "./kept-streams.ts";
-import { RELAYED_BYTES, REQUESTS } from "./metrics.ts";
+import { RELAYED_BYTES, REQUESTS, TO_CONTROL_PLANE } from "./metrics.ts";
 import { OwnSubscriptions } from "./own-subscriptions.ts";
 import { peekRequest, type RequestFacts } from "./peek.ts";
 import { peekPeer, peerOf } from "./peer.ts";
@@ -205,7 +205,7 @@ class Bridge {
   #send(message: Buffer): void {
     if (this.#isOver) return;
     this.#options.metrics.count(REQUESTS);
-    this.#options.metrics.count(RELAYED_BYTES, { direction: "to_control_plane" }, message.length);
+    this.#options.metrics.count(RELAYED_BYTES, TO_CONTROL_PLANE, message.length);
     this.#upstream?.send(message);
     this.#options.onRequest?.();
   }

@@ -18,6 +18,8 @@ export const RELAYED_BYTES = counter(
   "xds_relay_bytes_total",
   "Bytes of discovery messages by direction: to_control_plane, and to_envoy before filters are left out.",
 );
+export const TO_CONTROL_PLANE = { direction: "to_control_plane" };
+export const TO_ENVOY = { direction: "to_envoy" };
 export const TYPE_STATE = gauge(
   "xds_state",
   "1 for the state in which a resource type is, 0 for the others: SYNCED, REJECTED, STALE, NOT SENT.",

@@ -39,17 +39,15 @@ export class OwnSubscriptions {
     this.#stopFollowing();
   }
 
-  /** False for a response that is not the agent's. Never rejects. */
-  async take({ typeUrl, nonce, versionInfo }: ResponseFacts, message: Buffer): Promise<boolean> {
+  /** Takes a response of a type that has a handler. Never rejects. */
+  async take({ typeUrl, nonce, versionInfo }: ResponseFacts, message: Buffer): Promise<void> {
     const { intercept, variant, log, id } = this.#options;
-    const handler = intercept.get(typeUrl);
-    if (handler === undefined) return false;
     try {
       const resource = firstResource(variant, message);
       if (resource !== undefined) {
         if (resource.typeUrl !== typeUrl)
           throw new Error(`resource is of type "${resource.typeUrl}", not "${typeUrl}"`);
-        await handler(resource.value);
+        await intercept.get(typeUrl)?.(resource.value);
       }
       this.#accepted.set(typeUrl, versionInfo);
       this.#send({ typeUrl, nonce, versionInfo });
@@ -58,7 +56,6 @@ export class OwnSubscriptions {
       log.warn("agent rejected a response", { id, typeUrl, nonce, rejection });
       this.#send({ typeUrl, nonce, versionInfo: this.#accepted.get(typeUrl) ?? "", rejection });
     }
-    return true;
   }
 
   #send(draft: RequestDraft): void {

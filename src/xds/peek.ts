@@ -1,5 +1,5 @@
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { anyOfEntry, readEntry } from "../proto/response-entry.ts";
+import { anyOfEntry } from "../proto/response-entry.ts";
 import { type RawAny, readAny, readFields, textOf } from "../proto/wire.ts";
 import type { Variant } from "./variant.ts";
 
@@ -60,24 +60,6 @@ export function peekResponse(variant: Variant, message: Uint8Array): ResponseFac
     return true;
   });
   return facts;
-}
-
-/** Resources themselves are skipped, not decoded. Throws on bytes that are not protobuf. */
-export function peekContents({ response }: Variant, message: Uint8Array): ResponseContents {
-  const { nameInResource } = response;
-  const [names, removed]: [string[], string[]] = [[], []];
-  let count = 0;
-  readFields(message, (field, reader) => {
-    if (field === response.removed) removed.push(reader.string());
-    else if (field !== response.resources) return false;
-    else {
-      count++;
-      if (nameInResource === undefined) return false;
-      names.push(readEntry(reader.bytes(), response).name);
-    }
-    return true;
-  });
-  return { names, removed, count: nameInResource === undefined ? count : undefined };
 }
 
 /**

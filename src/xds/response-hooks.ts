@@ -24,8 +24,8 @@ export interface StreamHook {
 
 export interface ResponsePathOptions {
   readonly hooks: readonly StreamHook[];
-  /** Sends to Envoy; resolves when Envoy has taken the message. Never rejects. */
-  readonly forward: (facts: ResponseFacts, message: Buffer) => Promise<void>;
+  /** Sends to Envoy; a promise resolves when Envoy has room for more. Never rejects. */
+  readonly forward: (facts: ResponseFacts, message: Buffer) => Promise<void> | void;
   readonly refuse: (facts: ResponseFacts, reason: string) => void;
 }
 
@@ -62,12 +62,14 @@ export class ResponsePath {
     const { typeUrl } = facts;
     const lane = this.#lanes.get(typeUrl);
     if (lane !== undefined)
-      return this.#queue(lane, facts, message.length, () => this.#settle(facts, this.#rewrite(facts, message)));
+      return this.#queue(lane, facts, message.length, async () =>
+        this.#settle(facts, await this.#rewrite(facts, message)),
+      );
     const rewritten = this.#rewrite(facts, message);
     if (!(rewritten instanceof Promise)) return this.#settle(facts, rewritten);
     const opened: Lane = { tail: Promise.resolve(), waitingBytes: 0 };
     this.#lanes.set(typeUrl, opened);
-    return this.#queue(opened, facts, message.length, () => this.#settle(facts, rewritten));
+    return this.#queue(opened, facts, message.length, async () => this.#settle(facts, await rewritten));
   }
 
   /** The stream is over: hooks at work give up, and nothing is sent any more. */
@@ -100,11 +102,10 @@ export class ResponsePath {
     return rewritten instanceof Promise ? rewritten.catch((error) => ({ refusal: describeError(error) })) : rewritten;
   }
 
-  async #settle(facts: ResponseFacts, working: Rewritten | Promise<Rewritten>): Promise<void> {
-    const rewritten = await working;
+  #settle(facts: ResponseFacts, rewritten: Rewritten): Promise<void> | void {
     if (this.#over.signal.aborted) return;
-    if (!("refusal" in rewritten)) await this.#options.forward(facts, rewritten);
-    else this.#options.refuse(facts, rewritten.refusal);
+    if (rewritten instanceof Uint8Array) return this.#options.forward(facts, rewritten);
+    this.#options.refuse(facts, rewritten.refusal);
   }
 }
 

@@ -22,6 +22,13 @@ interface Text {
   missingBytes: number;
 }
 
+/** Which resources a whole response brings; those themselves are skipped, not decoded. Throws on bytes that are not protobuf. */
+export function peekContents(variant: Variant, message: Buffer): ResponseContents {
+  const scanner = new ResponseScanner(variant);
+  scanner.push(message);
+  return scanner.contents;
+}
+
 /**
  * Reads what the relay needs to know of a response while its bytes pass, in pieces cut anywhere. Resources are skipped;
  * of a delta response's, the names are read.

@@ -2,12 +2,13 @@ import { type Clock, type Logger, type Metrics, oneLine } from "../base/index.ts
 import { Code, StatusError } from "../grpc/index.ts";
 import type { MessageHandler, PieceHandler, ServerStream } from "../grpc-stream/index.ts";
 import { hideSecretsInText } from "../istio/index.ts";
-import { RELAYED_BYTES, RESPONSES } from "./metrics.ts";
+import { RELAYED_BYTES, RESPONSES, TO_ENVOY } from "./metrics.ts";
 import type { OwnSubscriptions } from "./own-subscriptions.ts";
 import { PassingResponse } from "./passing-response.ts";
-import { peekContents, peekResponse, type RequestFacts, type ResponseFacts, typeByStart } from "./peek.ts";
+import { peekResponse, type RequestFacts, type ResponseFacts, typeByStart } from "./peek.ts";
 import { Rejections } from "./rejections.ts";
 import { ResponsePath, type StreamHook } from "./response-hooks.ts";
+import { peekContents } from "./response-scanner.ts";
 import { type Intercept, isForwardable, PEER_NAMES, type Peer, WRAPPER_TYPE } from "./types.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import type { Variant } from "./variant.ts";
@@ -63,17 +64,18 @@ export class Responses implements MessageHandler {
     this.#path.close();
   }
 
-  async message(message: Buffer): Promise<void> {
+  /** Sends a small response on in the turn in which it came, where nobody changes it. */
+  message(message: Buffer): Promise<void> | void {
     if (this.#isOver) return;
-    const { variant, id, log, own } = this.#options;
+    const { variant, intercept, id, log, own } = this.#options;
     this.#noteResponse(message.length);
     const facts = peekResponse(variant, message);
-    if (await own.take(facts, message)) return;
+    if (intercept.has(facts.typeUrl)) return own.take(facts, message);
     if (!isForwardable(facts.typeUrl)) {
       log.error(`Skipping forwarding type url ${facts.typeUrl} to Envoy as is not a valid Envoy type`, { id });
       return;
     }
-    await this.#path.take(facts, message);
+    return this.#path.take(facts, message);
   }
 
   /** Undefined for a response that the agent itself has to read whole. */
@@ -105,7 +107,7 @@ export class Responses implements MessageHandler {
   #noteResponse(bytes: number): void {
     const { metrics, id, watch } = this.#options;
     metrics.count(RESPONSES);
-    metrics.count(RELAYED_BYTES, { direction: "to_envoy" }, bytes);
+    metrics.count(RELAYED_BYTES, TO_ENVOY, bytes);
     watch().responded(id);
   }
 
@@ -130,14 +132,13 @@ export class Responses implements MessageHandler {
   }
 
   /** Resolves when the peer's side has room for more, or is gone. */
-  async #forward(facts: ResponseFacts, message: Buffer): Promise<void> {
+  #forward(facts: ResponseFacts, message: Buffer): Promise<void> | void {
     if (this.#isOver) return;
     const { clock, variant, downstream, watch } = this.#options;
     const startMs = clock.now();
     const sending = downstream.send(message);
     watch().types.sent(facts, peekContents(variant, message));
-    await sending;
-    this.#noteSent(facts, clock.now() - startMs);
+    return sending?.then(() => this.#noteSent(facts, clock.now() - startMs));
   }
 
   #noteSent({ typeUrl }: ResponseFacts, tookMs: number): void {

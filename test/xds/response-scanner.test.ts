@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { peekContents, peekResponse } from "../../src/xds/peek.ts";
+import { readFields, textOf } from "../../src/proto/wire.ts";
+import { peekResponse } from "../../src/xds/peek.ts";
 import { ResponseScanner } from "../../src/xds/response-scanner.ts";
 import { DELTA, SOTW, type Variant } from "../../src/xds/variant.ts";
 import { Chance } from "../support/chance.ts";
@@ -19,13 +20,30 @@ function scan(variant: Variant, pieces: readonly Buffer[]) {
   return scanner.isWhole ? { facts: scanner.facts, contents: scanner.contents } : new Error("not whole");
 }
 
-/** The same of the whole message, by the code that reads what is not passed on. */
+/** The same of the whole message, by a reader of protobuf that is not ours. */
 function peek(variant: Variant, whole: Buffer) {
   try {
-    return { facts: peekResponse(variant, whole), contents: peekContents(variant, whole) };
+    return { facts: peekResponse(variant, whole), contents: contentsOf(variant, whole) };
   } catch (error) {
     return error as Error;
   }
+}
+
+function contentsOf({ response }: Variant, whole: Buffer) {
+  const { nameInResource } = response;
+  const [names, removed]: [string[], string[]] = [[], []];
+  let count = 0;
+  readFields(whole, (field, reader) => {
+    if (field === response.removed) removed.push(reader.string());
+    else if (field !== response.resources) return false;
+    else {
+      count++;
+      const bytes = reader.bytes();
+      if (nameInResource !== undefined) names.push(textOf(bytes, nameInResource));
+    }
+    return true;
+  });
+  return { names, removed, count: nameInResource === undefined ? count : undefined };
 }
 
 function cut(bytes: Buffer, chance: Chance): Buffer[] {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { peekContents, peekRequest, peekResponse } from "../../src/xds/peek.ts";
+import { peekRequest, peekResponse } from "../../src/xds/peek.ts";
+import { peekContents } from "../../src/xds/response-scanner.ts";
 import { TypeStates } from "../../src/xds/type-states.ts";
 import { CLUSTER_TYPE, LISTENER_TYPE } from "../../src/xds/types.ts";
 import { DELTA, SOTW, type Variant } from "../../src/xds/variant.ts";
