@@ -72,8 +72,11 @@ function describe(report: ReloadReport): Text {
   return [...report.changes.map((line) => `${escapeLine(line)}\n`), describeOutcome(report), "\n"];
 }
 
-function describeOutcome({ outcome, reason = "", pid, ms, drainLeftSeconds }: ReloadReport): Text {
-  if (outcome === "refused") return [bad("refused"), `, the active Envoy keeps serving: ${escapeLine(reason)}`];
+function describeOutcome({ outcome, reason = "", hint, pid, ms, drainLeftSeconds }: ReloadReport): Text {
+  if (outcome === "refused") {
+    const advice = hint === undefined ? "" : `\n  hint: ${escapeLine(hint)}`;
+    return [bad("refused"), `, the active Envoy keeps serving: ${escapeLine(reason)}${advice}`];
+  }
   if (outcome === "unchanged") {
     return [faint("nothing changed"), `, Envoy keeps running: pid ${pid} (--force replaces it anyway)`];
   }

@@ -22,7 +22,7 @@ describe.each(runtimes())("a configuration that is edited while it runs, $name",
       expect(report.changes.filter((one) => one.includes("port_value"))).toEqual([]); // the free ports are the same
       await rig.write({ concurrency: 1, statusPort: 1 });
       const reason = "Cannot change statusPort while the agent runs";
-      expect(await rig.reload()).toMatchObject({ outcome: "refused", reason });
+      expect(await rig.reload()).toMatchObject({ outcome: "refused", reason, hint: "Restart the agent" });
       rig.command.kill("SIGTERM");
       expect(await rig.command.ended).toEqual({ code: 143, signal: null });
     },

@@ -175,10 +175,10 @@ export class EnvoyPart implements Part {
   /** Its code is loaded where it may be needed. */
   #prepareReload(life: Lifetime, envoy: SupervisedEnvoy, spawn: SpawnOptions): Reload {
     const { config, context, stop } = this.#around;
-    const { whyNoConfiguration, expectNext, hasExternalSds, parts } = this.#needs;
+    const { whyNextIsUnconfigured, keepForNext, hasExternalSds, parts } = this.#needs;
     const make = async (): Promise<Reloader> => {
       const { createReloader } = await import("../reload/reload.ts");
-      const around = { config, context, envoy, spawn, whyNoConfiguration, expectNext, stop, parts: parts() };
+      const around = { config, context, envoy, spawn, whyNextIsUnconfigured, keepForNext, stop, parts: parts() };
       return createReloader({ ...around, hasExternalSds: hasExternalSds() });
     };
     let made = config.settings.isHotRestart ? make() : undefined;

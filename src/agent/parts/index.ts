@@ -57,8 +57,8 @@ export function createParts(around: Surroundings): Parts {
   const envoy: EnvoyPart = new EnvoyPart(around, {
     node,
     hasExternalSds: () => identity.hasExternalSds,
-    whyNoConfiguration: (...next) => xds.whyNoConfiguration(...next),
-    expectNext: (...next) => xds.expectNext(...next),
+    whyNextIsUnconfigured: (...next) => xds.whyNextIsUnconfigured(...next),
+    keepForNext: (...next) => xds.keepForNext(...next),
     whyUnconfigured: () => causesOf(xds, identity),
     refusal: () => xds.refusal(),
     parts: () => list,

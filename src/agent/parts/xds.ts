@@ -4,6 +4,7 @@ import type { AgentConfig } from "../../config/index.ts";
 import type { LastGood } from "../../last-good/index.ts";
 import type { NodeDescription } from "../../node/index.ts";
 import type { LeftOut, Stale, Trouble, TypeState, XdsRelay, XdsRelayOptions } from "../../xds/index.ts";
+import type { Obstacle } from "../reload/index.ts";
 import { type ClaimedFolder, dataFolder, inRunFolder, socketAccess, xdsSocketPath } from "../run-folder/index.ts";
 import { hasOwnDocument, isProxyless } from "../start-envoy/index.ts";
 import type { IdentityPart } from "./identity.ts";
@@ -134,26 +135,27 @@ export class XdsPart implements Part {
    * Why an Envoy of that configuration and node that came up now would get no configuration; undefined where it gets one,
    * or the control plane was never asked.
    */
-  async whyNoConfiguration(config: AgentConfig, node: NodeDescription): Promise<string | undefined> {
+  async whyNextIsUnconfigured(config: AgentConfig, node: NodeDescription): Promise<Obstacle | undefined> {
     const relay = this.#relay;
     if (relay === undefined) return undefined;
-    await this.#untilKnown(relay);
+    await this.#waitForUpstreamState(relay);
     const { upstream } = relay.state();
     const { kind } = upstream;
     if (kind === "connected" || kind === "responding") return undefined;
     if (kind === "idle" && !hasOwnDocument(this.#around.config)) return undefined;
-    const trouble = relay.trouble()?.text ?? kind;
+    const reason = relay.trouble()?.text ?? kind;
     const isAway = "failure" in upstream && upstream.failure?.isAway === true;
-    if (!isAway) return trouble; // a refusal, too: nobody stands in for a control plane that answers
-    const again = "; reload again once the control plane answers";
+    if (!isAway) return { reason }; // a refusal, too: nothing stands in for a control plane that answers
+    const hint = "Reload again once the control plane answers";
     if (this.#lastGood === undefined)
-      return `${trouble}${again}, or keep the last-good configuration (PILOTBOAT_LAST_GOOD)`;
+      return { reason, hint: `${hint}, or keep the last-good configuration (PILOTBOAT_LAST_GOOD)` };
     if (await this.#lastGood.isWhole(lastGoodOwner(config, node))) return undefined;
-    return `${trouble}, and there is no last-good configuration of the next Envoy's labels, network and ISTIO_META_*${again}`;
+    const missing = "there is no last-good configuration of the next Envoy's labels, network and ISTIO_META_*";
+    return { reason: `${reason}, and ${missing}`, hint };
   }
 
-  /** Between two streams of Envoy's nothing is known: it opens the next one after a moment, and then that takes another. */
-  async #untilKnown(relay: XdsRelay): Promise<void> {
+  /** Between two streams of Envoy's nothing is known: it opens the next one after a moment, and connecting takes another. */
+  async #waitForUpstreamState(relay: XdsRelay): Promise<void> {
     if (!hasOwnDocument(this.#around.config)) return; // it may never open one
     const isKnown = async (): Promise<boolean> => {
       const { upstream } = relay.state();
@@ -163,8 +165,8 @@ export class XdsPart implements Part {
     await poll(isKnown, { stop: AbortSignal.any([this.#around.stop, AbortSignal.timeout(STREAM_LIMIT_MS)]) });
   }
 
-  /** The next Envoy is of that configuration and node. Gives the way back, for where it does not take over. */
-  expectNext(config: AgentConfig, node: NodeDescription): () => void {
+  /** Keeps for an Envoy of that configuration and node from now on. Returns the way back, for one that does not take over. */
+  keepForNext(config: AgentConfig, node: NodeDescription): () => void {
     return this.#lastGood?.turnTo(lastGoodOwner(config, node)) ?? (() => undefined);
   }
 

@@ -1,2 +1,2 @@
-export type { NextConfiguration, Reload, Reloader, ReloadReport } from "./reload.ts";
+export type { NextConfiguration, Obstacle, Reload, Reloader, ReloadReport } from "./reload.ts";
 export { watchConfig } from "./watch-config.ts";

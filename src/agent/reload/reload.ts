@@ -22,6 +22,8 @@ export interface ReloadReport {
   readonly outcome: "replaced" | "unchanged" | "refused";
   /** Why the old Envoy serves on. */
   readonly reason?: string;
+  /** What the reader can do about it: one sentence. */
+  readonly hint?: string;
   /** How the bootstrap and the command line differ from those before, one line each. */
   readonly changes: readonly string[];
   /** What is suspicious in the configuration, one line each, as `pilotboat config` prints it. */
@@ -33,12 +35,18 @@ export interface ReloadReport {
   readonly ms: number;
 }
 
+/** Why something cannot be done, and what the reader can do about it. */
+export interface Obstacle {
+  readonly reason: string;
+  readonly hint?: string;
+}
+
 /** What the next Envoy is configured with by the control plane, or from what it said last. */
 export interface NextConfiguration {
   /** Why an Envoy of that node would get none; undefined where it gets one, or the control plane was never asked. */
-  readonly whyNoConfiguration: (config: AgentConfig, node: NodeDescription) => Promise<string | undefined>;
+  readonly whyNextIsUnconfigured: (config: AgentConfig, node: NodeDescription) => Promise<Obstacle | undefined>;
   /** It is started now; gives the way back, for where it does not take over. */
-  readonly expectNext: (config: AgentConfig, node: NodeDescription) => () => void;
+  readonly keepForNext: (config: AgentConfig, node: NodeDescription) => () => void;
 }
 
 export interface ReloadParts extends NextConfiguration {
@@ -96,11 +104,12 @@ export class Reloader implements AsyncDisposable {
       pid: envoy.pid(),
       ms: Math.round(performance.now() - startedMs),
     };
-    const { pid, ms, reason } = report;
+    const { pid, ms, reason, hint } = report;
     if (report.outcome === "replaced") context.log.info("Reload: the next Envoy is active", { pid, ms });
     if (report.outcome === "refused") {
       const isServing = envoy.state().kind === "running";
-      context.log.error(`Reload refused${isServing ? "; the previous Envoy stays active" : ""}: ${reason}`);
+      const stays = isServing ? "; the previous Envoy stays active" : "";
+      context.log.error(`Reload refused${stays}: ${reason}`, hint === undefined ? {} : { hint });
     }
     return report;
   }
@@ -119,7 +128,7 @@ export class Reloader implements AsyncDisposable {
         if (outcome !== "waited") return outcome;
       }
     } catch (error) {
-      return refused(describeError(error));
+      return refused(describeError(error), error instanceof AgentError ? error.hint : undefined);
     } finally {
       this.#isBusy = false;
     }
@@ -151,7 +160,7 @@ export class Reloader implements AsyncDisposable {
       for (const change of changes) context.log.info(`Reload: ${change}`);
       await this.#refuseWithoutConfiguration(config, node);
       await this.#check(spawn, next);
-      undo = this.#parts.expectNext(config, node);
+      undo = this.#parts.keepForNext(config, node);
       const result = await this.#parts.envoy.replace(spawn, startedWith(file.lastingPath, spawn, file.path));
       if (result.kind === "refused") return { outcome: "refused", reason: result.reason, changes };
       isSettled = true;
@@ -167,12 +176,11 @@ export class Reloader implements AsyncDisposable {
   }
 
   async #refuseWithoutConfiguration(config: AgentConfig, node: NodeDescription): Promise<void> {
-    const why = await this.#parts.whyNoConfiguration(config, node);
-    if (why === undefined) return;
-    throw new AgentError(
-      "CONTROL_PLANE_UNREACHABLE",
-      `Cannot start a next Envoy, which would have no configuration: ${why}`,
-    );
+    const obstacle = await this.#parts.whyNextIsUnconfigured(config, node);
+    if (obstacle === undefined) return;
+    const { reason, ...advice } = obstacle;
+    const message = `Cannot start the next Envoy without a configuration: ${reason}`;
+    throw new AgentError("CONTROL_PLANE_UNREACHABLE", message, advice);
   }
 
   /** What can be found out before the next epoch is found out before: it costs the admin, or more, afterwards. */
@@ -195,8 +203,8 @@ export class Reloader implements AsyncDisposable {
   }
 }
 
-function refused(reason: string): Outcome {
-  return { outcome: "refused", reason, changes: [] };
+function refused(reason: string, hint?: string): Outcome {
+  return { outcome: "refused", reason, ...(hint === undefined ? {} : { hint }), changes: [] };
 }
 
 /** The same start with another name of its bootstrap. */
