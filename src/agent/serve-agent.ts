@@ -17,11 +17,15 @@ export async function serveAgent({ around, parts, life, close }: ServeOptions): 
   const { log } = context;
   const { list, status, identity, envoy } = parts;
   const node = await parts.node();
+  stop.throwIfAborted(); // asked to stop while this file was loaded
   // Envoy's reason comes first, as in Istio: without a configuration there is no name table, either
   const asked = [envoy, ...list.filter((part) => part !== envoy)];
   const checks = (await Promise.all(asked.map((part) => part.readiness?.(node) ?? []))).flat();
   const readiness = createReadinessBoard({ checks, stop, log });
-  for (const part of list) await part.serve?.({ life, node, readiness });
+  for (const part of list) {
+    await part.serve?.({ life, node, readiness });
+    stop.throwIfAborted(); // nothing is opened for an agent that is asked to stop
+  }
   const ended = firstEnd(stop, list);
   const hints = list.flatMap(({ readySoon }) => readySoon ?? []);
   const soon = hints.length === 0 ? undefined : AbortSignal.any(hints);

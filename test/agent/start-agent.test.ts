@@ -61,6 +61,20 @@ test.skipIf(!canBeDual)("dual stack with IPv6 first: the agent asks and drains E
   ]);
 });
 
+test("asked to stop while it begins to serve, the agent opens nothing more", async () => {
+  const stop = new AbortController();
+  const lines: string[] = [];
+  const write = (line: string): void => {
+    lines.push(line);
+    if (line.includes("Opening status port")) stop.abort(new Error("received signal SIGTERM"));
+  };
+  const log = createLogger({ write, levels: new Map([["default", "debug"]]) });
+  const asked: Host = { ...host, signals: { stop: stop.signal, hurry: never, force: never } };
+  await expect(start({ host: asked, log })).rejects.toMatchObject({ code: "STOPPED" });
+  expect(lines.filter((line) => /SDS server/i.test(line))).toEqual([]);
+  expect(lines).toContainEqual(expect.stringContaining("Opening status port"));
+});
+
 /** An agent in a folder that others may enter but not make, whose control plane has no resources. */
 async function startInFolder(folder: string, proxyConfig: object, env: Readonly<Record<string, string>>) {
   const resources = await mkdtemp(join(folder, "xds-"));

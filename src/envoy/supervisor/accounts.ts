@@ -59,6 +59,11 @@ export class Accounts {
     return { restarts: this.#restarts, ...(lastCrash && { lastCrash }) };
   }
 
+  /** Resolves once the evidence of every end so far is written and reported. */
+  written(): Promise<void> {
+    return this.#writing;
+  }
+
   /** The end for those outside, once everything about it is written. */
   async close(outcome: Outcome): Promise<EnvoyEnd> {
     const lastLines = this.#lastLines;

@@ -114,6 +114,7 @@ class Supervisor implements SupervisedEnvoy {
     const isDrained = this.#drainSkipped.signal.aborted || (pid !== undefined && pid === this.#drainedPid);
     this.#happens({ kind: "stop", isDrained });
     await aborted(this.#leaving.signal);
+    await this.#accounts.written(); // of a crash just before; what it reads may be removed once we return
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { silentLogger } from "../../../src/base/index.ts";
+import { aborted, silentLogger } from "../../../src/base/index.ts";
 import { createAdminClient, featuresOf } from "../../../src/envoy/index.ts";
 import {
   agentExitCode,
@@ -175,4 +175,22 @@ test("without hot restart nothing is replaced", async () => {
   await using envoy = await supervise("while :; do sleep 0.02; done");
   const spawn = { ...({} as Parameters<typeof envoy.replace>[0]) };
   expect(await envoy.replace(spawn, spawn)).toEqual({ kind: "refused", reason: "hot restart is off" });
+});
+
+test("a stop just after a crash waits until the evidence is written, which reads what is removed behind the stop", async () => {
+  const [begun, written] = [new AbortController(), new AbortController()];
+  const keepEvidence = async (): Promise<undefined> => {
+    begun.abort();
+    await aborted(written.signal);
+  };
+  const envoy = await supervise("exit 3", "never", { keepEvidence });
+  await aborted(begun.signal);
+  const order: string[] = [];
+  const stopped = envoy.stop().then(() => order.push("stopped"));
+  await new Promise((later) => setTimeout(later)); // a stop that does not wait would have come by now
+  order.push("written");
+  written.abort();
+  await stopped;
+  expect(order).toEqual(["written", "stopped"]);
+  await envoy[Symbol.asyncDispose]();
 });
