@@ -145,7 +145,8 @@ class Call implements ClientStream {
       this.#setConnected(true);
     });
     session.on("goaway", (code, _, words) => {
-      if (code !== 0) lost(goawayReason(code, words));
+      if (code === 0) last.noteFarewell(words);
+      else lost(goawayReason(code, words));
     });
     const failed = (error: Error): void => lost(failureReason(error, last.isUp));
     socket.on("error", failed);
@@ -170,14 +171,18 @@ class Call implements ClientStream {
       te: "trailers",
     });
     last.follow(stream);
-    const reader = new MessageReader(handler, { mostBytes: mostMessageBytes, encoding: () => last.encoding });
+    const reader = new MessageReader(handler, {
+      mostBytes: mostMessageBytes,
+      encoding: () => last.encoding,
+      unknownEncodingCode: Code.INTERNAL,
+    });
     const read = readMessages(stream, { push: (chunk) => (last.isGrpc ? reader.push(chunk) : last.notePage(chunk)) });
     const writer = new MessageWriter(stream);
     this.#writer = writer;
     for (const message of this.#waiting) void writer.send(message);
     this.#waiting = [];
     if (this.#isDone) writer.end();
-    read.then(
+    Promise.race([read, last.pageRead]).then(
       async (how) => {
         await nextTurn(); // trailers, or why the connection broke
         if (!last.isUp) await last.lost; // by the limit at the latest

@@ -6,13 +6,20 @@ import { encodingOf, statusOfHttp, statusOfReset, statusOfTrailers } from "./sta
 /** Of a page, or of a GOAWAY, for a status. */
 const MOST_WORDS = 200;
 
+/** A page that goes on for longer ends the call all the same: its head has said that it is no gRPC. */
+const PAGE_LIMIT_MS = 1_000;
+
 /** Why a connection is lost whose server says GOAWAY with an error. */
 export function goawayReason(code: number, words: Uint8Array | undefined): string {
-  const said = Buffer.from(words ?? [])
+  const said = printable(words);
+  return `the server ended the connection with GOAWAY ${code}${said === "" ? "" : `: ${said}`}`;
+}
+
+function printable(words: Uint8Array | undefined): string {
+  return Buffer.from(words ?? [])
     .toString()
     .replace(/[^ -~]+/g, " ")
     .slice(0, MOST_WORDS);
-  return `the server ended the connection with GOAWAY ${code}${said === "" ? "" : `: ${said}`}`;
 }
 
 /** Why a connection is lost on which HTTP/2 fails. */
@@ -27,8 +34,13 @@ export class LastWords {
   isUp = false;
   /** Resolves once it is known what broke the connection. */
   readonly lost: Promise<void>;
+  /** Resolves once enough of an answer is there that is no gRPC: 200 bytes, or what came within 1 s of its headers. */
+  readonly pageRead: Promise<"ended">;
   #loss: string | undefined;
+  /** What the server said in a GOAWAY without an error. */
+  #farewell = "";
   #setLost: () => void = () => undefined;
+  #setPageRead: () => void = () => undefined;
   readonly #session: ClientHttp2Session;
   #stream: ClientHttp2Stream | undefined;
   #headers: IncomingHttpHeaders & IncomingHttpStatusHeader = {};
@@ -40,6 +52,9 @@ export class LastWords {
     this.lost = new Promise((resolve) => {
       this.#setLost = resolve;
     });
+    this.pageRead = new Promise((resolve) => {
+      this.#setPageRead = () => resolve("ended");
+    });
   }
 
   /** The first reason counts. */
@@ -48,11 +63,17 @@ export class LastWords {
     this.#setLost();
   }
 
+  /** A GOAWAY without an error. The call goes on; the words explain what ends it later. */
+  noteFarewell(words: Uint8Array | undefined): void {
+    this.#farewell = printable(words) || this.#farewell; // a second GOAWAY, just before the end, has no words
+  }
+
   follow(stream: ClientHttp2Stream): void {
     this.#stream = stream;
     stream.on("error", () => undefined); // "close" follows, and says the same
     stream.once("response", (headers) => {
       this.#headers = headers;
+      if (!this.isGrpc) setTimeout(this.#setPageRead, PAGE_LIMIT_MS).unref();
     });
     stream.once("trailers", (trailers) => {
       this.#trailers = trailers;
@@ -71,17 +92,22 @@ export class LastWords {
   /** Bytes that are no messages: the page of a gateway, most often. */
   notePage(bytes: Buffer): void {
     if (this.#page.length < MOST_WORDS) this.#page += bytes.toString("latin1", 0, MOST_WORDS);
+    if (this.#page.length >= MOST_WORDS) this.#setPageRead();
   }
 
   status(how: "ended" | "broken", isBetweenMessages: boolean): StreamStatus {
     const told = statusOfTrailers(this.#trailers) ?? statusOfTrailers(this.#headers);
     if (told !== undefined) return told.code === Code.OK && !isBetweenMessages ? CUT_SHORT : told;
-    if (!this.isGrpc && how === "ended") return this.#noGrpc();
+    if (!this.isGrpc) return this.#noGrpc();
     if (this.#loss !== undefined || this.#session.destroyed)
-      return { code: Code.UNAVAILABLE, details: this.#loss ?? "Connection dropped" };
+      return this.#explained({ code: Code.UNAVAILABLE, details: this.#loss ?? "Connection dropped" });
     const resetCode = this.#stream?.rstCode ?? 0; // of a reset Node says first that the messages ended
-    if (how === "broken" || resetCode !== 0) return statusOfReset(resetCode);
-    return isBetweenMessages ? NO_STATUS : CUT_SHORT;
+    if (how === "broken" || resetCode !== 0) return this.#explained(statusOfReset(resetCode));
+    return this.#explained(isBetweenMessages ? NO_STATUS : CUT_SHORT);
+  }
+
+  #explained({ code, details }: StreamStatus): StreamStatus {
+    return { code, details: this.#farewell === "" ? details : `${details}, after GOAWAY 0: ${this.#farewell}` };
   }
 
   #noGrpc(): StreamStatus {

@@ -22,6 +22,11 @@ export interface ReaderLimits {
   readonly mostBytes: number;
   /** The header `grpc-encoding` of the other side, once it is there. Default: identity. */
   readonly encoding?: () => string | undefined;
+  /**
+   * What an encoding that is not known here is to the stream: INTERNAL at a client. Default: UNIMPLEMENTED, as at a server.
+   * Source: grpc/grpc doc/compression.md.
+   */
+  readonly unknownEncodingCode?: number;
 }
 
 /** A message is longer than permitted; nothing of it was kept. */
@@ -166,7 +171,8 @@ function joined({ parts, collectedBytes }: Body): Buffer {
 }
 
 /** zlib is loaded for those who compress, which neither Envoy nor Istio does. */
-async function decompress(message: Buffer, { encoding, mostBytes }: ReaderLimits): Promise<Buffer> {
+async function decompress(message: Buffer, limits: ReaderLimits): Promise<Buffer> {
+  const { encoding, mostBytes, unknownEncodingCode = Code.UNIMPLEMENTED } = limits;
   const name = encoding?.() ?? "identity";
   if (name === "identity")
     throw new StatusError(Code.INTERNAL, "a message is compressed, and the headers of its stream do not say how");
@@ -176,7 +182,7 @@ async function decompress(message: Buffer, { encoding, mostBytes }: ReaderLimits
     ["deflate", inflate],
   ]).get(name);
   if (unpack === undefined)
-    throw new StatusError(Code.UNIMPLEMENTED, `a message is compressed with "${name}"; known: gzip, deflate`);
+    throw new StatusError(unknownEncodingCode, `a message is compressed with "${name}"; known: gzip, deflate`);
   try {
     return await promisify(unpack)(message, { maxOutputLength: mostBytes });
   } catch (error) {

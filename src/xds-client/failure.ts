@@ -39,9 +39,16 @@ export function failureOf({ code, details }: StreamStatus, { address, tls, heade
   if (code === Code.OK) {
     return failed("REQUEST_FAILED", `The control plane at "${address}" ended the stream before it had answered`);
   }
+  if (code === Code.INTERNAL && reason.startsWith("a message is compressed with")) {
+    const text = `Cannot read what the control plane at "${address}" sent: ${reason}`;
+    return failed("REQUEST_FAILED", text, COMPRESSION_HINT);
+  }
   const text = `The control plane at "${address}" refused: ${codeName(code)}: ${reason}`;
   return failed("REQUEST_FAILED", text, REFUSAL_HINTS[code]);
 }
+
+/** The failure is this client's own. */
+const COMPRESSION_HINT = "Turn off the compression of responses at the control plane, or use gzip there";
 
 const REFUSAL_HINTS: Readonly<Record<number, string>> = {
   [Code.UNIMPLEMENTED]: "It speaks gRPC, and has no ADS of version 3",

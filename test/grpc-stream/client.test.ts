@@ -77,11 +77,63 @@ describe("how a call ends", () => {
       },
       { code: 13, details: "the server ended the stream within a message" },
     ],
+    [
+      "HTTP 503 with a page that never ends",
+      (stream) => {
+        stream.respond({ ":status": 503, "content-type": "text/plain" });
+        stream.write("no healthy upstream");
+      },
+      { code: 14, details: "Received HTTP status code 503: no healthy upstream" },
+    ],
+    [
+      "HTTP 200 with a page that never ends",
+      (stream) => {
+        stream.respond({ ":status": 200, "content-type": "text/html" });
+        stream.write("no gRPC here ".repeat(50));
+      },
+      {
+        code: 2,
+        details: expect.stringMatching(/^the server does not speak gRPC: content-type "text\/html": no gRPC/),
+      },
+    ],
+    [
+      "HTTP 502 with a page that breaks off",
+      (stream) => {
+        stream.respond({ ":status": 502, "content-type": "text/html" });
+        stream.write("bad gateway", () => stream.session?.destroy());
+      },
+      { code: 14, details: expect.stringMatching(/^Received HTTP status code 502/) },
+    ],
+    [
+      "a message in an encoding that is unknown",
+      (stream) => {
+        stream.respond({ ...GRPC, "grpc-encoding": "br" });
+        stream.write(framed(Buffer.from("x"), 1));
+      },
+      { code: 13, details: 'a message is compressed with "br"; known: gzip, deflate' },
+    ],
     ["REFUSED_STREAM", (stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM), { code: 14 }],
     ["CANCEL", (stream) => stream.close(constants.NGHTTP2_CANCEL), { code: 1 }],
     ["ENHANCE_YOUR_CALM", (stream) => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM), { code: 8 }],
     ["INTERNAL_ERROR", (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR), { code: 13 }],
     ["GOAWAY with an error", (stream) => stream.session?.goaway(11), { code: 14 }],
+    [
+      "GOAWAY without an error, and the connection breaks",
+      (stream) => {
+        stream.respond(GRPC);
+        stream.session?.goaway(0, 1, Buffer.from("moving\nhouse"));
+        stream.session?.ping(() => stream.session?.destroy());
+      },
+      { code: 14, details: "Connection dropped, after GOAWAY 0: moving house" },
+    ],
+    [
+      "GOAWAY without an error, and the stream is reset",
+      (stream) => {
+        stream.session?.goaway(0, 1, Buffer.from("moving house"));
+        stream.session?.ping(() => stream.close(constants.NGHTTP2_REFUSED_STREAM));
+      },
+      { code: 14, details: expect.stringMatching(/, after GOAWAY 0: moving house$/) },
+    ],
     ["the connection breaks", (stream) => stream.session?.destroy(), { code: 14 }],
   ];
   test.each(cases)("%s", async (_, serve, wanted) => {
