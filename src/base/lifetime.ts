@@ -95,6 +95,7 @@ class CloseDeadline {
     this.#timer ??= this.#startTimer(limitMs);
     const closing = (async () => part[Symbol.asyncDispose]())().then(() => false);
     if (await Promise.race([closing, this.#timer.isLate])) {
+      this.#extend(); // by the timer the time is over, whatever a clock says that was set meanwhile
       throw new AgentError("TIMEOUT", `it did not end within ${Math.round(limitMs)} ms`);
     }
   }

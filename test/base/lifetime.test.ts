@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Lifetime } from "../../src/base/index.ts";
+import { type Clock, Lifetime, systemClock } from "../../src/base/index.ts";
 
 const part = (log: string[], name: string, failure?: Error): AsyncDisposable => ({
   async [Symbol.asyncDispose]() {
@@ -60,4 +60,24 @@ test("a part that hangs is left behind at the limit and named, and the others ar
   await expect(life[Symbol.asyncDispose]()).rejects.toThrow('Cannot close "hanging"');
   expect(log).toEqual(["first"]);
   expect(life.open).toEqual([]);
+});
+
+test("a clock that is set back while a part hangs takes no time from the others", async () => {
+  let nowMs = 1_000_000;
+  const clock: Clock = {
+    now: () => nowMs,
+    async sleep(ms, signal) {
+      await systemClock.sleep(20, signal);
+      nowMs += ms - 3_600_000;
+    },
+  };
+  const log: string[] = [];
+  const life = new Lifetime({ limitMs: 10_000, clock });
+  life.defer("slow", async () => {
+    await new Promise((later) => setTimeout(later));
+    log.push("slow");
+  });
+  await life.own("hanging", { [Symbol.asyncDispose]: () => new Promise<void>(() => undefined) });
+  await expect(life[Symbol.asyncDispose]()).rejects.toThrow('Cannot close "hanging"');
+  expect(log).toEqual(["slow"]);
 });
