@@ -1,6 +1,7 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { Code, StatusError, type StreamStatus } from "../grpc/index.ts";
+import { keepDeadline, timeoutMsOf } from "./deadline.ts";
 import { type MessageHandler, MessageReader } from "./message-reader.ts";
 import { MessageWriter, type PieceWriter } from "./message-writer.ts";
 import { nextTurn, readMessages } from "./read-messages.ts";
@@ -25,7 +26,7 @@ export interface ServerStream {
   finish(status: StreamStatus): void;
   /** Ends the stream of a caller that does not read, and drops what it was owed. gRPC reads this as RESOURCE_EXHAUSTED. */
   giveUp(): void;
-  /** Resolves when the caller breaks the stream off, or its connection breaks. */
+  /** Resolves when the caller breaks the stream off, its deadline passes, or its connection breaks. */
   readonly broken: Promise<void>;
   /** Resolves when the stream is over, however it ended. */
   readonly closed: Promise<void>;
@@ -41,18 +42,49 @@ const CUT_SHORT: StreamStatus = { code: Code.UNAVAILABLE, details: "the stream e
 /** A promise of its own each time: one that is shared would keep whoever waits for it. */
 const never = (): Promise<void> => new Promise(() => undefined);
 
+/** A call whose deadline, if it has one, ends it with DEADLINE_EXCEEDED. Throws INTERNAL where the deadline is malformed. */
 export function serverStream(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   connection: Socket,
 ): ServerStream {
+  const timeoutMs = timeoutMsOf(headers["grpc-timeout"]);
   const writer = new MessageWriter(stream, () => stream.respond(ANSWER, { waitForTrailers: true }));
   let isFinished = false;
+  let isLate = false;
   const closed = new Promise<void>((resolve) => stream.once("close", resolve));
   stream.on("error", () => undefined); // "close" follows, and says the same
   stream.once("aborted", () => {
     if (!isFinished) stream.destroy(); // Node would wait for what the caller no longer takes
   });
+  const finish = (status: StreamStatus): void => {
+    if (isFinished || stream.destroyed || stream.closed) return;
+    isFinished = true;
+    const last = writer.isWithinMessage && status.code === Code.OK ? CUT_SHORT : status;
+    if (!stream.headersSent) {
+      stream.respond({ ...ANSWER, ...trailersOf(last) }, { endStream: true });
+      closeSoon(stream);
+      return;
+    }
+    stream.once("wantTrailers", () => {
+      stream.sendTrailers(trailersOf(last));
+      closeSoon(stream);
+    });
+    stream.end();
+  };
+  const breakOff = (code: number): void => {
+    isFinished = true;
+    stream.close(code);
+    stream.destroy(); // a stream that is only closed would wait until the caller has taken what was written before
+  };
+  if (timeoutMs !== undefined) {
+    keepDeadline(timeoutMs, closed, (exceeded) => {
+      isLate = !isFinished;
+      // who does not read would never see the status; gRPC reads this as DEADLINE_EXCEEDED once its own deadline is over
+      if (writer.unsentBytes > 0) breakOff(constants.NGHTTP2_CANCEL);
+      else finish(exceeded);
+    });
+  }
   return {
     headers,
     connection,
@@ -68,25 +100,9 @@ export function serverStream(
     },
     send: (message, onSent) => writer.send(message, onSent),
     begin: (length) => writer.begin(length),
-    finish(status) {
-      if (isFinished || stream.destroyed || stream.closed) return;
-      isFinished = true;
-      const last = writer.isWithinMessage && status.code === Code.OK ? CUT_SHORT : status;
-      if (!stream.headersSent) {
-        stream.respond({ ...ANSWER, ...trailersOf(last) }, { endStream: true });
-        return closeSoon(stream);
-      }
-      stream.once("wantTrailers", () => {
-        stream.sendTrailers(trailersOf(last));
-        closeSoon(stream);
-      });
-      stream.end();
-    },
-    giveUp() {
-      isFinished = true;
-      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    },
-    broken: closed.then(() => (isFinished ? never() : undefined)),
+    finish,
+    giveUp: () => breakOff(constants.NGHTTP2_ENHANCE_YOUR_CALM),
+    broken: closed.then(() => (isFinished && !isLate ? never() : undefined)),
     closed,
   };
 }
@@ -97,13 +113,23 @@ function closeSoon(stream: ServerHttp2Stream): void {
 }
 
 export function isGrpcCall(headers: IncomingHttpHeaders): boolean {
-  return headers[":method"] === "POST" && /^application\/grpc\b/.test(headers["content-type"] ?? "");
+  return headers[":method"] === "POST" && /^application\/grpc(?:[+;]|$)/.test(headers["content-type"] ?? "");
 }
 
 /** Answers a call of a method that is not served, or what is no call at all. */
 export function refuse(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-  stream.on("error", () => undefined);
   const unknown = { code: Code.UNIMPLEMENTED, details: `unknown method ${headers[":path"]}` };
-  stream.respond(isGrpcCall(headers) ? { ...ANSWER, ...trailersOf(unknown) } : { ":status": 415 }, { endStream: true });
+  if (isGrpcCall(headers)) refuseWith(stream, unknown);
+  else answerAtOnce(stream, { ":status": 415 });
+}
+
+/** Answers a call that no method sees. */
+export function refuseWith(stream: ServerHttp2Stream, status: StreamStatus): void {
+  answerAtOnce(stream, { ...ANSWER, ...trailersOf(status) });
+}
+
+function answerAtOnce(stream: ServerHttp2Stream, headers: OutgoingHttpHeaders): void {
+  stream.on("error", () => undefined);
+  stream.respond(headers, { endStream: true });
   closeSoon(stream);
 }

@@ -4,7 +4,7 @@ import type { BoundSocket } from "../base/index.ts";
 import { type StreamStatus, statusOf } from "../grpc/index.ts";
 import { ConnectionCalls } from "./connection-calls.ts";
 import { type Keepalive, keepAlive } from "./keepalive.ts";
-import { isGrpcCall, refuse, type ServerStream, serverStream } from "./server-stream.ts";
+import { isGrpcCall, refuse, refuseWith, type ServerStream, serverStream } from "./server-stream.ts";
 
 export interface GrpcStreamServerOptions {
   /** Bound by the caller, who also closes it; connections that came early are served first. */
@@ -83,7 +83,8 @@ function serveCalls(
   session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
     const path = headers[":path"] ?? "";
     if (!isGrpcCall(headers) || !Object.hasOwn(methods, path)) return refuse(stream, headers);
-    const call = serverStream(stream, headers, connection);
+    const call = openCall(stream, headers, connection);
+    if (call === undefined) return;
     const begin = (): void => {
       onCall(call);
       methods[path]?.(call);
@@ -94,4 +95,17 @@ function serveCalls(
       (error) => call.finish(statusOf(error)),
     );
   });
+}
+
+/** Undefined for a call whose headers are malformed, which is refused. */
+function openCall(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  connection: Socket,
+): ServerStream | undefined {
+  try {
+    return serverStream(stream, headers, connection);
+  } catch (error) {
+    refuseWith(stream, statusOf(error));
+  }
 }

@@ -46,14 +46,16 @@ const ask = (headers: object, body?: Uint8Array) => {
 
 test("what is no call of gRPC is 415, an unknown method UNIMPLEMENTED, also for a caller that goes on sending", async () => {
   expect((await ask({ ":path": ECHO, ":method": "GET" })).headers[":status"]).toBe(415);
-  expect((await ask({ ":path": ECHO, "content-type": "application/json" })).headers[":status"]).toBe(415);
+  for (const type of ["application/json", "application/grpc-web", "application/grpc-web+proto", "application/grpcs"])
+    expect((await ask({ ":path": ECHO, "content-type": type })).headers[":status"]).toBe(415);
   for (const unknown of ["/a.B/None", "/__proto__", "/constructor"]) {
     const { headers } = await ask({ ":path": unknown });
     expect(headers).toMatchObject({ ":status": 200, "grpc-status": "12" });
   }
-  expect(
-    (await ask({ ":path": ECHO, "content-type": "application/grpc+proto" }, framed(Buffer.from("x")))).trailers,
-  ).toEqual(expect.objectContaining({ "grpc-status": "0" }));
+  for (const type of ["application/grpc+proto", "application/grpc;charset=utf-8"]) {
+    const { trailers } = await ask({ ":path": ECHO, "content-type": type }, framed(Buffer.from("x")));
+    expect(trailers).toMatchObject({ "grpc-status": "0" });
+  }
 });
 
 test("messages come back, and the status when the caller has ended", async () => {
@@ -81,6 +83,55 @@ test("the first status counts; OK within a message is UNAVAILABLE", async () => 
   expect((await answered).trailers).toMatchObject({ "grpc-status": "14" });
   await stream?.closed;
 });
+
+test("a call ends at its deadline, for its caller and for its method; a late or long one changes nothing", async () => {
+  const started = performance.now();
+  const answered = ask({ ":path": "/a.B/Take", "grpc-timeout": "200m" });
+  await expect.poll(() => streams.length).toBe(1);
+  expect((await answered).headers).toMatchObject({ ":status": 200, "grpc-status": "4" });
+  expect(performance.now() - started).toBeGreaterThan(190);
+  await Promise.all([streams[0]?.broken, streams[0]?.closed]);
+  for (const timeout of ["0n", "1u", "00000001m"]) {
+    expect((await ask({ ":path": "/a.B/Take", "grpc-timeout": timeout })).headers).toMatchObject({
+      "grpc-status": "4",
+    });
+  }
+  for (const timeout of ["99999999H", "1M", "30S"]) {
+    const { trailers } = await ask({ ":path": ECHO, "grpc-timeout": timeout }, framed(Buffer.from("x")));
+    expect(trailers).toMatchObject({ "grpc-status": "0" });
+  }
+});
+
+test("a call whose caller does not read is reset at its deadline", async () => {
+  const call = openH2(path).request({ ...CALL, ":path": "/a.B/Take", "grpc-timeout": "200m" });
+  call.on("error", () => undefined);
+  await expect.poll(() => streams.length).toBe(1);
+  await Promise.all([streams[0]?.send(Buffer.alloc(5_000_000)), streams[0]?.broken, streams[0]?.closed]);
+  await expect.poll(() => call.rstCode).toBe(8);
+});
+
+test("a call that is given up is over, also for a method that still waits for room", async () => {
+  const call = openH2(path).request({ ...CALL, ":path": "/a.B/Take" });
+  call.on("error", () => undefined);
+  await expect.poll(() => streams.length).toBe(1);
+  const room = streams[0]?.send(Buffer.alloc(5_000_000));
+  streams[0]?.giveUp();
+  await Promise.all([room, streams[0]?.closed]);
+  await expect.poll(() => call.rstCode).toBe(11);
+});
+
+test.each(["", "m", "5", "5s", "-5m", "1.5S", "123456789m", "5 S"])(
+  "a malformed deadline is INTERNAL (%j)",
+  async (timeout) => {
+    const { headers } = await ask({ ":path": ECHO, "grpc-timeout": timeout });
+    expect(headers).toMatchObject({
+      ":status": 200,
+      "grpc-status": "13",
+      "grpc-message": `malformed grpc-timeout: ${JSON.stringify(timeout)}`,
+    });
+    expect(streams).toEqual([]);
+  },
+);
 
 test("a caller that resets its stream is gone, and what is sent to it has an end", async () => {
   const stream = openH2(path).request({ ...CALL, ":path": "/a.B/Take" });
