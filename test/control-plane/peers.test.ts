@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { connect, type OutgoingHttpHeaders } from "node:http2";
+import { setTimeout } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Client, compressionAlgorithms, credentials, Metadata } from "@grpc/grpc-js";
@@ -82,4 +84,33 @@ test("grpc-js that compresses and has a deadline is answered, and its deadline e
   expect(rig.controlPlane.connected()).toEqual([node().id]);
   expect(await status).toMatchObject({ code: 4 });
   await expect.poll(() => rig.controlPlane.connected()).toEqual([]);
+});
+
+/** An open call by hand whose answers nobody reads. */
+function unreadCall(path: string) {
+  const session = connect(`https://localhost:${rig.controlPlane.port}`, { ca: rig.controlPlane.rootPem });
+  onTestFinished(() => session.destroy());
+  const stream = session.request({
+    ...{ ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" },
+    authorization: `Bearer ${token}`,
+  });
+  return stream.on("error", () => undefined);
+}
+
+test("a caller that asks on and never reads is not read either", async () => {
+  const stream = unreadCall(ADS);
+  const hundred = Buffer.concat(Array.from({ length: 100 }, () => framed(REQUEST)));
+  let isHeld = false;
+  for (let sent = 0; sent < 1_000 && !isHeld; sent++) {
+    if (stream.write(hundred)) continue;
+    const drained = once(stream, "drain").then(() => false);
+    isHeld = await Promise.race([drained, setTimeout(1_000, true)]);
+  }
+  expect(isHeld).toBe(true);
+  let bytes = 0;
+  stream.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  await once(stream, "drain"); // who begins to read is served again
+  expect(bytes).toBeGreaterThan(0);
 });

@@ -15,6 +15,7 @@ import type { MessageCall } from "../calls/serve-calls.ts";
 import type { Admission } from "./admit.ts";
 import { createClientNotes, type HealthReport, type Rejection } from "./client-notes.ts";
 import { DeltaStream } from "./delta-stream.ts";
+import { Pace } from "./pace.ts";
 import { HEALTH_TYPE } from "./resource-types.ts";
 import { type AnyRequest, serveStream } from "./serve-stream.ts";
 import { type Resource, type ResourceCounts, type Snapshot, toResource, withoutSecrets } from "./snapshot.ts";
@@ -85,6 +86,7 @@ interface Connected {
   readonly connectedMs: number;
   readonly peer: string;
   readonly conversation: Pick<Conversation<never>, "onSnapshot" | "sendBroken" | "watches">;
+  readonly pace: Pick<Pace<never>, "push">;
   /** What of all resources it may see. */
   readonly seenBy: (all: Snapshot) => Snapshot;
   end(): void;
@@ -111,11 +113,12 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
   ): Promise<void> => {
     const { remoteAddress, remotePort } = call.connection;
     const seenBy = (all: Snapshot): Snapshot => (isAnonymous ? withoutSecrets(all) : all);
-    const begin = (node: Node): ((request: Request) => void) => {
-      const port = portTo<Response>(node, (response) => void call.send(response));
+    const begin = (node: Node): ((request: Request) => Promise<void> | void) => {
+      const pace = new Pace<Response>((response) => call.send(response));
+      const port = portTo<Response>(node, (response) => pace.send(response));
       const conversation = converse(node, seenBy(snapshot), port);
       const stream: Connected = {
-        ...{ node, conversation, seenBy, peer: `${remoteAddress}:${remotePort}`, connectedMs: Date.now() },
+        ...{ node, conversation, pace, seenBy, peer: `${remoteAddress}:${remotePort}`, connectedMs: Date.now() },
         id: `${node.id.split("~")[2] ?? node.id}-${++opened}`,
         end: () => call.finish({ code: Code.OK, details: "" }),
       };
@@ -127,6 +130,7 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
       return (request) => {
         if (request.typeUrl === HEALTH_TYPE) notes.onHealth(node, request.errorDetail?.message ?? "");
         else conversation.onRequest(request);
+        return pace.room;
       };
     };
     return serveStream(call, { admission: isAnonymous ? undefined : options, log, begin });
@@ -144,7 +148,7 @@ export function createDiscoveryService(options: DiscoveryOptions): DiscoveryServ
   });
   const publish = (next: Snapshot): void => {
     snapshot = next;
-    for (const { conversation, seenBy } of streams) conversation.onSnapshot(seenBy(next));
+    for (const { conversation, seenBy, pace } of streams) pace.push(() => conversation.onSnapshot(seenBy(next)));
   };
   return {
     handlers: handlersFor(false),

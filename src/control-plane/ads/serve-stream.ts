@@ -17,8 +17,8 @@ export interface StreamOptions<Request> {
   /** Undefined serves everybody, whoever that is. */
   readonly admission: Admission | undefined;
   readonly log: Logger;
-  /** Called once the caller is known; returns what takes the requests. */
-  readonly begin: (node: Node) => (request: Request) => void;
+  /** Called once the caller is known; returns what takes the requests, where a promise asks to wait with the next. */
+  readonly begin: (node: Node) => (request: Request) => Promise<void> | void;
 }
 
 /**
@@ -29,7 +29,7 @@ export async function serveStream<Request extends AnyRequest, Response>(
   call: MessageCall<Request, Response>,
   { admission, log, begin }: StreamOptions<Request>,
 ): Promise<void> {
-  let take: ((request: Request) => void) | undefined;
+  let take: ((request: Request) => Promise<void> | void) | undefined;
   let isOver = false;
   void call.closed.then(() => {
     isOver = true;
@@ -43,7 +43,7 @@ export async function serveStream<Request extends AnyRequest, Response>(
     if (isOver) return;
     log.info("Connected", { node: node.id });
     take = begin(node);
-    take(request);
+    await take(request);
   };
   try {
     await call.read((request) => {
