@@ -115,7 +115,7 @@ class Bridge {
         openUpstream({ variant, upstream, keepalive, handler: to, log });
       const onFailure = async (status: StreamStatus): Promise<void> =>
         this.#account(await endByUpstream(status, upstream));
-      const call = await (kept?.open({ variant, open, handler, onFailure }) ?? open(handler));
+      const call = await (kept?.open({ id, variant, open, handler, onFailure }) ?? open(handler));
       this.#upstream = call;
       if (this.#isOver) call.close(); // the peer left while credentials were read
       void call.connected.then((isConnected) => {

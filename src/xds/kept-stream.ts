@@ -1,4 +1,4 @@
-import { aborted, type Clock, describeError, type Logger, pause } from "../base/index.ts";
+import { aborted, type Clock, describeError, pause } from "../base/index.ts";
 import { Code, isStatus, plainReason, type StreamStatus } from "../grpc/index.ts";
 import { type ClientStream, deliverMessage, type MessageHandler, type PieceHandler } from "../grpc-stream/index.ts";
 import { isAway } from "./is-away.ts";
@@ -14,6 +14,7 @@ import type { Variant } from "./variant.ts";
 export type UpstreamStream = Omit<ClientStream, "end">;
 
 export interface KeptStreamOptions {
+  readonly id: number;
   readonly variant: Variant;
   readonly lastGood: LastGood;
   readonly staleness: Staleness;
@@ -24,7 +25,6 @@ export interface KeptStreamOptions {
   /** Called for each attempt that failed, once Envoy is served without the control plane. */
   readonly onFailure: (status: StreamStatus) => Promise<void>;
   readonly clock: Clock;
-  readonly log: Logger;
 }
 
 /** A control plane that took the stream and says nothing for so long counts as away. */
@@ -148,7 +148,7 @@ class KeptStream implements UpstreamStream {
    * What only the agent asks for, such as its name table, is no reason: a running Envoy keeps its stream.
    */
   async #canStandIn(status: StreamStatus): Promise<boolean> {
-    const { variant, onFailure, staleness, clock } = this.#options;
+    const { id, variant, onFailure, staleness, clock } = this.#options;
     await pause(FIRST_REQUEST_MS, AbortSignal.any([this.#asked.signal, this.#over.signal]), clock);
     const standIn = await this.#followed?.standIn();
     if (standIn === undefined) return false;
@@ -164,7 +164,7 @@ class KeptStream implements UpstreamStream {
     if (!isLacking || this.#responded.signal.aborted || this.#over.signal.aborted) return false;
     this.#standIn = standIn;
     this.#requests = undefined;
-    staleness.begin(standIn.acceptedMs, plainReason(status.details));
+    staleness.begin(id, standIn.acceptedMs, plainReason(status.details));
     this.#deliver(async () => {
       await onFailure(status);
       return answers;
@@ -235,7 +235,7 @@ class KeptStream implements UpstreamStream {
       return false;
     }
     this.#requests = undefined;
-    if (this.#followed !== undefined) this.#options.staleness.end();
+    if (this.#followed !== undefined) this.#options.staleness.end(this.#options.id);
     return true;
   }
 

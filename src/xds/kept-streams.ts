@@ -13,15 +13,21 @@ export interface KeptStreamsOptions {
 /** The streams of one relay whose configuration is remembered. */
 export interface KeptStreams {
   /** Opens a stream as `openKeptStream` does. */
-  open(options: Omit<KeptStreamOptions, "lastGood" | "staleness" | "clock" | "log">): Promise<UpstreamStream>;
+  open(options: Omit<KeptStreamOptions, "lastGood" | "staleness" | "clock">): Promise<UpstreamStream>;
   /** Undefined while Envoy has what the control plane wants. */
   stale(): Stale | undefined;
+  /** The next Envoy is started: streams that are opened from now on are its. Returns the way back. */
+  turnToNext(): () => void;
 }
 
 export function createKeptStreams({ lastGood, log, metrics, clock }: KeptStreamsOptions): KeptStreams {
   const staleness = new Staleness({ log, metrics, clock });
   return {
-    open: async (options) => openKeptStream({ ...options, lastGood, staleness, clock, log }),
+    async open(options) {
+      staleness.opened(options.id);
+      return openKeptStream({ ...options, lastGood, staleness, clock });
+    },
     stale: () => staleness.state,
+    turnToNext: () => staleness.turnToNext(),
   };
 }

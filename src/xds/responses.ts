@@ -80,7 +80,7 @@ export class Responses implements MessageHandler {
 
   /** Undefined for a response that the agent itself has to read whole. */
   large(start: Buffer, length: number): PieceHandler | undefined {
-    const { variant, downstream, clock, watch } = this.#options;
+    const { id, variant, downstream, clock, watch } = this.#options;
     const typeUrl = typeByStart(variant, start);
     if (typeUrl === undefined || !this.#mayPass(typeUrl)) return undefined;
     this.#noteResponse(length);
@@ -91,7 +91,7 @@ export class Responses implements MessageHandler {
         if (!this.#mayPass(facts.typeUrl)) throw otherThanItsResources(facts.typeUrl, typeUrl);
       },
       onSent: (facts, contents, tookMs) => {
-        watch().types.sent(facts, contents);
+        watch().types.sent(id, facts, contents);
         this.#noteSent(facts, tookMs);
       },
       now: () => clock.now(),
@@ -134,10 +134,10 @@ export class Responses implements MessageHandler {
   /** Resolves when the peer's side has room for more, or is gone. */
   #forward(facts: ResponseFacts, message: Buffer): Promise<void> | void {
     if (this.#isOver) return;
-    const { clock, variant, downstream, watch } = this.#options;
+    const { id, clock, variant, downstream, watch } = this.#options;
     const startMs = clock.now();
     const sending = downstream.send(message);
-    watch().types.sent(facts, peekContents(variant, message));
+    watch().types.sent(id, facts, peekContents(variant, message));
     return sending?.then(() => this.#noteSent(facts, clock.now() - startMs));
   }
 

@@ -36,6 +36,11 @@ export interface XdsRelay extends AsyncDisposable {
    * latest of a type also on each later stream. Without an Envoy, on the streams of gRPC clients.
    */
   announce(announcement: Announcement): void;
+  /**
+   * The next Envoy of a hot restart is started: streams that are opened from now on are its. Returns the way back, for where
+   * it does not take over: what the one before has of each type, and whether that is stale.
+   */
+  turnToNext(): () => void;
   /** How the connection stands, in one line without its address: a state, or what is the matter. */
   describeState(): string;
 }
@@ -97,6 +102,12 @@ export async function serveXdsRelay(options: XdsRelayOptions, stop: AbortSignal)
     stale: () => kept?.stale(),
     types: () => watch.types.list(),
     announce: (announcement) => announcements.announce(announcement),
+    turnToNext() {
+      const waysBack = [watches.envoy.types.turnToNext(), kept?.turnToNext()];
+      return () => {
+        for (const goBack of waysBack) goBack?.();
+      };
+    },
     describeState: () => watch.describeState(),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };

@@ -49,6 +49,8 @@ interface Entry {
   rejection?: TypeRejection;
   /** The stream that asked last. */
   stream: number;
+  /** Of the Envoy before, which may stay. */
+  before?: Entry;
 }
 
 const MOST_TYPES = 100;
@@ -56,6 +58,9 @@ const MOST_TYPES = 100;
 /** Follows requests and responses of every type. What Envoy has outlives a stream: it goes on with it. */
 export class TypeStates {
   readonly #entries = new Map<string, Entry>();
+  #newest = 0;
+  /** The newest stream when the newest Envoy was started. */
+  #started = 0;
   readonly #now: () => number;
   readonly #onType: (typeUrl: string) => void;
 
@@ -83,10 +88,39 @@ export class TypeStates {
     });
   }
 
+  /**
+   * The next Envoy is started: streams that ask first from now on are its, and what passes on earlier ones no longer shows
+   * in a type that it has asked for. Returns the way back.
+   */
+  turnToNext(): () => void {
+    const [before, started] = [this.#started, this.#newest];
+    this.#started = started;
+    for (const entry of this.#entries.values()) delete entry.before;
+    return () => {
+      this.#started = before;
+      for (const [typeUrl, entry] of this.#entries) {
+        if (entry.before !== undefined) this.#entries.set(typeUrl, entry.before);
+        else if (entry.stream > started) this.#entries.delete(typeUrl);
+      }
+    };
+  }
+
+  /** Of the Envoy whose stream it is. */
+  #entryOf(typeUrl: string, stream: number): Entry | undefined {
+    const entry = this.#entries.get(typeUrl);
+    if (entry === undefined) return undefined;
+    if (stream <= this.#started) return entry.before ?? entry;
+    if (entry.stream > this.#started || entry.stream === 0) return entry;
+    const next = { ...entry, names: new Set(entry.names), before: entry };
+    this.#entries.set(typeUrl, next);
+    return next;
+  }
+
   /** A request of the peer: a subscription, an acknowledgement or a rejection. `message` is read only for the first of a stream. */
   requested(stream: number, facts: RequestFacts, message: Uint8Array, variant: Variant): void {
     const { typeUrl, nonce, rejection, versionInfo } = facts;
-    const entry = this.#entries.get(typeUrl) ?? this.#add(typeUrl);
+    this.#newest = Math.max(this.#newest, stream);
+    const entry = this.#entryOf(typeUrl, stream) ?? this.#add(typeUrl);
     if (entry === undefined) return;
     if (stream > entry.stream) begin(entry, stream, { names: knownNames(message, variant), version: versionInfo });
     if (rejection !== undefined) this.#reject(entry, nonce, rejection);
@@ -107,8 +141,9 @@ export class TypeStates {
   }
 
   /** A response on its way to the peer. */
-  sent({ typeUrl, nonce, versionInfo }: ResponseFacts, { names, removed, count }: ResponseContents): void {
-    const entry = this.#entries.get(typeUrl);
+  sent(stream: number, facts: ResponseFacts, { names, removed, count }: ResponseContents): void {
+    const { typeUrl, nonce, versionInfo } = facts;
+    const entry = this.#entryOf(typeUrl, stream);
     if (entry === undefined) return; // nobody asked
     for (const name of removed) entry.names.delete(name);
     for (const name of names) entry.names.add(name);

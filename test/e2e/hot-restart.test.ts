@@ -5,8 +5,11 @@ import { describe, expect, test } from "vitest";
 import type { AgentReport, ReloadReport } from "../../src/agent/index.ts";
 import type { RunFile } from "../../src/agent/run-folder/index.ts";
 import { bindTcp } from "../../src/base/index.ts";
+import { CLUSTER_TYPE, LISTENER_TYPE } from "../../src/control-plane/ads/resource-types.ts";
+import { connectAds } from "../support/ads-client.ts";
 import { type RunningCommand, type Runtime, run, runtimes } from "../support/pilotboat.ts";
 import { isAlive } from "../support/processes.ts";
+import { realEnvoy } from "../support/real-envoy.ts";
 import { createSandbox, type ProxyOptions, type Sandbox } from "../support/sandbox.ts";
 
 const ENV = { PILOTBOAT_HOT_RESTART: "true", PILOTBOAT_PARENT_SHUTDOWN: "2s", PILOTBOAT_RESTART: "on-failure" };
@@ -167,6 +170,7 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
     await rig.change({ proxyMetadata: { ISTIO_META_OTHER: "node" } });
     const reason = expect.stringContaining("there is no last-good configuration of the next Envoy's labels");
     expect(await rig.reload()).toMatchObject({ code: 1, outcome: "refused", pid, reason });
+    await refuseOneThatGotLastGood(rig, pid);
     await rig.change({ concurrency: 1 });
     expect(await rig.reload()).toMatchObject({ code: 0, outcome: "replaced" });
     expect(await rig.answer()).toBe(200);
@@ -276,6 +280,30 @@ describe.each(runtimes())("hot restart, $name", (runtime) => {
 async function stopControlPlane(rig: Rig): Promise<void> {
   await rig.controlPlane[Symbol.asyncDispose]();
   await expect.poll(async () => (await rig.report()).controlPlane.state).not.toMatch(/^(responding|connected)$/);
+}
+
+/** The test stands for a next Envoy, which gets the last-good configuration and dies; the process that the agent starts only waits. */
+async function refuseOneThatGotLastGood(rig: Rig, pid: number): Promise<void> {
+  const { folder } = rig.sandbox;
+  const { xds } = await rig.report();
+  const binaryPath = join(folder, "waits");
+  const script = `#!/bin/sh\ncase "$*" in *--version* | *--mode*) exec ${await realEnvoy()} "$@" ;; esac\nexec sleep 600\n`;
+  await writeFile(binaryPath, script, { mode: 0o755 });
+  await rig.change({ binaryPath });
+  const reloading = rig.reload();
+  const next = await nextEnvoy(rig, pid);
+  using client = connectAds(join(folder, "etc/istio/proxy/XDS"));
+  const stream = client.open("delta");
+  const node = "sidecar~127.0.0.1~quickstart.default~default.svc.cluster.local";
+  stream.request({ typeUrl: CLUSTER_TYPE, node, userAgent: "envoy" });
+  stream.request({ typeUrl: LISTENER_TYPE });
+  await expect.poll(() => stream.received.length).toBe(2);
+  expect(await rig.report()).toMatchObject({ stale: { acceptedMs: expect.any(Number) } });
+  process.kill(next, "SIGKILL");
+  expect(await reloading).toMatchObject({ code: 1, outcome: "refused", pid });
+  const after = await rig.report();
+  expect(after.stale).toBeUndefined();
+  expect(after.xds).toEqual(xds);
 }
 
 /** With the reason of a refusal, which is what one wants to read when it was not expected. */

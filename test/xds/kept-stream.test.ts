@@ -277,6 +277,110 @@ test("once the control plane answers one of two Envoys, the stand-in for the oth
   expect(rig.relay.stale()).toBeUndefined();
 });
 
+/** Of a hot restart: an Envoy with a live stream to the control plane, which new streams do not reach while `isAway`. */
+async function startServed(keeper: Keeper) {
+  await fill(keeper, "delta");
+  const around = { isAway: false };
+  const metadata = async (): Promise<[]> => {
+    if (around.isAway) throw new Error("connect ECONNREFUSED 127.0.0.1:80");
+    return [];
+  };
+  const rig = await keeper.start({
+    envoys: () => 2,
+    upstream: { credentials: { tls: async () => "plaintext", metadata } },
+  });
+  const istiod = await startFakeIstiod({ port: keeper.port });
+  const client = rig.connect();
+  const old = client.open("delta");
+  await boot(old);
+  await expect.poll(() => istiod.streams[0]?.requests.length).toBe(2);
+  const [live] = istiod.streams as [FakeIstiodStream];
+  for (const typeUrl of [CDS, LDS]) sendState(live, typeUrl);
+  await expect.poll(() => old.received.length).toBe(2);
+  for (const typeUrl of [CDS, LDS]) old.request({ typeUrl, nonce: typeUrl });
+  await expect.poll(() => live.requests.length).toBe(4);
+  around.isAway = true;
+  return {
+    ...{ around, rig, istiod, client, old, live },
+    /** The next Envoy, with what the one before accepted last. */
+    async bootNext(): Promise<AdsStream> {
+      const next = client.open("delta");
+      await boot(next);
+      await expect.poll(() => next.received.length).toBe(2);
+      expect(rig.relay.stale()).toBeDefined();
+      return next;
+    },
+    /** The control plane has another version, which the old Envoy takes. */
+    async push(): Promise<void> {
+      const [received, requests] = [old.received.length, live.requests.length];
+      live.sendDelta({ typeUrl: CDS, nonce: "push", resources: [] });
+      await expect.poll(() => old.received.length).toBe(received + 1);
+      old.request({ typeUrl: CDS, nonce: "push" });
+      await expect.poll(() => live.requests.length).toBe(requests + 1);
+    },
+    async [Symbol.asyncDispose]() {
+      await rig[Symbol.asyncDispose]();
+      await istiod[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("the next Envoy is stale until the control plane answers it, whatever the old one's live stream still brings", async () => {
+  await using keeper = await startKeeper();
+  await using served = await startServed(keeper);
+  const { rig, client, istiod, around } = served;
+  rig.relay.turnToNext();
+  const next = await served.bootNext();
+  const types = rig.relay.types();
+  await served.push();
+  expect(rig.relay.stale()).toBeDefined();
+  expect(rig.metric("xds_last_good_served")).toMatch(/ 1$/);
+  expect(rig.relay.types()).toEqual(types);
+  expect(rig.log.join("\n")).not.toContain("up to date again");
+
+  around.isAway = false;
+  expect(await next.ended).toMatchObject({ code: 0 });
+  expect(rig.relay.stale()).toBeDefined();
+  const again = client.open("delta");
+  reconnect(again, "delta");
+  await expect.poll(() => istiod.streams.at(-1)?.requests.length).toBe(2);
+  sendState(istiod.streams.at(-1) as FakeIstiodStream, CDS);
+  await expect.poll(() => again.received.length).toBe(1);
+  expect(rig.relay.stale()).toBeUndefined();
+});
+
+test("a next Envoy that does not take over leaves no trace: the old one is as stale as it was, with the types that it has", async () => {
+  await using keeper = await startKeeper();
+  await using served = await startServed(keeper);
+  const { rig, istiod, around, client } = served;
+  const types = rig.relay.types();
+  expect(types.map(({ state }) => state)).toEqual(["SYNCED", "SYNCED"]);
+  const goBack = rig.relay.turnToNext();
+  (await served.bootNext()).cancel();
+  goBack();
+  expect(rig.relay.stale()).toBeUndefined();
+  expect(rig.metric("xds_last_good_served")).toMatch(/ 0$/);
+  expect(rig.relay.types()).toEqual(types);
+  await served.push();
+  expect(rig.relay.types()[0]?.syncedMs).toBeGreaterThan(types[0]?.syncedMs ?? Number.POSITIVE_INFINITY);
+
+  rig.relay.turnToNext(); // and that one takes over
+  const active = await served.bootNext();
+  const stale = rig.relay.stale();
+  const goBackAgain = rig.relay.turnToNext();
+  (await served.bootNext()).cancel();
+  goBackAgain();
+  expect(rig.relay.stale()).toEqual(stale);
+  around.isAway = false;
+  expect(await active.ended).toMatchObject({ code: 0 });
+  const again = client.open("delta");
+  reconnect(again, "delta");
+  await expect.poll(() => istiod.streams.at(-1)?.requests.length).toBe(2);
+  sendState(istiod.streams.at(-1) as FakeIstiodStream, CDS);
+  await expect.poll(() => again.received.length).toBe(1);
+  expect(rig.relay.stale()).toBeUndefined();
+});
+
 test("an Envoy that has its configuration keeps it, and is told of the failure as ever", async () => {
   await using keeper = await startKeeper();
   await fill(keeper, "sotw");

@@ -31,7 +31,7 @@ function follow(variant: Variant) {
       const detail = rejection === undefined ? [] : [[request.errorDetail, message([2, rejection])] as const];
       ask(stream, typeUrl, [request.nonce, nonce], ...detail);
     },
-    send(typeUrl: string, nonce: string, names: readonly string[], removed: readonly string[] = []): void {
+    send(typeUrl: string, nonce: string, names: readonly string[], removed: readonly string[] = [], stream = 1): void {
       const bytes = message(
         [response.typeUrl, typeUrl],
         [response.nonce, nonce],
@@ -39,10 +39,31 @@ function follow(variant: Variant) {
         ...names.map((name) => [response.resources, resource(name)] as const),
         ...removed.map((name) => [response.removed ?? 0, name] as const),
       );
-      states.sent(peekResponse(variant, bytes), peekContents(variant, bytes));
+      states.sent(stream, peekResponse(variant, bytes), peekContents(variant, bytes));
     },
   };
 }
+
+test.each([SOTW, DELTA])("$name: types are those of the newest Envoy, unless it does not take over", (variant) => {
+  const { states, ask, answer, send, list } = follow(variant);
+  ask(1, CLUSTER_TYPE);
+  send(CLUSTER_TYPE, "1", ["a", "b"]);
+  answer(1, CLUSTER_TYPE, "1");
+  const goBack = states.turnToNext();
+  ask(2, CLUSTER_TYPE);
+  ask(2, LISTENER_TYPE);
+  send(CLUSTER_TYPE, "2", ["c"], [], 2);
+  answer(2, CLUSTER_TYPE, "2");
+  send(CLUSTER_TYPE, "3", ["d", "e", "f"]);
+  answer(1, CLUSTER_TYPE, "3");
+  expect(list()).toMatchObject([{ state: "SYNCED", version: "v-2", resources: 1 }, { state: "NOT SENT" }]);
+  goBack();
+  expect(list()).toMatchObject([{ name: "CDS", state: "SYNCED", version: "v-3" }]);
+  expect(list()).toHaveLength(1);
+  states.turnToNext();
+  ask(3, CLUSTER_TYPE);
+  expect(list()).toMatchObject([{ state: "NOT SENT", resources: 0 }]);
+});
 
 test.each([SOTW, DELTA])("$name: a type is awaited, sent, and in step once Envoy has taken it", (variant) => {
   const { ask, answer, send, list, clock } = follow(variant);

@@ -167,7 +167,10 @@ export class XdsPart implements Part {
 
   /** Keeps for an Envoy of that configuration and node from now on. Returns the way back, for one that does not take over. */
   keepForNext(config: AgentConfig, node: NodeDescription): () => void {
-    return this.#lastGood?.turnTo(lastGoodOwner(config, node)) ?? (() => undefined);
+    const waysBack = [this.#lastGood?.turnTo(lastGoodOwner(config, node)), this.#relay?.turnToNext()];
+    return () => {
+      for (const goBack of waysBack) goBack?.();
+    };
   }
 
   report(): XdsReport {
