@@ -24,23 +24,31 @@ const KEEPALIVE_MS = 30_000;
 
 /**
  * A connection to a server of HTTP/2, over TLS or without. All addresses of its name are tried, the first that answers
- * wins. Rejects with the last failure; when `signal` aborts, with what kept it until then.
+ * wins. Rejects with the last failure, which names the proxy where that is at fault; when `signal` aborts, with what
+ * kept it until then.
  */
 export async function connectHttp2({ address, tls, proxy }: ConnectOptions, signal: AbortSignal): Promise<Socket> {
   const isThroughProxy = proxy !== undefined && isProxied(address, proxy.except);
   const secure = tls === "plaintext" ? undefined : prepared(tls);
   const near = hostAndPort(isThroughProxy ? proxy.address : address);
+  const via = isThroughProxy ? `proxy "${proxy.address}": ` : "";
+  const blamed = (error: unknown): never => {
+    throw via === "" ? error : new Error(`${via}${describeError(error)}`, { cause: error });
+  };
   const found = await answered(
-    lookupHost(near.host, { signal }),
+    lookupHost(near.host, { signal }).catch(blamed),
     signal,
-    `lookup ${near.host}: the name server does not answer`,
+    () => `${via}lookup ${near.host}: the name server does not answer`,
   );
+  let late = `${via}the address does not answer`;
   const reach = async (host: string, gone: AbortSignal): Promise<Socket> => {
-    const socket = await dial(host, near.port, gone);
+    const socket = await dial(host, near.port, gone).catch(blamed);
+    if (isThroughProxy) late = `proxy "${proxy.address}" does not answer CONNECT ${address}`;
     const leave = (): void => void socket.destroy();
     gone.addEventListener("abort", leave, { once: true });
     try {
       const far = isThroughProxy ? await connectThrough(socket, address, proxy) : socket;
+      late = "the address does not answer";
       return secure === undefined ? far : await secure(far);
     } catch (error) {
       socket.destroy();
@@ -56,7 +64,7 @@ export async function connectHttp2({ address, tls, proxy }: ConnectOptions, sign
       signal,
     ),
     signal,
-    "the address does not answer",
+    () => late,
   );
 }
 
@@ -74,10 +82,10 @@ function hostAndPort(address: string): { readonly host: string; readonly port: n
   return { host: split.host, port: Number(split.port) };
 }
 
-/** Rejects with `otherwise` when the signal aborts first. */
-function answered<T>(promise: Promise<T>, signal: AbortSignal, otherwise: string): Promise<T> {
+/** Rejects with what `otherwise` says when the signal aborts first. */
+function answered<T>(promise: Promise<T>, signal: AbortSignal, otherwise: () => string): Promise<T> {
   return new Promise((resolve, reject) => {
-    const give = (): void => reject(new Error(otherwise));
+    const give = (): void => reject(new Error(otherwise()));
     if (signal.aborted) give();
     signal.addEventListener("abort", give, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", give));

@@ -4,11 +4,12 @@ export { type CallHeader, headersOf, sendableHeaders } from "./metadata.ts";
 export {
   type FailureKind,
   failureKind,
-  IS_IT_RUNNING,
   isCertificateRefused,
   isOtherName,
+  isProxyFailure,
   isUnreachable,
   isUntrusted,
   plainReason,
   ToldReasons,
+  unreachableHint,
 } from "./reasons.ts";

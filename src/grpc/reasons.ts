@@ -1,5 +1,13 @@
-/** Shown beside the reason where the other end cannot be reached at all. */
-export const IS_IT_RUNNING = "is the control plane running?";
+/** Shown beside the plain reason of a control plane that cannot be reached at all; undefined for any other reason. */
+export function unreachableHint(reason: string): string | undefined {
+  if (isProxyFailure(reason)) return "HTTPS_PROXY names this proxy; what NO_PROXY lists is reached without it";
+  return isUnreachable(reason) ? "is the control plane running?" : undefined;
+}
+
+/** Whether the proxy on the way is at fault, or says what is, by the plain reason. */
+export function isProxyFailure(reason: string): boolean {
+  return /^(no connection within \S+: )?proxy "[^"]+"/.test(reason);
+}
 
 /**
  * Which reasons were told already. Who retries for ever meets the same failure for ever, and with the control plane away
@@ -69,8 +77,9 @@ export function isUnreachable(reason: string): boolean {
   return isLookupFailure(reason) || UNREACHABLE.test(reason);
 }
 
+/** Where Node names the code of a connection that breaks before HTTP/2 is up, Bun says only that it was closed. */
 const UNREACHABLE =
-  /\b(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EADDRNOTAVAIL)\b|\bno connection within\b/;
+  /\b(ECONNREFUSED|ECONNRESET|EPIPE|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EADDRNOTAVAIL)\b|\bno connection within\b|\bclosed the connection before HTTP\/2 was set up\b/;
 
 /** In Node's words, and in ours, which are Go's. */
 function isLookupFailure(reason: string): boolean {

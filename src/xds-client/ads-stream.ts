@@ -5,7 +5,7 @@ import { UnreadableResponse } from "./failure.ts";
 import type { AdsServer, Response } from "./types.ts";
 import type { Variant } from "./variant.ts";
 
-/** DNS, TCP, TLS and HTTP/2 settings together. */
+/** DNS, TCP, TLS and HTTP/2 settings together, at most. */
 const CONNECT_LIMIT_MS = 8_000;
 /** As Istio's agents have it. */
 const KEEPALIVE = { intervalMs: 30_000, timeoutMs: 10_000 } as const;
@@ -21,11 +21,12 @@ export interface AdsStream extends Disposable {
   isConnected(): boolean;
 }
 
-/** Opens a stream on a connection of its own. A connection that does not stand within 8 s ends it with UNAVAILABLE. */
+/** Opens a stream on a connection of its own. A connection that does not stand within 8 s, or `limitMs`, ends it with UNAVAILABLE. */
 export function openAdsStream(
   { address, tls, headers, proxy }: AdsServer,
   variant: Variant,
   onResponse: (response: Response) => void,
+  limitMs = CONNECT_LIMIT_MS,
 ): AdsStream {
   let failure: { readonly error: unknown } | undefined;
   const stream = openGrpcStream({
@@ -36,7 +37,7 @@ export function openAdsStream(
     authority: (tls === "plaintext" ? "" : tls.serverName) || address,
     headers: sendableHeaders(headersOf("", headers), silentLogger),
     keepalive: KEEPALIVE,
-    connectLimitMs: CONNECT_LIMIT_MS,
+    connectLimitMs: Math.min(limitMs, CONNECT_LIMIT_MS),
     mostMessageBytes: MOST_RESPONSE_BYTES,
     handler: {
       message(bytes) {

@@ -3,11 +3,12 @@ import {
   Code,
   codeName,
   failureKind,
-  IS_IT_RUNNING,
   isOtherName,
+  isProxyFailure,
   isUntrusted,
   plainReason,
   type StreamStatus,
+  unreachableHint,
 } from "../grpc/index.ts";
 import type { AdsServer } from "./types.ts";
 
@@ -19,8 +20,12 @@ export class UnreadableResponse extends AgentError {
   }
 }
 
-/** Why a stream ended, with what can be done about it. */
-export function failureOf({ code, details }: StreamStatus, { address, tls, headers }: AdsServer): AgentError {
+/** Why a stream ended, with what can be done about it. `wasConnected`: HTTP/2 was established. */
+export function failureOf(
+  { code, details }: StreamStatus,
+  { address, tls, headers }: AdsServer,
+  wasConnected: boolean,
+): AgentError {
   const reason = plainReason(details);
   const isPlaintext = tls === "plaintext";
   const failed = (errorCode: ErrorCode, text: string, hint?: string): AgentError =>
@@ -32,9 +37,9 @@ export function failureOf({ code, details }: StreamStatus, { address, tls, heade
       : "Give a token with --token FILE, or a client certificate with --cert and --key";
     return failed("UNAUTHENTICATED", `The control plane at "${address}" does not know who calls: ${reason}`, hint);
   }
-  if (code === Code.UNAVAILABLE || failureKind(reason) === "tls") {
+  if (code === Code.UNAVAILABLE || (!wasConnected && failureKind(reason) === "tls")) {
     const text = `Cannot reach the control plane at "${address}": ${reason || codeName(code)}`;
-    return failed("CONTROL_PLANE_UNREACHABLE", text, reachHint(reason, isPlaintext));
+    return failed("CONTROL_PLANE_UNREACHABLE", text, wasConnected ? undefined : reachHint(reason, isPlaintext));
   }
   if (code === Code.OK) {
     return failed("REQUEST_FAILED", `The control plane at "${address}" ended the stream before it had answered`);
@@ -64,8 +69,12 @@ function reachHint(reason: string, isPlaintext: boolean): string | undefined {
     return "Give the mesh's root with --root-cert FILE; a cluster has it in the ConfigMap istio-ca-root-cert of each namespace";
   }
   if (reason === "the server does not speak TLS") return "Use --plaintext";
+  const hint = unreachableHint(reason);
+  if (isProxyFailure(reason)) return hint;
   if (isPlaintext && failureKind(reason) !== "dns" && !reason.includes("ECONNREFUSED")) {
     return "Does it speak TLS? Then leave --plaintext out";
   }
-  return failureKind(reason) === "connect" ? `${IS_IT_RUNNING[0]?.toUpperCase()}${IS_IT_RUNNING.slice(1)}` : undefined;
+  return hint === undefined || failureKind(reason) !== "connect"
+    ? undefined
+    : `${hint[0]?.toUpperCase()}${hint.slice(1)}`;
 }

@@ -1,8 +1,7 @@
-import { Code } from "../grpc/index.ts";
 import { openAdsStream } from "./ads-stream.ts";
 import { type Change, Conversation, type Watched } from "./conversation.ts";
 import { failureOf } from "./failure.ts";
-import type { AdsServer, Question, Received } from "./types.ts";
+import type { AdsServer, Question, Received, Response } from "./types.ts";
 import { DELTA, SOTW } from "./variant.ts";
 
 export interface GetOptions {
@@ -29,10 +28,11 @@ export async function getResources(
 ): Promise<readonly Watched[]> {
   stop.throwIfAborted();
   let look = (): void => undefined;
-  using stream = openAdsStream(server, question.isDelta ? DELTA : SOTW, (response) => {
+  const onResponse = (response: Response): void => {
     for (const change of conversation.onResponse(response)) onChange?.(change);
     look();
-  });
+  };
+  using stream = openAdsStream(server, question.isDelta ? DELTA : SOTW, onResponse, limitMs);
   const conversation = new Conversation({ question, send: (bytes) => stream.send(bytes), referredNames });
   conversation.begin();
   return await new Promise((resolve, reject) => {
@@ -46,9 +46,7 @@ export async function getResources(
     const done = (): void => finish(() => resolve(conversation.watched));
     const onStop = (): void => finish(() => reject(stop.reason));
     const limit = setTimeout(() => {
-      const details = `no connection within ${limitMs / 1_000} s`;
-      if (stream.isConnected()) done();
-      else finish(() => reject(failureOf({ code: Code.UNAVAILABLE, details }, server)));
+      if (stream.isConnected()) done(); // else the stream ends by now, and says what kept it
     }, limitMs);
     stop.addEventListener("abort", onStop);
     look = (): void => {
@@ -61,7 +59,7 @@ export async function getResources(
     };
     stream.ended
       .then((status) => {
-        throw failureOf(status, server);
+        throw failureOf(status, server, stream.isConnected());
       })
       .catch((failure: unknown) => finish(() => reject(failure)));
   });

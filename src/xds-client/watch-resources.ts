@@ -58,6 +58,6 @@ export async function watchResources(
     stop.addEventListener("abort", onStop, { once: true });
     const status = await stream.ended.finally(() => stop.removeEventListener("abort", onStop));
     known = conversation.known;
-    if (!stop.aborted) throw failureOf(status, at);
+    if (!stop.aborted) throw failureOf(status, at, stream.isConnected());
   }
 }

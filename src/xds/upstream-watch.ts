@@ -2,12 +2,12 @@ import type { Clock, Logger } from "../base/index.ts";
 import {
   codeName,
   failureKind,
-  IS_IT_RUNNING,
   isUnreachable,
   isUntrusted,
   plainReason,
   type StreamStatus,
   ToldReasons,
+  unreachableHint,
 } from "../grpc/index.ts";
 import { isAway } from "./is-away.ts";
 import { TypeStates } from "./type-states.ts";
@@ -127,13 +127,14 @@ export class UpstreamWatch {
     const isMetByAll = isAddressDead || isUntrusted(reason);
     const isNews = isMetByAll ? this.#told.isNews(this.#peer, reason) : isChanged;
     if (!isMetByAll) this.#told.forget(this.#peer);
+    const hint = unreachableHint(reason);
     this.#log[isNews ? "warn" : "debug"]("upstream terminated with unexpected error", {
       id,
       address: this.#address,
       code,
       reason,
       attempts,
-      ...(isAddressDead ? { hint: IS_IT_RUNNING } : {}),
+      ...(hint === undefined ? {} : { hint }),
     });
   }
 
@@ -172,8 +173,8 @@ export class UpstreamWatch {
   /** In one line, without the address. */
   describeState(): string {
     const trouble = this.trouble()?.text ?? this.state.kind;
-    const hint = isUnreachable(failureOf(this.state)?.reason ?? "") ? `; ${IS_IT_RUNNING}` : "";
-    return `${trouble}${hint}`
+    const hint = unreachableHint(failureOf(this.state)?.reason ?? "");
+    return `${trouble}${hint === undefined ? "" : `; ${hint}`}`
       .replace(`control plane "${this.#address}": `, "")
       .replace(` to control plane "${this.#address}"`, "")
       .replace(`control plane "${this.#address}" is `, "");

@@ -131,6 +131,20 @@ describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtim
     expect(proxy.asked.map(({ target }) => target)).toEqual([address]);
   });
 
+  test("a proxy that is not there or does not answer is blamed, not the control plane", async () => {
+    const [port = 0] = await freePorts(1);
+    await using silent = await listenSilently();
+    const words = ["xds", "get", "cds", "-a", "istiod.example:15010", "--plaintext", "--timeout", "1s"];
+    const through = (proxy: string) => run(runtime, words, { cwd: folder, env: { HTTPS_PROXY: `http://${proxy}` } });
+    const [refusing, waiting] = [`127.0.0.1:${port}`, `127.0.0.1:${silent.port}`];
+    expect((await through(refusing)).stderr).toMatch(
+      new RegExp(`"istiod.example:15010": proxy "${refusing}": .*\\[CONTROL_PLANE_UNREACHABLE\\]\n.*HTTPS_PROXY names`),
+    );
+    expect((await through(waiting)).stderr).toMatch(
+      new RegExp(`no connection within 1s: proxy "${waiting}" does not answer CONNECT .*\n.*HTTPS_PROXY names`),
+    );
+  });
+
   test("a client certificate proves who calls as well as a token does; half of one is refused", async () => {
     const csr = makeCsr(EC_KEY, { keyFile: join(folder, "key.pem") });
     const token = await plane.mintToken({ namespace: "shop", serviceAccount: "web" });
@@ -163,7 +177,7 @@ describe.each(runtimes())("pilotboat xds on $name", { timeout: 60_000 }, (runtim
       /--server-name/,
     ],
     ["TLS where there is plaintext", (at: Place) => ["-a", at.plane, "--plaintext"], /leave --plaintext out/],
-    ["nobody who speaks", (at: Place) => ["-a", at.silent, "--plaintext", "--timeout", "1s"], /within 1 s/],
+    ["nobody who speaks", (at: Place) => ["-a", at.silent, "--plaintext", "--timeout", "1s"], /within 1s: the address/],
     [
       "no identity",
       (at: Place) => ["-a", at.plane, "--root-cert", ROOT],

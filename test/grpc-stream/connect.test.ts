@@ -98,3 +98,15 @@ test("through a proxy, and what the proxy says when it cannot", async () => {
   await expect(connectHttp2(other, never)).rejects.toThrow(/answered "HTTP\/1.1 502 Bad Gateway" to CONNECT/);
   expect(proxy.asked.map(({ target }) => target)).toEqual(["far.example:15012", "other.example:1"]);
 });
+
+test("a proxy that cannot be reached, is not known by name or does not answer is what is named", async () => {
+  const [dead, silent] = [`127.0.0.1:${await freePort()}`, await startTcp((socket) => void socket.resume())];
+  const through = (address: string, signal = new AbortController().signal) => {
+    const proxy = { address, credentials: undefined, except: [] };
+    return connectHttp2({ address: "far.example:15010", tls: "plaintext", proxy }, signal);
+  };
+  await expect(through(dead)).rejects.toThrow(`proxy "${dead}": connect ECONNREFUSED ${dead}`);
+  await expect(through("no.such.invalid:1")).rejects.toThrow(/^proxy "no\.such\.invalid:1": lookup no\.such\.invalid/);
+  const expected = `proxy "${silent}" does not answer CONNECT far.example:15010`;
+  await expect(through(silent, AbortSignal.timeout(500))).rejects.toThrow(expected);
+});

@@ -33,6 +33,8 @@ test.each([
   ["connect ECONNREFUSED 127.0.0.1:15012", true],
   ["getaddrinfo ENOTFOUND istiod.istio-system.svc", true],
   ["no connection within 8s: the address does not answer", true],
+  ["read ECONNRESET", true],
+  ["the server closed the connection before HTTP/2 was set up", true],
   ["self-signed certificate in certificate chain", false],
   ["authentication failure", false],
 ])("%s: no process answers there: %s", (reason, expected) => {

@@ -8,14 +8,7 @@ import {
   type Metrics,
   systemClock,
 } from "../../base/index.ts";
-import {
-  type CallHeader,
-  headersOf,
-  IS_IT_RUNNING,
-  isUnreachable,
-  plainReason,
-  ToldReasons,
-} from "../../grpc/index.ts";
+import { type CallHeader, headersOf, plainReason, ToldReasons, unreachableHint } from "../../grpc/index.ts";
 import { type ExplainFailure, failureExplainer } from "../explain-failure.ts";
 import {
   type ControlPlaneTls,
@@ -147,7 +140,8 @@ const TELLER = "ca";
 async function tellRetry(failure: CallFailure, message: string, { log, told, explain }: CallParts): Promise<void> {
   const error = await explained(failure, explain);
   const level = told.isNews(TELLER, error) ? "warn" : "debug";
-  log.scope("ca")[level](message, { error, ...(isUnreachable(error) ? { hint: IS_IT_RUNNING } : {}) });
+  const hint = unreachableHint(error);
+  log.scope("ca")[level](message, { error, ...(hint === undefined ? {} : { hint }) });
 }
 
 async function attemptSign(
