@@ -1,28 +1,36 @@
+import type { ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 
 /** From connecting to the first call. gRPC clients connect when there is something to ask. */
 const FIRST_CALL_MS = 10_000;
+/** From GOAWAY to the cut. A client closes its connection once it has read that. */
+const GOODBYE_MS = 1_000;
 
 /**
- * The calls of each connection of a server. A connection without one, be it for half a TLS hello or half an HTTP/2
- * preface, is cut off after 10 s. How much was received does not show it: Bun counts no bytes of a connection that HTTP/2
- * has taken over.
+ * The calls of each connection of a server. A connection without one is closed after 10 s: with GOAWAY, after which a
+ * client's next call goes to a new connection, or without a word for half a TLS hello. How much was received does not
+ * show it: Bun counts no bytes of a connection that HTTP/2 has taken over.
  */
 export class ConnectionCalls implements Disposable {
-  /** Connections without a call so far, each with the timer that cuts it. */
+  /** Connections without a call so far, each with the timer that closes it. */
   readonly #silent = new Map<Socket, NodeJS.Timeout>();
+  readonly #sessions = new WeakMap<Socket, ServerHttp2Session>();
+  /** Of connections with an admitted call, how many are open. */
   readonly #open = new WeakMap<Socket, number>();
 
   arrive(connection: Socket): void {
-    this.#silent.set(
-      connection,
-      setTimeout(() => connection.destroy(), FIRST_CALL_MS),
-    );
-    connection.once("close", () => this.#speak(connection));
+    const dismiss = (): void => this.#dismiss(connection);
+    this.#silent.set(connection, setTimeout(dismiss, FIRST_CALL_MS));
+    connection.once("close", () => this.#forget(connection));
+  }
+
+  /** Calls of this connection come by that session. One that is refused counts as the first call as well. */
+  watch(connection: Socket, session: ServerHttp2Session): void {
+    this.#sessions.set(connection, session);
+    session.once("stream", () => this.#forget(connection));
   }
 
   begin(connection: Socket): void {
-    this.#speak(connection);
     this.#count(connection, 1);
   }
 
@@ -31,19 +39,30 @@ export class ConnectionCalls implements Disposable {
   }
 
   /**
-   * For `BoundSocket.handOver`: 0 for a connection with an open call, which stays; 1 when all its calls are over, 2 when it
-   * made none. The highest is closed first.
+   * For `BoundSocket.handOver`: 0 for a connection with an open call, which stays; 1 when all its calls are over, 2 when
+   * none was admitted. The highest is closed first.
    */
   spare(connection: Socket): 0 | 1 | 2 {
-    if (this.#silent.has(connection)) return 2;
-    return this.#open.get(connection) ? 0 : 1;
+    const open = this.#open.get(connection);
+    if (open === undefined) return 2;
+    return open > 0 ? 0 : 1;
   }
 
   [Symbol.dispose](): void {
-    for (const connection of [...this.#silent.keys()]) this.#speak(connection);
+    for (const connection of [...this.#silent.keys()]) this.#forget(connection);
   }
 
-  #speak(connection: Socket): void {
+  #dismiss(connection: Socket): void {
+    const session = this.#sessions.get(connection);
+    if (session === undefined) return void connection.destroy();
+    session.close();
+    this.#silent.set(
+      connection,
+      setTimeout(() => connection.destroy(), GOODBYE_MS),
+    );
+  }
+
+  #forget(connection: Socket): void {
     clearTimeout(this.#silent.get(connection));
     this.#silent.delete(connection);
   }

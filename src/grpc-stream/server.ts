@@ -23,7 +23,8 @@ export interface GrpcStreamServerOptions {
 
 /**
  * Serves streaming gRPC methods to the connections of a bound socket, until it is disposed of, which cuts them. A
- * connection without an admitted call is cut off after 10 s, and gives way to others where the socket has a limit.
+ * connection without a call is closed after 10 s; one without an admitted call gives way to others where the socket has a
+ * limit.
  */
 export function serveGrpcStreams(options: GrpcStreamServerOptions): Disposable {
   const { socket, maxStreams, keepalive, secure } = options;
@@ -46,11 +47,13 @@ export function serveGrpcStreams(options: GrpcStreamServerOptions): Disposable {
   server.on("sessionError", () => undefined); // a client that does not speak HTTP/2 is no event
   const serveConnection = (connection: Socket, secured: Socket): void => {
     if (isOver) return void secured.destroy();
-    takeSession = (session) =>
+    takeSession = (session) => {
+      calls.watch(connection, session);
       serveCalls(session, secured, options, (call) => {
         calls.begin(connection);
         void call.closed.then(() => calls.end(connection));
       });
+    };
     server.emit("connection", secured);
   };
   socket.handOver(

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -166,15 +167,26 @@ test("disposing cuts connections, with calls and without", async () => {
   void silent;
 });
 
-test("a connection without a call is cut off after ten seconds, and one with a call is not", async () => {
+test("a connection without a call is closed after ten seconds, with GOAWAY, and one with a refused call is not", async () => {
   const started = performance.now();
-  const [half, whole, calling] = [connect(path), openH2(path), openH2(path)];
+  const [half, whole, calling, refused] = [connect(path), openH2(path), openH2(path), openH2(path)];
+  const stubborn = connect({ path, allowHalfOpen: true });
   half.on("error", () => undefined).resume();
   half.write("PRI * HTT");
+  stubborn.on("error", () => undefined).resume();
+  stubborn.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"); // and empty SETTINGS
   void answerOf(calling.request({ ...CALL, ":path": "/a.B/Take" }));
+  void answerOf(refused.request({ ...CALL, ":path": "/a.B/None" }));
+  const goaway = once(whole, "goaway");
   await Promise.all([half, whole].map((one) => new Promise<void>((resolve) => one.once("close", () => resolve()))));
   expect(performance.now() - started).toBeGreaterThan(9_000);
-  expect(calling.destroyed).toBe(false);
+  expect((await goaway).slice(0, 2)).toEqual([0, 0]); // no error, no call taken
+  const isCut = (): boolean => {
+    stubborn.write("x");
+    return stubborn.destroyed;
+  };
+  await expect.poll(isCut, { timeout: 10_000 }).toBe(true);
+  expect([calling.destroyed, refused.destroyed]).toEqual([false, false]);
 });
 
 test("a call that is not admitted is refused unread, and its connection gives way as one without a call does", async () => {
