@@ -1,5 +1,6 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { describeError } from "../base/index.ts";
 import { Code, type StreamStatus, statusOf } from "../grpc/index.ts";
 import { type ConnectOptions, connectHttp2 } from "./connect.ts";
@@ -185,7 +186,9 @@ class Call implements ClientStream {
     Promise.race([read, last.pageRead]).then(
       async (how) => {
         await nextTurn(); // trailers, or why the connection broke
-        if (!last.isUp) await last.lost; // by the limit at the latest
+        if (!last.isUp)
+          await last.lost; // by the limit at the latest
+        else if (how === "ended" && last.isUnexplained) await Promise.race([last.lost, delay(LOSS_LATE_MS)]);
         this.#end(stream, last.status(how, reader.isBetweenMessages));
       },
       (error) => this.#end(stream, statusOf(error)),
@@ -198,6 +201,9 @@ class Call implements ClientStream {
     this.#session?.close();
   }
 }
+
+/** On Bun the streams of a connection that is lost end some milliseconds before it closes, as if the server had ended them. */
+const LOSS_LATE_MS = 100;
 
 /** Of these HTTP/2 has one; the last counts. */
 const SINGLE: ReadonlySet<string> = new Set(["authorization", "user-agent", "host", "content-length", "age", "etag"]);

@@ -89,6 +89,12 @@ export class LastWords {
     return this.#httpStatus === 200 && this.#contentType.startsWith("application/grpc");
   }
 
+  /** Whether the messages of the server are over, and it has not said why. */
+  get isUnexplained(): boolean {
+    const hasStatus = (statusOfTrailers(this.#trailers) ?? statusOfTrailers(this.#headers)) !== undefined;
+    return !hasStatus && this.isGrpc && this.#loss === undefined && (this.#stream?.rstCode ?? 0) === 0;
+  }
+
   /** Bytes that are no messages: the page of a gateway, most often. */
   notePage(bytes: Buffer): void {
     if (this.#page.length < MOST_WORDS) this.#page += bytes.toString("latin1", 0, MOST_WORDS);

@@ -32,15 +32,30 @@ function slowCall(address: string, got: Buffer[], more: object = {}) {
   return call;
 }
 
-test.each(["node", "bun"])("everything before the end is taken, however slowly, on %s", async (runtime) => {
-  const folder = await mkdtemp(join(tmpdir(), "pb-slow-"));
+/** The JSON that a program of this folder prints. */
+async function printedOn(runtime: string, file: string): Promise<Record<string, object>> {
+  const folder = await mkdtemp(join(tmpdir(), "pb-grpc-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  const outfile = join(folder, "slow.cjs");
-  await build({ entryPoints: ["test/grpc-stream/slow-taker.ts"], bundle: true, platform: "node", outfile });
+  const outfile = join(folder, "program.cjs");
+  await build({ entryPoints: [`test/grpc-stream/${file}`], bundle: true, platform: "node", outfile });
   const program = runtime === "bun" ? "node_modules/.bin/bun" : process.execPath;
   const { stdout } = await promisify(execFile)(program, [outfile], { timeout: 50_000, killSignal: "SIGKILL" });
-  const seen = Object.values(JSON.parse(stdout) as Record<string, object>);
+  return JSON.parse(stdout);
+}
+
+test.each(["node", "bun"])("everything before the end is taken, however slowly, on %s", async (runtime) => {
+  const seen = Object.values(await printedOn(runtime, "slow-taker.ts"));
   expect(seen).toEqual(Array.from({ length: 9 }, () => ({ code: 7, isWhole: true })));
+});
+
+test.each(["node", "bun"])("a call that is cut off says by what, on %s", async (runtime) => {
+  expect(await printedOn(runtime, "cut-off.ts")).toEqual({
+    connection: { code: 14, details: "Connection dropped" },
+    farewell: { code: 14, details: "Connection dropped, after GOAWAY 0: moving house" },
+    page: { code: 14, details: "Received HTTP status code 503: no healthy upstream" },
+    encoding: { code: 13, details: 'a message is compressed with "br"; known: gzip, deflate' },
+    noStatus: { code: 13, details: "the server ended the stream without a status" },
+  });
 });
 
 test.each(["constructor", "__proto__", "authorization"])("a header named %s costs nobody the call", async (name) => {
