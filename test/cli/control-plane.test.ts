@@ -1,7 +1,15 @@
+import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { connect } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { CLUSTER_TYPE } from "../../src/control-plane/ads/resource-types.ts";
+import { DiscoveryRequestSchema } from "../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { framed } from "../grpc-stream/framed.ts";
+import { answerOf, CALL } from "../grpc-stream/h2.ts";
 import { type RunningCommand, run, runtimes, start } from "../support/pilotboat.ts";
 import { createSandbox } from "../support/sandbox.ts";
 
@@ -46,6 +54,29 @@ describe.each(runtimes())("pilotboat control-plane on $name", (runtime) => {
     const { code, stderr } = await run(runtime, args(...more), { cwd: folder });
     expect(stderr).toContain(expected);
     expect(code).toBe(2);
+  });
+
+  test("ends a call at its deadline, refuses a malformed one and grpc-web, and reads no more of who does not read", async () => {
+    await using plane = start(runtime, args("--plaintext-port", "0"), { cwd: folder });
+    const [, address] = await plane.waitFor(/plaintext +(\S+)/);
+    const session = connect(`http://${address}`).on("error", () => undefined);
+    const path = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
+    const open = (headers: object) => session.request({ ...CALL, ":path": path, ...headers });
+    expect((await answerOf(open({ "grpc-timeout": "200m" }))).headers).toMatchObject({ "grpc-status": "4" });
+    expect((await answerOf(open({ "grpc-timeout": "5s" }))).headers).toMatchObject({ "grpc-status": "13" });
+    const web = await answerOf(open({ "content-type": "application/grpc-web" }));
+    expect(web.headers[":status"]).toBe(415);
+    const unread = open({}).on("error", () => undefined);
+    const request = { node: { id: "sidecar~10.0.0.1~a.b~b.svc" }, typeUrl: CLUSTER_TYPE };
+    const bytes = framed(toBinary(DiscoveryRequestSchema, create(DiscoveryRequestSchema, request)));
+    const many = Buffer.concat(Array.from({ length: 500 }, () => bytes));
+    let isHeld = false;
+    for (let sent = 0; sent < 200 && !isHeld; sent++) {
+      if (unread.write(many)) continue;
+      isHeld = await Promise.race([once(unread, "drain").then(() => false), setTimeout(1_000, true)]);
+    }
+    session.destroy();
+    expect(isHeld).toBe(true);
   });
 
   /** Control planes of this test alone, so that `token` finds no others. */
