@@ -210,6 +210,7 @@ describe.each(runtimes())("Envoy's output on $name", (runtime) => {
     ).envoys.map((mark: { pid: number }) => mark.pid);
     const left = await readdir(join(sandbox.folder, "etc/istio/proxy"));
     expect(left.filter((name) => name.startsWith(".envoy"))).toEqual([]);
+    await agent.waitFor(/^log \/dev\/stderr \/first end$/m); // Envoy writes its access log a little after the answer
     process.kill(envoyPid, "SIGKILL");
     expect((await agent.ended).code).toBe(137);
     const crashes = join(sandbox.folder, "etc/istio/proxy/crashes");
