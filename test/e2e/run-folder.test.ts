@@ -101,7 +101,9 @@ describe.each(runtimes())("the run folder on $name", (runtime) => {
   test.skipIf(process.platform !== "linux")("the shared memory of a hot restart does not outlive a kill", async () => {
     await using killed = await startProxy(runtime, { PILOTBOAT_HOT_RESTART: "true" });
     const envoy = await envoyOf(killed.pid);
-    const memory = `/dev/shm/envoy_shared_memory_${(await readRunFile()).envoys[0]?.baseId}0`;
+    const baseId = async () => (await readRunFile()).envoys[0]?.baseId; // noted a little after the spawn
+    await expect.poll(baseId).toBeDefined();
+    const memory = `/dev/shm/envoy_shared_memory_${await baseId()}0`;
     await expect.poll(() => existsSync(memory)).toBe(true);
     killed.kill("SIGKILL");
     await expect.poll(() => isAlive(killed.pid)).toBe(false);
