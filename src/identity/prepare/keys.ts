@@ -51,16 +51,23 @@ export function keySpec(settings: KeySettings): KeySpec {
  */
 export function startKeyGeneration(spec: KeySpec): KeySource {
   const closing = new AbortController();
-  let first: Promise<PrivateKey> | undefined = generate(spec, closing.signal);
-  first.catch(() => undefined); // reported to whoever calls next()
+  const atWork = new Set<Promise<unknown>>();
+  const make = (): Promise<PrivateKey> => {
+    const making = generate(spec, closing.signal);
+    atWork.add(making);
+    void making.catch(() => undefined).then(() => atWork.delete(making)); // a failure is reported to whoever calls next()
+    return making;
+  };
+  let first: Promise<PrivateKey> | undefined = make();
   return {
     next(signal) {
-      const prepared = first ?? generate(spec, closing.signal);
+      const prepared = first ?? make();
       first = undefined;
       return signal === undefined ? prepared : untilAborted(prepared, signal);
     },
     async [Symbol.asyncDispose]() {
       closing.abort(new Error("the agent is stopping"));
+      if ("rsaBits" in spec.kind && isLeftToChild(spec.kind.rsaBits)) await Promise.allSettled(atWork); // the child is gone then
     },
   };
 }
