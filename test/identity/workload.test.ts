@@ -177,11 +177,10 @@ test("a root that changes with a rotation is told once, before the certificate",
 });
 
 test("a bundle of old and new roots is served whole, each root once", async () => {
-  await using rig = await start();
-  const other = await createSigner("a second root");
-  const both = `${rig.ca.signer.rootPem}\n${other.rootPem}`;
-  rig.ca.behaviour = { kind: "sign", signer: { rootPem: both, sign: (csr, how) => rig.ca.signer.sign(csr, how) } };
-  expect(await rig.roots()).toBe([rig.ca.signer.rootPem.trim(), other.rootPem.trim()].sort().join("\n"));
+  const [one, other] = [await createSigner("a root"), await createSigner("a second root")];
+  const both = { rootPem: `${one.rootPem}\n${other.rootPem}`, sign: one.sign };
+  await using rig = await start({ behaviour: { kind: "sign", signer: both } }); // from the first request on
+  expect(await rig.roots()).toBe([one.rootPem.trim(), other.rootPem.trim()].sort().join("\n"));
 });
 
 test("extra roots are added at once, told once, and followed by a new certificate a little later", async () => {
