@@ -325,10 +325,25 @@ async function startServed(keeper: Keeper) {
   };
 }
 
+/** The control plane is back: the stand-in of that stream ends, and the stream that Envoy opens then is no longer stale. */
+async function expectConfirmed({ rig, istiod, around, client }: Served, stream: AdsStream): Promise<void> {
+  around.isAway = false;
+  expect(await stream.ended).toMatchObject({ code: 0 });
+  expect(rig.relay.stale()).toBeDefined();
+  const again = client.open("delta");
+  reconnect(again, "delta");
+  await expect.poll(() => istiod.streams.at(-1)?.requests.length).toBe(2);
+  sendState(istiod.streams.at(-1) as FakeIstiodStream, CDS);
+  await expect.poll(() => again.received.length).toBe(1);
+  expect(rig.relay.stale()).toBeUndefined();
+}
+
+type Served = Awaited<ReturnType<typeof startServed>>;
+
 test("the next Envoy is stale until the control plane answers it, whatever the old one's live stream still brings", async () => {
   await using keeper = await startKeeper();
   await using served = await startServed(keeper);
-  const { rig, client, istiod, around } = served;
+  const { rig } = served;
   rig.relay.turnToNext();
   const next = await served.bootNext();
   const types = rig.relay.types();
@@ -338,21 +353,13 @@ test("the next Envoy is stale until the control plane answers it, whatever the o
   expect(rig.relay.types()).toEqual(types);
   expect(rig.log.join("\n")).not.toContain("up to date again");
 
-  around.isAway = false;
-  expect(await next.ended).toMatchObject({ code: 0 });
-  expect(rig.relay.stale()).toBeDefined();
-  const again = client.open("delta");
-  reconnect(again, "delta");
-  await expect.poll(() => istiod.streams.at(-1)?.requests.length).toBe(2);
-  sendState(istiod.streams.at(-1) as FakeIstiodStream, CDS);
-  await expect.poll(() => again.received.length).toBe(1);
-  expect(rig.relay.stale()).toBeUndefined();
+  await expectConfirmed(served, next);
 });
 
 test("a next Envoy that does not take over leaves no trace: the old one is as stale as it was, with the types that it has", async () => {
   await using keeper = await startKeeper();
   await using served = await startServed(keeper);
-  const { rig, istiod, around, client } = served;
+  const { rig } = served;
   const types = rig.relay.types();
   expect(types.map(({ state }) => state)).toEqual(["SYNCED", "SYNCED"]);
   const goBack = rig.relay.turnToNext();
@@ -371,14 +378,7 @@ test("a next Envoy that does not take over leaves no trace: the old one is as st
   (await served.bootNext()).cancel();
   goBackAgain();
   expect(rig.relay.stale()).toEqual(stale);
-  around.isAway = false;
-  expect(await active.ended).toMatchObject({ code: 0 });
-  const again = client.open("delta");
-  reconnect(again, "delta");
-  await expect.poll(() => istiod.streams.at(-1)?.requests.length).toBe(2);
-  sendState(istiod.streams.at(-1) as FakeIstiodStream, CDS);
-  await expect.poll(() => again.received.length).toBe(1);
-  expect(rig.relay.stale()).toBeUndefined();
+  await expectConfirmed(served, active);
 });
 
 test("an Envoy that has its configuration keeps it, and is told of the failure as ever", async () => {
